@@ -1,0 +1,135 @@
+// Tensor: a dense, contiguous, row-major array of one dtype, held by reference count.
+//
+// Copying a Tensor shares its elements (as in PyTorch and NumPy); copy() makes new ones. Two threads
+// may read one Tensor at the same time; writing needs the caller's own care. Memory is aligned to
+// 64 bytes. Nothing here knows of graphs.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <memory>
+#include <ostream>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/dtype.hpp>
+#include <dualtape/core/error.hpp>
+#include <dualtape/core/shape.hpp>
+
+namespace dualtape {
+
+class Tensor {
+ public:
+  Tensor() : Tensor(Shape{0}, DType::float32) {}  // empty: float32 of shape (0,)
+  explicit Tensor(Shape shape, DType dtype = DType::float32);  // zeros
+  explicit Tensor(Type type) : Tensor(std::move(type.shape), type.dtype) {}
+
+  // Rank 0. A C++ double or float literal makes float32, the default dtype; say
+  // Tensor::scalar<double>(x) for float64. bool -> bool, int -> int32, long/int64_t -> int64.
+  Tensor(float value);
+  Tensor(double value);
+  Tensor(bool value);
+  Tensor(int value);
+  Tensor(std::int64_t value);
+  template <Element T>
+  static Tensor scalar(T value) {
+    return from(std::span<const T>(&value, 1), Shape{});
+  }
+
+  // Rank 1 and 2 from lists, always float32: Tensor{1, 2.5}, Tensor{{1, 2}, {3, 4}}; integers come
+  // from of(). Throws ShapeError for ragged rows.
+  Tensor(std::initializer_list<double> values);
+  Tensor(std::initializer_list<std::initializer_list<double>> rows);
+  static Tensor of(std::initializer_list<std::int64_t> values);  // int64, rank 1
+
+  // Copies `values` into a new tensor. Throws ShapeError unless the count fits.
+  template <Element T>
+  static Tensor from(std::span<const T> values, Shape shape) {
+    return from_bytes(values.data(), values.size(), Type{std::move(shape), dtype_of<T>});
+  }
+  template <Element T>
+  static Tensor from(const std::vector<T>& values, Shape shape) requires(!std::same_as<T, bool>) {
+    return from(std::span<const T>(values), std::move(shape));
+  }
+  // A view of memory that somebody else owns and that must outlive every copy of this handle.
+  static Tensor view(void* data, Type type);
+  // A view that keeps `owner` alive.
+  static Tensor view(std::shared_ptr<void> owner, void* data, Type type);
+  // Memory whose elements are not set.
+  static Tensor uninitialised(Type type);
+
+  const Shape& shape() const { return type_.shape; }
+  DType dtype() const { return type_.dtype; }
+  const Type& type() const { return type_; }
+  std::size_t rank() const { return type_.shape.rank(); }
+  std::int64_t count() const { return type_.shape.count(); }
+  std::int64_t size(int axis) const;  // negative axes count from the end; ShapeError if out of range
+  std::size_t bytes() const { return bytes_of(type_); }
+
+  // The elements in row-major order. Throws TypeError if T is not the dtype.
+  template <Element T>
+  std::span<T> data() {
+    check_dtype(dtype_of<T>);
+    return {static_cast<T*>(data_), static_cast<std::size_t>(count())};
+  }
+  template <Element T>
+  std::span<const T> data() const {
+    check_dtype(dtype_of<T>);
+    return {static_cast<const T*>(data_), static_cast<std::size_t>(count())};
+  }
+  void* raw() { return data_; }
+  const void* raw() const { return data_; }
+
+  // The only element, converted. Throws ShapeError unless count() == 1.
+  template <class T = double>
+    requires std::is_arithmetic_v<T>
+  T item() const {
+    return static_cast<T>(item_as_double());
+  }
+  // One element, converted to double; negative indices count from the end. ShapeError if out of range.
+  double at(std::initializer_list<std::int64_t> index) const;
+
+  Tensor copy() const;
+  Tensor to(DType dtype) const;         // converts; shares where the dtype is already right
+  Tensor reshape(Shape shape) const;    // shares; one size may be -1; ShapeError if counts differ
+  Tensor row(std::int64_t index) const; // shares: entry `index` of the first axis
+  Tensor rows(std::int64_t begin, std::int64_t end) const;  // shares: [begin, end) of the first axis
+  void fill(double value);
+  void assign(const Tensor& other);     // copies other's elements into this memory; same type needed
+
+  bool shares_memory_with(const Tensor& other) const { return owner_ == other.owner_; }
+
+ private:
+  static Tensor from_bytes(const void* data, std::size_t count, Type type);
+  void check_dtype(DType wanted) const;
+  double item_as_double() const;
+
+  std::shared_ptr<void> owner_;
+  void* data_ = nullptr;
+  Type type_;
+};
+
+Tensor zeros(Shape shape, DType dtype = DType::float32);
+Tensor ones(Shape shape, DType dtype = DType::float32);
+Tensor full(Shape shape, double value, DType dtype = DType::float32);
+
+// Same dtype, shape and bits (NaNs equal themselves).
+bool identical(const Tensor& a, const Tensor& b);
+// Same shape and |a - b| <= absolute + relative * |b| everywhere; NaNs differ from everything.
+bool all_close(const Tensor& a, const Tensor& b, double relative = 1e-5, double absolute = 1e-8);
+
+// Prints as NumPy does: nested brackets, aligned columns, long axes shortened with "...".
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor);
+std::string to_string(const Tensor& tensor);
+
+// NumPy's .npy format, versions 1 to 3, little endian, C or Fortran order when reading; the five
+// dtypes (other integer and half types are refused by name). Throws DataError naming the file.
+Tensor load_npy(const std::filesystem::path& path);
+// Writes to a temporary file beside `path` and renames it, so that a failure leaves nothing half written.
+void save_npy(const std::filesystem::path& path, const Tensor& tensor);
+
+}  // namespace dualtape
