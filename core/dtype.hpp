@@ -53,7 +53,9 @@ template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
 template <class T>
-concept Element = requires { DTypeOf<T>::value; };
+concept Element = requires {
+  DTypeOf<T>::value;
+};
 
 // Calls f.template operator()<T>() with the C++ type of `dtype` and returns its result.
 template <class F>

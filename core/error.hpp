@@ -10,7 +10,8 @@
 namespace dualtape {
 
 // A place in the user's program. As a default argument `Location here = Location::current()` it is
-// the line of the call. Holds pointers to static strings only, so it is cheap to keep in every node.
+// the line of the call. Holds pointers to static strings only, so it is cheap to keep in every
+// node.
 struct Location {
   const char* file = nullptr;
   std::uint32_t line = 0;
@@ -58,11 +59,11 @@ class DataError : public Error {  // a data file that is missing, broken or not 
 //     at train.cpp:12
 //     try: transpose the second operand
 struct Complaint {
-  std::string_view op;         // name of the operator or function at fault; may be empty
-  std::string_view label = {}; // label of the node, if it has one
-  std::string what;            // the fault, with shapes, dtypes and values seen
+  std::string_view op;          // name of the operator or function at fault; may be empty
+  std::string_view label = {};  // label of the node, if it has one
+  std::string what;             // the fault, with shapes, dtypes and values seen
   Location where = {};
-  std::string help = {};       // a likely mend; may be empty
+  std::string help = {};  // a likely mend; may be empty
 };
 std::string to_string(const Complaint& complaint);
 

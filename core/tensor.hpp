@@ -1,8 +1,8 @@
 // Tensor: a dense, contiguous, row-major array of one dtype, held by reference count.
 //
-// Copying a Tensor shares its elements (as in PyTorch and NumPy); copy() makes new ones. Two threads
-// may read one Tensor at the same time; writing needs the caller's own care. Memory is aligned to
-// 64 bytes. Nothing here knows of graphs.
+// Copying a Tensor shares its elements (as in PyTorch and NumPy); copy() makes new ones. Two
+// threads may read one Tensor at the same time; writing needs the caller's own care. Memory is
+// aligned to 64 bytes. Nothing here knows of graphs.
 #pragma once
 
 #include <concepts>
@@ -24,7 +24,7 @@ namespace dualtape {
 
 class Tensor {
  public:
-  Tensor() : Tensor(Shape{0}, DType::float32) {}  // empty: float32 of shape (0,)
+  Tensor() : Tensor(Shape{0}, DType::float32) {}               // empty: float32 of shape (0,)
   explicit Tensor(Shape shape, DType dtype = DType::float32);  // zeros
   explicit Tensor(Type type) : Tensor(std::move(type.shape), type.dtype) {}
 
@@ -67,7 +67,8 @@ class Tensor {
   const Type& type() const { return type_; }
   std::size_t rank() const { return type_.shape.rank(); }
   std::int64_t count() const { return type_.shape.count(); }
-  std::int64_t size(int axis) const;  // negative axes count from the end; ShapeError if out of range
+  std::int64_t size(
+      int axis) const;  // negative axes count from the end; ShapeError if out of range
   std::size_t bytes() const { return bytes_of(type_); }
 
   // The elements in row-major order. Throws TypeError if T is not the dtype.
@@ -86,20 +87,20 @@ class Tensor {
 
   // The only element, converted. Throws ShapeError unless count() == 1.
   template <class T = double>
-    requires std::is_arithmetic_v<T>
-  T item() const {
-    return static_cast<T>(item_as_double());
-  }
-  // One element, converted to double; negative indices count from the end. ShapeError if out of range.
+  requires std::is_arithmetic_v<T> T item()
+  const { return static_cast<T>(item_as_double()); }
+  // One element, converted to double; negative indices count from the end. ShapeError if out of
+  // range.
   double at(std::initializer_list<std::int64_t> index) const;
 
   Tensor copy() const;
-  Tensor to(DType dtype) const;         // converts; shares where the dtype is already right
-  Tensor reshape(Shape shape) const;    // shares; one size may be -1; ShapeError if counts differ
-  Tensor row(std::int64_t index) const; // shares: entry `index` of the first axis
-  Tensor rows(std::int64_t begin, std::int64_t end) const;  // shares: [begin, end) of the first axis
+  Tensor to(DType dtype) const;          // converts; shares where the dtype is already right
+  Tensor reshape(Shape shape) const;     // shares; one size may be -1; ShapeError if counts differ
+  Tensor row(std::int64_t index) const;  // shares: entry `index` of the first axis
+  Tensor rows(std::int64_t begin,
+              std::int64_t end) const;  // shares: [begin, end) of the first axis
   void fill(double value);
-  void assign(const Tensor& other);     // copies other's elements into this memory; same type needed
+  void assign(const Tensor& other);  // copies other's elements into this memory; same type needed
 
   bool shares_memory_with(const Tensor& other) const { return owner_ == other.owner_; }
 
@@ -129,7 +130,8 @@ std::string to_string(const Tensor& tensor);
 // NumPy's .npy format, versions 1 to 3, little endian, C or Fortran order when reading; the five
 // dtypes (other integer and half types are refused by name). Throws DataError naming the file.
 Tensor load_npy(const std::filesystem::path& path);
-// Writes to a temporary file beside `path` and renames it, so that a failure leaves nothing half written.
+// Writes to a temporary file beside `path` and renames it, so that a failure leaves nothing half
+// written.
 void save_npy(const std::filesystem::path& path, const Tensor& tensor);
 
 }  // namespace dualtape
