@@ -1,0 +1,173 @@
+#include <dualtape/core/formula.hpp>
+
+#include <atomic>
+#include <bit>
+#include <charconv>
+#include <limits>
+
+#include <dualtape/core/error.hpp>
+
+namespace dualtape {
+namespace {
+
+struct PrimInfo {
+  std::string_view name;
+  int arity;
+};
+
+// In the order of the enumerators.
+constexpr std::array<PrimInfo, prim_count> prims{{
+    {"constant", 0},    {"input", 0},      {"neg", 1},      {"abs", 1},           {"sqrt", 1},
+    {"exp", 1},         {"expm1", 1},      {"log", 1},      {"log1p", 1},         {"sin", 1},
+    {"cos", 1},         {"tan", 1},        {"tanh", 1},     {"erf", 1},           {"floor", 1},
+    {"ceil", 1},        {"round", 1},      {"trunc", 1},    {"add", 2},           {"sub", 2},
+    {"mul", 2},         {"div", 2},        {"pow", 2},      {"minimum", 2},       {"maximum", 2},
+    {"less", 2},        {"less_equal", 2}, {"greater", 2},  {"greater_equal", 2}, {"equal", 2},
+    {"not_equal", 2},   {"isnan", 1},      {"isfinite", 1}, {"logical_and", 2},   {"logical_or", 2},
+    {"logical_not", 1}, {"select", 3},
+}};
+
+thread_local detail::Recorder* innermost = nullptr;
+
+std::uint64_t next_serial() {
+  static std::atomic<std::uint64_t> last{0};
+  return ++last;
+}
+
+std::array<std::uint16_t*, 3> operands_of(Recording::Step& step) {
+  return {&step.a, &step.b, &step.c};
+}
+
+// Keeps the steps that `result` needs, renumbered; `result` becomes the last step.
+std::vector<Recording::Step> needed_steps(const std::vector<Recording::Step>& steps,
+                                          std::size_t result) {
+  std::vector<bool> needed(result + 1, false);
+  needed[result] = true;
+  for (std::size_t i = result + 1; i-- > 0;) {
+    if (!needed[i]) continue;
+    const Recording::Step& step = steps[i];
+    const std::array<std::uint16_t, 3> operands{step.a, step.b, step.c};
+    for (std::size_t k = 0; k < static_cast<std::size_t>(arity_of(step.prim)); ++k) {
+      needed[operands[k]] = true;
+    }
+  }
+  std::vector<Recording::Step> kept;
+  std::vector<std::uint16_t> renumbered(result + 1, 0);
+  for (std::size_t i = 0; i <= result; ++i) {
+    if (!needed[i]) continue;
+    Recording::Step step = steps[i];
+    const auto operands = operands_of(step);
+    for (std::size_t k = 0; k < static_cast<std::size_t>(arity_of(step.prim)); ++k) {
+      *operands[k] = renumbered[*operands[k]];
+    }
+    renumbered[i] = static_cast<std::uint16_t>(kept.size());
+    kept.push_back(step);
+  }
+  return kept;
+}
+
+std::string shortest(double value) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  return {text.data(), end};
+}
+
+}  // namespace
+
+std::string_view name_of(Prim prim) { return prims[static_cast<std::size_t>(prim)].name; }
+int arity_of(Prim prim) { return prims[static_cast<std::size_t>(prim)].arity; }
+
+bool operator==(const Recording::Step& x, const Recording::Step& y) {
+  return x.prim == y.prim && x.a == y.a && x.b == y.b && x.c == y.c && x.mask == y.mask &&
+         std::bit_cast<std::uint64_t>(x.constant) == std::bit_cast<std::uint64_t>(y.constant);
+}
+
+std::string to_string(const Recording& recording) {
+  std::string text;
+  for (std::size_t i = 0; i < recording.steps.size(); ++i) {
+    const Recording::Step& step = recording.steps[i];
+    text.append("%").append(std::to_string(i)).append(" = ").append(name_of(step.prim));
+    if (step.prim == Prim::constant) text.append(" ").append(shortest(step.constant));
+    if (step.prim == Prim::input) text.append(" ").append(std::to_string(step.a));
+    const std::array<std::uint16_t, 3> operands{step.a, step.b, step.c};
+    for (std::size_t k = 0; k < static_cast<std::size_t>(arity_of(step.prim)); ++k) {
+      text.append(" %").append(std::to_string(operands[k]));
+    }
+    text.append("\n");
+  }
+  return text;
+}
+
+namespace detail {
+
+Recorder::Recorder(std::span<const InputKind> kinds) : serial_(next_serial()), outer_(innermost) {
+  code_.inputs = static_cast<std::uint16_t>(kinds.size());
+  code_.kinds.assign(kinds.begin(), kinds.end());
+  innermost = this;
+}
+
+Recorder::~Recorder() { innermost = outer_; }
+
+Recorder& Recorder::current() {
+  if (innermost == nullptr) {
+    fail<GraphError>({.op = "formula",
+                      .what = "a Recorded value was used outside a recording",
+                      .help = "use Recorded only inside the formula given to record()"});
+  }
+  return *innermost;
+}
+
+Recorder::Value Recorder::constant(double value) {
+  Recording::Step step;
+  step.constant = value;
+  return current().add(step);
+}
+
+Recorder::Value Recorder::apply(Prim prim, bool mask, std::initializer_list<Value> operands) {
+  Recorder& recorder = current();
+  Recording::Step step;
+  step.prim = prim;
+  step.mask = mask;
+  const auto slots = operands_of(step);
+  std::size_t k = 0;
+  for (const Value operand : operands) *slots[k++] = recorder.own(operand);
+  return recorder.add(step);
+}
+
+Recorder::Value Recorder::add(const Recording::Step& step) {
+  const Key key{static_cast<std::uint64_t>(step.prim), step.a, step.b, step.c,
+                std::bit_cast<std::uint64_t>(step.constant)};
+  if (const auto found = known_.find(key); found != known_.end()) return {serial_, found->second};
+  if (code_.steps.size() > std::numeric_limits<std::uint16_t>::max()) {
+    fail<GraphError>({.op = "formula",
+                      .what = "the formula has more than 65536 different steps",
+                      .help = "split it into several operators"});
+  }
+  const auto index = static_cast<std::uint16_t>(code_.steps.size());
+  code_.steps.push_back(step);
+  known_.emplace(key, index);
+  return {serial_, index};
+}
+
+std::uint16_t Recorder::own(Value value) const {
+  if (value.owner != serial_) {
+    fail<GraphError>({.op = "formula",
+                      .what = "a Recorded value of another recording was used",
+                      .help = "do not keep Recorded values beyond the formula that made them"});
+  }
+  return value.step;
+}
+
+Recording Recorder::finish(const Recorded& result) const { return finish(result.value_); }
+Recording Recorder::finish(const RecordedMask& result) const { return finish(result.value_); }
+
+Recording Recorder::finish(Value result) const {
+  const std::uint16_t last = own(result);
+  Recording recording = code_;
+  recording.mask_result = code_.steps[last].mask;
+  recording.steps = needed_steps(code_.steps, last);
+  return recording;
+}
+
+}  // namespace detail
+}  // namespace dualtape

@@ -1,0 +1,294 @@
+// The formula recorder: writes an elementwise operator's generic formula down as a short program.
+//
+// An author writes `static auto formula(auto x) { return x / (1 + abs(x)); }`. Called once with
+// Recorded in place of numbers it leaves a Recording: straight-line code over the primitives below,
+// from which come the operator's kernel, fusion and its derived partials. Recording is thread-safe
+// (each thread has its own recorder; recordings nest); a Recording is a plain value.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace dualtape {
+
+// The primitives. name_of() gives the enumerator's name, which is the name of the graph operator
+// that does the same, so a recording can be replayed as graph nodes. Exceptions: `select` is the
+// graph operator "where"; `constant` and `input` are operands, not operators.
+enum class Prim : std::uint8_t {
+  constant,
+  input,
+  // one number -> number
+  neg,
+  abs,
+  sqrt,
+  exp,
+  expm1,
+  log,
+  log1p,
+  sin,
+  cos,
+  tan,
+  tanh,
+  erf,
+  floor,
+  ceil,
+  round,  // half to even
+  trunc,
+  // two numbers -> number
+  add,
+  sub,
+  mul,
+  div,
+  pow,
+  minimum,  // NaN if either is
+  maximum,  // NaN if either is
+  // two numbers -> mask
+  less,
+  less_equal,
+  greater,
+  greater_equal,
+  equal,
+  not_equal,
+  // one number -> mask
+  isnan,
+  isfinite,
+  // masks -> mask
+  logical_and,
+  logical_or,
+  logical_not,
+  // mask, number, number -> number; or mask, mask, mask -> mask
+  select,
+};
+inline constexpr std::size_t prim_count = static_cast<std::size_t>(Prim::select) + 1;
+
+std::string_view name_of(Prim prim);
+int arity_of(Prim prim);  // number of operands that are steps: 0 to 3
+
+enum class InputKind : std::uint8_t { number, mask };
+
+// A formula as straight-line code. Every step is needed by the last one, which is the result; no
+// two steps compute the same thing.
+struct Recording {
+  struct Step {
+    Prim prim = Prim::constant;
+    std::uint16_t a = 0;    // operands: indices of earlier steps; for `input`, which input
+    std::uint16_t b = 0;    //
+    std::uint16_t c = 0;    //
+    double constant = 0.0;  // for `constant`
+    bool mask = false;      // this step's value is a mask
+    friend bool operator==(const Step& x, const Step& y);  // constants by their bits
+  };
+  std::vector<Step> steps;
+  std::uint16_t inputs = 0;  // inputs the formula takes; some may go unused
+  bool mask_result = false;
+  std::vector<InputKind> kinds;  // of the inputs
+
+  friend bool operator==(const Recording&, const Recording&) = default;
+};
+
+// One step a line: "%2 = div %0 %1". For people; the last line is the result.
+std::string to_string(const Recording& recording);
+
+class Recorded;
+class RecordedMask;
+
+namespace detail {
+
+// One recording in progress on this thread; the innermost one receives the steps.
+class Recorder {
+ public:
+  explicit Recorder(std::span<const InputKind> kinds);
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+  ~Recorder();
+
+  template <InputKind Kind>
+  auto input(std::size_t index);
+  // What the formula returned; drops the steps it does not need.
+  Recording finish(const Recorded& result) const;
+  Recording finish(const RecordedMask& result) const;
+
+ private:
+  friend class dualtape::Recorded;
+  friend class dualtape::RecordedMask;
+  // A step of some recorder; `owner` tells apart values kept from another recording.
+  struct Value {
+    std::uint64_t owner = 0;
+    std::uint16_t step = 0;
+  };
+  using Key = std::array<std::uint64_t, 5>;
+
+  static Recorder& current();  // GraphError if this thread records nothing
+  static Value constant(double value);
+  static Value apply(Prim prim, bool mask, std::initializer_list<Value> operands);
+  Value add(const Recording::Step& step);
+  std::uint16_t own(Value value) const;  // GraphError if it is another recorder's
+  Recording finish(Value result) const;
+
+  Recording code_;
+  std::map<Key, std::uint16_t> known_;
+  std::uint64_t serial_;
+  Recorder* outer_;
+};
+
+}  // namespace detail
+
+template <class T>
+concept Literal = std::is_arithmetic_v<T> && !std::same_as<T, bool>;
+
+// The truth value of a comparison while a formula is recorded. It is no bool: choose with
+// select(mask, a, b), combine with & | !.
+class RecordedMask {
+  using R = detail::Recorder;
+
+ public:
+  friend RecordedMask operator&(RecordedMask a, RecordedMask b) {
+    return RecordedMask(Prim::logical_and, {a.value_, b.value_});
+  }
+  friend RecordedMask operator|(RecordedMask a, RecordedMask b) {
+    return RecordedMask(Prim::logical_or, {a.value_, b.value_});
+  }
+  friend RecordedMask operator!(RecordedMask a) {
+    return RecordedMask(Prim::logical_not, {a.value_});
+  }
+  friend RecordedMask select(RecordedMask mask, RecordedMask a, RecordedMask b) {
+    return RecordedMask(Prim::select, {mask.value_, a.value_, b.value_});
+  }
+  inline friend Recorded select(RecordedMask mask, Recorded a, Recorded b);
+
+ private:
+  friend class Recorded;
+  friend class detail::Recorder;
+  explicit RecordedMask(R::Value value) : value_(value) {}
+  RecordedMask(Prim prim, std::initializer_list<R::Value> operands)
+      : value_(R::apply(prim, true, operands)) {}
+  R::Value value_;
+};
+
+// A number while a formula is recorded. Mixes with literals: 1 + x, maximum(x, 0).
+class Recorded {
+  using R = detail::Recorder;
+
+ public:
+  // A literal of the formula. GraphError outside a recording.
+  template <Literal T>
+  Recorded(T value) : value_(R::constant(static_cast<double>(value))) {}
+
+  friend Recorded operator+(Recorded a, Recorded b) { return number(Prim::add, a, b); }
+  friend Recorded operator-(Recorded a, Recorded b) { return number(Prim::sub, a, b); }
+  friend Recorded operator*(Recorded a, Recorded b) { return number(Prim::mul, a, b); }
+  friend Recorded operator/(Recorded a, Recorded b) { return number(Prim::div, a, b); }
+  friend Recorded operator-(Recorded a) { return number(Prim::neg, a); }
+  friend Recorded operator+(Recorded a) { return a; }
+  Recorded& operator+=(Recorded b) { return *this = *this + b; }
+  Recorded& operator-=(Recorded b) { return *this = *this - b; }
+  Recorded& operator*=(Recorded b) { return *this = *this * b; }
+  Recorded& operator/=(Recorded b) { return *this = *this / b; }
+
+  friend RecordedMask operator<(Recorded a, Recorded b) { return mask(Prim::less, a, b); }
+  friend RecordedMask operator<=(Recorded a, Recorded b) { return mask(Prim::less_equal, a, b); }
+  friend RecordedMask operator>(Recorded a, Recorded b) { return mask(Prim::greater, a, b); }
+  friend RecordedMask operator>=(Recorded a, Recorded b) { return mask(Prim::greater_equal, a, b); }
+  friend RecordedMask operator==(Recorded a, Recorded b) { return mask(Prim::equal, a, b); }
+  friend RecordedMask operator!=(Recorded a, Recorded b) { return mask(Prim::not_equal, a, b); }
+  friend RecordedMask isnan(Recorded x) { return mask(Prim::isnan, x); }
+  friend RecordedMask isfinite(Recorded x) { return mask(Prim::isfinite, x); }
+
+  friend Recorded abs(Recorded x) { return number(Prim::abs, x); }
+  friend Recorded sqrt(Recorded x) { return number(Prim::sqrt, x); }
+  friend Recorded exp(Recorded x) { return number(Prim::exp, x); }
+  friend Recorded expm1(Recorded x) { return number(Prim::expm1, x); }
+  friend Recorded log(Recorded x) { return number(Prim::log, x); }
+  friend Recorded log1p(Recorded x) { return number(Prim::log1p, x); }
+  friend Recorded sin(Recorded x) { return number(Prim::sin, x); }
+  friend Recorded cos(Recorded x) { return number(Prim::cos, x); }
+  friend Recorded tan(Recorded x) { return number(Prim::tan, x); }
+  friend Recorded tanh(Recorded x) { return number(Prim::tanh, x); }
+  friend Recorded erf(Recorded x) { return number(Prim::erf, x); }
+  friend Recorded floor(Recorded x) { return number(Prim::floor, x); }
+  friend Recorded ceil(Recorded x) { return number(Prim::ceil, x); }
+  friend Recorded round(Recorded x) { return number(Prim::round, x); }
+  friend Recorded trunc(Recorded x) { return number(Prim::trunc, x); }
+  friend Recorded pow(Recorded a, Recorded b) { return number(Prim::pow, a, b); }
+  friend Recorded minimum(Recorded a, Recorded b) { return number(Prim::minimum, a, b); }
+  friend Recorded maximum(Recorded a, Recorded b) { return number(Prim::maximum, a, b); }
+
+  friend Recorded square(Recorded x) { return x * x; }
+  friend Recorded reciprocal(Recorded x) { return 1 / x; }
+
+ private:
+  friend class RecordedMask;
+  friend class detail::Recorder;
+  friend Recorded select(RecordedMask mask, Recorded a, Recorded b);
+  explicit Recorded(R::Value value) : value_(value) {}
+  Recorded(Prim prim, std::initializer_list<R::Value> operands)
+      : value_(R::apply(prim, false, operands)) {}
+  template <class... Operands>
+  static Recorded number(Prim prim, Operands... operands) {
+    return Recorded(prim, {operands.value_...});
+  }
+  template <class... Operands>
+  static RecordedMask mask(Prim prim, Operands... operands) {
+    return RecordedMask(prim, {operands.value_...});
+  }
+  R::Value value_;
+};
+
+inline Recorded select(RecordedMask mask, Recorded a, Recorded b) {
+  return Recorded(Prim::select, {mask.value_, a.value_, b.value_});
+}
+
+namespace detail {
+
+template <InputKind Kind>
+auto Recorder::input(std::size_t index) {
+  Recording::Step step;
+  step.prim = Prim::input;
+  step.a = static_cast<std::uint16_t>(index);
+  step.mask = Kind == InputKind::mask;
+  if constexpr (Kind == InputKind::mask) {
+    return RecordedMask(add(step));
+  } else {
+    return Recorded(add(step));
+  }
+}
+
+template <InputKind... Kinds, class F, std::size_t... I>
+Recording record_kinds(F&& formula, std::index_sequence<I...>) {
+  static constexpr std::array<InputKind, sizeof...(Kinds)> kinds{Kinds...};
+  Recorder recorder{kinds};
+  return recorder.finish(std::forward<F>(formula)(recorder.input<Kinds>(I)...));
+}
+
+template <class F, std::size_t... I>
+Recording record_numbers(F&& formula, std::index_sequence<I...> indices) {
+  return record_kinds<(static_cast<void>(I), InputKind::number)...>(std::forward<F>(formula),
+                                                                    indices);
+}
+
+}  // namespace detail
+
+// Records formula(x1, ..., xN), all of them numbers: record<2>([](auto a, auto b) { ... }).
+template <std::size_t N, class F>
+Recording record(F&& formula) {
+  return detail::record_numbers(std::forward<F>(formula), std::make_index_sequence<N>{});
+}
+
+// Records a formula some of whose inputs are masks: record<InputKind::mask, InputKind::number>(f).
+template <InputKind First, InputKind... Rest, class F>
+Recording record(F&& formula) {
+  return detail::record_kinds<First, Rest...>(std::forward<F>(formula),
+                                              std::make_index_sequence<1 + sizeof...(Rest)>{});
+}
+
+}  // namespace dualtape
