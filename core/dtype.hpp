@@ -2,9 +2,12 @@
 // Plain values; every function may be called from any thread.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
+#include <type_traits>
 
 namespace dualtape {
 
@@ -56,6 +59,25 @@ template <class T>
 concept Element = requires {
   DTypeOf<T>::value;
 };
+
+// One element of another type: to bool is "not zero" (so NaN is true); a float goes to the integer
+// towards zero, beyond the range to its nearest end, NaN to 0; an int64 that an int32 cannot hold
+// wraps, as in NumPy.
+template <Element To, Element From>
+To convert_element(From value) {
+  if constexpr (std::is_same_v<To, bool>) {
+    return value != From{0};
+  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+    using Limits = std::numeric_limits<To>;
+    if (std::isnan(value)) return 0;
+    // -min() is a power of two, hence exact in every floating type; max() is not.
+    if (value >= -static_cast<From>(Limits::min())) return Limits::max();
+    if (value < static_cast<From>(Limits::min())) return Limits::min();
+    return static_cast<To>(value);
+  } else {
+    return static_cast<To>(value);
+  }
+}
 
 // Calls f.template operator()<T>() with the C++ type of `dtype` and returns its result.
 template <class F>

@@ -14,6 +14,8 @@
 #include <ostream>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/dtype.hpp>
@@ -24,7 +26,7 @@ namespace dualtape {
 
 class Tensor {
  public:
-  Tensor() : Tensor(Shape{0}, DType::float32) {}               // empty: float32 of shape (0,)
+  Tensor();                                                    // empty: float32 of shape (0,)
   explicit Tensor(Shape shape, DType dtype = DType::float32);  // zeros
   explicit Tensor(Type type) : Tensor(std::move(type.shape), type.dtype) {}
 
@@ -35,6 +37,7 @@ class Tensor {
   Tensor(bool value);
   Tensor(int value);
   Tensor(std::int64_t value);
+  Tensor(const void*) = delete;  // a pointer would else become a bool
   template <Element T>
   static Tensor scalar(T value) {
     return from(std::span<const T>(&value, 1), Shape{});
@@ -55,7 +58,8 @@ class Tensor {
   static Tensor from(const std::vector<T>& values, Shape shape) requires(!std::same_as<T, bool>) {
     return from(std::span<const T>(values), std::move(shape));
   }
-  // A view of memory that somebody else owns and that must outlive every copy of this handle.
+  // A view of memory that somebody else owns and that must outlive every copy of this handle; it
+  // has the alignment of its elements at least. Allocates nothing for ranks up to 4.
   static Tensor view(void* data, Type type);
   // A view that keeps `owner` alive.
   static Tensor view(std::shared_ptr<void> owner, void* data, Type type);
@@ -94,19 +98,30 @@ class Tensor {
   double at(std::initializer_list<std::int64_t> index) const;
 
   Tensor copy() const;
-  Tensor to(DType dtype) const;          // converts; shares where the dtype is already right
-  Tensor reshape(Shape shape) const;     // shares; one size may be -1; ShapeError if counts differ
+  // Converts by convert_element; shares where the dtype is already right.
+  Tensor to(DType dtype) const;
+  // Shares; one size of a list may be -1 and is worked out. ShapeError if the counts differ.
+  Tensor reshape(Shape shape) const;
+  Tensor reshape(std::span<const std::int64_t> sizes) const;
+  Tensor reshape(std::initializer_list<std::int64_t> sizes) const {
+    return reshape(std::span<const std::int64_t>(sizes.begin(), sizes.size()));
+  }
   Tensor row(std::int64_t index) const;  // shares: entry `index` of the first axis
   Tensor rows(std::int64_t begin,
               std::int64_t end) const;  // shares: [begin, end) of the first axis
   void fill(double value);
   void assign(const Tensor& other);  // copies other's elements into this memory; same type needed
 
-  bool shares_memory_with(const Tensor& other) const { return owner_ == other.owner_; }
+  // True where both were made from one allocation or their bytes overlap.
+  bool shares_memory_with(const Tensor& other) const;
 
  private:
+  Tensor(std::shared_ptr<void> owner, void* data, Type type);
   static Tensor from_bytes(const void* data, std::size_t count, Type type);
-  void check_dtype(DType wanted) const;
+  void check_dtype(DType wanted) const {
+    if (wanted != type_.dtype) refuse_dtype(wanted);
+  }
+  [[noreturn]] void refuse_dtype(DType wanted) const;
   double item_as_double() const;
 
   std::shared_ptr<void> owner_;

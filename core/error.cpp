@@ -1,0 +1,29 @@
+#include <dualtape/core/error.hpp>
+
+namespace dualtape {
+
+std::string to_string(Location where) {
+  if (!where.known()) return "unknown place";
+  return std::string(where.file) + ":" + std::to_string(where.line);
+}
+
+std::string to_string(const Complaint& complaint) {
+  std::string text;
+  if (!complaint.op.empty() || !complaint.label.empty()) {
+    text += '[';
+    text += complaint.op;
+    if (!complaint.label.empty()) {
+      if (!complaint.op.empty()) text += ' ';
+      text += '\'';
+      text += complaint.label;
+      text += '\'';
+    }
+    text += "] ";
+  }
+  text += complaint.what;
+  if (complaint.where.known()) text += "\n  at " + to_string(complaint.where);
+  if (!complaint.help.empty()) text += "\n  try: " + complaint.help;
+  return text;
+}
+
+}  // namespace dualtape
