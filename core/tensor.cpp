@@ -96,7 +96,7 @@ Shape resolve_sizes(const Shape& from, std::span<const std::int64_t> sizes) {
   *open = 1;
   const Shape rest(found);
   if (rest.count() == 0 || from.count() % rest.count() != 0) {
-    fail_reshape(from, "sizes whose known part holds " + std::to_string(rest.count()),
+    fail_reshape(from, "a -1 beside sizes that multiply to " + std::to_string(rest.count()),
                  "known sizes whose product divides the count of elements");
   }
   *open = from.count() / rest.count();
@@ -137,10 +137,10 @@ Tensor::Tensor(bool value) : Tensor(scalar(value)) {}
 Tensor::Tensor(int value) : Tensor(scalar(static_cast<std::int32_t>(value))) {}
 Tensor::Tensor(std::int64_t value) : Tensor(scalar(value)) {}
 
-Tensor::Tensor(std::initializer_list<double> values)
+Tensor::Tensor(std::initializer_list<Number> values)
     : Tensor(uninitialised({Shape{static_cast<std::int64_t>(values.size())}, DType::float32})) {
   std::transform(values.begin(), values.end(), data<float>().begin(),
-                 [](double value) { return static_cast<float>(value); });
+                 [](Number number) { return number.value; });
 }
 
 Tensor::Tensor(std::initializer_list<std::initializer_list<double>> rows) {

@@ -44,8 +44,14 @@ class Tensor {
   }
 
   // Rank 1 and 2 from lists, always float32: Tensor{1, 2.5}, Tensor{{1, 2}, {3, 4}}; integers come
-  // from of(). Throws ShapeError for ragged rows.
-  Tensor(std::initializer_list<double> values);
+  // from of(). Throws ShapeError for ragged rows. (Number, where double would do, makes
+  // Tensor{{1}, {2}} a column and not ambiguous.)
+  struct Number {
+    template <class T>
+    requires std::is_arithmetic_v<T> Number(T number) : value(static_cast<float>(number)) {}
+    float value;
+  };
+  Tensor(std::initializer_list<Number> values);
   Tensor(std::initializer_list<std::initializer_list<double>> rows);
   static Tensor of(std::initializer_list<std::int64_t> values);  // int64, rank 1
 
