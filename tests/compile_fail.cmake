@@ -1,7 +1,7 @@
 # Compiles SOURCE, which must fail with a message that its first line, "// expect: regex", matches.
 # A source that mentions DUALTAPE_MENDED must compile where that macro is defined, which shows that
 # nothing else is wrong with it.
-set(command ${CXX} -std=c++20 -fsyntax-only -I${INCLUDE})
+set(command ${CMAKE_COMMAND} -E env LC_ALL=C ${CXX} -std=c++20 -fsyntax-only -I${INCLUDE})
 file(STRINGS "${SOURCE}" first LIMIT_COUNT 1)
 if(NOT first MATCHES "^// expect: (.+)$")
   message(FATAL_ERROR "${SOURCE}: the first line must read // expect: regex")
