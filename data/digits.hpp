@@ -1,0 +1,13 @@
+// Handwritten digits, 1797 images of 8 x 8 pixels. Any thread may call.
+#pragma once
+
+#include <dualtape/data/dataset.hpp>
+
+namespace dualtape {
+
+// float32 inputs (1797, 64) with whole values 0 to 16, an image row by row; int64 labels (1797,)
+// in 0..9. Rows as in scikit-learn. Reads digits/digits.csv, see find_data; DataError if it is
+// missing or broken.
+Dataset load_digits();
+
+}  // namespace dualtape

@@ -1,0 +1,42 @@
+// Scaling of inputs: unit rows, columns to [0, 1], columns to mean 0 and deviation 1.
+// Plain values; any thread may call. Sums are made in float64; results keep the input's dtype.
+#pragma once
+
+#include <dualtape/core/tensor.hpp>
+
+namespace dualtape {
+
+// Divides each row (all but the first axis) by its L2 norm; rows of zeros stay zero. For float
+// tensors (n, ...) of rank 2 or more; ShapeError or TypeError otherwise.
+Tensor normalise_rows(const Tensor& inputs);
+
+// Column by column (x - shift) / width; where width is 0, the result is 0. A column is one
+// position of the axes after the first.
+struct Scaling {
+  Tensor shift;  // float64 (...): inputs' shape without the first axis
+  Tensor width;  // the same
+
+  // float (n, ...) to the same type. ShapeError unless the columns fit.
+  Tensor apply(const Tensor& inputs) const;
+};
+
+// fit() learns from float tensors (n, ...) with n of 1 or more; apply() then serves train and test
+// data alike. Throws ValueError where a value is not finite, and names its place.
+
+// Each column's smallest value goes to 0 and its largest to 1; values unseen in fit() may fall
+// outside. Columns that are constant in fit() become 0.
+struct MinMax : Scaling {
+  static MinMax fit(const Tensor& train);
+};
+
+// Each column to mean 0 and standard deviation 1 (dividing by n, as scikit-learn does). Columns
+// that are constant in fit() become 0.
+struct Standardise : Scaling {
+  static Standardise fit(const Tensor& train);
+};
+
+// fit and apply on the same data.
+Tensor min_max(const Tensor& inputs);
+Tensor standardise(const Tensor& inputs);
+
+}  // namespace dualtape
