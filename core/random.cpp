@@ -39,9 +39,7 @@ enum Stream : std::uint32_t {
   permutation_words = 66,
 };
 
-// Numbers are made in groups of 16 blocks, whatever the width of the SIMD registers: the layout of
-// a stream (word by word, 16 lanes each) is then the same everywhere.
-constexpr std::size_t lanes = 16;
+using detail::lanes;
 
 std::uint32_t low_word(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
 std::uint32_t high_word(std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); }
@@ -55,12 +53,12 @@ detail::PhiloxBlock block_of(Key key, Stream stream, std::uint64_t counter) {
 template <class F>
 inline void for_each_lane(Key key, Stream stream, std::uint64_t group, F&& f) {
   const std::uint64_t counter = group * lanes;
-  const std::uint32_t c0 = low_word(counter);
-  const std::uint32_t c1 = high_word(counter);
-  const std::uint32_t k0 = low_word(key.value());
-  const std::uint32_t k1 = high_word(key.value());
-  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-    f(lane, detail::philox10({c0 + lane, c1, stream, 0}, k0, k1));
+  detail::PhiloxGroup g;
+  detail::philox_group(g, {low_word(counter), high_word(counter), stream, 0}, low_word(key.value()),
+                       high_word(key.value()));
+  for (std::size_t lane = 0; lane < lanes; ++lane) {
+    f(lane,
+      detail::PhiloxBlock{g.words[0][lane], g.words[1][lane], g.words[2][lane], g.words[3][lane]});
   }
 }
 
