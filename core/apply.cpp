@@ -1,0 +1,128 @@
+// How operands become a node: which graph, which dtype, which line.
+#include <algorithm>
+#include <cassert>
+
+#include <dualtape/core/op.hpp>
+#include <dualtape/core/registry.hpp>
+
+namespace dualtape {
+namespace {
+
+std::string place_of(Var var) {
+  const std::string label = var.label();
+  return (label.empty() ? "" : "'" + label + "', ") + "made at " + to_string(var.node().where);
+}
+
+Location where_of(std::span<const In> inputs) {
+  for (const In& in : inputs)
+    if (in.where().known()) return in.where();
+  return {};
+}
+
+// The graph all Vars live in: one graph, or one scratch graph and its parent.
+Graph& graph_of(const Op& op, std::span<const In> inputs) {
+  const In* first = nullptr;
+  Graph* graph = nullptr;
+  for (const In& in : inputs) {
+    if (in.form() != In::Form::var) continue;
+    if (!in.var().defined())
+      fail<GraphError>({.op = op.name(),
+                        .what = "an operand is an empty Var",
+                        .where = in.where(),
+                        .help = "a default-made Var stands for nothing; assign it first"});
+    Graph& other = in.var().graph();
+    if (graph == nullptr) {
+      first = &in;
+      graph = &other;
+    } else if (&other != graph && other.parent() == graph) {
+      graph = &other;
+    } else if (&other != graph && graph->parent() != &other) {
+      fail<GraphError>({.op = op.name(),
+                        .what = "its operands belong to different graphs: one " +
+                                place_of(first->var()) + ", the other " + place_of(in.var()),
+                        .where = where_of(inputs),
+                        .help = "build both operands on one Graph; parameters and tensors can be "
+                                "shared between graphs, Vars cannot"});
+    }
+  }
+  if (graph == nullptr)
+    fail<GraphError>({.op = op.name(),
+                      .what = "none of its operands belongs to a graph",
+                      .where = where_of(inputs),
+                      .help = "start from graph.input(...), graph.constant(...) or "
+                              "graph.read(parameter)"});
+  return *graph;
+}
+
+// The dtype of the strong operands in [first, end), widened by weak literals only where these would
+// not fit (a real literal beside integers).
+DType common_dtype(std::span<const In> inputs, std::size_t first, Promotion promotion) {
+  std::optional<DType> strong;
+  std::optional<DType> weak;
+  for (const In& in : inputs.subspan(first)) {
+    std::optional<DType>& target = in.is_literal() ? weak : strong;
+    DType dtype = DType::boolean;
+    switch (in.form()) {
+      case In::Form::var: dtype = in.var().dtype(); break;
+      case In::Form::parameter: dtype = in.parameter().dtype(); break;
+      case In::Form::tensor: dtype = in.tensor().dtype(); break;
+      case In::Form::real: dtype = float32; break;
+      case In::Form::integer: dtype = int64; break;
+      case In::Form::truth: dtype = DType::boolean; break;
+    }
+    target = target ? promote(*target, dtype) : dtype;
+  }
+  DType dtype = strong.value_or(weak.value_or(float32));
+  if (weak && (is_floating(*weak) ? !is_floating(dtype) : dtype < std::min(*weak, int32)))
+    dtype = is_floating(*weak) ? float32 : int64;
+  if (promotion == Promotion::common_floating && !is_floating(dtype)) dtype = float32;
+  return dtype;
+}
+
+Var resolve(Graph& graph, const In& in, std::optional<DType> dtype) {
+  Graph& home = graph.parent() ? *graph.parent() : graph;
+  Var var;
+  switch (in.form()) {
+    case In::Form::var: var = in.var(); break;
+    case In::Form::parameter: var = home.read(in.parameter(), in.where()); break;
+    case In::Form::tensor: var = home.constant(in.tensor(), in.where()); break;
+    case In::Form::real: return home.constant(in.literal(), dtype.value_or(float32));
+    case In::Form::integer: return home.constant(in.literal(), dtype.value_or(int64));
+    case In::Form::truth: return home.constant(in.literal(), dtype.value_or(boolean));
+  }
+  if (!dtype || var.dtype() == *dtype) return var;
+  const In operand(var, in.where());
+  return apply(require_op("cast"), {operand}, {{"dtype", *dtype}});
+}
+
+}  // namespace
+
+std::vector<Var> apply_all(const Op& op, std::span<const In> inputs, Attributes attributes) {
+  Graph& graph = graph_of(op, inputs);
+  const Location where = where_of(inputs);
+  const Promotion promotion = op.promotion();
+  const std::size_t first = promotion == Promotion::all_but_first ? 1 : 0;
+  std::optional<DType> dtype;
+  if (promotion != Promotion::none && inputs.size() > first)
+    dtype = common_dtype(inputs, first, promotion);
+  std::vector<Var> operands;
+  operands.reserve(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    operands.push_back(resolve(graph, inputs[i], i >= first ? dtype : std::nullopt));
+  // A rule may have nothing but outer operands although it was called for the scratch graph.
+  const bool scratch = std::ranges::any_of(operands, [&](Var v) { return &v.graph() == &graph; });
+  Graph& home = scratch ? graph : *graph.parent();
+  const NodeId id = home.add(op, operands, std::move(attributes), where);
+  std::vector<Var> outputs;
+  for (std::uint32_t i = 0; i < home.node(id).output_count; ++i) outputs.push_back(home.var(id, i));
+  return outputs;
+}
+
+Var apply(const Op& op, std::span<const In> inputs, Attributes attributes) {
+  return apply_all(op, inputs, std::move(attributes)).at(0);
+}
+Var apply(const Op& op, std::initializer_list<In> inputs, Attributes attributes) {
+  return apply(op, std::span<const In>(inputs.begin(), inputs.size()), std::move(attributes));
+}
+
+}  // namespace dualtape

@@ -1,0 +1,80 @@
+#include <dualtape/core/leaves.hpp>
+
+#include <algorithm>
+#include <cassert>
+
+namespace dualtape {
+namespace {
+
+constexpr std::string_view leaf_reason = "a leaf has no operands";
+
+class Leaf : public Op {
+ public:
+  Leaf(std::string_view name, std::string_view doc, bool pure) : pure_(pure) {
+    info_.name = name;
+    info_.doc = doc;
+    info_.kind = Kind::constant;
+    info_.reason = leaf_reason;
+  }
+  const OpInfo& info() const override { return info_; }
+  Kernel kernel(const KernelRequest&) const override {
+    assert(false && "leaves are bound by the program, not run");
+    return {};
+  }
+  std::vector<Case> cases() const override { return {}; }
+  bool is_pure() const override { return pure_; }
+
+ private:
+  OpInfo info_;
+  bool pure_;
+};
+
+class InputOp : public Leaf {
+ public:
+  InputOp() : Leaf("input", "a value fed at each run", false) {}
+  void infer(Inference& inference) const override {
+    inference.out = {
+        {inference.attributes.get<Shape>("shape"), inference.attributes.get<DType>("dtype")}};
+  }
+};
+class ConstantOp : public Leaf {
+ public:
+  ConstantOp() : Leaf("constant", "a fixed tensor", true) {}
+  void infer(Inference& inference) const override {
+    inference.out = {inference.attributes.get<Tensor>("value").type()};
+  }
+};
+class ParameterOp : public Leaf {
+ public:
+  ParameterOp() : Leaf("parameter", "the value of a Parameter at the start of the run", false) {}
+  void infer(Inference& inference) const override {
+    inference.out = {inference.attributes.get<Parameter>("parameter").type()};
+  }
+};
+
+}  // namespace
+
+const Op& input_op() {
+  static const InputOp op;
+  return op;
+}
+const Op& constant_op() {
+  static const ConstantOp op;
+  return op;
+}
+const Op& parameter_op() {
+  static const ParameterOp op;
+  return op;
+}
+
+bool is_zero_constant(Var var) {
+  const Node& node = var.node();
+  if (node.op != &constant_op()) return false;
+  const Tensor& value = node.attributes.get<Tensor>("value");
+  return dispatch(value.dtype(), [&]<class T>() {
+    const auto data = value.data<T>();
+    return std::all_of(data.begin(), data.end(), [](T x) { return x == T(0); });
+  });
+}
+
+}  // namespace dualtape

@@ -1,0 +1,79 @@
+#include <dualtape/core/op.hpp>
+
+#include <algorithm>
+#include <cassert>
+
+namespace dualtape {
+
+std::string_view name_of(Kind kind) {
+  switch (kind) {
+    case Kind::elementwise: return "elementwise";
+    case Kind::linear: return "linear";
+    case Kind::bilinear: return "bilinear";
+    case Kind::general: return "general";
+    case Kind::composite: return "composite";
+    case Kind::constant: return "zero derivative";
+    case Kind::none: return "not differentiable";
+  }
+  return "";
+}
+
+bool Op::linear_in(const NodeView& node, std::span<const bool> active) const {
+  const auto count = std::ranges::count(active, true);
+  if (count == 0) return true;
+  if (kind() == Kind::linear) return count == static_cast<std::ptrdiff_t>(node.in.size());
+  if (kind() == Kind::bilinear) return count == 1 && active.size() >= 2 && (active[0] || active[1]);
+  return false;
+}
+
+Factor Op::partial(const NodeView&, std::size_t) const {
+  assert(false && "only elementwise operators have partials");
+  return 0.0;
+}
+MaybeVar Op::transpose(const NodeView&, std::size_t, std::span<const MaybeVar>) const {
+  assert(false && "only linear and bilinear operators have transposes");
+  return std::nullopt;
+}
+std::vector<MaybeVar> Op::jvp(const NodeView&, std::span<const MaybeVar>) const {
+  assert(false && "only general operators have a jvp of their own");
+  return {};
+}
+
+void Inference::require_count(std::size_t count) const {
+  if (in.size() == count) return;
+  fail<GraphError>(
+      {.op = op_.name(),
+       .label = label_,
+       .what = "takes " + std::to_string(count) + " operands, got " + std::to_string(in.size()),
+       .where = where_});
+}
+
+void Inference::require_floating(std::size_t i) const {
+  if (is_floating(dtype(i))) return;
+  type_error("operand " + std::to_string(i) + " must be float32 or float64, got " +
+                 to_string(in[i].type()),
+             "cast(x, dt::float32)");
+}
+
+std::size_t Inference::axis(std::int64_t axis, std::size_t rank) const {
+  const auto signed_rank = static_cast<std::int64_t>(rank);
+  if (axis < -signed_rank || axis >= signed_rank)
+    shape_error("axis " + std::to_string(axis) + " is out of range for rank " +
+                    std::to_string(rank) + " (operand 0 is " + to_string(in[0].type()) + ")",
+                rank == 0 ? "a scalar has no axes"
+                          : "use an axis from " + std::to_string(-signed_rank) + " to " +
+                                std::to_string(signed_rank - 1));
+  return static_cast<std::size_t>(axis < 0 ? axis + signed_rank : axis);
+}
+
+void Inference::shape_error(std::string what, std::string help) const {
+  fail<ShapeError>({op_.name(), label_, std::move(what), where_, std::move(help)});
+}
+void Inference::type_error(std::string what, std::string help) const {
+  fail<TypeError>({op_.name(), label_, std::move(what), where_, std::move(help)});
+}
+void Inference::value_error(std::string what, std::string help) const {
+  fail<ValueError>({op_.name(), label_, std::move(what), where_, std::move(help)});
+}
+
+}  // namespace dualtape

@@ -1,0 +1,173 @@
+// Op: the contract between an operator and the engine. Authors do not derive from it: they describe
+// an operator by its kind (core/kinds.hpp) and the engine makes the Op. Ops are immutable
+// singletons and may be used from any thread.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <dualtape/core/case.hpp>
+#include <dualtape/core/graph.hpp>
+
+namespace dualtape {
+
+struct Recording;
+
+enum class Kind : std::uint8_t {
+  elementwise,  // one formula; partial derivatives
+  linear,       // linear in the stated inputs together; a transpose
+  bilinear,     // linear in each of the stated inputs; a transpose for each
+  general,      // a jvp written with other operators
+  composite,    // a function that adds several nodes; only in the registry, never in a graph
+  constant,     // derivative zero by definition (floor, comparisons, random draws ...)
+  none,         // not differentiable, with a reason
+};
+std::string_view name_of(Kind kind);
+
+// A runnable example: an expression with a Graph `g` in scope, and what its value prints.
+struct Example {
+  std::string_view code;
+  std::string_view prints;
+};
+
+// What the reference page, the coverage table and the checks know of an operator.
+struct OpInfo {
+  std::string_view name;
+  Kind kind = Kind::none;
+  std::string_view doc;   // one line
+  std::string_view math;  // the function and its derivative
+  Example example;
+  std::string_view reason;  // why there is no derivative (kinds constant and none)
+  double tolerance = 1e-6;  // of derivatives against central differences in float64, relative
+};
+
+// Which inputs are brought to one dtype before the node is made.
+enum class Promotion : std::uint8_t {
+  none,             // taken as they come
+  common,           // all inputs to their common dtype
+  common_floating,  // the same, and integers and bools become float32
+  all_but_first,    // inputs 1, 2, ... to their common dtype (where)
+};
+
+// A node as rules see it. In a linear program the linear operands carry a type but no value.
+struct NodeView {
+  const Op& op;
+  std::span<const Var> in;
+  std::span<const Var> out;
+  const Attributes& attributes;
+};
+
+// What infer() is given; `out` receives one Type per output. Inputs are seen by type only.
+class Inference {
+ public:
+  Inference(const Op& op, std::span<const Var> inputs, const Attributes& attributes_of_node,
+            Location where, std::string_view label)
+      : in(inputs), attributes(attributes_of_node), op_(op), where_(where), label_(label) {}
+
+  std::span<const Var> in;
+  const Attributes& attributes;
+  std::vector<Type> out;
+
+  const Shape& shape(std::size_t i) const { return in[i].shape(); }
+  DType dtype(std::size_t i) const { return in[i].dtype(); }
+  void require_count(std::size_t count) const;  // GraphError unless there are so many inputs
+  void require_floating(std::size_t i) const;   // TypeError
+  // The axis as 0 .. rank-1; ShapeError if it is outside -rank .. rank-1.
+  std::size_t axis(std::int64_t axis, std::size_t rank) const;
+
+  [[noreturn]] void shape_error(std::string what, std::string help = {}) const;
+  [[noreturn]] void type_error(std::string what, std::string help = {}) const;
+  [[noreturn]] void value_error(std::string what, std::string help = {}) const;
+
+ private:
+  const Op& op_;
+  Location where_;
+  std::string_view label_;
+};
+
+// A kernel runs one node on memory placed by the program: contiguous, 64-byte aligned, right-sized.
+// It must not allocate; scratch memory comes as `workspace`. A kernel that finds bad values throws
+// ValueError with a bare sentence; the program adds operator, label and line.
+struct KernelArgs {
+  const void* const* in;
+  void* const* out;
+  void* workspace;
+
+  template <class T>
+  const T* input(std::size_t i) const {
+    return static_cast<const T*>(in[i]);
+  }
+  template <class T>
+  T* output(std::size_t i = 0) const {
+    return static_cast<T*>(out[i]);
+  }
+};
+struct Kernel {
+  std::function<void(const KernelArgs&)> run;
+  std::size_t workspace_bytes = 0;
+};
+struct KernelRequest {
+  std::span<const Type> in;
+  std::span<const Type> out;
+  const Attributes& attributes;
+};
+
+// A partial derivative: a Var, or a literal (so that 1 costs nothing and 0 stops a walk).
+class Factor {
+ public:
+  Factor(Var var) : var_(var) {}
+  Factor(double literal) : literal_(literal) {}
+  bool is_literal() const { return !var_.defined(); }
+  double literal() const { return literal_; }
+  Var var() const { return var_; }
+
+ private:
+  Var var_;
+  double literal_ = 0;
+};
+
+class Op {
+ public:
+  Op() = default;
+  Op(const Op&) = delete;
+  Op& operator=(const Op&) = delete;
+  virtual ~Op() = default;
+
+  virtual const OpInfo& info() const = 0;
+  std::string_view name() const { return info().name; }
+  Kind kind() const { return info().kind; }
+  bool differentiable() const { return kind() != Kind::constant && kind() != Kind::none; }
+
+  virtual Promotion promotion() const { return Promotion::none; }
+  virtual void infer(Inference& inference) const = 0;
+  virtual Kernel kernel(const KernelRequest& request) const = 0;
+  // Sample calls for check_op and the generated tests.
+  virtual std::vector<Case> cases() const = 0;
+
+  // Input `i` may share its memory with output 0 when nobody reads it later (types being equal).
+  virtual bool in_place(std::size_t) const { return false; }
+  // Output 0 is input 0 under another type: no kernel runs, memory is shared.
+  virtual bool is_alias() const { return false; }
+  // Equal nodes may be merged and constant ones folded. False for inputs and the like.
+  virtual bool is_pure() const { return true; }
+
+  // Whether the node is linear (no constant part) in exactly the inputs marked active.
+  virtual bool linear_in(const NodeView& node, std::span<const bool> active) const;
+
+  // Kind elementwise: d out / d in[i]. Empty recording() when the author gave partials.
+  virtual Factor partial(const NodeView& node, std::size_t i) const;
+  virtual bool derives_partials() const { return false; }
+  virtual const Recording* recording() const { return nullptr; }
+  // Kinds linear and bilinear (and elementwise operators that are linear): the cotangent of input i
+  // from those of the outputs, before it is summed to the input's shape.
+  virtual MaybeVar transpose(const NodeView& node, std::size_t i,
+                             std::span<const MaybeVar> cotangents) const;
+  // Kind general: tangents of the outputs; one entry per output, absent meaning zero.
+  virtual std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) const;
+};
+
+}  // namespace dualtape

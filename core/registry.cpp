@@ -1,0 +1,69 @@
+#include <dualtape/core/registry.hpp>
+
+#include <cassert>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+
+namespace dualtape {
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  std::map<std::string, Entry, std::less<>> entries;
+};
+Registry& registry() {
+  static Registry instance;
+  return instance;
+}
+[[noreturn]] void name_taken(std::string_view name) {
+  throw std::logic_error("two operators are called '" + std::string(name) +
+                         "'; names must be unique");
+}
+void ensure_builtin_ops() {
+  static const bool done = (register_builtin_ops(), true);
+  static_cast<void>(done);
+}
+
+}  // namespace
+
+void register_op(const Op& op) {
+  Registry& all = registry();
+  const std::lock_guard lock(all.mutex);
+  const auto [it, is_new] = all.entries.try_emplace(
+      std::string(op.name()), Entry{op.info(), [&op] { return op.cases(); }, &op});
+  if (!is_new && it->second.op != &op) name_taken(op.name());
+}
+
+void register_composite(Entry entry) {
+  Registry& all = registry();
+  const std::lock_guard lock(all.mutex);
+  const std::string name(entry.info.name);
+  if (!all.entries.try_emplace(name, std::move(entry)).second) name_taken(name);
+}
+
+const Op* find_op(std::string_view name) {
+  ensure_builtin_ops();
+  Registry& all = registry();
+  const std::lock_guard lock(all.mutex);
+  const auto it = all.entries.find(name);
+  return it == all.entries.end() ? nullptr : it->second.op;
+}
+
+const Op& require_op(std::string_view name) {
+  const Op* op = find_op(name);
+  if (op == nullptr) throw std::logic_error("no operator is called '" + std::string(name) + "'");
+  return *op;
+}
+
+std::vector<Entry> all_entries() {
+  ensure_builtin_ops();
+  Registry& all = registry();
+  const std::lock_guard lock(all.mutex);
+  std::vector<Entry> entries;
+  for (const auto& [name, entry] : all.entries) entries.push_back(entry);
+  return entries;
+}
+
+}  // namespace dualtape
