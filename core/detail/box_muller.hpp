@@ -29,8 +29,8 @@ static inline float positive_unit_f32(std::uint32_t bits) {
   return (static_cast<float>(static_cast<std::int32_t>(bits >> 1)) + 0.5F) * 0x1p-31F;
 }
 
-// [0, 1) on the grid 2^-53. Two exact halves: 64-bit integers have no SIMD conversion before
-// AVX-512.
+// [0, 1) on the grid 2^-53: 27 bits of one word, then 26 of the other, both exact as int32 (64-bit
+// integers have no SIMD conversion before AVX-512).
 static inline double unit_f64(std::uint32_t high, std::uint32_t low) {
   const auto a = static_cast<double>(static_cast<std::int32_t>(high >> 5));
   const auto b = static_cast<double>(static_cast<std::int32_t>(low >> 6));
