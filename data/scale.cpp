@@ -52,14 +52,13 @@ template <class T>
 void normalise_row(std::span<const T> in, std::span<T> out) {
   double largest = 0.0;
   for (const T value : in) largest = std::max(largest, std::abs(static_cast<double>(value)));
+  if (largest == 0.0) largest = 1.0;
   double sum = 0.0;
-  if (largest > 0.0) {
-    for (const T value : in) sum += std::pow(static_cast<double>(value) / largest, 2);
-  }
+  for (const T value : in) sum += std::pow(static_cast<double>(value) / largest, 2);
   const double norm = std::sqrt(sum);
   for (std::size_t i = 0; i < in.size(); ++i) {
     const double value = static_cast<double>(in[i]);
-    out[i] = static_cast<T>(norm > 0.0 ? value / largest / norm : value);
+    out[i] = static_cast<T>(norm == 0.0 ? value : value / largest / norm);
   }
 }
 

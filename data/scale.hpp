@@ -6,8 +6,9 @@
 
 namespace dualtape {
 
-// Divides each row (all but the first axis) by its L2 norm; rows of zeros stay zero. For float
-// tensors (n, ...) of rank 2 or more; ShapeError or TypeError otherwise.
+// Divides each row (all but the first axis) by its L2 norm; rows of zeros stay zero,
+// and a row with a NaN or an infinity becomes NaN. For float tensors (n, ...) of rank 2 or more;
+// ShapeError or TypeError otherwise.
 Tensor normalise_rows(const Tensor& inputs);
 
 // Column by column (x - shift) / width; where width is 0, the result is 0. A column is one

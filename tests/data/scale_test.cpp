@@ -1,0 +1,133 @@
+// Scaling: laws, edge cases, and scikit-learn's figures for Iris.
+#include <array>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <dualtape/data/iris.hpp>
+#include <dualtape/data/scale.hpp>
+
+#include "temporary.hpp"
+
+using namespace dualtape;
+using namespace dualtape::testing;
+
+namespace {
+
+void check_row(const Tensor& inputs, std::int64_t row, const std::array<double, 4>& expected) {
+  for (std::int64_t i = 0; i < 4; ++i) {
+    CHECK(std::abs(inputs.at({row, i}) - expected[static_cast<std::size_t>(i)]) < 1e-6);
+  }
+}
+
+Tensor float64_of(const std::vector<double>& values, Shape shape) {
+  return Tensor::from(values, std::move(shape));
+}
+
+}  // namespace
+
+TEST_CASE("scikit-learn's figures for Iris") {
+  const Tensor iris = load_iris().inputs;
+  check_row(normalise_rows(iris), 0, {0.803772773, 0.551608766, 0.220643506, 0.0315205009});
+  check_row(normalise_rows(iris), 149, {0.690259159, 0.350979233, 0.596664696, 0.21058754});
+  check_row(min_max(iris), 0, {0.222222222, 0.625, 0.0677966102, 0.0416666667});
+  check_row(min_max(iris), 149, {0.444444444, 0.416666667, 0.694915254, 0.708333333});
+  check_row(standardise(iris), 0, {-0.90068117, 1.01900435, -1.34022653, -1.3154443});
+  check_row(standardise(iris), 149, {0.0686617933, -0.131979479, 0.762758269, 0.790670654});
+  const Tensor train = iris.rows(0, 100);  // the last class unseen: values beyond 1
+  check_row(MinMax::fit(train).apply(iris), 149, {0.592592593, 0.416666667, 1, 1});
+  check_row(Standardise::fit(train).apply(iris), 149,
+            {0.671906395, -0.207835104, 1.55240038, 1.80324308});
+}
+
+TEST_CASE("rows get length one; zero rows stay; huge and tiny ones survive") {
+  const Tensor in = float64_of({3, 4, 0, 0, 1e200, -1e200, 3e-200, 4e-200}, Shape{4, 2});
+  const Tensor out = normalise_rows(in);
+  CHECK(all_close(
+      out, float64_of({0.6, 0.8, 0, 0, std::sqrt(0.5), -std::sqrt(0.5), 0.6, 0.8}, Shape{4, 2}),
+      1e-15, 0.0));
+  CHECK(normalise_rows(Tensor(Shape{2, 2, 2})).shape() == Shape{2, 2, 2});
+  CHECK(all_close(normalise_rows(ones(Shape{1, 2, 2})), full(Shape{1, 2, 2}, 0.5)));
+  CHECK(normalise_rows(Tensor(Shape{0, 3})).count() == 0);
+  CHECK(normalise_rows(Tensor(Shape{3, 0})).count() == 0);
+}
+
+TEST_CASE("a row with NaN is NaN, and only that row") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const Tensor out = normalise_rows(float64_of({1, nan, 3, 4}, Shape{2, 2}));
+  CHECK(std::isnan(out.at({0, 0})));
+  CHECK(std::isnan(out.at({0, 1})));
+  CHECK(out.at({1, 1}) == doctest::Approx(0.8));
+  const Tensor zero = normalise_rows(float64_of({0, nan}, Shape{1, 2}));
+  CHECK(std::isnan(zero.at({0, 0})));
+  CHECK(std::isnan(zero.at({0, 1})));
+}
+
+TEST_CASE("min and max go to exactly 0 and 1") {
+  const Tensor iris = load_iris().inputs;
+  const Tensor out = min_max(iris);
+  for (std::int64_t column = 0; column < 4; ++column) {
+    double low = 2.0;
+    double high = -1.0;
+    for (std::int64_t row = 0; row < 150; ++row) {
+      low = std::min(low, out.at({row, column}));
+      high = std::max(high, out.at({row, column}));
+    }
+    CHECK(low == 0.0);
+    CHECK(high == 1.0);
+  }
+}
+
+TEST_CASE("standardised columns have mean 0 and deviation 1") {
+  const Tensor out = standardise(load_iris().inputs.to(float64));
+  CHECK(out.dtype() == float64);
+  for (std::int64_t column = 0; column < 4; ++column) {
+    double sum = 0.0;
+    double squares = 0.0;
+    for (std::int64_t row = 0; row < 150; ++row) {
+      sum += out.at({row, column});
+      squares += std::pow(out.at({row, column}), 2);
+    }
+    CHECK(std::abs(sum / 150) < 1e-13);
+    CHECK(std::abs(squares / 150 - 1.0) < 1e-13);
+  }
+}
+
+TEST_CASE("columns that are constant become 0, in data unseen too") {
+  // The mean of ten 0.1 is not 0.1 in float64: noise must not be blown up to +-1.
+  const Tensor train = full(Shape{10, 1}, 0.1, float64);
+  const Tensor test = float64_of({0.1, 5.0}, Shape{2, 1});
+  CHECK(identical(MinMax::fit(train).apply(train), zeros(Shape{10, 1}, float64)));
+  CHECK(identical(Standardise::fit(train).apply(train), zeros(Shape{10, 1}, float64)));
+  CHECK(identical(MinMax::fit(train).apply(test), zeros(Shape{2, 1}, float64)));
+  CHECK(identical(Standardise::fit(train).apply(test), zeros(Shape{2, 1}, float64)));
+}
+
+TEST_CASE("what was fitted on train is what test gets") {
+  const Tensor train{{0, 10}, {4, 20}};
+  const Tensor test{{2, 30}, {8, 10}};
+  CHECK(identical(MinMax::fit(train).apply(test), Tensor{{0.5, 2}, {2, 0}}));
+  CHECK(identical(Standardise::fit(train).apply(test), Tensor{{0, 3}, {3, -1}}));
+}
+
+TEST_CASE("images are scaled pixel by pixel") {
+  const Tensor in = Tensor{{1, 5, 3, 3}, {2, 1, 3, 4}}.reshape(Shape{2, 2, 2});
+  const Tensor out = min_max(in);
+  CHECK(out.shape() == Shape{2, 2, 2});
+  CHECK(identical(out.reshape(Shape{2, 4}), Tensor{{0, 1, 0, 0}, {1, 0, 0, 1}}));
+}
+
+TEST_CASE("inputs that cannot be scaled") {
+  CHECK_THROWS_AS(normalise_rows(Tensor{1, 2}), ShapeError);
+  CHECK(contains(text_thrown<TypeError>([] { min_max(Tensor::of({1, 2})); }), "int64"));
+  CHECK_THROWS_AS(standardise(Tensor(1.0)), ShapeError);
+  CHECK_THROWS_AS(MinMax::fit(Tensor(Shape{0, 3})), ValueError);
+  const MinMax fitted = MinMax::fit(Tensor{{0, 10}, {4, 20}});
+  CHECK(contains(text_thrown<ShapeError>([&] { fitted.apply(Tensor{{1, 2, 3}}); }), "(2,)"));
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(contains(text_thrown<ValueError>([&] {
+                   standardise(Tensor{{1, 2}, {3, nan}});
+                 }),
+                 "row 1, column 1"));
+}
