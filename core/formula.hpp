@@ -291,4 +291,65 @@ Recording record(F&& formula) {
                                               std::make_index_sequence<1 + sizeof...(Rest)>{});
 }
 
+// Descriptors of operators: a type D with `static auto formula(auto...)`. Where the formula's first
+// inputs are masks, D says how many with `static constexpr std::size_t mask_inputs`.
+
+namespace detail {
+
+template <class D>
+consteval std::size_t count_mask_inputs() {
+  if constexpr (requires { D::mask_inputs; }) {
+    return D::mask_inputs;
+  } else {
+    return 0;
+  }
+}
+
+inline constexpr std::size_t most_formula_inputs = 12;
+
+template <std::size_t Masks, std::size_t I>
+using DescriptorInput = std::conditional_t<(I < Masks), RecordedMask, Recorded>;
+
+template <class D, std::size_t Masks, std::size_t... I>
+consteval bool formula_takes(std::index_sequence<I...>) {
+  return requires(DescriptorInput<Masks, I>... x) { D::formula(x...); };
+}
+
+template <class D, std::size_t N = 1>
+consteval std::size_t count_formula_inputs() {
+  if constexpr (N > most_formula_inputs) {
+    return 0;
+  } else if constexpr (N >= count_mask_inputs<D>() &&
+                       formula_takes<D, count_mask_inputs<D>()>(std::make_index_sequence<N>{})) {
+    return N;
+  } else {
+    return count_formula_inputs<D, N + 1>();
+  }
+}
+
+template <class D, std::size_t... I>
+Recording record_descriptor(std::index_sequence<I...> indices) {
+  return record_kinds<(I < count_mask_inputs<D>() ? InputKind::mask : InputKind::number)...>(
+      [](auto... x) { return D::formula(x...); }, indices);
+}
+
+}  // namespace detail
+
+// How many of the formula's inputs, the first ones, are masks.
+template <class D>
+inline constexpr std::size_t mask_inputs_of = detail::count_mask_inputs<D>();
+
+// How many inputs D::formula takes; 0 if it has none that can be called with 1 to 12 values.
+template <class D>
+inline constexpr std::size_t formula_arity = detail::count_formula_inputs<D>();
+
+// Records D::formula.
+template <class D>
+Recording record_formula() {
+  static_assert(formula_arity<D> > 0,
+                "the operator needs `static auto formula(auto x, ...)` that can be called with "
+                "numbers (and, first, as many masks as mask_inputs says)");
+  return detail::record_descriptor<D>(std::make_index_sequence<formula_arity<D>>{});
+}
+
 }  // namespace dualtape

@@ -1,0 +1,205 @@
+// Every function of Lane<float> and Lane<double> against libm, on wide ranges and special values.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <dualtape/core/detail/lane.hpp>
+
+using dualtape::detail::Lane;
+using dualtape::detail::LaneMask;
+using dualtape::detail::LaneMemory;
+
+namespace {
+
+template <class T>
+using Limits = std::numeric_limits<T>;
+
+// The next higher precision, so that a float result is held against a practically exact one.
+template <class T>
+using Wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
+
+// Distance in units of the last place of `right` rounded to T; 0 for equal infinities, NaN against
+// NaN, and results that both flush below the normal range.
+template <class T>
+double ulps(T got, Wide<T> right) {
+  if (std::isnan(right)) return std::isnan(got) ? 0.0 : 1e30;
+  if (std::isnan(got)) return 1e30;
+  const T rounded = static_cast<T>(right);
+  if (std::isinf(rounded) || std::isinf(got)) {
+    if (rounded == got) return 0.0;
+    return 1e30;
+  }
+  int exponent = 0;
+  std::frexp(rounded, &exponent);
+  const int lowest = Limits<T>::min_exponent;
+  const Wide<T> ulp = std::ldexp(Wide<T>(1), std::max(exponent, lowest) - Limits<T>::digits);
+  return static_cast<double>(std::abs(static_cast<Wide<T>>(got) - right) / ulp);
+}
+
+template <class T>
+std::vector<T> specials() {
+  const T inf = Limits<T>::infinity();
+  std::vector<T> values{0,
+                        inf,
+                        Limits<T>::quiet_NaN(),
+                        Limits<T>::max(),
+                        Limits<T>::min(),
+                        Limits<T>::denorm_min(),
+                        Limits<T>::epsilon(),
+                        1,
+                        2,
+                        T(0.5),
+                        T(1.5),
+                        T(2.5),
+                        T(0.1),
+                        T(88.4),
+                        T(88.72),
+                        T(88.8),
+                        T(709.5),
+                        T(709.78),
+                        T(709.9),
+                        T(103),
+                        T(745),
+                        T(1e6),
+                        T(1e7),
+                        T(1e15),
+                        T(1e30),
+                        T(3.14159274101257324)};
+  const std::size_t half = values.size();
+  for (std::size_t i = 0; i < half; ++i) values.push_back(-values[i]);
+  return values;
+}
+
+// Uniform in [low, high] and, with both signs, log-uniform in size.
+template <class T>
+std::vector<T> samples(double low, double high) {
+  std::mt19937_64 random(7);
+  std::uniform_real_distribution<double> flat(low, high);
+  std::uniform_real_distribution<double> magnitude(std::is_same_v<T, float> ? -44.0 : -320.0,
+                                                   std::log10(std::max(-low, high)));
+  std::vector<T> values;
+  for (int i = 0; i < 40000; ++i) {
+    values.push_back(static_cast<T>(flat(random)));
+    const double small = std::pow(10.0, magnitude(random));
+    if (small <= high) values.push_back(static_cast<T>(small));
+    if (-small >= low) values.push_back(static_cast<T>(-small));
+  }
+  return values;
+}
+
+template <class T, class F>
+std::vector<T> apply(const std::vector<T>& xs, F f) {
+  constexpr std::size_t width = Lane<T>::width;
+  std::vector<T> padded = xs;
+  padded.resize((xs.size() + width - 1) / width * width, T(1));
+  for (std::size_t i = 0; i < padded.size(); i += width) {
+    f(Lane<T>::load(&padded[i])).store(&padded[i]);
+  }
+  padded.resize(xs.size());
+  return padded;
+}
+
+template <class T, class F, class R>
+void check(const std::string& name, F f, R right, double bound, std::vector<T> xs) {
+  for (const T x : specials<T>()) xs.push_back(x);
+  const std::vector<T> got = apply<T>(xs, f);
+  double worst = 0;
+  T at = 0;
+  T seen = 0;
+  for (std::size_t i = 0; i < xs.size(); ++i) {
+    const double off = ulps<T>(got[i], right(static_cast<Wide<T>>(xs[i])));
+    const bool zero_sign_lost =
+        got[i] == 0 && xs[i] == 0 && std::signbit(got[i]) != std::signbit(right(Wide<T>(xs[i])));
+    if (off > worst || zero_sign_lost) {
+      worst = zero_sign_lost ? 1e31 : off;
+      at = xs[i];
+      seen = got[i];
+    }
+  }
+  CAPTURE(name);
+  CAPTURE(sizeof(T));
+  CAPTURE(at);
+  CAPTURE(seen);
+  CHECK(worst <= bound);
+#ifdef DUALTAPE_SHOW_ULPS
+  std::printf("%-8s %zu worst %.3g at %.9g got %.9g\n", name.c_str(), sizeof(T), worst, double(at),
+              double(seen));
+#endif
+}
+
+// The neighbours of an element must not change its bits: each element alone (the lane filled with
+// it), and among others that take the slow paths, gives the same.
+template <class T, class F>
+void check_independent(const std::string& name, F f, const std::vector<T>& xs) {
+  constexpr std::size_t width = Lane<T>::width;
+  const std::vector<T> disturbers{
+      Limits<T>::quiet_NaN(), Limits<T>::infinity(), T(1e20), T(0.01), T(88.5), T(2), T(-1e-30)};
+  for (std::size_t i = 0; i < 3000 && i < xs.size(); ++i) {
+    const std::vector<T> alone = apply<T>(std::vector<T>(width, xs[i]), f);
+    for (const T disturber : disturbers) {
+      std::vector<T> mixed(width, disturber);
+      const std::size_t place = i % width;
+      mixed[place] = xs[i];
+      const std::vector<T> got = apply<T>(mixed, f);
+      const bool same = std::memcmp(&got[place], &alone[0], sizeof(T)) == 0 ||
+                        (std::isnan(got[place]) && std::isnan(alone[0]));
+      if (!same) {
+        CAPTURE(name);
+        CAPTURE(xs[i]);
+        CAPTURE(disturber);
+        CHECK(got[place] == alone[0]);
+        return;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+#define DUALTAPE_CHECK_UNARY(NAME, LOW, HIGH, BOUND)                  \
+  {                                                                   \
+    const auto xs = samples<T>(LOW, HIGH);                            \
+    const auto f = [](auto x) { return NAME(x); };                    \
+    check<T>(                                                         \
+        #NAME, f, [](Wide<T> x) { return std::NAME(x); }, BOUND, xs); \
+    check_independent<T>(#NAME, f, xs);                               \
+  }
+
+TEST_CASE_TEMPLATE("lane functions agree with libm", T, float, double) {
+  const bool single = std::is_same_v<T, float>;
+  const double top = single ? 88.7 : 709.7;
+  DUALTAPE_CHECK_UNARY(exp, -top - 40, top + 5, 2.0)
+  DUALTAPE_CHECK_UNARY(expm1, -50, top + 5, 2.5)
+  DUALTAPE_CHECK_UNARY(log, -10, 1e30, 1.5)
+  DUALTAPE_CHECK_UNARY(log1p, -1.5, 1e30, 1.5)
+  DUALTAPE_CHECK_UNARY(sin, -50, 50, 2.5)
+  DUALTAPE_CHECK_UNARY(sin, -1e7, 1e7, 2.5)
+  DUALTAPE_CHECK_UNARY(cos, -50, 50, 2.5)
+  DUALTAPE_CHECK_UNARY(cos, -1e7, 1e7, 2.5)
+  DUALTAPE_CHECK_UNARY(tan, -50, 50, 4.0)
+  DUALTAPE_CHECK_UNARY(tan, -1e7, 1e7, 4.0)
+  DUALTAPE_CHECK_UNARY(tanh, -30, 30, 3.0)
+  DUALTAPE_CHECK_UNARY(erf, -8, 8, 3.0)
+  DUALTAPE_CHECK_UNARY(sqrt, -1, 1e30, 0.5001)
+  DUALTAPE_CHECK_UNARY(abs, -1e30, 1e30, 0.0)
+  DUALTAPE_CHECK_UNARY(floor, -1e9, 1e9, 0.0)
+  DUALTAPE_CHECK_UNARY(ceil, -100, 100, 0.0)
+  DUALTAPE_CHECK_UNARY(trunc, -100, 100, 0.0)
+  check<T>(
+      "round", [](auto x) { return round(x); }, [](Wide<T> x) { return std::nearbyint(x); }, 0.0,
+      samples<T>(-100, 100));
+  std::vector<T> halves;
+  for (int i = -20; i <= 20; ++i) halves.push_back(static_cast<T>(i) + T(0.5));
+  check<T>(
+      "round", [](auto x) { return round(x); }, [](Wide<T> x) { return std::nearbyint(x); }, 0.0,
+      halves);
+  check<T>(
+      "neg", [](auto x) { return -x; }, [](Wide<T> x) { return -x; }, 0.0, halves);
+}
