@@ -10,8 +10,6 @@
 #include <type_traits>
 #include <utility>
 
-#include <xsimd/xsimd.hpp>
-
 #include <dualtape/core/detail/box_muller.hpp>
 #include <dualtape/core/detail/philox.hpp>
 
@@ -71,11 +69,15 @@ inline void for_each_lane(Key key, Stream stream, std::uint64_t group, F&& f) {
 // errno for std::sqrt does not vectorise it.
 template <class Real, std::size_t n>
 inline void sqrt_in_place(Real (&x)[n]) {
+#if defined(__SSE2__)
   using Batch = xsimd::batch<Real>;
   static_assert(n % Batch::size == 0);
   for (std::size_t i = 0; i < n; i += Batch::size) {
     xsimd::sqrt(Batch::load_aligned(x + i)).store_aligned(x + i);
   }
+#else
+  for (Real& value : x) value = std::sqrt(value);
+#endif
 }
 
 // A Maker fills one whole group: make(out, key, group) writes `size` elements.
