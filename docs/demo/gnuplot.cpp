@@ -184,8 +184,12 @@ std::string inline_svg(std::string_view svg, std::string_view prefix, std::strin
 
   cut(out, "<title>Gnuplot", "</title>");
   cut(out, "<desc>", "</desc>");
-  // The point symbols are drawn by none of the scripts.
-  if (out.find("<use xlink:href='#gpPt") > out.find("</defs>")) cut(out, "<defs>", "</defs>");
+  // The point symbols that gnuplot always defines refer to each other; none is drawn unless it is
+  // named after the definitions.
+  const std::size_t defined = out.find("</defs>");
+  if (defined != std::string::npos && out.find("#gpPt", defined) == std::string::npos) {
+    cut(out, "<defs>", "</defs>");
+  }
   for (std::size_t at = 0; (at = out.find("<title>gnuplot_plot_", at)) != std::string::npos;) {
     out.erase(at, out.find("</title>", at) + 8 - at);
   }

@@ -1,0 +1,284 @@
+#include "options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <ostream>
+
+#include "text.hpp"
+
+namespace dualtape::demo {
+namespace {
+
+constexpr const char* examples = R"(Examples:
+  ./run demo                                    all three ways on the digits
+  ./run demo --data iris --epochs 50            a smaller data set
+  ./run demo --mode reverse --lr 0.05           backpropagation only
+  ./run demo --mode forward --directions 1,4,64 forward gradients side by side
+  ./run demo --graph mlp.dot                    and: dot -Tsvg mlp.dot -o mlp.svg)";
+
+// Values as they stand on the command line, lists still as separate words.
+struct Words {
+  std::string data = "digits";
+  std::vector<std::string> modes = {"all"};
+  std::vector<std::string> directions = {"1", "16"};
+  std::string epochs, batch, lr, graph;
+  std::string seed = "7";
+  std::string out = "demo-report";
+};
+
+// The whole text as one number, or nothing. from_chars takes no blanks, plus signs or leftovers.
+template <class T>
+std::optional<T> whole_text_as(const std::string& text) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, value);
+  if (text.empty() || result.ec != std::errc() || result.ptr != end) return {};
+  return value;
+}
+
+constexpr std::size_t largest_count = 1'000'000'000;
+
+// Checks return what is wrong, or "" (CLI11's contract).
+std::string positive_whole(const std::string& text) {
+  const auto value = whole_text_as<std::size_t>(text);
+  if (value && *value >= 1 && *value <= largest_count) return "";
+  return "'" + text + "' is not a whole number from 1 to " + std::to_string(largest_count);
+}
+
+std::string positive_real(const std::string& text) {
+  const auto value = whole_text_as<double>(text);
+  if (value && std::isfinite(*value) && *value > 0) return "";
+  return "'" + text + "' is not a positive number";
+}
+
+std::string seed_number(const std::string& text) {
+  if (whole_text_as<std::uint64_t>(text)) return "";
+  return "'" + text + "' is not a whole number from 0 to 18446744073709551615";
+}
+
+std::string not_empty(const std::string& text) { return text.empty() ? "the name is empty" : ""; }
+
+CLI::Validator one_of(std::vector<std::string> names) {
+  return {[names = std::move(names)](std::string& text) -> std::string {
+            if (std::find(names.begin(), names.end(), text) != names.end()) return "";
+            std::string known;
+            for (std::size_t i = 0; i < names.size(); ++i) {
+              known += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
+            }
+            const std::string near = closest(text, names);
+            return "'" + text + "' is none of " + known +
+                   (near.empty() ? "" : "; did you mean " + near + "?");
+          },
+          ""};
+}
+
+std::string real(double value) { return csv_number(value); }
+
+std::string by_data(std::size_t digits, std::size_t iris) {
+  return std::to_string(digits) + " for digits, " + std::to_string(iris) + " for iris";
+}
+
+std::string rates(const Defaults& d) {
+  return real(d.reverse_lr) + " reverse, " + real(d.forward_lr) + " forward, " +
+         real(d.forward_many_lr) + " forward from 8 directions on";
+}
+
+void declare(CLI::App& app, Words& words) {
+  const Defaults digits = defaults_of(DataSet::digits);
+  const Defaults iris = defaults_of(DataSet::iris);
+
+  const auto add = [&](const char* flag, auto& value, const char* type, const std::string& text,
+                       const char* group) {
+    return app.add_option(flag, value, text)->type_name(type)->group(group);
+  };
+  const char* what = "What is trained";
+  add("--data", words.data, "NAME", "iris or digits [digits]", what)
+      ->check(one_of({"iris", "digits"}));
+  add("--epochs", words.epochs, "N",
+      "passes over the training rows [" + by_data(digits.epochs, iris.epochs) + "]", what)
+      ->check(positive_whole);
+  add("--batch", words.batch, "N", "rows in a step [" + by_data(digits.batch, iris.batch) + "]",
+      what)
+      ->check(positive_whole);
+  add("--seed", words.seed, "N", "of parameters, shuffles and directions [7]", what)
+      ->check(seed_number);
+
+  const char* how = "How it is trained";
+  add("--mode", words.modes, "NAME",
+      "all, reverse (also backprop) or forward; several with commas\nor by repeating the flag "
+      "[all]",
+      how)
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(one_of({"all", "reverse", "backprop", "forward"}));
+  add("--directions", words.directions, "N",
+      "random directions in a step of a forward gradient;\none training for each number [1,16]",
+      how)
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(positive_whole);
+  add("--lr", words.lr, "X",
+      "learning rate of every mode [by mode and data:\ndigits: " + rates(digits) +
+          ";\niris: " + rates(iris) + "]",
+      how)
+      ->check(positive_real);
+
+  const char* where = "What is written";
+  add("--out", words.out, "DIR", "folder of the report, made where missing [demo-report]", where)
+      ->check(not_empty);
+  add("--graph", words.graph, "FILE", "the graph and its derivative program, for Graphviz", where)
+      ->check(not_empty);
+}
+
+bool has(const std::vector<std::string>& words, const char* word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+double rate_of(const Defaults& defaults, Mode mode, std::size_t directions) {
+  if (mode == Mode::reverse) return defaults.reverse_lr;
+  return directions < 8 ? defaults.forward_lr : defaults.forward_many_lr;
+}
+
+std::vector<Method> methods_of(const Words& words, const Defaults& defaults) {
+  const bool all = has(words.modes, "all");
+  std::vector<Method> methods;
+  const auto add = [&](Mode mode, std::size_t directions) {
+    const bool there = std::any_of(methods.begin(), methods.end(), [&](const Method& method) {
+      return method.mode == mode && method.directions == directions;
+    });
+    if (there) return;
+    const auto lr = whole_text_as<double>(words.lr);
+    methods.push_back({mode, directions, lr ? *lr : rate_of(defaults, mode, directions)});
+  };
+  if (all || has(words.modes, "reverse") || has(words.modes, "backprop")) add(Mode::reverse, 0);
+  if (all || has(words.modes, "forward")) {
+    for (const std::string& count : words.directions) {
+      add(Mode::forward, *whole_text_as<std::size_t>(count));
+    }
+  }
+  return methods;
+}
+
+// The words have passed their checks, so every conversion succeeds.
+Options options_of(const Words& words) {
+  Options options;
+  options.data = words.data == "iris" ? DataSet::iris : DataSet::digits;
+  const Defaults defaults = defaults_of(options.data);
+  options.methods = methods_of(words, defaults);
+  options.epochs = whole_text_as<std::size_t>(words.epochs).value_or(defaults.epochs);
+  options.batch = whole_text_as<std::size_t>(words.batch).value_or(defaults.batch);
+  options.seed = *whole_text_as<std::uint64_t>(words.seed);
+  options.out = words.out;
+  if (!words.graph.empty()) options.graph = words.graph;
+  return options;
+}
+
+std::vector<std::string> flags_of(const CLI::App& app) {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+  }
+  return flags;
+}
+
+std::string unknown_flag(const CLI::App& app) {
+  const std::vector<std::string> rest = app.remaining();
+  const std::string word = rest.empty() ? "" : rest.front().substr(0, rest.front().find('='));
+  if (word.empty() || word.front() != '-') return "unexpected argument '" + word + "'";
+  const std::string near = closest(word, flags_of(app));
+  return "unknown flag " + word + (near.empty() ? "" : "; did you mean " + near + "?");
+}
+
+// CLI11 says "--epochs: 1 required N missing" and "--epochs: At Most 1 required but received 2".
+std::string wrong_count(const std::string& text) {
+  const bool many = text.find("received") != std::string::npos;
+  return text.substr(0, text.find(':')) +
+         (many ? ": given more than once" : ": a value is missing");
+}
+
+Parsed mistake(std::string text, std::ostream& err) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  err << "demo: " << text << " (see --help)\n";
+  return {{}, 2};
+}
+
+}  // namespace
+
+Defaults defaults_of(DataSet data) {
+  if (data == DataSet::iris) return {200, 16, 0.1, 0.01, 0.05};
+  return {60, 64, 0.1, 0.002, 0.02};
+}
+
+std::string Method::name() const {
+  if (mode == Mode::reverse) return "reverse";
+  return "forward, " + std::to_string(directions) +
+         (directions == 1 ? " direction" : " directions");
+}
+
+std::string Options::data_name() const { return data == DataSet::iris ? "iris" : "digits"; }
+
+std::string Options::command() const {
+  std::string modes;
+  std::string directions;
+  bool one_rate = true;
+  for (const Method& method : methods) {
+    const bool forward = method.mode == Mode::forward;
+    const std::string mode = forward ? "forward" : "reverse";
+    if (modes.find(mode) == std::string::npos) modes += (modes.empty() ? "" : ",") + mode;
+    if (forward) {
+      directions += (directions.empty() ? "" : ",") + std::to_string(method.directions);
+    }
+    one_rate = one_rate && method.lr == methods.front().lr;
+  }
+  std::string text = "./run demo --data " + data_name() + " --mode " + modes;
+  if (!directions.empty()) text += " --directions " + directions;
+  text += " --epochs " + std::to_string(epochs) + " --batch " + std::to_string(batch);
+  // Different rates are the defaults of the modes; a flag gives one rate only.
+  if (one_rate && !methods.empty()) text += " --lr " + real(methods.front().lr);
+  text += " --seed " + std::to_string(seed) + " --out " + shell_word(out);
+  if (graph) text += " --graph " + shell_word(*graph);
+  return text;
+}
+
+Parsed parse_options(int argc, const char* const* argv, std::string_view version, std::ostream& out,
+                     std::ostream& err) {
+  CLI::App app(
+      "Trains one graph by backpropagation and by forward gradients, from bitwise equal\n"
+      "starting parameters, and writes a report with tables and plots.",
+      "./run demo");
+  Words words;
+  declare(app, words);
+  app.set_help_flag("-h,--help", "this text")->group("Help");
+  app.set_version_flag("--version", std::string(version), "the version of dualtape")->group("Help");
+  app.footer(examples);
+  app.get_formatter()->column_width(26);
+  // Words left over are looked at below, so that the message can suggest a flag.
+  app.allow_extras();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    out << app.help();
+    return {{}, 0};
+  } catch (const CLI::CallForVersion&) {
+    out << "dualtape " << version << "\n";
+    return {{}, 0};
+  } catch (const CLI::ArgumentMismatch& e) {
+    return mistake(wrong_count(e.what()), err);
+  } catch (const CLI::ParseError& e) {
+    return mistake(e.what(), err);
+  }
+  if (!app.remaining().empty()) return mistake(unknown_flag(app), err);
+
+  Options options = options_of(words);
+  const bool forward = std::any_of(options.methods.begin(), options.methods.end(),
+                                   [](const Method& m) { return m.mode == Mode::forward; });
+  if (!forward && app.count("--directions") > 0) {
+    return mistake("--directions: reverse mode has none; add --mode forward", err);
+  }
+  return {std::move(options), 0};
+}
+
+}  // namespace dualtape::demo

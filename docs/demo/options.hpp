@@ -1,0 +1,60 @@
+// The command line of the demo. Call from one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dualtape::demo {
+
+enum class DataSet { iris, digits };
+enum class Mode { reverse, forward };
+
+// What is trained with where the user does not say.
+struct Defaults {
+  std::size_t epochs;
+  std::size_t batch;
+  double reverse_lr;
+  double forward_lr;       // with one direction; the estimate is noisy and wants small steps
+  double forward_many_lr;  // with eight directions and more
+};
+Defaults defaults_of(DataSet data);
+
+// One way of training.
+struct Method {
+  Mode mode = Mode::reverse;
+  std::size_t directions = 0;  // averaged in each step; 0 in reverse mode
+  double lr = 0;
+
+  std::string name() const;  // "reverse", "forward, 1 direction", "forward, 16 directions"
+};
+
+struct Options {
+  DataSet data = DataSet::digits;
+  std::vector<Method> methods;  // in the order of the closing table
+  std::size_t epochs = 0;
+  std::size_t batch = 0;
+  std::uint64_t seed = 7;
+  std::string out = "demo-report";
+  std::optional<std::string> graph;  // Graphviz file to write
+
+  std::string data_name() const;  // "iris", "digits"
+  // A ./run line that repeats this run whatever the defaults become; quoted for a shell.
+  std::string command() const;
+};
+
+// Either options, or the exit code of a program that has nothing more to do: 0 after --help and
+// --version (written to `out`), 2 after a mistake (one line, written to `err`).
+struct Parsed {
+  std::optional<Options> options;
+  int exit_code = 0;
+};
+
+Parsed parse_options(int argc, const char* const* argv, std::string_view version, std::ostream& out,
+                     std::ostream& err);
+
+}  // namespace dualtape::demo
