@@ -1,0 +1,269 @@
+#include <dualtape/core/detail/broadcast.hpp>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace dualtape::detail {
+namespace {
+
+constexpr std::int64_t tile_elements = 1024;  // 4 KiB of float32: a few tiles stay in L1
+constexpr std::int64_t long_row = 128;        // rows from here on are worth a call of their own
+constexpr std::size_t alignment = 64;
+
+std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+const char* at(const void* base, std::int64_t elements, std::size_t element) {
+  return static_cast<const char*>(base) + elements * static_cast<std::int64_t>(element);
+}
+
+template <class T>
+void fill_as(char* to, const char* value, std::int64_t count) {
+  T held;
+  std::memcpy(&held, value, sizeof(T));
+  std::fill_n(reinterpret_cast<T*>(to), count, held);
+}
+
+void fill(char* to, const char* value, std::int64_t count, std::size_t element) {
+  switch (element) {
+    case 1: return fill_as<std::uint8_t>(to, value, count);
+    case 4: return fill_as<std::uint32_t>(to, value, count);
+    default: return fill_as<std::uint64_t>(to, value, count);
+  }
+}
+
+// Strides, in elements, of `shape` broadcast to `out`; axes are those of `out`.
+std::vector<std::int64_t> broadcast_strides(const Shape& shape, const Shape& out) {
+  assert(shape.rank() <= out.rank());
+  std::vector<std::int64_t> strides(out.rank(), 0);
+  const std::size_t lead = out.rank() - shape.rank();
+  std::int64_t step = 1;
+  for (std::size_t axis = shape.rank(); axis-- > 0;) {
+    assert(shape[axis] == 1 || shape[axis] == out[lead + axis]);
+    if (shape[axis] != 1) strides[lead + axis] = step;
+    step *= shape[axis];
+  }
+  return strides;
+}
+
+}  // namespace
+
+// One call of run(): its pointers, and its parts of the workspace.
+struct ElementwiseLoop::Run {
+  const void* const* in;
+  char* out;
+  char* workspace;
+  BoundKernel kernel;
+  const void** pointers;  // what the kernel gets
+  std::int64_t* index;    // odometer over the outer axes
+};
+
+ElementwiseLoop::ElementwiseLoop(std::span<const Type> inputs, const Type& output)
+    : count_(output.shape.count()), out_element_(size_of(output.dtype)) {
+  if (count_ == 0) return;
+  collapse(inputs, output.shape);
+  inner_ = sizes_.back();
+  by_rows_ = sizes_.size() > 1 && inner_ >= long_row;
+  const bool flat = sizes_.size() == 1;
+  stretch_ = flat || by_rows_ ? std::min(inner_, tile_elements)
+                              : std::min(tile_elements / inner_ * inner_, count_);
+  choose_feeds();
+  place_tiles();
+}
+
+// Drops axes of size 1 and joins neighbours that every operand steps through evenly.
+void ElementwiseLoop::collapse(std::span<const Type> inputs, const Shape& shape) {
+  std::vector<std::vector<std::int64_t>> strides;
+  for (const Type& type : inputs) strides.push_back(broadcast_strides(type.shape, shape));
+  operands_.resize(inputs.size());
+  for (std::size_t k = 0; k < inputs.size(); ++k) operands_[k].element = size_of(inputs[k].dtype);
+
+  for (std::size_t axis = 0; axis < shape.rank(); ++axis) {
+    if (shape[axis] == 1) continue;
+    const bool joins = !sizes_.empty() && [&] {
+      for (std::size_t k = 0; k < inputs.size(); ++k) {
+        if (operands_[k].strides.back() != strides[k][axis] * shape[axis]) return false;
+      }
+      return true;
+    }();
+    if (joins) {
+      sizes_.back() *= shape[axis];
+    } else {
+      sizes_.push_back(shape[axis]);
+    }
+    for (std::size_t k = 0; k < inputs.size(); ++k) {
+      auto& mine = operands_[k].strides;
+      if (joins) mine.pop_back();
+      mine.push_back(strides[k][axis]);
+    }
+  }
+  if (sizes_.empty()) {  // one element: every operand is contiguous
+    sizes_.push_back(1);
+    for (Operand& operand : operands_) operand.strides.push_back(1);
+  }
+}
+
+bool ElementwiseLoop::passes(const Operand& operand) const {
+  std::int64_t step = 1;
+  for (std::size_t axis = sizes_.size(); axis-- > 0;) {
+    if (operand.strides[axis] != step) return false;
+    step *= sizes_[axis];
+  }
+  return true;
+}
+
+void ElementwiseLoop::choose_feeds() {
+  for (Operand& operand : operands_) {
+    const auto& strides = operand.strides;
+    const bool outer_fixed = std::all_of(strides.begin(), strides.end() - 1,
+                                         [](std::int64_t stride) { return stride == 0; });
+    if (passes(operand)) {
+      operand.feed = Feed::pass;
+    } else if (by_rows_ && strides.back() == 1) {
+      operand.feed = Feed::row;
+    } else if (outer_fixed) {  // a scalar, or short rows that repeat
+      operand.feed = Feed::once;
+    } else {
+      operand.feed = by_rows_ ? Feed::per_row : Feed::gathered;
+    }
+  }
+}
+
+void ElementwiseLoop::place_tiles() {
+  workspace_bytes_ =
+      aligned(operands_.size() * sizeof(void*)) + aligned(sizes_.size() * sizeof(std::int64_t));
+  for (Operand& operand : operands_) {
+    if (operand.feed == Feed::pass || operand.feed == Feed::row) continue;
+    tiled_ = true;
+    operand.tile = workspace_bytes_;
+    workspace_bytes_ += aligned(static_cast<std::size_t>(stretch_) * operand.element);
+  }
+}
+
+void ElementwiseLoop::run(const void* const* in, void* out, void* workspace,
+                          BoundKernel kernel) const {
+  if (count_ == 0) return;
+  auto* space = static_cast<char*>(workspace);
+  Run run{in,
+          static_cast<char*>(out),
+          space,
+          kernel,
+          reinterpret_cast<const void**>(space),
+          reinterpret_cast<std::int64_t*>(space + aligned(operands_.size() * sizeof(void*)))};
+  if (!tiled_ && !by_rows_) {
+    kernel(in, out, static_cast<std::size_t>(count_));
+    return;
+  }
+  for (std::size_t k = 0; k < operands_.size(); ++k) {
+    const Operand& operand = operands_[k];
+    run.pointers[k] =
+        operand.feed == Feed::pass || operand.feed == Feed::row ? in[k] : space + operand.tile;
+    if (operand.feed != Feed::once) continue;
+    if (operand.strides.back() == 0) {
+      fill(space + operand.tile, static_cast<const char*>(in[k]), stretch_, operand.element);
+    } else {
+      gather(operand, in[k], space + operand.tile, run.index, 0, stretch_);
+    }
+  }
+  if (by_rows_) return run_rows(run);
+  if (sizes_.size() == 1) return run_flat(run);
+  run_gathering(run);
+}
+
+// One axis: operands are contiguous or a scalar's tile.
+void ElementwiseLoop::run_flat(Run& run) const {
+  for (std::int64_t first = 0; first < count_; first += stretch_) {
+    const std::int64_t n = std::min(stretch_, count_ - first);
+    for (std::size_t k = 0; k < operands_.size(); ++k) {
+      if (operands_[k].feed == Feed::pass) {
+        run.pointers[k] = at(run.in[k], first, operands_[k].element);
+      }
+    }
+    run.kernel(run.pointers, run.out + first * static_cast<std::int64_t>(out_element_),
+               static_cast<std::size_t>(n));
+  }
+}
+
+// Long rows: a call for each, in stretches where tiles are shorter than the row.
+void ElementwiseLoop::run_rows(Run& run) const {
+  const std::int64_t step = tiled_ ? stretch_ : inner_;
+  std::fill_n(run.index, sizes_.size(), 0);
+  for (std::int64_t row = 0; row < count_; row += inner_, next_row(run.index)) {
+    for (std::size_t k = 0; k < operands_.size(); ++k) {
+      if (operands_[k].feed != Feed::per_row) continue;
+      const Operand& operand = operands_[k];
+      fill(run.workspace + operand.tile, at(run.in[k], offset(operand, run.index), operand.element),
+           stretch_, operand.element);
+    }
+    for (std::int64_t first = 0; first < inner_; first += step) {
+      for (std::size_t k = 0; k < operands_.size(); ++k) {
+        const Operand& operand = operands_[k];
+        if (operand.feed == Feed::pass || operand.feed == Feed::row) {
+          run.pointers[k] = at(run.in[k], offset(operand, run.index) + first, operand.element);
+        }
+      }
+      run.kernel(run.pointers, run.out + (row + first) * static_cast<std::int64_t>(out_element_),
+                 static_cast<std::size_t>(std::min(step, inner_ - first)));
+    }
+  }
+}
+
+// Short rows: whole numbers of them are copied into tiles, and the kernel runs over the tiles.
+void ElementwiseLoop::run_gathering(Run& run) const {
+  for (std::int64_t first = 0; first < count_; first += stretch_) {
+    const std::int64_t n = std::min(stretch_, count_ - first);
+    for (std::size_t k = 0; k < operands_.size(); ++k) {
+      const Operand& operand = operands_[k];
+      if (operand.feed == Feed::pass) {
+        run.pointers[k] = at(run.in[k], first, operand.element);
+      } else if (operand.feed == Feed::gathered) {
+        gather(operand, run.in[k], run.workspace + operand.tile, run.index, first, n);
+      }
+    }
+    run.kernel(run.pointers, run.out + first * static_cast<std::int64_t>(out_element_),
+               static_cast<std::size_t>(n));
+  }
+}
+
+// Elements [first, first + count) of the broadcast operand; both are whole rows.
+void ElementwiseLoop::gather(const Operand& operand, const void* from, char* to,
+                             std::int64_t* index, std::int64_t first, std::int64_t count) const {
+  start_at(first / inner_, index);
+  const std::size_t row_bytes = static_cast<std::size_t>(inner_) * operand.element;
+  for (std::int64_t row = 0; row < count; row += inner_, next_row(index)) {
+    const char* source = at(from, offset(operand, index), operand.element);
+    if (operand.strides.back() == 0) {
+      fill(to, source, inner_, operand.element);
+    } else {
+      std::memcpy(to, source, row_bytes);
+    }
+    to += row_bytes;
+  }
+}
+
+void ElementwiseLoop::start_at(std::int64_t row, std::int64_t* index) const {
+  const std::size_t last = sizes_.size() - 1;
+  index[last] = 0;
+  for (std::size_t axis = last; axis-- > 0;) {
+    index[axis] = row % sizes_[axis];
+    row /= sizes_[axis];
+  }
+}
+
+void ElementwiseLoop::next_row(std::int64_t* index) const {
+  for (std::size_t axis = sizes_.size() - 1; axis-- > 0;) {
+    if (++index[axis] < sizes_[axis]) return;
+    index[axis] = 0;
+  }
+}
+
+// Of the row that `index` stands at.
+std::int64_t ElementwiseLoop::offset(const Operand& operand, const std::int64_t* index) const {
+  std::int64_t sum = 0;
+  for (std::size_t axis = 0; axis + 1 < sizes_.size(); ++axis) {
+    sum += index[axis] * operand.strides[axis];
+  }
+  return sum;
+}
+
+}  // namespace dualtape::detail

@@ -1,0 +1,70 @@
+// Runs a contiguous span kernel over operands that broadcast.
+// Private, without SIMD headers. An ElementwiseLoop is made once, when a program is planned, and is
+// then read-only: any number of threads may run it, each with a workspace of its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <dualtape/core/detail/kernel.hpp>
+#include <dualtape/core/shape.hpp>
+
+namespace dualtape::detail {
+
+class ElementwiseLoop {
+ public:
+  // Every input shape must broadcast to the output's (NumPy's rules); that was checked when the
+  // node was made, so here it is asserted.
+  ElementwiseLoop(std::span<const Type> inputs, const Type& output);
+
+  std::size_t workspace_bytes() const { return workspace_bytes_; }
+
+  // Calls `kernel` on stretches that cover the output once. Allocates nothing. `workspace` holds
+  // workspace_bytes() and is aligned to 64 bytes. `out` may be an input of the same type and shape.
+  void run(const void* const* in, void* out, void* workspace, BoundKernel kernel) const;
+
+ private:
+  // How one input reaches the kernel.
+  enum class Feed : std::uint8_t {
+    pass,      // contiguous like the output: a pointer into it
+    row,       // its innermost axis is contiguous: a pointer to the row
+    once,      // the same tile for every stretch: written once a run
+    per_row,   // one value a row: a tile filled anew for each row
+    gathered,  // anything else: copied into a tile, stretch by stretch
+  };
+  struct Operand {
+    Feed feed = Feed::pass;
+    std::size_t element = 0;            // bytes
+    std::size_t tile = 0;               // offset of its tile in the workspace, if it has one
+    std::vector<std::int64_t> strides;  // in elements, per collapsed axis; 0 where it broadcasts
+  };
+  struct Run;
+
+  void collapse(std::span<const Type> inputs, const Shape& shape);
+  void choose_feeds();
+  void place_tiles();
+  bool passes(const Operand& operand) const;
+
+  void run_flat(Run& run) const;
+  void run_rows(Run& run) const;
+  void run_gathering(Run& run) const;
+  void gather(const Operand& operand, const void* from, char* to, std::int64_t* index,
+              std::int64_t first, std::int64_t count) const;
+  void start_at(std::int64_t row, std::int64_t* index) const;
+  void next_row(std::int64_t* index) const;
+  std::int64_t offset(const Operand& operand, const std::int64_t* index) const;
+
+  std::vector<Operand> operands_;
+  std::vector<std::int64_t> sizes_;  // collapsed axes of the output, at least one unless empty
+  std::int64_t count_ = 0;
+  std::int64_t inner_ = 1;    // size of the innermost collapsed axis
+  std::int64_t stretch_ = 0;  // most elements in one call where a tile is involved
+  std::size_t out_element_ = 0;
+  std::size_t workspace_bytes_ = 0;
+  bool by_rows_ = false;
+  bool tiled_ = false;
+};
+
+}  // namespace dualtape::detail
