@@ -46,7 +46,7 @@ struct PhiloxGroup {
   alignas(64) std::uint32_t words[4][lanes];  // words[w][l]: word w of block l
 };
 
-// A counter's lower half; its first word is a multiple of 16, so lanes never carry.
+// The counter of a group's first block; c0 is a multiple of 16, so adding a lane never carries.
 struct GroupCounter {
   std::uint32_t c0, c1, c2, c3;
 };
