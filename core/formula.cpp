@@ -10,22 +10,14 @@
 namespace dualtape {
 namespace {
 
-struct PrimInfo {
-  std::string_view name;
-  int arity;
-};
-
 // In the order of the enumerators.
-constexpr std::array<PrimInfo, prim_count> prims{{
-    {"constant", 0},    {"input", 0},      {"neg", 1},      {"abs", 1},           {"sqrt", 1},
-    {"exp", 1},         {"expm1", 1},      {"log", 1},      {"log1p", 1},         {"sin", 1},
-    {"cos", 1},         {"tan", 1},        {"tanh", 1},     {"erf", 1},           {"floor", 1},
-    {"ceil", 1},        {"round", 1},      {"trunc", 1},    {"add", 2},           {"sub", 2},
-    {"mul", 2},         {"div", 2},        {"pow", 2},      {"minimum", 2},       {"maximum", 2},
-    {"less", 2},        {"less_equal", 2}, {"greater", 2},  {"greater_equal", 2}, {"equal", 2},
-    {"not_equal", 2},   {"isnan", 1},      {"isfinite", 1}, {"logical_and", 2},   {"logical_or", 2},
-    {"logical_not", 1}, {"select", 3},
-}};
+constexpr std::array<std::string_view, prim_count> names{
+    "constant",      "input", "neg",       "abs",     "sqrt",     "exp",         "expm1",
+    "log",           "log1p", "sin",       "cos",     "tan",      "tanh",        "erf",
+    "floor",         "ceil",  "round",     "trunc",   "add",      "sub",         "mul",
+    "div",           "pow",   "minimum",   "maximum", "less",     "less_equal",  "greater",
+    "greater_equal", "equal", "not_equal", "isnan",   "isfinite", "logical_and", "logical_or",
+    "logical_not",   "select"};
 
 thread_local detail::Recorder* innermost = nullptr;
 
@@ -47,7 +39,7 @@ std::vector<Recording::Step> needed_steps(const std::vector<Recording::Step>& st
     if (!needed[i]) continue;
     const Recording::Step& step = steps[i];
     const std::array<std::uint16_t, 3> operands{step.a, step.b, step.c};
-    for (std::size_t k = 0; k < static_cast<std::size_t>(arity_of(step.prim)); ++k) {
+    for (std::size_t k = 0; k < operand_count(step.prim); ++k) {
       needed[operands[k]] = true;
     }
   }
@@ -57,7 +49,7 @@ std::vector<Recording::Step> needed_steps(const std::vector<Recording::Step>& st
     if (!needed[i]) continue;
     Recording::Step step = steps[i];
     const auto operands = operands_of(step);
-    for (std::size_t k = 0; k < static_cast<std::size_t>(arity_of(step.prim)); ++k) {
+    for (std::size_t k = 0; k < operand_count(step.prim); ++k) {
       *operands[k] = renumbered[*operands[k]];
     }
     renumbered[i] = static_cast<std::uint16_t>(kept.size());
@@ -74,8 +66,7 @@ std::string shortest(double value) {
 
 }  // namespace
 
-std::string_view name_of(Prim prim) { return prims[static_cast<std::size_t>(prim)].name; }
-int arity_of(Prim prim) { return prims[static_cast<std::size_t>(prim)].arity; }
+std::string_view name_of(Prim prim) { return names[static_cast<std::size_t>(prim)]; }
 
 bool operator==(const Recording::Step& x, const Recording::Step& y) {
   return x.prim == y.prim && x.a == y.a && x.b == y.b && x.c == y.c && x.mask == y.mask &&
@@ -90,7 +81,7 @@ std::string to_string(const Recording& recording) {
     if (step.prim == Prim::constant) text.append(" ").append(shortest(step.constant));
     if (step.prim == Prim::input) text.append(" ").append(std::to_string(step.a));
     const std::array<std::uint16_t, 3> operands{step.a, step.b, step.c};
-    for (std::size_t k = 0; k < static_cast<std::size_t>(arity_of(step.prim)); ++k) {
+    for (std::size_t k = 0; k < operand_count(step.prim); ++k) {
       text.append(" %").append(std::to_string(operands[k]));
     }
     text.append("\n");

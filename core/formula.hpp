@@ -72,7 +72,15 @@ enum class Prim : std::uint8_t {
 inline constexpr std::size_t prim_count = static_cast<std::size_t>(Prim::select) + 1;
 
 std::string_view name_of(Prim prim);
-int arity_of(Prim prim);  // number of operands that are steps: 0 to 3
+
+// Number of operands that are steps: 0 to 3.
+constexpr std::size_t operand_count(Prim prim) {
+  if (prim <= Prim::input) return 0;
+  if (prim == Prim::select) return 3;
+  const bool two = (prim >= Prim::add && prim <= Prim::not_equal) || prim == Prim::logical_and ||
+                   prim == Prim::logical_or;
+  return two ? 2 : 1;
+}
 
 enum class InputKind : std::uint8_t { number, mask };
 

@@ -28,6 +28,12 @@ struct NumberFixed {
   typename Memory::Number value;
   auto at(std::size_t) const { return value; }
 };
+template <class Memory>
+struct MaskFixed {
+  using Stored = void;
+  typename Memory::Mask value;
+  auto at(std::size_t) const { return value; }
+};
 // A tensor's booleans: a byte each.
 template <class Memory>
 struct ByteSpan {
