@@ -198,6 +198,13 @@ std::string wrong_count(const std::string& text) {
          (many ? ": given more than once" : ": a value is missing");
 }
 
+// CLI11 leaves two blank lines between groups.
+std::string help_text(const CLI::App& app) {
+  std::string text = app.help();
+  for (std::size_t at = 0; (at = text.find("\n\n\n")) != std::string::npos;) text.erase(at, 1);
+  return text;
+}
+
 Parsed mistake(std::string text, std::ostream& err) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   err << "demo: " << text << " (see --help)\n";
@@ -260,7 +267,7 @@ Parsed parse_options(int argc, const char* const* argv, std::string_view version
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    out << app.help();
+    out << help_text(app);
     return {{}, 0};
   } catch (const CLI::CallForVersion&) {
     out << "dualtape " << version << "\n";
