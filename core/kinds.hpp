@@ -13,7 +13,8 @@
 //
 // Every descriptor has `name` and `doc`, and may have `math`, `example` and `tolerance`. Beyond
 // that:
-//   Elementwise        formula, partial (or `partial = dt::derive`), sample
+//   Elementwise        formula (its first `mask_inputs` operands being truth values), partial (or
+//                      `partial = dt::derive`), sample
 //   Linear, Bilinear   infer, apply or kernel, transpose, cases
 //   General            infer, apply or kernel, jvp, cases
 //   ZeroDerivative     formula and sample, or infer, apply/kernel and cases; reason
@@ -48,35 +49,9 @@ concept Named = requires {
   { D::doc } -> std::convertible_to<std::string_view>;
 };
 
-// Any parameter a formula may take, to count them without running it.
-template <class D, class... X>
-concept Formula = requires(X... x) {
-  D::formula(x...);
-};
 template <class D>
-concept HasFormula = Formula<D, Recorded> || Formula<D, Recorded, Recorded> ||
-    Formula<D, Recorded, Recorded, Recorded> || requires {
-  D::inputs.size();
-};
-
-template <class D>
-consteval std::size_t formula_arity() {
-  if constexpr (requires { D::inputs.size(); })
-    return D::inputs.size();
-  else if constexpr (Formula<D, Recorded>)
-    return 1;
-  else if constexpr (Formula<D, Recorded, Recorded>)
-    return 2;
-  else
-    return 3;
-}
-template <class D>
-constexpr std::array<InputKind, formula_arity<D>()> formula_inputs() {
-  if constexpr (requires { D::inputs.size(); })
-    return D::inputs;
-  else
-    return {};  // InputKind::number
-}
+concept HasFormula = formula_arity<D> >
+0;
 
 template <class D>
 concept Derives = requires {
@@ -177,11 +152,7 @@ Kernel kernel_from_apply(void (*apply)(std::span<const Tensor>, std::span<Tensor
 
 template <class D>
 const Recording& recording_of() {
-  static const Recording recording = []<std::size_t... I>(std::index_sequence<I...>) {
-    constexpr auto kinds = formula_inputs<D>();
-    return record<kinds[I]...>([](auto... x) { return D::formula(x...); });
-  }
-  (std::make_index_sequence<formula_arity<D>()>{});
+  static const Recording recording = record_formula<D>();
   return recording;
 }
 
@@ -200,7 +171,7 @@ class FormulaOp : public Op {
       return Promotion::common_floating;
   }
   void infer(Inference& inference) const override {
-    inference.require_count(formula_arity<D>());
+    inference.require_count(formula_arity<D>);
     infer_elementwise(inference, recording_of<D>());
   }
   Kernel kernel(const KernelRequest& request) const override {
@@ -267,6 +238,12 @@ class PlainOp : public Op {
   bool is_alias() const override {
     if constexpr (requires { D::is_alias; })
       return D::is_alias;
+    else
+      return false;
+  }
+  bool is_random() const override {
+    if constexpr (requires { D::is_random; })
+      return D::is_random;
     else
       return false;
   }

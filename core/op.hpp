@@ -154,6 +154,8 @@ class Op {
   virtual bool is_alias() const { return false; }
   // Equal nodes may be merged and constant ones folded. False for inputs and the like.
   virtual bool is_pure() const { return true; }
+  // Draws random numbers from its key; programs count such bytes apart.
+  virtual bool is_random() const { return false; }
 
   // Whether the node is linear (no constant part) in exactly the inputs marked active.
   virtual bool linear_in(const NodeView& node, std::span<const bool> active) const;

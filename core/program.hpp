@@ -1,0 +1,94 @@
+// Program: a graph compiled to a list of kernels on memory placed ahead of time.
+//
+// Compile once, run many times; after the first run a run allocates nothing. Every read of a
+// Parameter sees its value at the start of the run and every assignment commits at the end, all or
+// none. A Program may be used by one thread at a time; different Programs run at the same time as
+// long as they do not write the same Parameter (that is detected and throws GraphError).
+#pragma once
+
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/graph.hpp>
+#include <dualtape/core/plan.hpp>
+
+namespace dualtape {
+
+// Throws ShapeError or TypeError unless value and parameter have the same type.
+Assign assign(const Parameter& parameter, Var value, Location where = Location::current());
+
+// A value for a graph input. The tensor is read in place during the run.
+struct Feed {
+  Feed(Var input_var, Tensor fed, Location here = Location::current())
+      : input(input_var), value(std::move(fed)), where(here) {}
+  Var input;
+  Tensor value;
+  Location where;
+};
+
+struct MemoryUse {
+  std::size_t arena_bytes = 0;            // allocated once
+  std::size_t workspace_bytes = 0;        // the largest kernel's scratch
+  std::size_t peak_live_bytes = 0;        // the most that is alive at one step, all categories
+  std::size_t peak_activation_bytes = 0;  // activations, tangents and cotangents
+  std::size_t peak_direction_bytes = 0;   // random directions
+  std::size_t peak_update_bytes = 0;      // what only assignments need
+};
+
+class Program;
+
+// The results of a run. They belong to the Program and are overwritten by its next run; copy()
+// keeps them.
+class Outputs {
+ public:
+  // GraphError if `var` was not among the outputs compiled.
+  const Tensor& operator[](Var var) const;
+
+ private:
+  friend class Program;
+  explicit Outputs(const Program& program) : program_(&program) {}
+  const Program* program_;
+};
+
+class Program {
+ public:
+  Program(Program&&) noexcept;
+  Program& operator=(Program&&) noexcept;
+  ~Program();
+
+  // Throws GraphError, ShapeError or TypeError for a missing, foreign or ill-typed feed, and what
+  // kernels find (ValueError); then no parameter has changed.
+  Outputs run(std::initializer_list<Feed> feeds = {}, Location where = Location::current());
+  Outputs run(std::span<const Feed> feeds, Location where = Location::current());
+
+  MemoryUse memory() const;
+  std::size_t steps() const;
+  std::string explain() const;  // what runs, in order, with bytes
+  std::string to_dot() const;   // the same as a Graphviz drawing
+  const Plan& plan() const;
+
+ private:
+  friend class Outputs;
+  friend Program compile(std::vector<Var>, std::vector<Assign>, Location);
+  struct Impl;
+  explicit Program(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Plans the computation of `outputs` and of the assignments. Throws GraphError if they belong to
+// different graphs, or if two assignments write one Parameter.
+Program compile(std::vector<Var> outputs, std::vector<Assign> assigns = {},
+                Location where = Location::current());
+
+// Compiles and runs once; for looking at values, not for loops.
+Tensor eval(Var var, std::initializer_list<Feed> feeds = {}, Location where = Location::current());
+
+// The graph as a Graphviz drawing: primal nodes, coefficients, tangents and cotangents in colours.
+std::string to_dot(const Graph& graph);
+// The same of a plan, in run order.
+std::string to_dot(const Plan& plan);
+
+}  // namespace dualtape

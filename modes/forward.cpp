@@ -1,0 +1,107 @@
+#include <dualtape/modes/forward.hpp>
+
+#include <cassert>
+
+#include <dualtape/modes/detail/arithmetic.hpp>
+#include <dualtape/modes/detail/replay.hpp>
+
+namespace dualtape {
+
+std::vector<MaybeVar> ForwardMode::elementwise(const NodeView& node, std::span<const MaybeVar> in) {
+  // With derived partials the formula's own steps are differentiated, one primitive at a time.
+  if (node.op.derives_partials()) return detail::replay_tangent(*this, node, in);
+  MaybeVar sum;
+  for (std::size_t i = 0; i < in.size(); ++i)
+    if (in[i]) sum = detail::add_scaled(sum, node.op.partial(node, i), *in[i]);
+  if (sum) sum = detail::broadcast_as(*sum, node.out[0].shape());
+  return {sum};
+}
+
+std::vector<MaybeVar> ForwardMode::linear(const NodeView& node, std::span<const MaybeVar> in) {
+  std::vector<Var> operands(node.in.begin(), node.in.end());
+  std::vector<char> active(in.size());
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    if (!in[i]) continue;
+    operands[i] = *in[i];
+    active[i] = 1;
+  }
+  const std::span<const bool> flags(reinterpret_cast<const bool*>(active.data()), active.size());
+  if (!node.op.linear_in(node, flags)) {
+    // Jointly linear: the others' tangents are zero, and here they must be something.
+    for (std::size_t i = 0; i < in.size(); ++i)
+      if (!in[i] && is_floating(node.in[i].dtype())) operands[i] = detail::zeros_like(node.in[i]);
+  }
+  return detail::apply_again(node, operands);
+}
+
+std::vector<MaybeVar> ForwardMode::bilinear(const NodeView& node, std::span<const MaybeVar> in) {
+  MaybeVar sum;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    if (!in[i]) continue;
+    std::vector<Var> operands(node.in.begin(), node.in.end());
+    operands[i] = *in[i];
+    sum = detail::add_scaled(sum, 1.0, *detail::apply_again(node, operands)[0]);
+  }
+  return {sum};
+}
+
+std::vector<MaybeVar> ForwardMode::general(const NodeView& node, std::span<const MaybeVar> in) {
+  std::vector<MaybeVar> out = node.op.jvp(node, in);
+  if (out.size() != node.out.size())
+    fail<DerivativeError>({.op = node.op.name(),
+                           .what = "its jvp rule returned " + std::to_string(out.size()) +
+                                   " tangents for " + std::to_string(node.out.size()) +
+                                   " outputs"});
+  for (std::size_t i = 0; i < out.size(); ++i)
+    if (out[i] && out[i]->type() != node.out[i].type())
+      fail<DerivativeError>({.op = node.op.name(),
+                             .what = "its jvp rule returned a tangent of type " +
+                                     to_string(out[i]->type()) + " for an output of type " +
+                                     to_string(node.out[i].type()),
+                             .help = "a tangent has the shape and dtype of its primal"});
+  return out;
+}
+
+void ForwardMode::visit(const Node& node, const std::function<void()>& rule) {
+  const Graph::Emitting emitting(
+      *graph_, {node.origin, Role::tangent, node.where, node.label, node.scope, node.op});
+  rule();
+}
+
+std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt,
+                                  const std::vector<Var>& tangents) {
+  if (outputs.empty()) return {};
+  Graph& graph = outputs.front().graph();
+  if (wrt.size() != tangents.size())
+    fail<GraphError>({.op = "forward",
+                      .what = std::to_string(wrt.size()) + " inputs but " +
+                              std::to_string(tangents.size()) + " tangents",
+                      .where = wrt.empty() ? Location{} : wrt.front().where(),
+                      .help = "give one tangent for each input"});
+  std::vector<Var> inputs;
+  for (std::size_t i = 0; i < wrt.size(); ++i) {
+    inputs.push_back(wrt[i].in(graph, "forward"));
+    if (tangents[i].type() != inputs[i].type())
+      fail<ShapeError>({.op = "forward",
+                        .label = inputs[i].label(),
+                        .what = "the input is " + to_string(inputs[i].type()) +
+                                ", its tangent is " + to_string(tangents[i].type()),
+                        .where = wrt[i].where(),
+                        .help = "a tangent has the shape and dtype of its input"});
+  }
+  ForwardMode mode(graph);
+  return mode.run(graph, inputs, tangents, outputs);
+}
+
+Var forward(Var output, const std::vector<Wrt>& wrt, const std::vector<Var>& tangents) {
+  const MaybeVar tangent = forward_all({output}, wrt, tangents)[0];
+  if (tangent) return *tangent;
+  fail<DerivativeError>({.op = "forward",
+                         .label = output.label(),
+                         .what = "the output does not depend on any of the " +
+                                 std::to_string(wrt.size()) + " inputs to differentiate by",
+                         .where = wrt.empty() ? output.node().where : wrt.front().where(),
+                         .help = "check the list, and for a stop_gradient on the way"});
+}
+
+}  // namespace dualtape

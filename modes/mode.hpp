@@ -1,0 +1,143 @@
+// Mode: what every way of differentiating a graph has in common.
+//
+// A mode carries a State along the nodes between the inputs wanted and the outputs wanted, in the
+// graph's order, and says for each kind of operator how a node's output states come from its input
+// states. Forward mode carries a tangent (modes/forward.hpp); the tape of reverse mode is forward
+// mode written into a scratch graph (modes/reverse.hpp). A mode of your own derives from Mode,
+// answers the four kinds, and may be taught single operators by a rule, which is asked first.
+// Walks are loops; a Mode is used by one thread at a time.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <dualtape/core/graph.hpp>
+#include <dualtape/core/op.hpp>
+
+namespace dualtape {
+
+// The nodes that `outputs` need, ascending, not looking behind operators whose derivative is zero
+// by definition.
+std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outputs);
+
+// DerivativeError: somebody differentiates through `node`, whose operator gives a reason against
+// it.
+[[noreturn]] void refuse(const NodeView& node, Location where, const std::string& label);
+
+template <class State>
+class Mode {
+ public:
+  using MaybeState = std::optional<State>;  // absent: nothing arrives here (a zero tangent)
+  using Rule = std::function<std::vector<MaybeState>(const NodeView&, std::span<const MaybeState>)>;
+
+  Mode() = default;
+  Mode(const Mode&) = delete;
+  Mode& operator=(const Mode&) = delete;
+  virtual ~Mode() = default;
+
+  // Answers for `op` before the kinds are asked.
+  void set_rule(const Op& op, Rule rule) { rules_[&op] = std::move(rule); }
+
+  // The states of `outputs`, given those of `inputs`.
+  std::vector<MaybeState> run(Graph& graph, std::span<const Var> inputs,
+                              std::span<const State> states, std::span<const Var> outputs);
+
+  // The output states of one node, by its own rule or its kind's.
+  std::vector<MaybeState> ask(const NodeView& node, std::span<const MaybeState> in);
+
+ protected:
+  // One state per output. At least one of `in` is present.
+  virtual std::vector<MaybeState> elementwise(const NodeView& node,
+                                              std::span<const MaybeState> in) = 0;
+  virtual std::vector<MaybeState> linear(const NodeView& node, std::span<const MaybeState> in) = 0;
+  virtual std::vector<MaybeState> bilinear(const NodeView& node,
+                                           std::span<const MaybeState> in) = 0;
+  virtual std::vector<MaybeState> general(const NodeView& node, std::span<const MaybeState> in) = 0;
+  // Called around each node: a mode that adds nodes marks them here as emitted for it.
+  virtual void visit(const Node& node, const std::function<void()>& rule) {
+    static_cast<void>(node);
+    rule();
+  }
+
+ private:
+  std::unordered_map<const Op*, Rule> rules_;
+};
+
+template <class State>
+std::vector<typename Mode<State>::MaybeState> Mode<State>::ask(const NodeView& node,
+                                                               std::span<const MaybeState> in) {
+  if (const auto it = rules_.find(&node.op); it != rules_.end()) return it->second(node, in);
+  switch (node.op.kind()) {
+    case Kind::elementwise: return elementwise(node, in);
+    case Kind::linear: return linear(node, in);
+    case Kind::bilinear: return bilinear(node, in);
+    case Kind::general: return general(node, in);
+    default: return std::vector<MaybeState>(node.out.size());
+  }
+}
+
+template <class State>
+std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
+                                                               std::span<const Var> inputs,
+                                                               std::span<const State> states,
+                                                               std::span<const Var> outputs) {
+  // The state of output 0 of every node; later outputs, which are rare, go by key.
+  std::vector<MaybeState> first(graph.size());
+  std::unordered_map<std::uint64_t, State> later;
+  const auto key = [](Ref ref) { return (std::uint64_t{ref.node} << 16) | ref.output; };
+  const auto state_of = [&](Ref ref) -> MaybeState {
+    if (ref.output == 0) return first[ref.node];
+    const auto it = later.find(key(ref));
+    return it == later.end() ? MaybeState{} : MaybeState{it->second};
+  };
+  const auto set = [&](Ref ref, const MaybeState& state) {
+    if (ref.output == 0)
+      first[ref.node] = state;
+    else if (state)
+      later.insert_or_assign(key(ref), *state);
+  };
+  const auto ref_of = [](Var var) {
+    return Ref{var.id(), static_cast<std::uint16_t>(var.output()), false};
+  };
+
+  std::vector<bool> is_input(graph.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    set(ref_of(inputs[i]), states[i]);
+    if (inputs[i].output() == 0) is_input[inputs[i].id()] = true;
+  }
+  std::vector<MaybeState> in;
+  std::vector<Var> in_vars;
+  std::vector<Var> out_vars;
+  for (const NodeId id : active_region(graph, outputs)) {
+    if (is_input[id]) continue;
+    const Node& node = graph.node(id);
+    in.clear();
+    bool any = false;
+    for (const Ref& ref : node.inputs()) {
+      in.push_back(state_of(ref));
+      any = any || in.back().has_value();
+    }
+    if (!any || node.op->kind() == Kind::constant) continue;
+    in_vars.clear();
+    out_vars.clear();
+    for (const Ref& ref : node.inputs()) in_vars.push_back(graph.var(ref));
+    for (std::uint16_t i = 0; i < node.output_count; ++i) out_vars.push_back(graph.var(id, i));
+    const Attributes attributes = node.attributes;
+    const NodeView view{*node.op, in_vars, out_vars, attributes};
+    if (node.op->kind() == Kind::none && !rules_.contains(node.op))
+      refuse(view, node.where, graph.label(id));
+    visit(node, [&] {
+      const std::vector<MaybeState> out = ask(view, in);
+      for (std::uint16_t i = 0; i < out.size(); ++i) set({id, i, false}, out[i]);
+    });
+  }
+  std::vector<MaybeState> result;
+  for (const Var& var : outputs) result.push_back(state_of(ref_of(var)));
+  return result;
+}
+
+}  // namespace dualtape

@@ -1,0 +1,197 @@
+#include <dualtape/modes/reverse.hpp>
+
+#include <cassert>
+#include <unordered_map>
+
+#include <dualtape/core/leaves.hpp>
+#include <dualtape/modes/detail/arithmetic.hpp>
+
+namespace dualtape {
+namespace {
+
+// Forward mode whose tangents live on the tape. What its rules compute from primals alone are
+// coefficients: nodes of the graph itself, run as late as possible.
+class TapeMode : public ForwardMode {
+ public:
+  TapeMode(Graph& graph, Graph& tape) : ForwardMode(graph), tape_(&tape) {}
+
+ protected:
+  void visit(const Node& node, const std::function<void()>& rule) override {
+    const Graph::Emitting coefficients(
+        *graph_, {no_node, Role::coefficient, node.where, node.label, node.scope, node.op});
+    const Graph::Emitting entries(
+        *tape_, {node.origin, Role::tangent, node.where, node.label, node.scope, node.op});
+    rule();
+  }
+
+ private:
+  Graph* tape_;
+};
+
+// Cotangents by tape entry while the tape is played backwards.
+class Cotangents {
+ public:
+  Cotangents(Graph& tape) : tape_(&tape), first_(tape.size()) {}
+
+  void add(Ref ref, Var cotangent) {
+    MaybeVar& sum = ref.output == 0 ? first_[ref.node] : later_[key(ref)];
+    sum = detail::add_scaled(
+        sum, 1.0, detail::sum_to(cotangent, tape_->node(ref.node).type(ref.output).shape));
+  }
+  MaybeVar get(Ref ref) const {
+    if (ref.output == 0) return first_[ref.node];
+    const auto it = later_.find(key(ref));
+    return it == later_.end() ? MaybeVar{} : it->second;
+  }
+
+ private:
+  static std::uint64_t key(Ref ref) { return (std::uint64_t{ref.node} << 16) | ref.output; }
+  Graph* tape_;
+  std::vector<MaybeVar> first_;
+  std::unordered_map<std::uint64_t, MaybeVar> later_;
+};
+
+}  // namespace
+
+struct Linearized::Impl {
+  Graph* graph = nullptr;
+  std::unique_ptr<Graph> tape;
+  std::vector<Var> inputs;   // primal
+  std::vector<Var> entries;  // the inputs' tangents on the tape
+  std::vector<Var> outputs;
+  std::vector<MaybeVar> output_entries;
+
+  void play(Cotangents& cotangents) const;
+  void transpose_entry(NodeId id, Cotangents& cotangents) const;
+};
+
+Linearized::Linearized(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt)
+    : impl_(std::make_unique<Impl>()) {
+  Impl& impl = *impl_;
+  assert(!outputs.empty());
+  impl.graph = &outputs.front().graph();
+  impl.tape = std::make_unique<Graph>(*impl.graph);
+  impl.outputs = outputs;
+  for (std::size_t i = 0; i < wrt.size(); ++i) {
+    const Var input = wrt[i].in(*impl.graph, "reverse");
+    impl.inputs.push_back(input);
+    impl.entries.push_back(
+        impl.tape->input("d" + std::to_string(i), input.shape(), input.dtype(), wrt[i].where()));
+  }
+  TapeMode mode(*impl.graph, *impl.tape);
+  impl.output_entries = mode.run(*impl.graph, impl.inputs, impl.entries, outputs);
+}
+
+Linearized::Linearized(Linearized&&) noexcept = default;
+Linearized& Linearized::operator=(Linearized&&) noexcept = default;
+Linearized::~Linearized() = default;
+const Graph& Linearized::tape() const { return *impl_->tape; }
+
+std::vector<MaybeVar> Linearized::transpose(std::span<const MaybeVar> cotangents) const {
+  const Impl& impl = *impl_;
+  assert(cotangents.size() == impl.outputs.size());
+  Cotangents sums(*impl.tape);
+  const auto ref_of = [](Var var) {
+    return Ref{var.id(), static_cast<std::uint16_t>(var.output()), false};
+  };
+  {
+    const Graph::Emitting emitting(*impl.graph, {own_place, Role::cotangent, {}, 0, 0, nullptr});
+    for (std::size_t i = 0; i < cotangents.size(); ++i) {
+      if (!cotangents[i]) continue;
+      if (cotangents[i]->type() != impl.outputs[i].type())
+        fail<ShapeError>({.op = "vjp",
+                          .label = impl.outputs[i].label(),
+                          .what = "the output is " + to_string(impl.outputs[i].type()) +
+                                  ", its cotangent is " + to_string(cotangents[i]->type()),
+                          .where = impl.outputs[i].node().where,
+                          .help = "a cotangent has the shape and dtype of its output"});
+      if (impl.output_entries[i]) sums.add(ref_of(*impl.output_entries[i]), *cotangents[i]);
+    }
+  }
+  impl.play(sums);
+  std::vector<MaybeVar> result;
+  for (const Var& entry : impl.entries) result.push_back(sums.get(ref_of(entry)));
+  return result;
+}
+
+void Linearized::Impl::play(Cotangents& cotangents) const {
+  for (auto id = static_cast<NodeId>(tape->size()); id-- > 0;) {
+    const Node& entry = tape->node(id);
+    if (entry.input_count == 0) continue;
+    const Graph::Emitting emitting(
+        *graph, {own_place, Role::cotangent, entry.where, entry.label, entry.scope, entry.op});
+    transpose_entry(id, cotangents);
+  }
+}
+
+void Linearized::Impl::transpose_entry(NodeId id, Cotangents& cotangents) const {
+  const Node& entry = tape->node(id);
+  std::vector<MaybeVar> arriving;
+  bool any = false;
+  for (std::uint16_t i = 0; i < entry.output_count; ++i) {
+    arriving.push_back(cotangents.get({id, i, false}));
+    any = any || arriving.back();
+  }
+  if (!any) return;
+  std::vector<Var> in;
+  for (const Ref& ref : entry.inputs()) in.push_back(tape->var(ref));
+  const NodeView view{*entry.op, in, {}, entry.attributes};
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const Ref ref = entry.input_refs[i];
+    if (ref.outer) continue;
+    if (entry.op->kind() == Kind::elementwise) {
+      if (const MaybeVar scaled = detail::add_scaled({}, entry.op->partial(view, i), *arriving[0]))
+        cotangents.add(ref, *scaled);
+    } else if (const MaybeVar cotangent = entry.op->transpose(view, i, arriving)) {
+      cotangents.add(ref, *cotangent);
+    }
+  }
+}
+
+Gradients vjp(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt,
+              const std::vector<Var>& cotangents, Unreachable unreachable, Location where) {
+  if (outputs.empty() || outputs.size() != cotangents.size())
+    fail<GraphError>({.op = "vjp",
+                      .what = std::to_string(outputs.size()) + " outputs but " +
+                              std::to_string(cotangents.size()) + " cotangents",
+                      .where = where,
+                      .help = "give one cotangent for each output, and at least one output"});
+  const Linearized linear(outputs, wrt);
+  const std::vector<MaybeVar> seeds(cotangents.begin(), cotangents.end());
+  const std::vector<MaybeVar> found = linear.transpose(seeds);
+  Graph& graph = outputs.front().graph();
+  Gradients gradients;
+  for (std::size_t i = 0; i < wrt.size(); ++i) {
+    const Var input = wrt[i].in(graph, "reverse");
+    if (!found[i] && unreachable == Unreachable::error)
+      fail<DerivativeError>({.op = "reverse",
+                             .label = input.label(),
+                             .what = "the output '" + outputs.front().label() +
+                                     "' does not depend on it, so its gradient is zero",
+                             .where = wrt[i].where(),
+                             .help = "leave it out of the list, or pass Unreachable::zero"});
+    gradients.add(wrt[i], input, found[i] ? *found[i] : detail::zeros_like(input));
+  }
+  return gradients;
+}
+
+Gradients reverse(Var loss, const std::vector<Wrt>& wrt, Unreachable unreachable, Location where) {
+  if (!loss.defined())
+    fail<GraphError>({.op = "reverse", .what = "the loss is an empty Var", .where = where});
+  if (loss.shape().count() != 1)
+    fail<ShapeError>(
+        {.op = "reverse",
+         .label = loss.label(),
+         .what = "a gradient is of one number, but the loss is " + to_string(loss.type()),
+         .where = where,
+         .help = "reduce it with sum or mean, or use vjp with a cotangent"});
+  if (!is_floating(loss.dtype()))
+    fail<TypeError>({.op = "reverse",
+                     .label = loss.label(),
+                     .what = "the loss is " + to_string(loss.type()) + ", which has no derivative",
+                     .where = where});
+  const Var one = detail::broadcast_as(loss.graph().constant(1.0, loss.dtype()), loss.shape());
+  return vjp({loss}, wrt, {one}, unreachable, where);
+}
+
+}  // namespace dualtape

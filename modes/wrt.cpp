@@ -1,0 +1,58 @@
+#include <dualtape/modes/wrt.hpp>
+
+#include <algorithm>
+
+namespace dualtape {
+
+Var Wrt::in(Graph& graph, std::string_view mode) const {
+  Var var = var_;
+  if (parameter_) {
+    const std::optional<Var> known = graph.find(*parameter_);
+    if (!known)
+      fail<GraphError>(
+          {.op = mode,
+           .label = parameter_->name(),
+           .what = "this graph never reads the parameter, so nothing in it depends on it",
+           .where = where_,
+           .help = "use it in the graph, or leave it out of the list"});
+    var = *known;
+  }
+  if (!var.defined() || &var.graph() != &graph)
+    fail<GraphError>({.op = mode,
+                      .label = var.defined() ? var.label() : std::string(),
+                      .what = var.defined()
+                                  ? "an input to differentiate by belongs to another graph "
+                                    "than the output"
+                                  : "an input to differentiate by is an empty Var",
+                      .where = where_});
+  if (!is_floating(var.dtype()))
+    fail<TypeError>({.op = mode,
+                     .label = var.label(),
+                     .what = "cannot differentiate by a value of type " + to_string(var.type()),
+                     .where = where_,
+                     .help = "only float32 and float64 values have derivatives"});
+  return var;
+}
+
+namespace {
+[[noreturn]] void not_asked(const std::string& label) {
+  fail<GraphError>({.op = "gradients",
+                    .label = label,
+                    .what = "it is not among the inputs that were differentiated by",
+                    .help = "add it to the list given to the mode"});
+}
+}  // namespace
+
+Var Gradients::operator[](Var of) const {
+  const auto it = std::ranges::find(of_, of);
+  if (it == of_.end()) not_asked(of.defined() ? of.label() : std::string());
+  return values_[static_cast<std::size_t>(it - of_.begin())];
+}
+
+Var Gradients::operator[](const Parameter& of) const {
+  const auto it = std::ranges::find(parameters_, std::optional<Parameter>(of));
+  if (it == parameters_.end()) not_asked(of.name());
+  return values_[static_cast<std::size_t>(it - parameters_.begin())];
+}
+
+}  // namespace dualtape

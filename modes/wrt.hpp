@@ -1,0 +1,58 @@
+// With respect to what: the arguments modes share.
+#pragma once
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dualtape/core/graph.hpp>
+
+namespace dualtape {
+
+// A Var or a Parameter to differentiate by, with the user's line.
+class Wrt {
+ public:
+  Wrt(Var var, Location where = Location::current()) : var_(var), where_(where) {}
+  Wrt(const Parameter& parameter, Location where = Location::current())
+      : parameter_(parameter), where_(where) {}
+
+  // The Var in `graph`; for a Parameter the node that reads it. Throws GraphError if it has none
+  // there or belongs to another graph, TypeError if it is no floating value.
+  Var in(Graph& graph, std::string_view mode) const;
+  const std::optional<Parameter>& parameter() const { return parameter_; }
+  Location where() const { return where_; }
+
+ private:
+  Var var_;
+  std::optional<Parameter> parameter_;
+  Location where_;
+};
+
+// What to do about an input the output does not depend on.
+enum class Unreachable : std::uint8_t {
+  error,  // DerivativeError: it is nearly always a mistake
+  zero,   // its derivative is a constant zero
+};
+
+// One Var per Wrt: gradients, or estimates of them.
+class Gradients {
+ public:
+  void add(const Wrt& wrt, Var of, Var gradient) {
+    of_.push_back(of);
+    parameters_.push_back(wrt.parameter());
+    values_.push_back(gradient);
+  }
+  // GraphError if it was not among those differentiated by.
+  Var operator[](Var of) const;
+  Var operator[](const Parameter& of) const;
+  const std::vector<Var>& all() const { return values_; }  // in the order asked for
+  std::size_t size() const { return values_.size(); }
+
+ private:
+  std::vector<Var> of_;
+  std::vector<std::optional<Parameter>> parameters_;
+  std::vector<Var> values_;
+};
+
+}  // namespace dualtape
