@@ -50,8 +50,7 @@ concept Named = requires {
 };
 
 template <class D>
-concept HasFormula = formula_arity<D> >
-0;
+concept HasFormula = formula_arity<D> != 0;
 
 template <class D>
 concept Derives = requires {

@@ -1,0 +1,147 @@
+#include <dualtape/ops/activations.hpp>
+
+#include <array>
+#include <numbers>
+
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/builtin.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/math.hpp>
+
+namespace dualtape {
+namespace {
+
+using Operands = std::span<const Var>;
+
+// 1 / (1 + e^-x) by e^-|x|, which never overflows and loses no digit on either side.
+auto sigmoid_of(auto x) {
+  const auto tail = exp(-abs(x));
+  return select(x >= 0, decltype(x)(1), tail) / (1 + tail);
+}
+
+struct Sigmoid {
+  static constexpr auto name = "sigmoid";
+  static constexpr auto doc = "Logistic function 1 / (1 + e^-x).";
+  static constexpr auto math = "y = 1 / (1 + e^-x); dy/dx = y (1 - y)";
+  static constexpr Example example{"sigmoid(g.constant(Tensor{0, 1000}))", "[0.5 1. ]"};
+  static auto formula(auto x) { return sigmoid_of(x); }
+  static Factor partial(Var, Var y) { return y * (1 - y); }
+  static auto sample() { return domain(-4, 4); }
+};
+constexpr detail::BuiltinElementwise<Sigmoid> sigmoid_op;
+
+struct Logsigmoid {
+  static constexpr auto name = "logsigmoid";
+  static constexpr auto doc = "Logarithm of the logistic function.";
+  static constexpr auto math = "y = min(x, 0) - log1p(e^-|x|); dy/dx = sigmoid(-x)";
+  static constexpr Example example{"logsigmoid(g.constant(Tensor{0, -1000}))",
+                                   "[-6.9314718e-01 -1.0000000e+03]"};
+  static auto formula(auto x) { return minimum(x, 0) - log1p(exp(-abs(x))); }
+  static Factor partial(Var x, Var) { return sigmoid(-x); }
+  static auto sample() { return domain(-4, 4); }
+};
+constexpr detail::BuiltinElementwise<Logsigmoid> logsigmoid_op;
+
+struct Softplus {
+  static constexpr auto name = "softplus";
+  static constexpr auto doc = "log(1 + e^x), a smooth relu.";
+  static constexpr auto math = "y = max(x, 0) + log1p(e^-|x|); dy/dx = sigmoid(x)";
+  static constexpr Example example{"softplus(g.constant(Tensor{0, 1000}))",
+                                   "[6.9314718e-01 1.0000000e+03]"};
+  static auto formula(auto x) { return maximum(x, 0) + log1p(exp(-abs(x))); }
+  static Factor partial(Var x, Var) { return sigmoid(x); }
+  static auto sample() { return domain(-4, 4); }
+};
+constexpr detail::BuiltinElementwise<Softplus> softplus_op;
+
+struct Relu {
+  static constexpr auto name = "relu";
+  static constexpr auto doc = "x where it is positive, else 0; NaN stays NaN.";
+  static constexpr auto math = "y = max(x, 0); dy/dx = 1 where x > 0, else 0 (at 0 too)";
+  static constexpr Example example{"relu(g.constant(Tensor{-1, 2}))", "[0. 2.]"};
+  static auto formula(auto x) { return maximum(x, 0); }
+  static Factor partial(Var x, Var) { return cast(x > 0, x.dtype()); }
+  static auto sample() { return domain(-2, 2).avoid(0); }
+};
+constexpr detail::BuiltinElementwise<Relu> relu_op;
+
+struct LeakyRelu {
+  static constexpr auto name = "leaky_relu";
+  static constexpr auto doc = "x where it is positive, slope x elsewhere.";
+  static constexpr auto math =
+      "y = x where x > 0, else slope x; dy/dx = 1 where x > 0, else slope; dy/dslope = min(x, 0)";
+  static constexpr Example example{"leaky_relu(g.constant(Tensor{-1, 2}), 0.5)", "[-0.5  2. ]"};
+  static auto formula(auto x, auto slope) { return select(x > 0, x, slope * x); }
+  static Factor partial(std::size_t i, Operands in, Var) {
+    return i == 0 ? where(in[0] > 0, 1, in[1]) : minimum(in[0], 0);
+  }
+  static auto sample() { return std::array{domain(-2, 2).avoid(0), domain(0, 0.5)}; }
+};
+constexpr detail::BuiltinElementwise<LeakyRelu> leaky_relu_op;
+
+struct Elu {
+  static constexpr auto name = "elu";
+  static constexpr auto doc = "x where it is positive, alpha (e^x - 1) elsewhere.";
+  static constexpr auto math =
+      "y = x where x > 0, else alpha (e^x - 1); dy/dx = 1 where x > 0, else y + alpha; dy/dalpha = "
+      "e^min(x, 0) - 1";
+  static constexpr Example example{"elu(g.constant(Tensor{-1000, 2}))", "[-1.  2.]"};
+  static auto formula(auto x, auto alpha) { return select(x > 0, x, alpha * expm1(minimum(x, 0))); }
+  static Factor partial(std::size_t i, Operands in, Var y) {
+    return i == 0 ? where(in[0] > 0, 1, y + in[1]) : expm1(minimum(in[0], 0));
+  }
+  static auto sample() { return std::array{domain(-2, 2).avoid(0), domain(0.5, 1.5)}; }
+};
+constexpr detail::BuiltinElementwise<Elu> elu_op;
+
+struct Gelu {
+  static constexpr auto name = "gelu";
+  static constexpr auto doc = "x Phi(x), Phi the distribution function of the standard normal.";
+  static constexpr auto math =
+      "y = x/2 (1 + erf(x/sqrt 2)); dy/dx = (1 + erf(x/sqrt 2))/2 + x e^(-x^2/2)/sqrt(2 pi)";
+  static constexpr Example example{"gelu(g.constant(Tensor{0, 1}))", "[0.         0.8413447]"};
+  static constexpr double half_root = 0.5 * std::numbers::sqrt2;
+  static auto formula(auto x) { return 0.5 * x * (1 + erf(half_root * x)); }
+  static Factor partial(Var x, Var) {
+    constexpr double density = half_root * std::numbers::inv_sqrtpi;
+    return 0.5 * (1 + erf(half_root * x)) + density * x * exp(-0.5 * square(x));
+  }
+  static auto sample() { return domain(-3, 3); }
+};
+constexpr detail::BuiltinElementwise<Gelu> gelu_op;
+
+struct Silu {
+  static constexpr auto name = "silu";
+  static constexpr auto doc = "x sigmoid(x), also called swish.";
+  static constexpr auto math = "y = x s, s = sigmoid(x); dy/dx = s (1 + x (1 - s))";
+  static constexpr Example example{"silu(g.constant(Tensor{0, 1}))", "[0.         0.7310586]"};
+  static auto formula(auto x) { return x * sigmoid_of(x); }
+  static Factor partial(Var x, Var) {
+    const Var s = sigmoid(x);
+    return s * (1 + x * (1 - s));
+  }
+  static auto sample() { return domain(-4, 4); }
+};
+constexpr detail::BuiltinElementwise<Silu> silu_op;
+
+}  // namespace
+
+Var sigmoid(In x) { return sigmoid_op(x); }
+Var logsigmoid(In x) { return logsigmoid_op(x); }
+Var softplus(In x) { return softplus_op(x); }
+Var relu(In x) { return relu_op(x); }
+Var leaky_relu(In x, In slope) { return leaky_relu_op(x, slope); }
+Var elu(In x, In alpha) { return elu_op(x, alpha); }
+Var gelu(In x) { return gelu_op(x); }
+Var silu(In x) { return silu_op(x); }
+
+namespace detail {
+
+void register_activations() {
+  register_all(sigmoid_op, logsigmoid_op, softplus_op, relu_op, leaky_relu_op, elu_op, gelu_op,
+               silu_op);
+}
+
+}  // namespace detail
+}  // namespace dualtape

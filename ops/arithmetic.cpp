@@ -1,0 +1,267 @@
+#include <dualtape/ops/arithmetic.hpp>
+
+#include <array>
+
+#include <dualtape/core/leaves.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/builtin.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/math.hpp>
+
+namespace dualtape {
+namespace {
+
+using detail::CompiledFor;
+using Operands = std::span<const Var>;
+using Active = std::span<const bool>;
+
+// Operators on numbers of any dtype, integers included.
+struct Numeric {
+  static constexpr auto promotion = Promotion::common;
+  static constexpr auto compiled_for = CompiledFor::numbers;
+};
+
+// 1 where the mask is true, else 0, in the dtype of `like`.
+Var indicator(Var mask, Var like) { return cast(mask, like.dtype()); }
+
+struct Add : Numeric {
+  static constexpr auto name = "add";
+  static constexpr auto doc = "Sum a + b.";
+  static constexpr auto math = "y = a + b; dy/da = 1; dy/db = 1";
+  static constexpr Example example{"g.constant(Tensor{1, 2}) + 0.5", "[1.5 2.5]"};
+  static auto formula(auto a, auto b) { return a + b; }
+  static Factor partial(std::size_t, Operands, Var) { return 1.0; }
+  static bool linear_in(Active active) { return active[0] && active[1]; }
+  static auto sample() { return domain(-2, 2); }
+};
+constexpr detail::BuiltinElementwise<Add> add_op;
+
+struct Sub : Numeric {
+  static constexpr auto name = "sub";
+  static constexpr auto doc = "Difference a - b.";
+  static constexpr auto math = "y = a - b; dy/da = 1; dy/db = -1";
+  static constexpr Example example{"1 - g.constant(Tensor{1, 2})", "[ 0. -1.]"};
+  static auto formula(auto a, auto b) { return a - b; }
+  static Factor partial(std::size_t i, Operands, Var) { return i == 0 ? 1.0 : -1.0; }
+  static bool linear_in(Active active) { return active[0] && active[1]; }
+  static auto sample() { return domain(-2, 2); }
+};
+constexpr detail::BuiltinElementwise<Sub> sub_op;
+
+struct Mul : Numeric {
+  static constexpr auto name = "mul";
+  static constexpr auto doc = "Product a b, element by element.";
+  static constexpr auto math = "y = a b; dy/da = b; dy/db = a";
+  static constexpr Example example{"g.constant(Tensor{1, 2}) * 3", "[3. 6.]"};
+  static auto formula(auto a, auto b) { return a * b; }
+  static Factor partial(std::size_t i, Operands in, Var) { return in[1 - i]; }
+  static bool linear_in(Active active) { return active[0] != active[1]; }
+  static auto sample() { return domain(-2, 2); }
+};
+constexpr detail::BuiltinElementwise<Mul> mul_op;
+
+struct Div {
+  static constexpr auto name = "div";
+  static constexpr auto doc = "Quotient a / b; integers become float32.";
+  static constexpr auto math = "y = a / b; dy/da = 1 / b; dy/db = -y / b";
+  static constexpr Example example{"g.constant(Tensor{1, 3}) / 2", "[0.5 1.5]"};
+  static auto formula(auto a, auto b) { return a / b; }
+  static Factor partial(std::size_t i, Operands in, Var y) {
+    return i == 0 ? reciprocal(in[1]) : -(y / in[1]);
+  }
+  static bool linear_in(Active active) { return active[0] && !active[1]; }
+  static auto sample() { return std::array{domain(-2, 2), Domain{-2, 2, {0}, 0.4}}; }
+};
+constexpr detail::BuiltinElementwise<Div> div_op;
+
+struct Neg : Numeric {
+  static constexpr auto name = "neg";
+  static constexpr auto doc = "Negative -x.";
+  static constexpr auto math = "y = -x; dy/dx = -1";
+  static constexpr Example example{"-g.constant(Tensor{1, -2})", "[-1.  2.]"};
+  static auto formula(auto x) { return -x; }
+  static Factor partial(Var, Var) { return -1.0; }
+  static bool linear_in(Active active) { return active[0]; }
+  static auto sample() { return domain(-2, 2); }
+};
+constexpr detail::BuiltinElementwise<Neg> neg_op;
+
+struct Abs : Numeric {
+  static constexpr auto name = "abs";
+  static constexpr auto doc = "Absolute value |x|.";
+  static constexpr auto math = "y = |x|; dy/dx = sign(x), which is 0 at 0";
+  static constexpr Example example{"abs(g.constant(Tensor{1, -2}))", "[1. 2.]"};
+  static auto formula(auto x) { return abs(x); }
+  static Factor partial(Var x, Var) { return sign(x); }
+  static auto sample() { return domain(-2, 2).avoid(0); }
+};
+constexpr detail::BuiltinElementwise<Abs> abs_op;
+
+struct Sign : Numeric {
+  static constexpr auto name = "sign";
+  static constexpr auto doc = "-1, 0 or 1 as x is negative, zero or positive; NaN stays NaN.";
+  static constexpr auto math = "y = sign(x); dy/dx = 0";
+  static constexpr auto reason = "sign is constant between its jumps";
+  static constexpr Example example{"sign(g.constant(Tensor{3, 0, -2}))", "[ 1.  0. -1.]"};
+  static auto formula(auto x) {
+    return select(x > 0, decltype(x)(1), select(x < 0, decltype(x)(-1), x));
+  }
+  static auto sample() { return domain(-2, 2).avoid(0); }
+};
+constexpr detail::BuiltinZeroDerivative<Sign> sign_op;
+
+struct Square : Numeric {
+  static constexpr auto name = "square";
+  static constexpr auto doc = "Square x^2.";
+  static constexpr auto math = "y = x^2; dy/dx = 2 x";
+  static constexpr Example example{"square(g.constant(Tensor{3, -2}))", "[9. 4.]"};
+  static auto formula(auto x) { return x * x; }
+  static Factor partial(Var x, Var) { return 2 * x; }
+  static auto sample() { return domain(-2, 2); }
+};
+constexpr detail::BuiltinElementwise<Square> square_op;
+
+struct Sqrt {
+  static constexpr auto name = "sqrt";
+  static constexpr auto doc = "Square root.";
+  static constexpr auto math = "y = sqrt(x); dy/dx = 1 / (2 y)";
+  static constexpr Example example{"sqrt(g.constant(Tensor{4, 9}))", "[2. 3.]"};
+  static auto formula(auto x) { return sqrt(x); }
+  static Factor partial(Var, Var y) { return 0.5 / y; }
+  static auto sample() { return domain(0.2, 3); }
+};
+constexpr detail::BuiltinElementwise<Sqrt> sqrt_op;
+
+struct Rsqrt {
+  static constexpr auto name = "rsqrt";
+  static constexpr auto doc = "Reciprocal square root.";
+  static constexpr auto math = "y = 1 / sqrt(x); dy/dx = -y / (2 x)";
+  static constexpr Example example{"rsqrt(g.constant(Tensor{4, 0.25}))", "[0.5 2. ]"};
+  static auto formula(auto x) { return 1 / sqrt(x); }
+  static Factor partial(Var x, Var y) { return -0.5 * y / x; }
+  static auto sample() { return domain(0.2, 3); }
+};
+constexpr detail::BuiltinElementwise<Rsqrt> rsqrt_op;
+
+struct Reciprocal {
+  static constexpr auto name = "reciprocal";
+  static constexpr auto doc = "Reciprocal 1 / x.";
+  static constexpr auto math = "y = 1 / x; dy/dx = -y^2";
+  static constexpr Example example{"reciprocal(g.constant(Tensor{4, -2}))", "[ 0.25 -0.5 ]"};
+  static auto formula(auto x) { return 1 / x; }
+  static Factor partial(Var, Var y) { return -square(y); }
+  static auto sample() { return Domain{-2, 2, {0}, 0.4}; }
+};
+constexpr detail::BuiltinElementwise<Reciprocal> reciprocal_op;
+
+// The value of a rank-0 constant, such as a literal exponent.
+std::optional<double> literal_of(Var var) {
+  const Node& node = var.node();
+  if (node.op != &constant_op() || var.rank() != 0) return std::nullopt;
+  return node.attributes.get<Tensor>("value").item();
+}
+
+struct Pow {
+  static constexpr auto name = "pow";
+  static constexpr auto doc = "Power a^b; NaN for negative a with a fraction as b.";
+  static constexpr auto math =
+      "y = a^b; dy/da = b a^(b-1), 0 where b = 0; dy/db = y log(a), 0 at a = 0";
+  static constexpr Example example{"pow(g.constant(Tensor{1, 2, 3}), 3)", "[ 1.  8. 27.]"};
+  static auto formula(auto a, auto b) { return pow(a, b); }
+  static Factor partial(std::size_t i, Operands in, Var y) {
+    return i == 0 ? by_base(in[0], in[1]) : by_exponent(in[0], y);
+  }
+  static auto sample() { return std::array{domain(0.3, 2), domain(-2, 2)}; }
+
+ private:
+  static Factor by_base(Var a, Var b) {
+    if (const auto literal = literal_of(b)) {
+      if (*literal == 0 || *literal == 1) return *literal;
+      if (*literal == 2) return 2 * a;
+      return *literal * pow(a, *literal - 1);
+    }
+    // 0^(0-1) is infinite, and 0 times it NaN: at that point the exponent is replaced.
+    const Var degenerate = logical_and(equal(a, 0), equal(b, 0));
+    return b * pow(a, where(degenerate, 1, b - 1));
+  }
+  static Factor by_exponent(Var a, Var y) { return y * log(where(equal(a, 0), 1, a)); }
+};
+constexpr detail::BuiltinElementwise<Pow> pow_op;
+
+// 1 where a > b, 1/2 where they are equal, else 0.
+Var share(Var a, Var b, Var like) {
+  return 0.5 * (indicator(a > b, like) + indicator(a >= b, like));
+}
+
+struct Maximum : Numeric {
+  static constexpr auto name = "maximum";
+  static constexpr auto doc = "The larger of a and b; NaN if either is.";
+  static constexpr auto math = "y = max(a, b); dy/da = 1 where a > b, 1/2 where a = b, else 0";
+  static constexpr Example example{"maximum(g.constant(Tensor{1, 3}), 2)", "[2. 3.]"};
+  static auto formula(auto a, auto b) { return maximum(a, b); }
+  static Factor partial(std::size_t i, Operands in, Var y) { return share(in[i], in[1 - i], y); }
+  static auto sample() { return domain(-2, 2); }
+};
+constexpr detail::BuiltinElementwise<Maximum> maximum_op;
+
+struct Minimum : Numeric {
+  static constexpr auto name = "minimum";
+  static constexpr auto doc = "The smaller of a and b; NaN if either is.";
+  static constexpr auto math = "y = min(a, b); dy/da = 1 where a < b, 1/2 where a = b, else 0";
+  static constexpr Example example{"minimum(g.constant(Tensor{1, 3}), 2)", "[1. 2.]"};
+  static auto formula(auto a, auto b) { return minimum(a, b); }
+  static Factor partial(std::size_t i, Operands in, Var y) { return share(in[1 - i], in[i], y); }
+  static auto sample() { return domain(-2, 2); }
+};
+constexpr detail::BuiltinElementwise<Minimum> minimum_op;
+
+struct Clamp : Numeric {
+  static constexpr auto name = "clamp";
+  static constexpr auto doc = "x kept within [low, high]; NaN stays NaN.";
+  static constexpr auto math =
+      "y = min(max(x, low), high); dy/dx = 1 where low <= x <= high; dy/dlow = 1 where x < low <= "
+      "high; dy/dhigh = 1 where max(x, low) > high; else 0";
+  static constexpr Example example{"clamp(g.constant(Tensor{-3, 0.5, 3}), -1, 1)",
+                                   "[-1.   0.5  1. ]"};
+  static auto formula(auto x, auto low, auto high) { return minimum(maximum(x, low), high); }
+  static Factor partial(std::size_t i, Operands in, Var y) {
+    const Var x = in[0];
+    const Var low = in[1];
+    const Var high = in[2];
+    if (i == 0) return indicator(logical_and(x >= low, x <= high), y);
+    if (i == 1) return indicator(logical_and(x < low, low <= high), y);
+    return indicator(maximum(x, low) > high, y);
+  }
+  static auto sample() {  // x stays away from both ends
+    return std::array{Domain{-2, 2, {-0.9, 0.9}, 0.15}, domain(-1, -0.8), domain(0.8, 1)};
+  }
+};
+constexpr detail::BuiltinElementwise<Clamp> clamp_op;
+
+}  // namespace
+
+Var add(In a, In b) { return add_op(a, b); }
+Var sub(In a, In b) { return sub_op(a, b); }
+Var mul(In a, In b) { return mul_op(a, b); }
+Var div(In a, In b) { return div_op(a, b); }
+Var neg(In x) { return neg_op(x); }
+Var abs(In x) { return abs_op(x); }
+Var sign(In x) { return sign_op(x); }
+Var square(In x) { return square_op(x); }
+Var sqrt(In x) { return sqrt_op(x); }
+Var rsqrt(In x) { return rsqrt_op(x); }
+Var reciprocal(In x) { return reciprocal_op(x); }
+Var pow(In a, In b) { return pow_op(a, b); }
+Var maximum(In a, In b) { return maximum_op(a, b); }
+Var minimum(In a, In b) { return minimum_op(a, b); }
+Var clamp(In x, In low, In high) { return clamp_op(x, low, high); }
+
+namespace detail {
+
+void register_arithmetic() {
+  register_all(add_op, sub_op, mul_op, div_op, neg_op, abs_op, sign_op, square_op, sqrt_op,
+               rsqrt_op, reciprocal_op, pow_op, maximum_op, minimum_op, clamp_op);
+}
+
+}  // namespace detail
+}  // namespace dualtape

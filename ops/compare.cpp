@@ -1,0 +1,205 @@
+#include <dualtape/ops/compare.hpp>
+
+#include <algorithm>
+#include <array>
+
+#include <dualtape/ops/detail/builtin.hpp>
+#include <dualtape/ops/detail/families.hpp>
+
+namespace dualtape {
+namespace {
+
+using detail::CompiledFor;
+
+struct Comparison {
+  static constexpr auto promotion = Promotion::common;
+  static constexpr auto compiled_for = CompiledFor::numbers;
+  static constexpr auto reason = "a truth value has no derivative but zero";
+  static auto sample() { return domain(-2, 2); }
+};
+
+struct Less : Comparison {
+  static constexpr auto name = "less";
+  static constexpr auto doc = "Whether a < b.";
+  static constexpr Example example{"g.constant(Tensor{1, 2}) < 2", "[ True False]"};
+  static auto formula(auto a, auto b) { return a < b; }
+};
+constexpr detail::BuiltinZeroDerivative<Less> less_op;
+
+struct LessEqual : Comparison {
+  static constexpr auto name = "less_equal";
+  static constexpr auto doc = "Whether a <= b.";
+  static constexpr Example example{"g.constant(Tensor{1, 2, 3}) <= 2", "[ True  True False]"};
+  static auto formula(auto a, auto b) { return a <= b; }
+};
+constexpr detail::BuiltinZeroDerivative<LessEqual> less_equal_op;
+
+struct Greater : Comparison {
+  static constexpr auto name = "greater";
+  static constexpr auto doc = "Whether a > b.";
+  static constexpr Example example{"g.constant(Tensor{1, 3}) > 2", "[False  True]"};
+  static auto formula(auto a, auto b) { return a > b; }
+};
+constexpr detail::BuiltinZeroDerivative<Greater> greater_op;
+
+struct GreaterEqual : Comparison {
+  static constexpr auto name = "greater_equal";
+  static constexpr auto doc = "Whether a >= b.";
+  static constexpr Example example{"g.constant(Tensor{1, 2, 3}) >= 2", "[False  True  True]"};
+  static auto formula(auto a, auto b) { return a >= b; }
+};
+constexpr detail::BuiltinZeroDerivative<GreaterEqual> greater_equal_op;
+
+struct Equal : Comparison {
+  static constexpr auto name = "equal";
+  static constexpr auto doc = "Whether a and b have the same value; NaN equals nothing.";
+  static constexpr auto compiled_for = CompiledFor::numbers_and_booleans;
+  static constexpr Example example{"equal(g.constant(Tensor{1, 2}), 2)", "[False  True]"};
+  static auto formula(auto a, auto b) { return a == b; }
+};
+constexpr detail::BuiltinZeroDerivative<Equal> equal_op;
+
+struct NotEqual : Comparison {
+  static constexpr auto name = "not_equal";
+  static constexpr auto doc = "Whether a and b have different values; NaN differs from everything.";
+  static constexpr auto compiled_for = CompiledFor::numbers_and_booleans;
+  static constexpr Example example{"not_equal(g.constant(Tensor{1, 2}), 2)", "[ True False]"};
+  static auto formula(auto a, auto b) { return a != b; }
+};
+constexpr detail::BuiltinZeroDerivative<NotEqual> not_equal_op;
+
+struct Logical {
+  static constexpr auto promotion = Promotion::none;
+  static constexpr auto compiled_for = CompiledFor::booleans;
+  static constexpr auto reason = "a truth value has no derivative but zero";
+  static constexpr std::size_t mask_inputs = 2;
+  static auto sample() { return Domain{}; }
+};
+
+struct LogicalAnd : Logical {
+  static constexpr auto name = "logical_and";
+  static constexpr auto doc = "Whether both a and b are true.";
+  static constexpr Example example{"logical_and(g.constant(Tensor{1, 3}) > 2, true)",
+                                   "[False  True]"};
+  static auto formula(auto a, auto b) { return a & b; }
+};
+constexpr detail::BuiltinZeroDerivative<LogicalAnd> logical_and_op;
+
+struct LogicalOr : Logical {
+  static constexpr auto name = "logical_or";
+  static constexpr auto doc = "Whether a or b or both are true.";
+  static constexpr Example example{"logical_or(g.constant(Tensor{1, 3}) > 2, true)",
+                                   "[ True  True]"};
+  static auto formula(auto a, auto b) { return a | b; }
+};
+constexpr detail::BuiltinZeroDerivative<LogicalOr> logical_or_op;
+
+struct LogicalXor : Logical {
+  static constexpr auto name = "logical_xor";
+  static constexpr auto doc = "Whether exactly one of a and b is true.";
+  static constexpr Example example{"logical_xor(g.constant(Tensor{1, 3}) > 2, true)",
+                                   "[ True False]"};
+  static auto formula(auto a, auto b) { return (a | b) & !(a & b); }
+};
+constexpr detail::BuiltinZeroDerivative<LogicalXor> logical_xor_op;
+
+struct LogicalNot : Logical {
+  static constexpr auto name = "logical_not";
+  static constexpr auto doc = "Whether x is false.";
+  static constexpr std::size_t mask_inputs = 1;
+  static constexpr Example example{"logical_not(g.constant(Tensor{1, 3}) > 2)", "[ True False]"};
+  static auto formula(auto x) { return !x; }
+};
+constexpr detail::BuiltinZeroDerivative<LogicalNot> logical_not_op;
+
+struct Where {
+  static constexpr auto name = "where";
+  static constexpr auto doc = "a where the condition is true, b elsewhere.";
+  static constexpr auto math = "y = c ? a : b; dy = c ? da : db";
+  static constexpr auto promotion = Promotion::all_but_first;
+  static constexpr auto compiled_for = CompiledFor::numbers_and_booleans;
+  static constexpr std::size_t mask_inputs = 1;
+  static constexpr Example example{"where(g.constant(Tensor{1, 3}) > 2, 10, Tensor{0.5, 0.5})",
+                                   "[ 0.5 10. ]"};
+  static auto formula(auto c, auto a, auto b) { return select(c, a, b); }
+  static MaybeVar transpose(const NodeView& node, std::size_t i, Var cotangent) {
+    if (i == 0) return std::nullopt;
+    return i == 1 ? where(node.in[0], cotangent, 0) : where(node.in[0], 0, cotangent);
+  }
+  // Together in both branches; a branch without a tangent gets a zero.
+  static bool linear_in(std::span<const bool> active) { return active[1] && active[2]; }
+  static auto sample() { return domain(-2, 2); }
+};
+constexpr detail::BuiltinSelecting<Where> where_op;
+
+struct Cast {
+  static constexpr auto name = "cast";
+  static constexpr auto doc = "x in another dtype; to integers towards zero.";
+  static constexpr auto math =
+      "y = x in the dtype given; dy = dx between floating dtypes, else zero";
+  static constexpr Example example{"cast(g.constant(Tensor{1.7, -1.7}), int64)", "[ 1 -1]"};
+  static void infer(Inference& inference) {
+    inference.require_count(1);
+    inference.out.push_back({inference.shape(0), inference.attributes.get<DType>("dtype")});
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const std::int64_t count = request.out[0].shape.count();
+    Kernel kernel;
+    dispatch(request.in[0].dtype, [&]<class From>() {
+      dispatch(request.out[0].dtype, [&]<class To>() {
+        kernel.run = [count](const KernelArgs& args) {
+          std::transform(args.input<From>(0), args.input<From>(0) + count, args.output<To>(),
+                         convert_element<To, From>);
+        };
+      });
+    });
+    return kernel;
+  }
+  static MaybeVar transpose(const NodeView& node, std::size_t, Var cotangent) {
+    if (!is_floating(node.in[0].dtype())) return std::nullopt;
+    return cast(cotangent, node.in[0].dtype());
+  }
+  static std::vector<Case> cases() {
+    return {to("to float64", {2, 3}, float64), to("to float32", {2, 3}, float32),
+            to("rank 0", {}, float64), to("empty", {0, 3}, float64)};
+  }
+
+ private:
+  static Case to(std::string name, Shape shape, DType dtype) {
+    return {std::move(name),
+            {Arg{std::move(shape), {}, float64, {}}},
+            [dtype](std::span<const Var> in) {
+              return apply_all(detail::Callable<detail::TransposableOp<Cast, Kind::linear>>::op(),
+                               std::vector<In>{in[0]}, {{"dtype", dtype}});
+            }};
+  }
+};
+constexpr Linear<Cast> cast_op;
+
+}  // namespace
+
+Var less(In a, In b) { return less_op(a, b); }
+Var less_equal(In a, In b) { return less_equal_op(a, b); }
+Var greater(In a, In b) { return greater_op(a, b); }
+Var greater_equal(In a, In b) { return greater_equal_op(a, b); }
+Var equal(In a, In b) { return equal_op(a, b); }
+Var not_equal(In a, In b) { return not_equal_op(a, b); }
+Var logical_and(In a, In b) { return logical_and_op(a, b); }
+Var logical_or(In a, In b) { return logical_or_op(a, b); }
+Var logical_xor(In a, In b) { return logical_xor_op(a, b); }
+Var logical_not(In x) { return logical_not_op(x); }
+Var where(In condition, In a, In b) { return where_op(condition, a, b); }
+Var cast(In x, DType dtype) {
+  if (x.form() == In::Form::var && x.var().defined() && x.var().dtype() == dtype) return x.var();
+  return cast_op(x, {{"dtype", dtype}});
+}
+
+namespace detail {
+
+void register_compare() {
+  register_all(less_op, less_equal_op, greater_op, greater_equal_op, equal_op, not_equal_op,
+               logical_and_op, logical_or_op, logical_xor_op, logical_not_op, where_op, cast_op);
+}
+
+}  // namespace detail
+}  // namespace dualtape

@@ -1,0 +1,19 @@
+// The families of built-in operators: each registers its own. A static library drops object files
+// that nothing names, so register_builtin_ops() in ops/families.cpp names them all.
+// Private. Registering is safe from any thread.
+#pragma once
+
+namespace dualtape::detail {
+
+// Registers wrapped operators: asking one for its Op does it.
+template <class... Callables>
+void register_all(const Callables&...) {
+  (static_cast<void>(Callables::op()), ...);
+}
+
+void register_activations();
+void register_arithmetic();
+void register_compare();
+void register_math();
+
+}  // namespace dualtape::detail

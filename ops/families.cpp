@@ -1,0 +1,14 @@
+// The one list of operator families.
+#include <dualtape/core/registry.hpp>
+#include <dualtape/ops/detail/families.hpp>
+
+namespace dualtape {
+
+void register_builtin_ops() {
+  detail::register_activations();
+  detail::register_arithmetic();
+  detail::register_compare();
+  detail::register_math();
+}
+
+}  // namespace dualtape
