@@ -57,7 +57,7 @@ void normalise_row(std::span<const T> in, std::span<T> out) {
   for (const T value : in) sum += std::pow(static_cast<double>(value) / largest, 2);
   const double norm = std::sqrt(sum);
   for (std::size_t i = 0; i < in.size(); ++i) {
-    const double value = static_cast<double>(in[i]);
+    const auto value = static_cast<double>(in[i]);
     out[i] = static_cast<T>(norm == 0.0 ? value : value / largest / norm);
   }
 }
