@@ -220,12 +220,12 @@ std::string time_axis(const std::vector<Run>& runs) {
   return log_axis('x', shortest / 50, longest * 1.05);
 }
 
-// One row where the names have room, so that the key stays small (gnuplot takes letters for wider
-// than they are, hence the negative width).
-std::string key_rows(const std::vector<Run>& runs) {
+// gnuplot takes letters for a third wider than they are; told so, it finds room for the names of
+// three runs or four in one row.
+std::string key_width(const std::vector<Run>& runs) {
   std::size_t longest = 0;
   for (const Run& run : runs) longest = std::max(longest, columns(run.name));
-  return runs.size() * (longest + 5) <= 84 ? "set key maxrows 1 width -3\n" : "";
+  return "set key width -" + std::to_string(3 * longest / 10) + "\n";
 }
 
 // Faint lines first, so that none hides a mean.
@@ -308,7 +308,7 @@ std::optional<Plot> make_plot(Quantity quantity, Against against, const std::vec
   plot.title[0] = static_cast<char>(plot.title[0] - 'a' + 'A');
   plot.caption = caption_of(runs, quantity, noisy);
 
-  plot.script = preamble(plot.name, plot.title) + y_axis(quantity, sorted) + key_rows(runs);
+  plot.script = preamble(plot.name, plot.title) + y_axis(quantity, sorted) + key_width(runs);
   const bool timed = against == Against::seconds;
   const std::string time = timed ? time_axis(runs) : "";
   plot.script += time;

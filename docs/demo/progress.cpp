@@ -18,8 +18,7 @@ namespace dualtape::demo {
 namespace {
 
 constexpr double redraw_interval = 1.0 / 15;  // seconds; faster than this only flickers
-constexpr std::size_t widest_bar = 32;
-constexpr std::size_t narrowest_bar = 8;
+constexpr std::array<std::size_t, 5> bar_widths = {40, 32, 24, 16, 8};
 
 std::string_view environment(const char* name) {
   const char* value = std::getenv(name);
@@ -65,9 +64,8 @@ std::string rate_text(const Reading& reading) {
 std::string percent(double share, int digits) { return fixed(100 * share, digits) + " %"; }
 
 std::string time_left(const Reading& reading) {
-  if (reading.step == 0 || reading.elapsed <= 0) return "";
   const std::size_t left = reading.total - std::min(reading.step, reading.total);
-  return duration(static_cast<double>(left) / rate(reading)) + " left";
+  return pad_left(duration(static_cast<double>(left) / rate(reading)), 5) + " left";
 }
 
 std::string count(const Reading& reading) {
@@ -82,15 +80,34 @@ std::string whole_percent(const Reading& reading) {
   return pad_left(fixed(std::floor(100 * fraction(reading)), 0), 3) + " %";
 }
 
-// The fields to the right of the bar, the ones to keep on a narrow screen first.
-std::vector<std::string> fields(const Reading& reading) {
-  std::vector<std::string> out = {count(reading)};
-  if (reading.total > 0) out.push_back(time_left(reading));
-  if (reading.loss) out.push_back("loss " + figure(*reading.loss));
-  if (reading.accuracy) out.push_back("accuracy " + percent(*reading.accuracy, 1));
-  if (reading.elapsed > 0) out.push_back(rate_text(reading));
-  out.erase(std::remove(out.begin(), out.end(), std::string()), out.end());
+// The fields to the right of the bar, padded so that they stay where they are as figures change.
+// On a narrow screen those with the highest rank go first.
+struct Field {
+  std::string text;
+  int rank = 0;
+};
+
+std::vector<Field> fields(const Reading& reading, const char* accuracy_name) {
+  std::vector<Field> out = {{count(reading), 4}};
+  if (reading.loss) out.push_back({"loss " + pad_right(figure(*reading.loss), 6), 1});
+  if (reading.accuracy) {
+    const std::string value = pad_right(percent(*reading.accuracy, 1), 7);
+    out.push_back({std::string(accuracy_name) + " " + value, 2});
+  }
+  if (reading.elapsed > 0) out.push_back({rate_text(reading), 3});
+  if (reading.total > 0 && reading.step > 0 && reading.elapsed > 0) {
+    out.push_back({time_left(reading), 0});
+  }
   return out;
+}
+
+// Fields with at most this rank, in order, two blanks before each.
+std::string joined(const std::vector<Field>& fields, int highest_rank) {
+  std::string text;
+  for (const Field& field : fields) {
+    if (field.rank <= highest_rank) text += "  " + field.text;
+  }
+  return text;
 }
 
 std::string bar(double share, std::size_t width, const Screen& screen) {
@@ -122,27 +139,25 @@ Screen detect_screen(std::FILE* stream) {
 std::string live_line(const Reading& reading, const Screen& screen, std::size_t width) {
   std::string head = reading.label;
   if (reading.total > 0) head += " " + whole_percent(reading);
-
-  // Fields are dropped from the least wanted on, until what is left fits beside a small bar.
-  const std::size_t bar_room = reading.total > 0 ? narrowest_bar + 3 : 0;
-  std::string tail;
-  std::size_t used = columns(head) + bar_room;
-  for (const std::string& field : fields(reading)) {
-    if (used + 2 + columns(field) > width) break;
-    tail += "  " + field;
-    used += 2 + columns(field);
+  const std::size_t smallest = reading.total > 0 ? bar_widths.back() + 3 : 0;  // with its edges
+  const std::vector<Field> all = fields(reading, "acc");
+  for (int rank = 4; rank >= -1; --rank) {
+    const std::string tail = joined(all, rank);
+    const std::size_t used = columns(head) + columns(tail);
+    if (used + smallest > width) continue;
+    if (reading.total == 0) return head + tail;
+    // A few fixed widths: the bar does not breathe when a figure gets longer.
+    const auto* const fits = std::find_if(bar_widths.begin(), bar_widths.end(),
+                                          [&](std::size_t bar) { return used + bar + 3 <= width; });
+    return head + " " + bar(fraction(reading), *fits, screen) + tail;
   }
-  if (columns(head) + bar_room > width) return clip(head, width);
-  if (reading.total == 0) return head + tail;
-  const std::size_t bar_width = std::min(widest_bar, narrowest_bar + (width - used));
-  return head + " " + bar(fraction(reading), bar_width, screen) + tail;
+  return clip(head, width);
 }
 
 std::string plain_line(const Reading& reading) {
   std::string line = reading.label;
   if (reading.total > 0) line += " " + whole_percent(reading);
-  for (const std::string& field : fields(reading)) line += "  " + field;
-  return line;
+  return line + joined(fields(reading, "accuracy"), 4);
 }
 
 std::string final_line(const Reading& reading, const Screen& screen) {

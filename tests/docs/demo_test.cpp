@@ -221,7 +221,7 @@ TEST_CASE("demo progress: no line is wider than the screen") {
   Screen screen;
   const std::string wide = live_line(reading, screen, 140);
   for (const char* part :
-       {" 42 %", "924/2200", "loss 0.4123", "accuracy 88.1 %", "289 steps/s", "4.4 s left"}) {
+       {" 42 %", "924/2200", "loss 0.4123", "acc 88.1 %", "289 steps/s", "4.4 s left"}) {
     CHECK(contains(wide, part));
   }
   CHECK_FALSE(contains(wide, "\x1b"));
