@@ -543,8 +543,9 @@ TEST_CASE("demo options: every mistake is one line that names the flag, and code
       {{"--data", "a\nb"}, "--data: "},
       {{"file"}, "unexpected argument 'file'"},
   };
-  for (const auto& [words, message] : mistakes) {
-    const Outcome got = parse(words);
+  for (const auto& mistake : mistakes) {
+    const Outcome got = parse(mistake.first);
+    const std::string& message = mistake.second;
     CAPTURE(message);
     CAPTURE(got.err);
     CHECK_FALSE(got.parsed.options);
