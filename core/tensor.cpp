@@ -127,6 +127,20 @@ Tensor::Tensor(std::shared_ptr<void> owner, void* data, Type type)
 
 Tensor::Tensor() : Tensor(nullptr, nothing, Type{Shape{0}, DType::float32}) {}
 
+void Tensor::swap(Tensor& other) noexcept {
+  owner_.swap(other.owner_);
+  std::swap(data_, other.data_);
+  std::swap(type_, other.type_);
+}
+
+Tensor::Tensor(Tensor&& other) noexcept : Tensor() { swap(other); }
+
+Tensor& Tensor::operator=(Tensor&& other) noexcept {
+  Tensor taken(std::move(other));
+  swap(taken);
+  return *this;
+}
+
 Tensor::Tensor(Shape shape, DType dtype) : Tensor(uninitialised({std::move(shape), dtype})) {
   std::memset(data_, 0, bytes());
 }

@@ -26,7 +26,13 @@ namespace dualtape {
 
 class Tensor {
  public:
-  Tensor();                                                    // empty: float32 of shape (0,)
+  Tensor();  // empty: float32 of shape (0,)
+  Tensor(const Tensor& other) = default;
+  Tensor(Tensor&& other) noexcept;  // leaves `other` empty
+  Tensor& operator=(const Tensor& other) = default;
+  Tensor& operator=(Tensor&& other) noexcept;
+  ~Tensor() = default;
+
   explicit Tensor(Shape shape, DType dtype = DType::float32);  // zeros
   explicit Tensor(Type type) : Tensor(std::move(type.shape), type.dtype) {}
 
@@ -122,6 +128,7 @@ class Tensor {
   bool shares_memory_with(const Tensor& other) const;
 
  private:
+  void swap(Tensor& other) noexcept;
   Tensor(std::shared_ptr<void> owner, void* data, Type type);
   static Tensor from_bytes(const void* data, std::size_t count, Type type);
   void check_dtype(DType wanted) const {

@@ -98,6 +98,21 @@ TEST_CASE("the last of the sharers frees the memory, and a view its owner") {
   CHECK(watch.expired());
 }
 
+TEST_CASE("a tensor moved from is empty") {
+  Tensor a{1, 2, 3};
+  const void* memory = a.raw();
+  Tensor b = std::move(a);
+  CHECK(b.raw() == memory);
+  CHECK(a.shape() == Shape{0});  // NOLINT(bugprone-use-after-move): that is the test
+  Tensor c{4, 5};
+  c = std::move(b);
+  CHECK(c.raw() == memory);
+  CHECK(b.count() == 0);  // NOLINT(bugprone-use-after-move)
+  Tensor& itself = c;
+  c = std::move(itself);
+  CHECK(identical(c, Tensor{1, 2, 3}));
+}
+
 TEST_CASE("views without an owner write through and overlap") {
   float memory[6] = {0, 1, 2, 3, 4, 5};
   Tensor all = Tensor::view(memory, {{2, 3}, float32});
