@@ -49,7 +49,13 @@ struct Header {
   bool fortran = false;
 };
 
-std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+// Bytes of a broken file may be anything; an error text shows only what prints.
+std::string quoted(std::string_view text) {
+  std::string shown(text);
+  std::replace_if(
+      shown.begin(), shown.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return "'" + shown + "'";
+}
 
 // "float16 ('<f2')" and the like, for the refusal.
 std::string describe(std::string_view descr) {

@@ -179,6 +179,7 @@ TEST_CASE("broken headers say what was expected where") {
   const std::string good = dict_of("<i4", "(1,)");
   REQUIRE(has(refusal(npy(good, "\1\0\0\0"s)), "loaded"));
   CHECK(has(refusal(npy("", "")), "expected '{'"));
+  CHECK(has(refusal(npy("\x01", "")), "found '?'"));
   CHECK(has(refusal(npy("{}", "")), "expected a key 'descr'"));
   CHECK(has(refusal(npy("{'descr': '<i4'}", "")), "expected a key 'fortran_order'"));
   CHECK(
