@@ -118,6 +118,14 @@ TEST_CASE("stratified parts keep the proportions of the classes to within one ro
   }
 }
 
+TEST_CASE("the class that is furthest from its quota gets the row that is left") {
+  Rows labels(19, 0);  // quotas 1.0 and 0.9 of two test rows: one each, not two and none
+  std::fill(labels.begin() + 10, labels.end(), 1);
+  const Split parts = split(numbered(labels), 0.1, Key{1}, Stratify::yes);
+  CHECK(count_of(parts.test.labels, 0) == 1);
+  CHECK(count_of(parts.test.labels, 1) == 1);
+}
+
 TEST_CASE("a split mixes, and its key decides") {
   const Dataset data = numbered(Rows(60, 0));
   for (const Stratify stratify : {Stratify::no, Stratify::yes}) {
