@@ -136,6 +136,7 @@ OpInfo info_of(Kind kind) {
   if constexpr (requires { D::math; }) info.math = D::math;
   if constexpr (requires { D::example; }) info.example = D::example;
   if constexpr (requires { D::tolerance; }) info.tolerance = D::tolerance;
+  if constexpr (requires { D::tolerance32; }) info.tolerance32 = D::tolerance32;
   if constexpr (Reasoned<D>) info.reason = D::reason;
   return info;
 }

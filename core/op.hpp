@@ -43,6 +43,7 @@ struct OpInfo {
   Example example;
   std::string_view reason;  // why there is no derivative (kinds constant and none)
   double tolerance = 1e-6;  // of derivatives against central differences in float64, relative
+  double tolerance32 = 1e-5;  // of values and derivatives in float32 against float64, relative
 };
 
 // Which inputs are brought to one dtype before the node is made.

@@ -35,7 +35,7 @@ std::vector<MaybeVar> replay_tangent(ForwardMode& mode, const NodeView& node,
     std::vector<In> in;
     std::vector<MaybeVar> carried;
     bool any = false;
-    for (int i = 0; i < arity_of(step.prim); ++i) {
+    for (std::size_t i = 0; i < operand_count(step.prim); ++i) {
       operands.push_back(values[places[i]]);
       in.emplace_back(operands.back());
       carried.push_back(derivatives[places[i]]);

@@ -1,0 +1,132 @@
+#include <dualtape/modes/estimators.hpp>
+
+#include <cmath>
+
+#include <dualtape/modes/forward.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/random.hpp>
+#include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+namespace dualtape {
+namespace {
+
+Var draw(Var key, const Type& type, Perturbation perturbation) {
+  switch (perturbation) {
+    case Perturbation::rademacher: return random_rademacher(key, type.shape, type.dtype);
+    case Perturbation::uniform: {
+      const double bound = std::sqrt(3.0);
+      return random_uniform(key, type.shape, -bound, bound, type.dtype);
+    }
+    case Perturbation::normal:
+    case Perturbation::sphere: break;
+  }
+  return random_normal(key, type.shape, 0.0, 1.0, type.dtype);
+}
+
+// Scales normal draws to the sphere whose squared radius is their number.
+void project_to_sphere(std::vector<Var>& direction) {
+  std::int64_t count = 0;
+  Var squares;
+  for (const Var& part : direction) {
+    count += part.shape().count();
+    const Var square_sum = sum(square(part));
+    squares = squares.defined() ? squares + square_sum : square_sum;
+  }
+  const Var scale = sqrt(static_cast<double>(count) / squares);
+  for (Var& part : direction) part = part * scale;
+}
+
+// sum + slope * direction
+void accumulate(MaybeVar& sum, Var slope, Var direction) {
+  const Var term = slope * direction;
+  sum = sum ? *sum + term : term;
+}
+
+// A slope that is zero because nothing arrives stays out of the estimate.
+MaybeVar slope_of(Var loss, const std::vector<Wrt>& wrt, const std::vector<Var>& direction) {
+  const MaybeVar slope = forward_all({loss}, wrt, direction)[0];
+  return slope && slope->rank() > 0 ? reshape(*slope, Shape{}) : slope;
+}
+
+void check(Var loss, const ForwardGradientOptions& options, Location where) {
+  if (!loss.defined())
+    fail<GraphError>(
+        {.op = "forward_gradient", .what = "the loss is an empty Var", .where = where});
+  if (loss.shape().count() != 1)
+    fail<ShapeError>(
+        {.op = "forward_gradient",
+         .label = loss.label(),
+         .what = "a gradient is of one number, but the loss is " + to_string(loss.type()),
+         .where = where,
+         .help = "reduce it with sum or mean"});
+  if (options.count < 1)
+    fail<ValueError>(
+        {.op = "forward_gradient",
+         .label = loss.label(),
+         .what = "needs at least one direction, got count = " + std::to_string(options.count),
+         .where = where});
+}
+
+}  // namespace
+
+std::string_view name_of(Perturbation perturbation) {
+  switch (perturbation) {
+    case Perturbation::normal: return "normal";
+    case Perturbation::rademacher: return "rademacher";
+    case Perturbation::uniform: return "uniform";
+    case Perturbation::sphere: return "sphere";
+  }
+  return "";
+}
+
+std::vector<Var> draw_direction(const std::vector<Wrt>& wrt, Var key, Perturbation perturbation) {
+  std::vector<Var> direction;
+  for (std::size_t i = 0; i < wrt.size(); ++i) {
+    const Var input = wrt[i].in(key.graph(), "forward_gradient");
+    direction.push_back(
+        draw(fold_key(key, static_cast<std::int64_t>(i)), input.type(), perturbation));
+  }
+  if (perturbation == Perturbation::sphere) project_to_sphere(direction);
+  return direction;
+}
+
+ForwardGradient forward_gradient(Var loss, const std::vector<Wrt>& wrt, Var key,
+                                 const ForwardGradientOptions& options, Location where) {
+  check(loss, options, where);
+  std::vector<MaybeVar> sums(wrt.size());
+  ForwardGradient result;
+  for (std::int64_t k = 0; k < options.count; ++k) {
+    const Var direction_key = fold_key(key, k);
+    if (options.directions == Directions::joint) {
+      const std::vector<Var> direction = draw_direction(wrt, direction_key, options.perturbation);
+      const Var slope = [&] {
+        if (const MaybeVar found = slope_of(loss, wrt, direction)) return *found;
+        return reshape(forward(loss, wrt, direction), Shape{});  // says what is wrong
+      }();
+      result.slopes.push_back(slope);
+      for (std::size_t i = 0; i < wrt.size(); ++i) accumulate(sums[i], slope, direction[i]);
+    } else {
+      for (std::size_t i = 0; i < wrt.size(); ++i) {
+        const Var part_key = fold_key(direction_key, static_cast<std::int64_t>(i));
+        const std::vector<Var> part = draw_direction({wrt[i]}, part_key, options.perturbation);
+        const MaybeVar found = slope_of(loss, {wrt[i]}, part);
+        const Var slope = found ? *found : forward(loss, {wrt[i]}, part);
+        result.slopes.push_back(slope);
+        accumulate(sums[i], slope, part[0]);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < wrt.size(); ++i) {
+    const Var sum = *sums[i];
+    const Var estimate = options.count > 1 ? sum * (1.0 / static_cast<double>(options.count)) : sum;
+    result.gradients.add(wrt[i], wrt[i].in(loss.graph(), "forward_gradient"), estimate);
+  }
+  return result;
+}
+
+Var forward(Var output, const std::vector<Wrt>& wrt, const RandomTangents& tangents) {
+  return forward(output, wrt, draw_direction(wrt, tangents.key, tangents.perturbation));
+}
+
+}  // namespace dualtape

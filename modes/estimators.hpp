@@ -1,0 +1,65 @@
+// Gradient estimators without backpropagation: forward gradients.
+//
+// A forward gradient is a directional derivative times its random direction, g = (grad f . v) v,
+// from one forward sweep (Baydin, Pearlmutter, Syme, Wood, Torr 2022, arXiv 2202.08587). It is
+// unbiased when the components of v are uncorrelated with mean 0 and variance 1, which holds for
+// every perturbation here. Averaging K directions divides the variance by K. With n parameters the
+// total variance of one estimate is (n + 1) |grad f|^2 for normal directions and (n - 1) |grad f|^2
+// for Rademacher ones.
+#pragma once
+
+#include <vector>
+
+#include <dualtape/core/random.hpp>
+#include <dualtape/modes/wrt.hpp>
+
+namespace dualtape {
+
+enum class Perturbation : std::uint8_t {
+  normal,      // N(0, 1)
+  rademacher,  // -1 or 1
+  uniform,     // U(-sqrt(3), sqrt(3))
+  sphere,      // uniform on the sphere of radius sqrt(n) over all n components drawn together
+};
+std::string_view name_of(Perturbation perturbation);
+
+enum class Directions : std::uint8_t {
+  joint,          // one direction over all parameters together: one sweep
+  per_parameter,  // a direction for each parameter, the others held: one sweep a parameter
+};
+
+struct ForwardGradientOptions {
+  Perturbation perturbation = Perturbation::normal;
+  Directions directions = Directions::joint;
+  std::int64_t count = 1;  // directions averaged
+};
+
+struct ForwardGradient {
+  Gradients gradients;      // the estimate
+  std::vector<Var> slopes;  // the directional derivatives, scalars, in the order drawn
+};
+
+// One direction: a tensor for each of `wrt`, drawn in the graph from `key`, an int64 scalar (see
+// Key::to_tensor). The same key gives the same directions anywhere; component i of the list draws
+// from fold_key(key, i).
+std::vector<Var> draw_direction(const std::vector<Wrt>& wrt, Var key, Perturbation perturbation);
+
+// The estimate of the gradient of the scalar `loss`. Direction k draws from fold_key(key, k).
+// Throws ShapeError unless `loss` has one element, ValueError if count < 1, and what forward()
+// throws.
+ForwardGradient forward_gradient(Var loss, const std::vector<Wrt>& wrt, Var key,
+                                 const ForwardGradientOptions& options = {},
+                                 Location where = Location::current());
+
+// A perturbation with its key, as forward() takes it in place of tangents.
+struct RandomTangents {
+  Var key;
+  Perturbation perturbation;
+};
+inline RandomTangents normal_tangents(Var key) { return {key, Perturbation::normal}; }
+inline RandomTangents rademacher_tangents(Var key) { return {key, Perturbation::rademacher}; }
+
+// The derivative of `output` along a random direction drawn from the key.
+Var forward(Var output, const std::vector<Wrt>& wrt, const RandomTangents& tangents);
+
+}  // namespace dualtape

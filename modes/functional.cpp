@@ -1,0 +1,109 @@
+#include <dualtape/modes/functional.hpp>
+
+namespace dualtape {
+
+struct Pullback::Impl {
+  Graph graph;
+  std::vector<Var> inputs;
+  std::vector<Tensor> point;
+  Var value;
+  Var cotangent;
+  std::vector<Var> gradients;
+  std::optional<Program> program;
+};
+
+// A function's graph at a point, with access to what a Pullback keeps.
+struct FunctionAtPoint {
+  static VjpResult vjp(const VarFunction& f, const std::vector<Tensor>& x) {
+    auto impl = std::make_shared<Pullback::Impl>();
+    for (std::size_t i = 0; i < x.size(); ++i)
+      impl->inputs.push_back(
+          impl->graph.input("x" + std::to_string(i), x[i].shape(), x[i].dtype()));
+    impl->point = x;
+    impl->value = f(impl->inputs);
+    impl->cotangent = impl->graph.input("cotangent", impl->value.shape(), impl->value.dtype());
+    const std::vector<Wrt> wrt(impl->inputs.begin(), impl->inputs.end());
+    impl->gradients = dualtape::vjp({impl->value}, wrt, {impl->cotangent}, Unreachable::zero).all();
+    impl->program = compile(impl->gradients);
+    VjpResult result;
+    Program forward = compile({impl->value});
+    std::vector<Feed> feeds;
+    for (std::size_t i = 0; i < x.size(); ++i) feeds.emplace_back(impl->inputs[i], x[i]);
+    result.value = forward.run(feeds)[impl->value].copy();
+    result.pullback.impl_ = std::move(impl);
+    return result;
+  }
+};
+
+std::vector<Tensor> Pullback::all(const Tensor& c) const {
+  std::vector<Feed> feeds;
+  for (std::size_t i = 0; i < impl_->inputs.size(); ++i)
+    feeds.emplace_back(impl_->inputs[i], impl_->point[i]);
+  feeds.emplace_back(impl_->cotangent, c);
+  const Outputs out = impl_->program->run(feeds);
+  std::vector<Tensor> result;
+  for (const Var& gradient : impl_->gradients) result.push_back(out[gradient].copy());
+  return result;
+}
+
+namespace detail {
+namespace {
+
+std::vector<Var> make_inputs(Graph& graph, const std::vector<Tensor>& x, const std::string& name) {
+  std::vector<Var> inputs;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    inputs.push_back(graph.input(name + std::to_string(i), x[i].shape(), x[i].dtype()));
+  return inputs;
+}
+
+void feed(std::vector<Feed>& feeds, const std::vector<Var>& vars, const std::vector<Tensor>& x) {
+  for (std::size_t i = 0; i < x.size(); ++i) feeds.emplace_back(vars[i], x[i]);
+}
+
+}  // namespace
+
+Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x) {
+  Graph graph;
+  const std::vector<Var> inputs = make_inputs(graph, x, "x");
+  const Var y = f(inputs);
+  Program program = compile({y});
+  std::vector<Feed> feeds;
+  feed(feeds, inputs, x);
+  return program.run(feeds)[y].copy();
+}
+
+JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::vector<Tensor>& v) {
+  Graph graph;
+  const std::vector<Var> inputs = make_inputs(graph, x, "x");
+  const std::vector<Var> directions = make_inputs(graph, v, "v");
+  const Var y = f(inputs);
+  const std::vector<Wrt> wrt(inputs.begin(), inputs.end());
+  const MaybeVar dy = forward_all({y}, wrt, directions)[0];
+  std::vector<Var> outputs{y};
+  if (dy) outputs.push_back(*dy);
+  Program program = compile(outputs);
+  std::vector<Feed> feeds;
+  feed(feeds, inputs, x);
+  feed(feeds, directions, v);
+  const Outputs out = program.run(feeds);
+  return {out[y].copy(), dy ? out[*dy].copy() : zeros(y.shape(), y.dtype())};
+}
+
+VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x) {
+  return FunctionAtPoint::vjp(f, x);
+}
+
+Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v) {
+  Graph graph;
+  const Var input = graph.input("x", x.shape(), x.dtype());
+  const Var direction = graph.input("v", v.shape(), v.dtype());
+  const Var slope = reverse(f(std::span<const Var>(&input, 1)), {input}, Unreachable::zero)[input];
+  const MaybeVar product = forward_all({slope}, {input}, {direction})[0];
+  if (!product) return zeros(x.shape(), x.dtype());
+  Program program = compile({*product});
+  const std::vector<Feed> feeds{{input, x}, {direction, v}};
+  return program.run(feeds)[*product].copy();
+}
+
+}  // namespace detail
+}  // namespace dualtape

@@ -1,0 +1,129 @@
+// Derivatives of plain C++ functions of Vars, in one line each:
+//
+//   auto f = [](dt::Var x) { return dt::sum(dt::square(x)); };
+//   auto [y, dy] = dt::jvp(f, x, v);            // f(x) and J v
+//   auto [z, pullback] = dt::vjp(f, x);         // f(x) and c -> J^T c
+//   dt::Tensor g = dt::grad(f)(x);              // gradient of a scalar function
+//
+// Each call builds a graph of its own, compiles and runs it: right for looking and for tests. Loops
+// want a Graph and a Program. f takes one Var, two or three Vars, or a std::span<const Var>.
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <dualtape/core/program.hpp>
+#include <dualtape/modes/forward.hpp>
+#include <dualtape/modes/reverse.hpp>
+
+namespace dualtape {
+
+struct JvpResult {
+  Tensor value;
+  Tensor tangent;  // zeros where the function does not depend on its inputs
+};
+
+// c -> J^T c at a fixed point; may be called many times.
+class Pullback {
+ public:
+  // The cotangents of all inputs. ShapeError unless c has the type of the value.
+  std::vector<Tensor> all(const Tensor& c) const;
+  // The only input's.
+  Tensor operator()(const Tensor& c) const { return all(c).at(0); }
+
+ private:
+  friend struct VjpResult;
+  friend struct FunctionAtPoint;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+struct VjpResult {
+  Tensor value;
+  Pullback pullback;
+};
+
+// A function of Vars with its types erased.
+using VarFunction = std::function<Var(std::span<const Var>)>;
+
+namespace detail {
+
+template <class F>
+VarFunction erase(F f) {
+  if constexpr (std::is_invocable_v<F, Var>)
+    return [f](std::span<const Var> x) -> Var { return f(x[0]); };
+  else if constexpr (std::is_invocable_v<F, Var, Var>)
+    return [f](std::span<const Var> x) -> Var { return f(x[0], x[1]); };
+  else if constexpr (std::is_invocable_v<F, Var, Var, Var>)
+    return [f](std::span<const Var> x) -> Var { return f(x[0], x[1], x[2]); };
+  else {
+    static_assert(std::is_invocable_v<F, std::span<const Var>>,
+                  "dualtape: the function must take one to three Vars or a std::span<const Var>");
+    return f;
+  }
+}
+
+Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x);
+JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::vector<Tensor>& v);
+VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x);
+Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v);
+
+}  // namespace detail
+
+// The value of f at x.
+template <class F>
+requires(!std::convertible_to<F, Var>) Tensor eval(F f, const Tensor& x) {
+  return detail::eval_at(detail::erase(std::move(f)), {x});
+}
+template <class F>
+requires(!std::convertible_to<F, Var>) Tensor eval(F f, const std::vector<Tensor>& x) {
+  return detail::eval_at(detail::erase(std::move(f)), x);
+}
+
+// The value of f at x and its derivative along v (forward mode).
+template <class F>
+JvpResult jvp(F f, const Tensor& x, const Tensor& v) {
+  return detail::jvp_at(detail::erase(std::move(f)), {x}, {v});
+}
+template <class F>
+JvpResult jvp(F f, const std::vector<Tensor>& x, const std::vector<Tensor>& v) {
+  return detail::jvp_at(detail::erase(std::move(f)), x, v);
+}
+
+// The value of f at x and its pullback (reverse mode).
+template <class F>
+VjpResult vjp(F f, const Tensor& x) {
+  return detail::vjp_at(detail::erase(std::move(f)), {x});
+}
+template <class F>
+VjpResult vjp(F f, const std::vector<Tensor>& x) {
+  return detail::vjp_at(detail::erase(std::move(f)), x);
+}
+
+// The gradient of a scalar function of one tensor, as a function of Tensors and of Vars; so
+// grad(grad(f)) works where grad(f) is scalar.
+template <class F>
+class Grad {
+ public:
+  explicit Grad(F f) : f_(std::move(f)) {}
+  Var operator()(Var x) const { return reverse(f_(x), {x})[x]; }
+  Tensor operator()(const Tensor& x) const { return eval(*this, x); }
+
+ private:
+  F f_;
+};
+template <class F>
+Grad<F> grad(F f) {
+  return Grad<F>(std::move(f));
+}
+
+// The Hessian of a scalar function times v, by forward over reverse.
+template <class F>
+Tensor hvp(F f, const Tensor& x, const Tensor& v) {
+  return detail::hvp_at(detail::erase(std::move(f)), x, v);
+}
+
+}  // namespace dualtape
