@@ -30,30 +30,33 @@ std::array<std::uint16_t*, 3> operands_of(Recording::Step& step) {
   return {&step.a, &step.b, &step.c};
 }
 
-// Keeps the steps that `result` needs, renumbered; `result` becomes the last step.
+// The steps that `result` needs, each after its operands, left operands first; `result` becomes the
+// last. The order does not depend on the one in which a compiler evaluates `f(x) + g(x)`.
 std::vector<Recording::Step> needed_steps(const std::vector<Recording::Step>& steps,
-                                          std::size_t result) {
-  std::vector<bool> needed(result + 1, false);
-  needed[result] = true;
-  for (std::size_t i = result + 1; i-- > 0;) {
-    if (!needed[i]) continue;
-    const Recording::Step& step = steps[i];
-    const std::array<std::uint16_t, 3> operands{step.a, step.b, step.c};
-    for (std::size_t k = 0; k < operand_count(step.prim); ++k) {
-      needed[operands[k]] = true;
-    }
-  }
+                                          std::uint16_t result) {
+  struct Visit {
+    std::uint16_t step;
+    std::uint8_t operand;  // the next to see to
+  };
+  constexpr std::size_t unplaced = std::numeric_limits<std::size_t>::max();
+  std::vector<std::size_t> place(steps.size(), unplaced);
   std::vector<Recording::Step> kept;
-  std::vector<std::uint16_t> renumbered(result + 1, 0);
-  for (std::size_t i = 0; i <= result; ++i) {
-    if (!needed[i]) continue;
-    Recording::Step step = steps[i];
+  std::vector<Visit> path{{result, 0}};
+  while (!path.empty()) {
+    Visit& visit = path.back();
+    Recording::Step step = steps[visit.step];
     const auto operands = operands_of(step);
-    for (std::size_t k = 0; k < operand_count(step.prim); ++k) {
-      *operands[k] = renumbered[*operands[k]];
+    if (visit.operand < operand_count(step.prim)) {
+      const std::uint16_t operand = *operands[visit.operand++];
+      if (place[operand] == unplaced) path.push_back({operand, 0});
+      continue;
     }
-    renumbered[i] = static_cast<std::uint16_t>(kept.size());
+    for (std::size_t k = 0; k < operand_count(step.prim); ++k) {
+      *operands[k] = static_cast<std::uint16_t>(place[*operands[k]]);
+    }
+    place[visit.step] = kept.size();
     kept.push_back(step);
+    path.pop_back();
   }
   return kept;
 }

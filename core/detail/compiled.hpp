@@ -31,7 +31,7 @@ auto compiled_operand(const void* from) {
   }
 }
 
-template <class D, class T, class Arch, std::size_t... I>
+template <class D, class T, unsigned Arch, std::size_t... I>
 void run_compiled(const void* const* in, void* out, std::size_t n, std::index_sequence<I...>) {
   using Memory = LaneMemory<T, Arch>;
   const auto f = [](const auto&... x) { return D::formula(x...); };
@@ -46,7 +46,7 @@ void run_compiled(const void* const* in, void* out, std::size_t n, std::index_se
   }
 }
 
-template <class D, class T, class Arch = xsimd::default_arch>
+template <class D, class T, unsigned Arch = lane_arch>
 void compiled_span(const void* const* in, void* out, std::size_t n) {
   run_compiled<D, T, Arch>(in, out, n, std::make_index_sequence<formula_arity<D>>{});
 }

@@ -21,7 +21,7 @@ concept IntLaneElement = std::same_as<T, std::int32_t> || std::same_as<T, std::i
 inline constexpr std::size_t small_lane_width = 16;
 
 // Truth values beside integer lanes, and the lane of boolean tensors: one byte each, 0 or 1.
-template <class Arch = xsimd::default_arch>
+template <unsigned Arch = lane_arch>
 class ByteMask {
  public:
   static constexpr std::size_t width = small_lane_width;
@@ -70,7 +70,7 @@ class ByteMask {
   Bytes bytes_{};
 };
 
-template <IntLaneElement T, class Arch>
+template <IntLaneElement T, unsigned Arch>
 class Lane<T, Arch> {
  public:
   static constexpr std::size_t width = small_lane_width;
@@ -169,7 +169,7 @@ class Lane<T, Arch> {
   std::array<T, width> values_{};
 };
 
-template <IntLaneElement T, class Arch>
+template <IntLaneElement T, unsigned Arch>
 struct LaneMemory<T, Arch> {
   using Number = Lane<T, Arch>;
   using Mask = ByteMask<Arch>;
@@ -178,7 +178,7 @@ struct LaneMemory<T, Arch> {
   static void store_bytes(const Mask& mask, std::uint8_t* to) { mask.store(to); }
 };
 
-template <class Arch>
+template <unsigned Arch>
 struct LaneMemory<bool, Arch> {
   using Mask = ByteMask<Arch>;
   using Number = Mask;  // there are no numbers here; formulas over booleans see masks only

@@ -21,14 +21,18 @@ template <class T>
 concept LaneLiteral = std::is_arithmetic_v<T> && !std::same_as<T, bool>;
 
 // The instruction set is part of the type, so that objects built for two of them cannot be mixed.
-template <class T, class Arch = xsimd::default_arch>
+// It is a number, not xsimd's type: that would make xsimd an associated namespace, and its
+// templates (a pow for integer exponents among them) better matches than our own functions.
+inline constexpr unsigned lane_arch = xsimd::default_arch::version();
+
+template <class T, unsigned Arch = lane_arch>
 class Lane;
 
 // What comparisons of lanes give. No bool: choose with select, combine with & | !.
-template <class T, class Arch = xsimd::default_arch>
+template <class T, unsigned Arch = lane_arch>
 class LaneMask {
  public:
-  using Bits = xsimd::batch_bool<T, Arch>;
+  using Bits = xsimd::batch_bool<T>;
   using Number = Lane<T, Arch>;
   static constexpr std::size_t width = Bits::size;
   explicit LaneMask(Bits bits) : bits_(bits) {}
@@ -37,7 +41,9 @@ class LaneMask {
   friend LaneMask operator&(LaneMask a, LaneMask b) { return LaneMask(a.bits_ & b.bits_); }
   friend LaneMask operator|(LaneMask a, LaneMask b) { return LaneMask(a.bits_ | b.bits_); }
   friend LaneMask operator!(LaneMask a) { return LaneMask(!a.bits_); }
-  friend LaneMask select(LaneMask mask, LaneMask a, LaneMask b) { return (mask & a) | ((!mask) & b); }
+  friend LaneMask select(LaneMask mask, LaneMask a, LaneMask b) {
+    return (mask & a) | ((!mask) & b);
+  }
   inline friend Number select(LaneMask mask, Number a, Number b) {
     return Number(xsimd::select(mask.bits_, a.batch(), b.batch()));
   }
@@ -46,12 +52,12 @@ class LaneMask {
   Bits bits_;
 };
 
-template <class T, class Arch>
+template <class T, unsigned Arch>
 requires std::floating_point<T>
 class Lane<T, Arch> {
  public:
   using Element = T;
-  using Batch = xsimd::batch<T, Arch>;
+  using Batch = xsimd::batch<T>;
   using Mask = LaneMask<T, Arch>;
   static constexpr std::size_t width = Batch::size;
 
@@ -120,7 +126,7 @@ class Lane<T, Arch> {
 
 // How lanes and masks go to and from memory. A mask in memory is a byte per element (0 or 1) in a
 // tensor, or a T per element (0 or 1) in a tile.
-template <class T, class Arch = xsimd::default_arch>
+template <class T, unsigned Arch = lane_arch>
 struct LaneMemory {
   using Number = Lane<T, Arch>;
   using Mask = LaneMask<T, Arch>;

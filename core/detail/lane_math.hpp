@@ -14,16 +14,17 @@
 
 namespace dualtape::detail::lane_math {
 
-// Keeps the compiler from contracting across an operation's edge (g++ does so by default where
-// there is FMA): results must not depend on what a formula does next.
+// Keeps the compiler from working across an operation's edge, since results must not depend on what
+// a formula does before or after it: g++ contracts a * b + c where there is FMA, and a constant
+// operand would be folded with other rounding than libm's (pow(x, 2) even becomes x * x).
 template <class B>
 inline B settled(B x) {
-#if defined(__GNUC__) && !defined(__clang__) && defined(__FMA__)
-#if defined(__AVX512F__)
+#if defined(__GNUC__) && defined(__AVX512F__)
   __asm__("" : "+v"(x.data));
-#else
+#elif defined(__GNUC__) && defined(__SSE2__)
   __asm__("" : "+x"(x.data));
-#endif
+#elif defined(__GNUC__) && defined(__aarch64__)
+  __asm__("" : "+w"(x.data));
 #endif
   return x;
 }
@@ -47,22 +48,13 @@ inline B patched(B r, const B& x, const typename B::batch_bool_type& wrong, F f)
   return B::load_aligned(rs);
 }
 
-template <class B, class F>
-inline B each(const B& x, F f) {
-  using T = typename B::value_type;
-  alignas(64) T xs[B::size];
-  x.store_aligned(xs);
-  for (std::size_t i = 0; i < B::size; ++i) xs[i] = f(xs[i]);
-  return B::load_aligned(xs);
-}
-
 template <class B>
 inline B pow(const B& x, const B& y) {
   using T = typename B::value_type;
   alignas(64) T xs[B::size];
   alignas(64) T ys[B::size];
-  x.store_aligned(xs);
-  y.store_aligned(ys);
+  settled(x).store_aligned(xs);
+  settled(y).store_aligned(ys);
   for (std::size_t i = 0; i < B::size; ++i) xs[i] = std::pow(xs[i], ys[i]);
   return B::load_aligned(xs);
 }
@@ -123,20 +115,18 @@ inline B tanh(B x) {
   return settled(xsimd::tanh(settled(x)));
 }
 
-// erf is 1 to the last bit beyond 6; xsimd's rational functions overflow far out, and in double
-// they are off by up to 70 ulp from 2.2 on.
+// erf is 1 to the last bit beyond 6, where xsimd's polynomials overflow far out. For double xsimd
+// is off by 24 ulp near 0 and by 70 ulp from 2.2 on, so libm does it all.
 template <class B>
 inline B erf(B x) {
-  using T = typename B::value_type;
   x = settled(x);
-  const B end(6);
-  const B inside = xsimd::select(x > end, end, xsimd::select(x < -end, -end, x));
-  B r = xsimd::erf(inside);
-  if constexpr (sizeof(T) == sizeof(double)) {
-    const B size = xsimd::abs(x);
-    r = patched(r, x, (size > B(2.19)) & (size < end), [](auto v) { return std::erf(v); });
+  if constexpr (sizeof(typename B::value_type) == sizeof(double)) {
+    return patched(x, x, x == x, [](auto v) { return std::erf(v); });
+  } else {
+    const B end(6);
+    const B inside = xsimd::select(x > end, end, xsimd::select(x < -end, -end, x));
+    return settled(xsimd::erf(inside));
   }
-  return settled(r);
 }
 
 // pi/2 in parts so short that n * part is exact for n up to `steps` (Cody and Waite, Software

@@ -1,6 +1,7 @@
 // Every function of Lane<float> and Lane<double> against libm, on wide ranges and special values.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -10,7 +11,7 @@
 #include <type_traits>
 #include <vector>
 
-#include <dualtape/core/detail/lane.hpp>
+#include <dualtape/core/detail/int_lane.hpp>
 
 using dualtape::detail::Lane;
 using dualtape::detail::LaneMask;
@@ -128,10 +129,6 @@ void check(const std::string& name, F f, R right, double bound, std::vector<T> x
   CAPTURE(at);
   CAPTURE(seen);
   CHECK(worst <= bound);
-#ifdef DUALTAPE_SHOW_ULPS
-  std::printf("%-8s %zu worst %.3g at %.9g got %.9g\n", name.c_str(), sizeof(T), worst, double(at),
-              double(seen));
-#endif
 }
 
 // The neighbours of an element must not change its bits: each element alone (the lane filled with
@@ -202,4 +199,103 @@ TEST_CASE_TEMPLATE("lane functions agree with libm", T, float, double) {
       halves);
   check<T>(
       "neg", [](auto x) { return -x; }, [](Wide<T> x) { return -x; }, 0.0, halves);
+}
+
+TEST_CASE_TEMPLATE("two-operand functions agree with libm", T, float, double) {
+  std::vector<T> values = samples<T>(-100, 100);
+  values.resize(200);
+  for (const T x : specials<T>()) values.push_back(x);
+  for (const T x : {T(-3), T(3), T(4), T(-1), T(-0.5)}) values.push_back(x);
+  const auto one = [](Lane<T> lane) {
+    T all[Lane<T>::width];
+    lane.store(all);
+    return all[0];
+  };
+  double worst = 0;
+  std::size_t wrong = 0;
+  for (const T a : values) {
+    for (const T b : values) {
+      const Lane<T> x(static_cast<T>(a));
+      const Lane<T> y(static_cast<T>(b));
+      worst = std::max(worst, ulps<T>(one(pow(x, y)), std::pow(Wide<T>(a), Wide<T>(b))));
+      const bool nan = std::isnan(a) || std::isnan(b);
+      const T least = one(minimum(x, y));
+      const T most = one(maximum(x, y));
+      wrong += nan ? (std::isnan(least) && std::isnan(most) ? 0 : 1)
+                   : (least == std::min(a, b) && most == std::max(a, b) ? 0 : 1);
+      const auto holds = [&](LaneMask<T> mask, bool right) {
+        wrong += one(select(mask, Lane<T>(1), Lane<T>(0))) == T(right ? 1 : 0) ? 0 : 1;
+        wrong += one(select(!mask, Lane<T>(1), Lane<T>(0))) == T(right ? 0 : 1) ? 0 : 1;
+      };
+      holds(x < y, a < b);
+      holds(x <= y, a <= b);
+      holds(x > y, a > b);
+      holds(x >= y, a >= b);
+      holds(x == y, a == b);
+      holds(x != y, a != b);
+      holds(isnan(x) | isnan(y), nan);
+      holds(isfinite(x) & isfinite(y), std::isfinite(a) && std::isfinite(b));
+    }
+  }
+  CHECK(worst <= 1.0);
+  CHECK(wrong == 0);
+}
+
+TEST_CASE_TEMPLATE("an integer literal is a number like any other", T, float, double) {
+  // xsimd has a pow of its own for integer exponents, which must not be picked.
+  for (const T x : samples<T>(-50, 50)) {
+    const auto same = [&](Lane<T> a, Lane<T> b) {
+      T left[Lane<T>::width];
+      T right[Lane<T>::width];
+      a.store(left);
+      b.store(right);
+      return std::memcmp(left, right, sizeof(left)) == 0;
+    };
+    REQUIRE(same(pow(Lane<T>(x), 3), pow(Lane<T>(x), Lane<T>(3))));
+    REQUIRE(same(maximum(Lane<T>(x), 0), maximum(Lane<T>(x), T(0))));
+  }
+}
+
+// A mask is no truth value.
+static_assert(!std::is_constructible_v<bool, LaneMask<float>>);
+static_assert(!std::is_convertible_v<LaneMask<double>, Lane<double>>);
+
+TEST_CASE_TEMPLATE("masks go to memory and back", T, float, double) {
+  using Memory = LaneMemory<T>;
+  for (unsigned pattern = 0; pattern < 256; pattern += 7) {
+    std::vector<std::uint8_t> bytes(Memory::width);
+    std::vector<T> wide(Memory::width);
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      bytes[i] = static_cast<std::uint8_t>((pattern >> (i % 8)) & 1U);
+    }
+    Memory::store_mask(Memory::load_bytes(bytes.data()), wide.data());
+    std::vector<std::uint8_t> back(Memory::width, 9);
+    Memory::store_bytes(Memory::load_mask(wide.data()), back.data());
+    CHECK(back == bytes);
+  }
+}
+
+TEST_CASE_TEMPLATE("integer lanes wrap and never trap", T, std::int32_t, std::int64_t) {
+  using L = Lane<T>;
+  const T low = std::numeric_limits<T>::min();
+  const T high = std::numeric_limits<T>::max();
+  const auto one = [](const L& lane) {
+    T all[L::width];
+    lane.store(all);
+    return all[L::width - 1];
+  };
+  CHECK(one(L(high) + 1) == low);
+  CHECK(one(L(low) - 1) == high);
+  CHECK(one(-L(low)) == low);
+  CHECK(one(abs(L(low))) == low);
+  CHECK(one(abs(L(-5))) == 5);
+  CHECK(one(L(low) / -1) == low);
+  CHECK(one(L(7) / 0) == 0);
+  CHECK(one(L(-7) / 2) == -3);
+  CHECK(one(L(-7) * 6) == -42);
+  CHECK(one(minimum(L(-7), 6)) == -7);
+  CHECK(one(maximum(L(-7), 6)) == 6);
+  CHECK(one(select((L(3) < 4) & !(L(3) > 4), L(1), 2)) == 1);
+  CHECK(one(select((L(3) == 4) | (L(3) != 3), L(1), 2)) == 2);
+  CHECK(one(L(std::int64_t{1} << 40)) == static_cast<T>(std::int64_t{1} << 40));
 }
