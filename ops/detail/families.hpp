@@ -15,5 +15,14 @@ void register_activations();
 void register_arithmetic();
 void register_compare();
 void register_math();
+void register_indexing();
+void register_join();
+void register_random();
+void register_reduce();
+void register_extremes();
+void register_moments();
+void register_softmax();
+void register_losses();
+void register_shapes();
 
 }  // namespace dualtape::detail

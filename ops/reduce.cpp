@@ -1,0 +1,104 @@
+#include <dualtape/ops/reduce.hpp>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/fold.hpp>
+#include <dualtape/ops/detail/reduction.hpp>
+
+namespace dualtape {
+namespace {
+
+struct Sum {
+  static constexpr auto name = "sum";
+  static constexpr auto doc = "the sum over axes";
+  static constexpr auto math =
+      "y = sum_i x_i; dy = sum_i dx_i. Backward: the cotangent is repeated along the summed axes.";
+  static constexpr auto example =
+      Example{"sum(g.constant(Tensor{{1, 2}, {3, 4}}), {0})", "[4. 6.]"};
+
+  static void infer(Inference& inference) {
+    const DType dtype = inference.dtype(0);
+    inference.out.push_back(
+        {detail::infer_reduction(inference), is_floating(dtype) ? dtype : int64});
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const detail::FoldPlan plan(request.in[0].shape, request.attributes.get<Ints>("axes"));
+    return dispatch(request.in[0].dtype, [&]<class T>() -> Kernel {
+      using Fold = detail::SumFold<T>;
+      using Result = typename Fold::Result;
+      return {[plan](const KernelArgs& args) {
+        plan.run<Fold>(args.input<T>(0), args.output<Result>(), [](Result sum) { return sum; });
+      }};
+    });
+  }
+  static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
+    return broadcast_to(detail::with_kept_axes(node, cotangent), node.in[0].shape());
+  }
+  static std::vector<Case> cases() {
+    const auto call = [](Var x, const Ints& axes, bool keepdims) { return sum(x, axes, keepdims); };
+    auto cases = detail::reduction_cases(call, domain(-2, 2), true);
+    cases.push_back({"integers", {Arg{{3, 4}, domain(-9, 9), int32}}, [](std::span<const Var> in) {
+                       return std::vector<Var>{sum(in[0], {1})};
+                     }});
+    return cases;
+  }
+};
+constexpr Linear<Sum> sum_op;
+
+// Whether every, or any, element is true.
+template <bool every>
+struct Truth {
+  static constexpr auto reason = "a truth value does not change with small changes of its operand";
+
+  static void infer(Inference& inference) {
+    Shape shape = detail::infer_reduction(inference);
+    if (inference.dtype(0) != boolean)
+      inference.type_error("the operand must be bool, got " + to_string(inference.in[0].type()),
+                           "compare first, as in not_equal(x, 0)");
+    inference.out.push_back({std::move(shape), boolean});
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const detail::FoldPlan plan(request.in[0].shape, request.attributes.get<Ints>("axes"));
+    return {[plan](const KernelArgs& args) {
+      plan.run<detail::TruthFold<every>>(args.input<bool>(0), args.output<bool>(),
+                                         [](bool truth) { return truth; });
+    }};
+  }
+  static std::vector<Case> cases() {
+    return detail::reduction_cases(
+        [](Var x, const Ints& axes, bool keepdims) {
+          return every ? all(x, axes, keepdims) : any(x, axes, keepdims);
+        },
+        domain(0, 1), true, boolean);
+  }
+};
+struct Any : Truth<false> {
+  static constexpr auto name = "any";
+  static constexpr auto doc = "whether any element is true, over axes";
+  static constexpr auto math = "y = x_1 or x_2 or ...; false of nothing.";
+  static constexpr auto example = Example{"any(g.constant(Tensor{0, 1}) > 0)", "True"};
+};
+struct All : Truth<true> {
+  static constexpr auto name = "all";
+  static constexpr auto doc = "whether every element is true, over axes";
+  static constexpr auto math = "y = x_1 and x_2 and ...; true of nothing.";
+  static constexpr auto example = Example{"all(g.constant(Tensor{0, 1}) > 0)", "False"};
+};
+constexpr ZeroDerivative<Any> any_op;
+constexpr ZeroDerivative<All> all_op;
+
+}  // namespace
+
+Var sum(In x, std::vector<std::int64_t> axes, bool keepdims) {
+  return sum_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+}
+Var any(In x, std::vector<std::int64_t> axes, bool keepdims) {
+  return any_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+}
+Var all(In x, std::vector<std::int64_t> axes, bool keepdims) {
+  return all_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+}
+
+void detail::register_reduce() { register_all(sum_op, any_op, all_op); }
+
+}  // namespace dualtape
