@@ -1,0 +1,17 @@
+// Softmax and its logarithm along one axis.
+//
+// Integers and bools become float32; the shape is kept. The largest element is taken out first, so
+// large elements do not overflow. A row that holds NaN or +inf, or nothing but -inf, gives NaN.
+// ShapeError for an axis that does not exist. A graph may be built by one thread at a time.
+#pragma once
+
+#include <cstdint>
+
+#include <dualtape/core/graph.hpp>
+
+namespace dualtape {
+
+Var softmax(In x, std::int64_t axis = -1);      // e^x / sum e^x along the axis
+Var log_softmax(In x, std::int64_t axis = -1);  // x - log sum e^x along the axis
+
+}  // namespace dualtape
