@@ -24,5 +24,6 @@ void register_moments();
 void register_softmax();
 void register_losses();
 void register_shapes();
+void register_slice();
 
 }  // namespace dualtape::detail

@@ -1,0 +1,56 @@
+// What functions that compose operators need to know of an operand before it is in a graph.
+// Private. Plain functions; any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <dualtape/core/graph.hpp>
+
+namespace dualtape::detail {
+
+inline Shape shape_of(const In& in) {
+  switch (in.form()) {
+    case In::Form::var: return in.var().defined() ? in.var().shape() : Shape{};
+    case In::Form::parameter: return in.parameter().shape();
+    case In::Form::tensor: return in.tensor().shape();
+    default: return {};
+  }
+}
+
+// The dtype an operand brings along; a literal takes that of others, else this.
+inline DType dtype_of_operand(const In& in) {
+  switch (in.form()) {
+    case In::Form::var: return in.var().defined() ? in.var().dtype() : float32;
+    case In::Form::parameter: return in.parameter().dtype();
+    case In::Form::tensor: return in.tensor().dtype();
+    case In::Form::real: return float32;
+    case In::Form::integer: return int64;
+    default: return DType::boolean;
+  }
+}
+
+// A negative axis counted from the end; one that is out of range stays as it is, so that whoever
+// refuses it can name what the user wrote.
+inline std::int64_t wrap_axis(std::int64_t axis, std::size_t rank) {
+  const auto count = static_cast<std::int64_t>(rank);
+  return axis < 0 && axis >= -count ? axis + count : axis;
+}
+
+// The axis as 0 .. rank-1. Throws ShapeError in the name of `function`.
+inline std::size_t require_axis(std::string_view function, const In& x, std::int64_t axis,
+                                std::size_t rank) {
+  const std::int64_t wrapped = wrap_axis(axis, rank);
+  if (wrapped >= 0 && wrapped < static_cast<std::int64_t>(rank))
+    return static_cast<std::size_t>(wrapped);
+  fail<ShapeError>({.op = function,
+                    .what = "axis " + std::to_string(axis) + " is out of range for rank " +
+                            std::to_string(rank) + " (the operand has shape " +
+                            to_string(shape_of(x)) + ")",
+                    .where = x.where(),
+                    .help = rank == 0 ? "a scalar has no axes"
+                                      : "use an axis from -" + std::to_string(rank) + " to " +
+                                            std::to_string(rank - 1)});
+}
+
+}  // namespace dualtape::detail
