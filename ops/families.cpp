@@ -10,6 +10,7 @@ void register_builtin_ops() {
   detail::register_compare();
   detail::register_math();
   detail::register_reduce();
+  detail::register_extremes();
   detail::register_join();
   detail::register_shapes();
   detail::register_slice();
