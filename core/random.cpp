@@ -225,6 +225,26 @@ Tensor make_floating(std::string_view function, Shape shape, DType dtype, F&& f)
   return result;
 }
 
+template <class Real>
+void fill_uniform_in(std::span<Real> out, Key key, double lo, double hi) {
+  fill<UniformMaker<Real>>(out, key, 0);
+  if (lo == 0.0 && hi == 1.0) return;
+  const auto low = static_cast<Real>(lo);
+  const auto width = static_cast<Real>(hi - lo);
+  // Rounding may carry lo + width * u up to hi, which [lo, hi) leaves out.
+  const Real last = std::max(low, std::nextafter(static_cast<Real>(hi), low));
+  for (Real& x : out) x = std::min(low + width * x, last);
+}
+
+template <class Real>
+void fill_normal_of(std::span<Real> out, Key key, double mean, double stddev) {
+  fill<NormalMaker<Real>>(out, key, 0);
+  if (mean == 0.0 && stddev == 1.0) return;
+  const auto shift = static_cast<Real>(mean);
+  const auto scale = static_cast<Real>(stddev);
+  for (Real& x : out) x = shift + scale * x;
+}
+
 bool finite_in(DType dtype, double x) {
   const double largest = dtype == float32 ? double{std::numeric_limits<float>::max()}
                                           : std::numeric_limits<double>::max();
@@ -327,6 +347,19 @@ void fill_rademacher(std::span<double> out, Key key, std::uint64_t first) {
   fill<RademacherMaker<double>>(out, key, first);
 }
 
+void fill_uniform(std::span<float> out, Key key, double lo, double hi) {
+  fill_uniform_in(out, key, lo, hi);
+}
+void fill_uniform(std::span<double> out, Key key, double lo, double hi) {
+  fill_uniform_in(out, key, lo, hi);
+}
+void fill_normal(std::span<float> out, Key key, double mean, double stddev) {
+  fill_normal_of(out, key, mean, stddev);
+}
+void fill_normal(std::span<double> out, Key key, double mean, double stddev) {
+  fill_normal_of(out, key, mean, stddev);
+}
+
 Tensor uniform(Key key, Shape shape, double lo, double hi, DType dtype) {
   if (!(lo <= hi) || !finite_in(dtype, lo) || !finite_in(dtype, hi) || !finite_in(dtype, hi - lo)) {
     fail<ValueError>({.op = "uniform",
@@ -334,15 +367,8 @@ Tensor uniform(Key key, Shape shape, double lo, double hi, DType dtype) {
                               ") is empty or not finite in " + std::string(name_of(dtype)),
                       .help = "give lo <= hi, both finite"});
   }
-  return make_floating("uniform", std::move(shape), dtype, [&]<class Real>(std::span<Real> out) {
-    fill_uniform(out, key);
-    if (lo == 0.0 && hi == 1.0) return;
-    const auto low = static_cast<Real>(lo);
-    const auto width = static_cast<Real>(hi - lo);
-    // Rounding may carry lo + width * u up to hi, which [lo, hi) leaves out.
-    const Real last = std::max(low, std::nextafter(static_cast<Real>(hi), low));
-    for (Real& x : out) x = std::min(low + width * x, last);
-  });
+  return make_floating("uniform", std::move(shape), dtype,
+                       [&]<class Real>(std::span<Real> out) { fill_uniform(out, key, lo, hi); });
 }
 
 Tensor normal(Key key, Shape shape, double mean, double stddev, DType dtype) {
@@ -354,11 +380,7 @@ Tensor normal(Key key, Shape shape, double mean, double stddev, DType dtype) {
                       .help = "give a finite mean and a finite stddev >= 0"});
   }
   return make_floating("normal", std::move(shape), dtype, [&]<class Real>(std::span<Real> out) {
-    fill_normal(out, key);
-    if (mean == 0.0 && stddev == 1.0) return;
-    const auto shift = static_cast<Real>(mean);
-    const auto scale = static_cast<Real>(stddev);
-    for (Real& x : out) x = shift + scale * x;
+    fill_normal(out, key, mean, stddev);
   });
 }
 

@@ -14,6 +14,9 @@ void register_builtin_ops() {
   detail::register_join();
   detail::register_shapes();
   detail::register_slice();
+  detail::register_gather();
+  detail::register_indexing();
+  detail::register_random();
 }
 
 }  // namespace dualtape

@@ -1,0 +1,114 @@
+// What the operators that take an index tensor share: checks, places, sums.
+// Private. Plans are immutable; run() may be called from any thread.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/core/random.hpp>
+#include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/strided.hpp>
+
+namespace dualtape::detail {
+
+// Text for an index that is out of range; `flat` is its row-major number.
+[[noreturn]] inline void refuse_index(std::string_view what, std::int64_t value, std::int64_t flat,
+                                      const Shape& shape, std::int64_t size) {
+  std::string place;
+  for (std::size_t axis = shape.rank(); axis-- > 0;) {
+    place = std::to_string(flat % shape[axis]) + (place.empty() ? "" : ", ") + place;
+    flat /= shape[axis];
+  }
+  throw ValueError(std::string(what) + " " + std::to_string(value) + " at position (" + place +
+                   ") is out of range: " +
+                   (size == 0 ? "there is nothing to choose from"
+                              : "it must be from 0 to " + std::to_string(size - 1)) +
+                   (value < 0 ? "; negative ones do not count from the end" : ""));
+}
+
+// What a kernel needs to check its indices; checked before anything is written.
+struct IndexCheck {
+  std::string_view what;
+  DType dtype;
+  Shape shape;
+  std::int64_t size;  // of the axis they point into
+
+  void run(const void* index) const {
+    if (dtype == int32)
+      check(static_cast<const std::int32_t*>(index));
+    else
+      check(static_cast<const std::int64_t*>(index));
+  }
+  template <class I>
+  void check(const I* index) const {
+    const std::int64_t count = shape.count();
+    for (std::int64_t i = 0; i < count; ++i)
+      if (index[i] < 0 || index[i] >= size) refuse_index(what, index[i], i, shape, size);
+  }
+};
+
+inline void require_index(const Inference& inference, std::size_t i) {
+  if (is_integer(inference.dtype(i))) return;
+  inference.type_error("the index must be int32 or int64, got " + to_string(inference.in[i].type()),
+                       "cast(index, dt::int64)");
+}
+inline std::size_t axis_of(const Attributes& attributes, std::size_t rank) {
+  return static_cast<std::size_t>(wrap_axis(attributes.get<std::int64_t>("axis"), rank));
+}
+
+// Calls f.operator()<T, I>() for the dtypes of values and indices.
+template <class F>
+Kernel dispatch_both(DType values, DType index, F&& f) {
+  return dispatch(values, [&]<class T>() {
+    return index == int32 ? f.template operator()<T, std::int32_t>()
+                          : f.template operator()<T, std::int64_t>();
+  });
+}
+
+inline void require_sum(const Inference& inference, std::size_t i) {
+  if (inference.dtype(i) == DType::boolean)
+    inference.type_error("bool values have no sum", "cast(updates, dt::int64)");
+}
+
+// The operand that sums are added to is optional: (updates, index) adds to zeros, which is what
+// transposes need; (updates, index, x) adds to x.
+inline const Type* base_of(std::span<const Type> in) { return in.size() > 2 ? &in[2] : nullptr; }
+inline void start_sum(const KernelArgs& args, bool has_base, std::size_t bytes) {
+  if (bytes == 0) return;
+  if (has_base)
+    std::memcpy(args.out[0], args.in[2], bytes);
+  else
+    std::memset(args.out[0], 0, bytes);
+}
+inline void infer_sum(Inference& inference, const Shape& shape) {
+  require_sum(inference, 0);
+  if (inference.in.size() == 3 && inference.dtype(2) != inference.dtype(0))
+    inference.type_error("x is " + to_string(inference.in[2].type()) + " but the updates are " +
+                             to_string(inference.in[0].type()),
+                         "cast() one of them");
+  inference.out = {{shape, inference.dtype(0)}};
+}
+
+// Sums are linear in what is added and what it is added to together, given the index.
+inline bool sum_is_linear_in(std::span<const bool> active) {
+  return !active[1] && (active.size() == 2 || active[0] == active[2]);
+}
+
+// Indices drawn from 0 ... size-1.
+inline Arg index_arg(Shape shape, std::int64_t size, DType dtype = int64) {
+  Arg arg{std::move(shape), domain(0, static_cast<double>(size - 1)), dtype};
+  arg.make = [shape = arg.shape, size](Key key) {
+    Tensor drawn = uniform(key, shape, 0, static_cast<double>(size), float64);
+    for (double& value : drawn.data<double>()) value = std::floor(value);
+    return drawn;
+  };
+  return arg;
+}
+
+}  // namespace dualtape::detail

@@ -1,0 +1,202 @@
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/indices.hpp>
+#include <dualtape/ops/indexing.hpp>
+
+namespace dualtape {
+namespace {
+
+using detail::axis_of;
+using detail::base_of;
+using detail::dispatch_both;
+using detail::index_arg;
+using detail::IndexCheck;
+using detail::infer_sum;
+using detail::require_index;
+using detail::shape_of;
+using detail::start_sum;
+using detail::sum_is_linear_in;
+using detail::wrap_axis;
+
+// Element by element of an index tensor as gather reads it: calls f(flat place in the index, flat
+// place in the tensor pointed into, with 0 along the axis). Odometers over at most `rank` axes.
+struct GatherWalk {
+  struct Axis {
+    std::int64_t size;
+    std::int64_t stride;  // in the tensor pointed into; 0 along the axis chosen
+  };
+  std::vector<Axis> axes;  // of the index; at least one
+  std::int64_t axis_stride = 1;
+
+  GatherWalk(const Shape& whole, const Shape& index, std::size_t axis) {
+    const Ints strides = detail::dense_strides(whole);
+    axis_stride = strides[axis];
+    for (std::size_t d = 0; d < index.rank(); ++d)
+      axes.push_back({index[d], d == axis ? 0 : strides[d]});
+  }
+  template <class F>
+  void run(F&& f) const {
+    std::int64_t flat = 0;
+    walk(axes, 0, flat, f);
+  }
+  template <class F>
+  static void walk(std::span<const Axis> axes, std::int64_t base, std::int64_t& flat, F& f) {
+    const Axis axis = axes[0];
+    if (axes.size() == 1) {
+      for (std::int64_t i = 0; i < axis.size; ++i) f(flat++, base + i * axis.stride);
+      return;
+    }
+    for (std::int64_t i = 0; i < axis.size; ++i)
+      walk(axes.subspan(1), base + i * axis.stride, flat, f);
+  }
+};
+
+// Infers gather's operands: `whole` is pointed into, operand 1 is the index.
+void check_gather(Inference& inference, const Shape& whole) {
+  require_index(inference, 1);
+  const Shape& index = inference.shape(1);
+  if (whole.rank() == 0)
+    inference.shape_error("a scalar has no axis to choose from", "unsqueeze(x, 0) makes one");
+  const std::size_t axis =
+      inference.axis(inference.attributes.get<std::int64_t>("axis"), whole.rank());
+  bool fits = index.rank() == whole.rank();
+  for (std::size_t d = 0; fits && d < whole.rank(); ++d) fits = d == axis || index[d] <= whole[d];
+  if (!fits)
+    inference.shape_error("the index of shape " + to_string(index) + " does not fit " +
+                              to_string(whole) + " along axis " + std::to_string(axis),
+                          "give the index the rank of x and no larger sizes but along the axis; "
+                          "take() chooses whole rows");
+}
+struct Gather {
+  static constexpr auto name = "gather";
+  static constexpr auto doc = "one element of an axis for every element of an index tensor";
+  static constexpr auto math =
+      "y[i, j] = x[index[i, j], j] for axis 0 and so on; linear in x: the vjp adds every cotangent "
+      "element to the place it came from (scatter_add)";
+  static constexpr Example example{
+      "gather(g.constant(Tensor{{1, 2}, {3, 4}}), "
+      "reshape(g.constant(Tensor::of({1, 0})), {2, 1}), 1)",
+      "[[2.]\n [3.]]"};
+
+  static bool linear_in(std::span<const bool> active) { return !active[1]; }
+  static void infer(Inference& inference) {
+    inference.require_count(2);
+    check_gather(inference, inference.shape(0));
+    inference.out = {{inference.shape(1), inference.dtype(0)}};
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Shape& x = request.in[0].shape;
+    const std::size_t axis = axis_of(request.attributes, x.rank());
+    const Type& index = request.in[1];
+    const GatherWalk walk(x, index.shape, axis);
+    const IndexCheck check{"index", index.dtype, index.shape, x[axis]};
+    return dispatch_both(request.in[0].dtype, index.dtype, [&]<class T, class I>() -> Kernel {
+      return {[walk, check](const KernelArgs& args) {
+        check.run(args.in[1]);
+        const auto* from = args.input<T>(0);
+        const auto* places = args.input<I>(1);
+        auto* to = args.output<T>();
+        walk.run([=, stride = walk.axis_stride](std::int64_t i, std::int64_t base) {
+          to[i] = from[base + places[i] * stride];
+        });
+      }};
+    });
+  }
+  static Var transpose(const NodeView& node, std::size_t, Var cotangent);
+  static std::vector<Case> cases() {
+    const auto gathered = [](std::int64_t axis) {
+      return
+          [axis](std::span<const Var> in) { return std::vector<Var>{gather(in[0], in[1], axis)}; };
+    };
+    return {{"one of each row", {Arg{{3, 4}}, index_arg({3, 1}, 4)}, gathered(1)},
+            {"axis 0, fewer columns", {Arg{{3, 4}}, index_arg({5, 2}, 3, int32)}, gathered(-2)},
+            {"vector", {Arg{{3}}, index_arg({5}, 3)}, gathered(0)},
+            {"three axes", {Arg{{2, 3, 2}}, index_arg({2, 2, 2}, 3)}, gathered(1)},
+            {"no index", {Arg{{3, 2}}, index_arg({0, 2}, 3)}, gathered(0)}};
+  }
+};
+constexpr Linear<Gather> gather_op;
+
+struct ScatterAdd {
+  static constexpr auto name = "scatter_add";
+  static constexpr auto doc = "updates added to elements that an index tensor names";
+  static constexpr auto math =
+      "y = x, then y[index[i, j], j] += u[i, j] for axis 0 and so on; linear in x and u together: "
+      "the vjp gathers the cotangent for u, and passes it whole to x";
+  static constexpr Example example{
+      "scatter_add(g.constant(Tensor{0, 0, 0}), g.constant(Tensor::of({2, 2, 0})), "
+      "g.constant(Tensor{1, 2, 3}), 0)",
+      "[3. 0. 3.]"};
+
+  static bool linear_in(std::span<const bool> active) { return sum_is_linear_in(active); }
+  static void infer(Inference& inference) {
+    inference.require_count(inference.in.size() == 3 ? 3 : 2);
+    const Shape& shape = inference.attributes.get<Shape>("shape");
+    check_gather(inference, shape);
+    if (inference.shape(0) != inference.shape(1))
+      inference.shape_error("updates of shape " + to_string(inference.shape(0)) +
+                                " and the index of shape " + to_string(inference.shape(1)) +
+                                " must have one shape",
+                            "broadcast_to() repeats the smaller one");
+    infer_sum(inference, shape);
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Type& whole = request.out[0];
+    const std::size_t axis = axis_of(request.attributes, whole.shape.rank());
+    const Type& index = request.in[1];
+    const GatherWalk walk(whole.shape, index.shape, axis);
+    const IndexCheck check{"index", index.dtype, index.shape, whole.shape[axis]};
+    const bool has_base = base_of(request.in) != nullptr;
+    return dispatch_both(whole.dtype, index.dtype, [&]<class T, class I>() -> Kernel {
+      return {[walk, check, has_base, bytes = bytes_of(whole)](const KernelArgs& args) {
+        check.run(args.in[1]);
+        start_sum(args, has_base, bytes);
+        const auto* from = args.input<T>(0);
+        const auto* places = args.input<I>(1);
+        auto* to = args.output<T>();
+        walk.run([=, stride = walk.axis_stride](std::int64_t i, std::int64_t base) {
+          T& sum = to[base + places[i] * stride];
+          sum = static_cast<T>(sum + from[i]);
+        });
+      }};
+    });
+  }
+  static Var transpose(const NodeView& node, std::size_t i, Var cotangent) {
+    return i == 2 ? cotangent
+                  : gather(cotangent, node.in[1], node.attributes.get<std::int64_t>("axis"));
+  }
+  static std::vector<Case> cases() {
+    const auto added = [](std::int64_t axis) {
+      return [axis](std::span<const Var> in) {
+        return std::vector<Var>{scatter_add(in[0], in[1], in[2], axis)};
+      };
+    };
+    return {{"vector", {Arg{{3}}, index_arg({5}, 3), Arg{{5}}}, added(0)},
+            {"one of each row", {Arg{{3, 4}}, index_arg({3, 1}, 4, int32), Arg{{3, 1}}}, added(-1)},
+            {"nothing", {Arg{{3}}, index_arg({0}, 3), Arg{{0}}}, added(0)}};
+  }
+};
+constexpr Linear<ScatterAdd> scatter_add_op;
+
+Var Gather::transpose(const NodeView& node, std::size_t, Var cotangent) {
+  return scatter_add_op(
+      cotangent, node.in[1],
+      {{"axis", node.attributes.get<std::int64_t>("axis")}, {"shape", node.in[0].shape()}});
+}
+
+}  // namespace
+
+Var gather(In x, In index, std::int64_t axis) {
+  return gather_op(x, index, Attributes{{"axis", wrap_axis(axis, shape_of(x).rank())}});
+}
+Var scatter_add(In x, In index, In updates, std::int64_t axis) {
+  const Shape shape = shape_of(x);
+  return scatter_add_op(updates, index, x,
+                        {{"axis", wrap_axis(axis, shape.rank())}, {"shape", shape}});
+}
+
+namespace detail {
+
+void register_gather() { register_all(gather_op, scatter_add_op); }
+
+}  // namespace detail
+}  // namespace dualtape

@@ -1,0 +1,220 @@
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/indices.hpp>
+#include <dualtape/ops/indexing.hpp>
+
+namespace dualtape {
+namespace {
+
+using detail::axis_of;
+using detail::AxisSplit;
+using detail::base_of;
+using detail::dispatch_both;
+using detail::index_arg;
+using detail::IndexCheck;
+using detail::infer_sum;
+using detail::require_index;
+using detail::shape_of;
+using detail::split_at;
+using detail::start_sum;
+using detail::sum_is_linear_in;
+using detail::wrap_axis;
+
+struct Take {
+  static constexpr auto name = "take";
+  static constexpr auto doc = "entries of an axis chosen by an index tensor";
+  static constexpr auto math =
+      "y[a, i, b] = x[a, index[i], b]; linear in x: the vjp adds every cotangent entry to the "
+      "place "
+      "it came from (index_add)";
+  static constexpr Example example{
+      "take(g.constant(Tensor{{1, 2}, {3, 4}}), g.constant(Tensor::of({1, 0, 1})))",
+      "[[3. 4.]\n [1. 2.]\n [3. 4.]]"};
+
+  static bool linear_in(std::span<const bool> active) { return !active[1]; }
+  static Shape shape_of(const Shape& x, const Shape& index, std::size_t axis) {
+    Ints sizes(x.begin(), x.begin() + axis);
+    sizes.insert(sizes.end(), index.begin(), index.end());
+    sizes.insert(sizes.end(), x.begin() + axis + 1, x.end());
+    return Shape(sizes);
+  }
+  static void infer(Inference& inference) {
+    inference.require_count(2);
+    require_index(inference, 1);
+    const Shape& x = inference.shape(0);
+    const std::size_t axis =
+        inference.axis(inference.attributes.get<std::int64_t>("axis"), x.rank());
+    inference.out = {{shape_of(x, inference.shape(1), axis), inference.dtype(0)}};
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Shape& x = request.in[0].shape;
+    const AxisSplit split = split_at(x, axis_of(request.attributes, x.rank()));
+    const Type& index = request.in[1];
+    const IndexCheck check{"index", index.dtype, index.shape, split.size};
+    return dispatch_both(request.in[0].dtype, index.dtype, [&]<class T, class I>() -> Kernel {
+      return {[split, check, count = index.shape.count()](const KernelArgs& args) {
+        check.run(args.in[1]);
+        const auto* from = args.input<T>(0);
+        const auto* places = args.input<I>(1);
+        auto* to = args.output<T>();
+        for (std::int64_t o = 0; o < split.outer; ++o, from += split.size * split.inner)
+          for (std::int64_t i = 0; i < count; ++i, to += split.inner)
+            std::copy_n(from + places[i] * split.inner, split.inner, to);
+      }};
+    });
+  }
+  static Var transpose(const NodeView& node, std::size_t, Var cotangent);
+  static std::vector<Case> cases() {
+    const auto taken = [](std::int64_t axis) {
+      return [axis](std::span<const Var> in) { return std::vector<Var>{take(in[0], in[1], axis)}; };
+    };
+    return {{"rows", {Arg{{3, 2}}, index_arg({4}, 3)}, taken(0)},
+            {"columns by an int32 matrix", {Arg{{2, 4}}, index_arg({2, 3}, 4, int32)}, taken(-1)},
+            {"middle axis by a scalar", {Arg{{2, 3, 2}}, index_arg({}, 3)}, taken(1)},
+            {"no index", {Arg{{3, 2}}, index_arg({0}, 3)}, taken(0)}};
+  }
+};
+constexpr Linear<Take> take_op;
+
+struct IndexAdd {
+  static constexpr auto name = "index_add";
+  static constexpr auto doc = "updates added to the entries of an axis that an index tensor names";
+  static constexpr auto math =
+      "y = x, then y[a, index[i], b] += u[a, i, b]; linear in x and u together: the vjp takes the "
+      "cotangent for u at the index, and whole for x";
+  static constexpr Example example{
+      "index_add(g.constant(Tensor{1, 1, 1}), g.constant(Tensor::of({2, 0, 2})), "
+      "g.constant(Tensor{10, 20, 30}))",
+      "[21.  1. 41.]"};
+
+  static bool linear_in(std::span<const bool> active) { return sum_is_linear_in(active); }
+  static void infer(Inference& inference) {
+    inference.require_count(inference.in.size() == 3 ? 3 : 2);
+    require_index(inference, 1);
+    const Shape& shape = inference.attributes.get<Shape>("shape");
+    const std::size_t axis =
+        inference.axis(inference.attributes.get<std::int64_t>("axis"), shape.rank());
+    const Shape wanted = Take::shape_of(shape, inference.shape(1), axis);
+    if (inference.shape(0) != wanted)
+      inference.shape_error("updates of shape " + to_string(inference.shape(0)) +
+                                " cannot be added to " + to_string(shape) + " at an index of " +
+                                to_string(inference.shape(1)) + " along axis " +
+                                std::to_string(axis),
+                            "give updates the shape " + to_string(wanted));
+    infer_sum(inference, shape);
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Type& whole = request.out[0];
+    const AxisSplit split = split_at(whole.shape, axis_of(request.attributes, whole.shape.rank()));
+    const Type& index = request.in[1];
+    const IndexCheck check{"index", index.dtype, index.shape, split.size};
+    const bool has_base = base_of(request.in) != nullptr;
+    return dispatch_both(whole.dtype, index.dtype, [&]<class T, class I>() -> Kernel {
+      return {[split, check, has_base, bytes = bytes_of(whole),
+               count = index.shape.count()](const KernelArgs& args) {
+        check.run(args.in[1]);
+        start_sum(args, has_base, bytes);
+        const auto* from = args.input<T>(0);
+        const auto* places = args.input<I>(1);
+        auto* to = args.output<T>();
+        for (std::int64_t o = 0; o < split.outer; ++o, to += split.size * split.inner)
+          for (std::int64_t i = 0; i < count; ++i, from += split.inner) {
+            T* row = to + places[i] * split.inner;
+            for (std::int64_t k = 0; k < split.inner; ++k)
+              row[k] = static_cast<T>(row[k] + from[k]);
+          }
+      }};
+    });
+  }
+  static Var transpose(const NodeView& node, std::size_t i, Var cotangent) {
+    return i == 2 ? cotangent
+                  : take(cotangent, node.in[1], node.attributes.get<std::int64_t>("axis"));
+  }
+  static std::vector<Case> cases() {
+    const auto added = [](std::int64_t axis) {
+      return [axis](std::span<const Var> in) {
+        return std::vector<Var>{index_add(in[0], in[1], in[2], axis)};
+      };
+    };
+    return {{"rows", {Arg{{3, 2}}, index_arg({4}, 3), Arg{{4, 2}}}, added(0)},
+            {"columns", {Arg{{2, 3}}, index_arg({2}, 3, int32), Arg{{2, 2}}}, added(-1)},
+            {"nothing", {Arg{{3}}, index_arg({0}, 3), Arg{{0}}}, added(0)}};
+  }
+};
+constexpr Linear<IndexAdd> index_add_op;
+
+Var Take::transpose(const NodeView& node, std::size_t, Var cotangent) {
+  return index_add_op(
+      cotangent, node.in[1],
+      {{"axis", node.attributes.get<std::int64_t>("axis")}, {"shape", node.in[0].shape()}});
+}
+
+struct OneHot {
+  static constexpr auto name = "one_hot";
+  static constexpr auto doc = "1 at the label and else 0, along a new last axis";
+  static constexpr auto math = "y[i, k] = 1 if k = labels[i], else 0";
+  static constexpr auto reason = "labels are integers";
+  static constexpr Example example{"one_hot(g.constant(Tensor::of({2, 0})), 3)",
+                                   "[[0. 0. 1.]\n [1. 0. 0.]]"};
+
+  static void infer(Inference& inference) {
+    inference.require_count(1);
+    if (!is_integer(inference.dtype(0)))
+      inference.type_error(
+          "labels must be int32 or int64, got " + to_string(inference.in[0].type()),
+          "cast(labels, dt::int64)");
+    const auto classes = inference.attributes.get<std::int64_t>("classes");
+    if (classes < 1)
+      inference.value_error("the number of classes is " + std::to_string(classes),
+                            "give 1 class or more");
+    Ints sizes = inference.shape(0).vector();
+    sizes.push_back(classes);
+    inference.out = {{Shape(sizes), inference.attributes.get<DType>("dtype")}};
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Type& labels = request.in[0];
+    const auto classes = request.attributes.get<std::int64_t>("classes");
+    const IndexCheck check{"label", labels.dtype, labels.shape, classes};
+    return dispatch_both(request.out[0].dtype, labels.dtype, [&]<class T, class I>() -> Kernel {
+      return {[check, classes, count = labels.shape.count()](const KernelArgs& args) {
+        check.run(args.in[0]);
+        const auto* label = args.input<I>(0);
+        auto* row = args.output<T>();
+        std::fill_n(row, count * classes, T(0));
+        for (std::int64_t i = 0; i < count; ++i, row += classes) row[label[i]] = T(1);
+      }};
+    });
+  }
+  static std::vector<Case> cases() {
+    return {{"vector",
+             {index_arg({4}, 3)},
+             [](std::span<const Var> in) { return std::vector<Var>{one_hot(in[0], 3, float64)}; }},
+            {"int32 scalar",
+             {index_arg({}, 5, int32)},
+             [](std::span<const Var> in) { return std::vector<Var>{one_hot(in[0], 5)}; }},
+            {"empty", {index_arg({0}, 2)}, [](std::span<const Var> in) {
+               return std::vector<Var>{one_hot(in[0], 2)};
+             }}};
+  }
+};
+constexpr ZeroDerivative<OneHot> one_hot_op;
+
+}  // namespace
+
+Var take(In x, In index, std::int64_t axis) {
+  return take_op(x, index, Attributes{{"axis", wrap_axis(axis, shape_of(x).rank())}});
+}
+Var index_add(In x, In index, In updates, std::int64_t axis) {
+  const Shape shape = shape_of(x);
+  return index_add_op(updates, index, x,
+                      {{"axis", wrap_axis(axis, shape.rank())}, {"shape", shape}});
+}
+Var one_hot(In labels, std::int64_t classes, DType dtype) {
+  return one_hot_op(labels, {{"classes", classes}, {"dtype", dtype}});
+}
+
+namespace detail {
+
+void register_indexing() { register_all(take_op, index_add_op, one_hot_op); }
+
+}  // namespace detail
+}  // namespace dualtape

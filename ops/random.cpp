@@ -1,0 +1,220 @@
+#include <bit>
+#include <cmath>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/random.hpp>
+
+namespace dualtape {
+namespace {
+
+constexpr std::string_view no_dependence =
+    "the numbers drawn depend on the key alone, which is an integer";
+
+void require_key(const Inference& inference) {
+  if (inference.dtype(0) != int64)
+    inference.type_error("the key must be int64, got " + to_string(inference.in[0].type()),
+                         "feed Key(seed).to_tensor()");
+  if (inference.shape(0).rank() != 0)
+    inference.shape_error("the key must have shape (), got " + to_string(inference.in[0].type()),
+                          "feed Key(seed).to_tensor()");
+}
+
+void infer_draw(Inference& inference) {
+  inference.require_count(1);
+  require_key(inference);
+  const auto dtype = inference.attributes.get<DType>("dtype");
+  if (!is_floating(dtype))
+    inference.type_error(
+        "random numbers are float32 or float64, not " + std::string(name_of(dtype)),
+        "draw float32 and cast() it");
+  inference.out = {{inference.attributes.get<Shape>("shape"), dtype}};
+}
+
+bool finite_in(DType dtype, double x) {
+  return dtype == float32 ? std::isfinite(static_cast<float>(x)) : std::isfinite(x);
+}
+
+Key key_at(const void* memory) {
+  return Key(std::bit_cast<std::uint64_t>(*static_cast<const std::int64_t*>(memory)));
+}
+
+// A kernel that calls fill(elements as floats or doubles, key).
+template <class F>
+Kernel draw_kernel(const KernelRequest& request, F fill) {
+  const auto count = static_cast<std::size_t>(request.out[0].shape.count());
+  if (request.out[0].dtype == float32)
+    return {[=](const KernelArgs& args) {
+      fill(std::span<float>(args.output<float>(), count), key_at(args.in[0]));
+    }};
+  return {[=](const KernelArgs& args) {
+    fill(std::span<double>(args.output<double>(), count), key_at(args.in[0]));
+  }};
+}
+
+const Arg key_arg{Shape{}, domain(0, 1000), int64};
+
+struct RandomUniform {
+  static constexpr auto name = "random_uniform";
+  static constexpr auto doc = "numbers uniform on [low, high), from a key";
+  static constexpr auto math = "y = low + (high - low) u with u uniform on [0, 1)";
+  static constexpr auto reason = no_dependence;
+  static constexpr Example example{"random_uniform(g, Key{1}, {2}, 3, 3)", "[3. 3.]"};
+
+  static void infer(Inference& inference) {
+    infer_draw(inference);
+    const auto low = inference.attributes.get<double>("low");
+    const auto high = inference.attributes.get<double>("high");
+    const DType dtype = inference.out[0].dtype;
+    if (!(low <= high) || !finite_in(dtype, low) || !finite_in(dtype, high) ||
+        !finite_in(dtype, high - low))
+      inference.value_error("the interval from " + std::to_string(low) + " to " +
+                                std::to_string(high) + " is empty or not finite in " +
+                                std::string(name_of(dtype)),
+                            "give low <= high, both finite");
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    return draw_kernel(request, [low = request.attributes.get<double>("low"),
+                                 high = request.attributes.get<double>("high")](auto out, Key key) {
+      fill_uniform(out, key, low, high);
+    });
+  }
+  static std::vector<Case> cases() {
+    return {{"matrix",
+             {key_arg},
+             [](std::span<const Var> in) {
+               return std::vector<Var>{random_uniform(in[0], {3, 4}, -1, 2)};
+             }},
+            {"scalar", {key_arg}, [](std::span<const Var> in) {
+               return std::vector<Var>{random_uniform(in[0], {}, 0, 1, float64)};
+             }}};
+  }
+};
+constexpr ZeroDerivative<RandomUniform> random_uniform_op;
+
+struct RandomNormal {
+  static constexpr auto name = "random_normal";
+  static constexpr auto doc = "normal numbers, from a key";
+  static constexpr auto math = "y = mean + stddev z with z standard normal";
+  static constexpr auto reason = no_dependence;
+  static constexpr Example example{"random_normal(g, Key{1}, {2}, 3, 0)", "[3. 3.]"};
+
+  static void infer(Inference& inference) {
+    infer_draw(inference);
+    const auto mean = inference.attributes.get<double>("mean");
+    const auto stddev = inference.attributes.get<double>("stddev");
+    const DType dtype = inference.out[0].dtype;
+    if (!finite_in(dtype, mean) || !finite_in(dtype, stddev) || stddev < 0)
+      inference.value_error("mean " + std::to_string(mean) + " and stddev " +
+                                std::to_string(stddev) + " describe no normal distribution in " +
+                                std::string(name_of(dtype)),
+                            "give a finite mean and a finite stddev >= 0");
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    return draw_kernel(request, [mean = request.attributes.get<double>("mean"),
+                                 stddev = request.attributes.get<double>("stddev")](
+                                    auto out, Key key) { fill_normal(out, key, mean, stddev); });
+  }
+  static std::vector<Case> cases() {
+    return {{"matrix",
+             {key_arg},
+             [](std::span<const Var> in) {
+               return std::vector<Var>{random_normal(in[0], {3, 4}, 1, 2)};
+             }},
+            {"empty", {key_arg}, [](std::span<const Var> in) {
+               return std::vector<Var>{random_normal(in[0], {0, 2}, 0, 1, float64)};
+             }}};
+  }
+};
+constexpr ZeroDerivative<RandomNormal> random_normal_op;
+
+struct RandomRademacher {
+  static constexpr auto name = "random_rademacher";
+  static constexpr auto doc = "-1 or +1 with equal probability, from a key";
+  static constexpr auto math = "P(y = 1) = P(y = -1) = 1/2";
+  static constexpr auto reason = no_dependence;
+  static constexpr Example example{
+      "random_rademacher(g, Key{1}, {2}) * random_rademacher(g, Key{1}, {2})", "[1. 1.]"};
+
+  static void infer(Inference& inference) { infer_draw(inference); }
+  static Kernel kernel(const KernelRequest& request) {
+    return draw_kernel(request, [](auto out, Key key) { fill_rademacher(out, key); });
+  }
+  static std::vector<Case> cases() {
+    return {{"vector", {key_arg}, [](std::span<const Var> in) {
+               return std::vector<Var>{random_rademacher(in[0], {7})};
+             }}};
+  }
+};
+constexpr ZeroDerivative<RandomRademacher> random_rademacher_op;
+
+struct FoldKey {
+  static constexpr auto name = "fold_key";
+  static constexpr auto doc = "the key of a numbered sub-stream";
+  static constexpr auto math = "Philox4x32-10 of n under the key, its first 64 bits";
+  static constexpr auto reason = "keys are integers";
+  static constexpr Example example{
+      "equal(fold_key(g.constant(Key{1}.to_tensor()), 2), Key{1}.fold(2).to_tensor())", "True"};
+
+  static void infer(Inference& inference) {
+    inference.require_count(2);
+    require_key(inference);
+    if (!is_integer(inference.dtype(1)) || inference.shape(1).rank() != 0)
+      inference.type_error("the number of the sub-stream must be an int32 or int64 scalar, got " +
+                           to_string(inference.in[1].type()));
+    inference.out = {{Shape{}, int64}};
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    return {[narrow = request.in[1].dtype == int32](const KernelArgs& args) {
+      const std::int64_t n = narrow ? *args.input<std::int32_t>(1) : *args.input<std::int64_t>(1);
+      const Key folded = key_at(args.in[0]).fold(std::bit_cast<std::uint64_t>(n));
+      *args.output<std::int64_t>() = std::bit_cast<std::int64_t>(folded.value());
+    }};
+  }
+  static std::vector<Case> cases() {
+    return {{"keys", {key_arg, key_arg}, [](std::span<const Var> in) {
+               return std::vector<Var>{fold_key(in[0], in[1])};
+             }}};
+  }
+};
+constexpr ZeroDerivative<FoldKey> fold_key_op;
+
+Var key_of(Graph& graph, Key key, Location where) { return graph.constant(key.to_tensor(), where); }
+
+}  // namespace
+
+Var random_uniform(In key, Shape shape, double low, double high, DType dtype) {
+  return random_uniform_op(
+      key, {{"shape", std::move(shape)}, {"low", low}, {"high", high}, {"dtype", dtype}});
+}
+Var random_uniform(Graph& graph, Key key, Shape shape, double low, double high, DType dtype,
+                   Location where) {
+  return random_uniform(In(key_of(graph, key, where), where), std::move(shape), low, high, dtype);
+}
+
+Var random_normal(In key, Shape shape, double mean, double stddev, DType dtype) {
+  return random_normal_op(
+      key, {{"shape", std::move(shape)}, {"mean", mean}, {"stddev", stddev}, {"dtype", dtype}});
+}
+Var random_normal(Graph& graph, Key key, Shape shape, double mean, double stddev, DType dtype,
+                  Location where) {
+  return random_normal(In(key_of(graph, key, where), where), std::move(shape), mean, stddev, dtype);
+}
+
+Var random_rademacher(In key, Shape shape, DType dtype) {
+  return random_rademacher_op(key, {{"shape", std::move(shape)}, {"dtype", dtype}});
+}
+Var random_rademacher(Graph& graph, Key key, Shape shape, DType dtype, Location where) {
+  return random_rademacher(In(key_of(graph, key, where), where), std::move(shape), dtype);
+}
+
+Var fold_key(In key, In n) { return fold_key_op(key, n); }
+
+namespace detail {
+
+void register_random() {
+  register_all(random_uniform_op, random_normal_op, random_rademacher_op, fold_key_op);
+}
+
+}  // namespace detail
+}  // namespace dualtape
