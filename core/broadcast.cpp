@@ -32,6 +32,35 @@ void fill(char* to, const char* value, std::int64_t count, std::size_t element) 
   }
 }
 
+// `rows` rows of `inner` elements, `step` elements apart; each is one value repeated, or copied.
+template <class T>
+void copy_rows_as(char* to, const char* from, std::int64_t rows, std::int64_t step,
+                  std::int64_t inner, bool repeated) {
+  T* target = reinterpret_cast<T*>(to);
+  const T* source = reinterpret_cast<const T*>(from);
+  for (std::int64_t row = 0; row < rows; ++row, source += step, target += inner) {
+    for (std::int64_t i = 0; i < inner; ++i) target[i] = source[repeated ? 0 : i];
+  }
+}
+
+void copy_rows(char* to, const char* from, std::int64_t rows, std::int64_t step, std::int64_t inner,
+               bool repeated, std::size_t element) {
+  switch (element) {
+    case 1: return copy_rows_as<std::uint8_t>(to, from, rows, step, inner, repeated);
+    case 4: return copy_rows_as<std::uint32_t>(to, from, rows, step, inner, repeated);
+    default: return copy_rows_as<std::uint64_t>(to, from, rows, step, inner, repeated);
+  }
+}
+
+// Repeats the first `have` bytes until there are `want`.
+void repeat(char* to, std::size_t have, std::size_t want) {
+  while (have < want) {
+    const std::size_t more = std::min(have, want - have);
+    std::memcpy(to + have, to, more);
+    have += more;
+  }
+}
+
 // Strides, in elements, of `shape` broadcast to `out`; axes are those of `out`.
 std::vector<std::int64_t> broadcast_strides(const Shape& shape, const Shape& out) {
   assert(shape.rank() <= out.rank());
@@ -162,7 +191,10 @@ void ElementwiseLoop::run(const void* const* in, void* out, void* workspace,
     if (operand.strides.back() == 0) {
       fill(space + operand.tile, static_cast<const char*>(in[k]), stretch_, operand.element);
     } else {
-      gather(operand, in[k], space + operand.tile, run.index, 0, stretch_);
+      const auto element = static_cast<std::int64_t>(operand.element);
+      std::memcpy(space + operand.tile, in[k], static_cast<std::size_t>(inner_ * element));
+      repeat(space + operand.tile, static_cast<std::size_t>(inner_ * element),
+             static_cast<std::size_t>(stretch_ * element));
     }
   }
   if (by_rows_) return run_rows(run);
@@ -229,15 +261,17 @@ void ElementwiseLoop::run_gathering(Run& run) const {
 void ElementwiseLoop::gather(const Operand& operand, const void* from, char* to,
                              std::int64_t* index, std::int64_t first, std::int64_t count) const {
   start_at(first / inner_, index);
-  const std::size_t row_bytes = static_cast<std::size_t>(inner_) * operand.element;
-  for (std::int64_t row = 0; row < count; row += inner_, next_row(index)) {
+  const std::size_t axis = sizes_.size() - 2;  // rows next to each other lie along it
+  std::int64_t rows = count / inner_;
+  while (rows > 0) {
+    const std::int64_t together = std::min(rows, sizes_[axis] - index[axis]);
     const char* source = at(from, offset(operand, index), operand.element);
-    if (operand.strides.back() == 0) {
-      fill(to, source, inner_, operand.element);
-    } else {
-      std::memcpy(to, source, row_bytes);
-    }
-    to += row_bytes;
+    copy_rows(to, source, together, operand.strides[axis], inner_, operand.strides.back() == 0,
+              operand.element);
+    to += together * inner_ * static_cast<std::int64_t>(operand.element);
+    rows -= together;
+    index[axis] += together - 1;
+    next_row(index);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -141,9 +142,48 @@ struct LaneMemory {
     return load_mask(wide);
   }
   static void store_bytes(Mask mask, std::uint8_t* to) {
-    alignas(64) T wide[width];
-    store_mask(mask, wide);
-    for (std::size_t i = 0; i < width; ++i) to[i] = wide[i] != T(0) ? 1 : 0;
+    std::uint64_t bits = bits_of(mask);
+    constexpr std::size_t step = width < 8 ? width : 8;
+    for (std::size_t i = 0; i < width; i += step, bits >>= 8U) {
+      const std::uint64_t bytes = bytes_of_bits(bits & 0xffU);
+      std::memcpy(to + i, &bytes, step);
+    }
+  }
+
+ private:
+  // Bit i is element i. xsimd 8.1 does not offer it.
+  static std::uint64_t bits_of(Mask mask) {
+    const auto held = mask.bits().data;
+    if constexpr (std::is_integral_v<std::remove_const_t<decltype(held)>>) {
+      return held;  // AVX-512
+    } else {
+#if defined(__AVX__)
+      if constexpr (sizeof(T) == sizeof(float)) {
+        return static_cast<std::uint64_t>(_mm256_movemask_ps(held));
+      } else {
+        return static_cast<std::uint64_t>(_mm256_movemask_pd(held));
+      }
+#elif defined(__SSE2__)
+      if constexpr (sizeof(T) == sizeof(float)) {
+        return static_cast<std::uint64_t>(_mm_movemask_ps(held));
+      } else {
+        return static_cast<std::uint64_t>(_mm_movemask_pd(held));
+      }
+#else
+      alignas(64) T wide[width];
+      store_mask(mask, wide);
+      std::uint64_t bits = 0;
+      for (std::size_t i = 0; i < width; ++i) bits |= std::uint64_t{wide[i] != T(0)} << i;
+      return bits;
+#endif
+    }
+  }
+  // Bit i to byte i, as 0 or 1, for eight bits: each byte keeps its own bit of a copy of all of
+  // them, and adding 127 carries it to the top. (Little endian, as every target here.)
+  static std::uint64_t bytes_of_bits(std::uint64_t bits) {
+    constexpr std::uint64_t ones = 0x0101010101010101U;
+    const std::uint64_t own = (bits * ones) & 0x8040201008040201U;
+    return ((own + 0x7f * ones) >> 7U) & ones;
   }
 };
 

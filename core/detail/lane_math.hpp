@@ -182,7 +182,8 @@ inline B sin(B x) {
   x = settled(x);
   const Reduced<B> p = reduce(x);
   const auto odd = (p.quadrant == B(T(1))) | (p.quadrant == B(T(3)));
-  const B y = xsimd::select(odd, xsimd::cos(p.r), xsimd::sin(p.r));
+  const auto [sine, cosine] = xsimd::sincos(p.r);
+  const B y = xsimd::select(odd, cosine, sine);
   const B z = xsimd::select(p.quadrant >= B(T(2)), -y, y);
   return settled(patched(with_sign_of(z, x), x, p.far, [](auto v) { return std::sin(v); }));
 }
@@ -193,7 +194,8 @@ inline B cos(B x) {
   x = settled(x);
   const Reduced<B> p = reduce(x);
   const auto odd = (p.quadrant == B(T(1))) | (p.quadrant == B(T(3)));
-  const B y = xsimd::select(odd, xsimd::sin(p.r), xsimd::cos(p.r));
+  const auto [sine, cosine] = xsimd::sincos(p.r);
+  const B y = xsimd::select(odd, sine, cosine);
   const auto minus = (p.quadrant == B(T(1))) | (p.quadrant == B(T(2)));
   const B z = xsimd::select(minus, -y, y);
   return settled(patched(z, x, p.far, [](auto v) { return std::cos(v); }));
