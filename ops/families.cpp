@@ -9,6 +9,7 @@ void register_builtin_ops() {
   detail::register_arithmetic();
   detail::register_compare();
   detail::register_math();
+  detail::register_matmul();
   detail::register_reduce();
   detail::register_extremes();
   detail::register_join();

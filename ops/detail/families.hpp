@@ -15,6 +15,7 @@ void register_activations();
 void register_arithmetic();
 void register_compare();
 void register_math();
+void register_matmul();
 void register_gather();
 void register_indexing();
 void register_join();

@@ -1,0 +1,55 @@
+#include <dualtape/ops/detail/blas.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+
+// Never in one file with xtensor-blas, which declares these functions again.
+#include <cblas.h>
+
+namespace dualtape::detail {
+namespace {
+
+CBLAS_TRANSPOSE flag(bool transpose) { return transpose ? CblasTrans : CblasNoTrans; }
+
+}  // namespace
+
+void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b,
+          float* c) {
+  cblas_sgemm(CblasRowMajor, flag(transpose_a), flag(transpose_b), m, n, k, 1.0F, a,
+              transpose_a ? m : k, b, transpose_b ? k : n, 0.0F, c, n);
+}
+void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
+          double* c) {
+  cblas_dgemm(CblasRowMajor, flag(transpose_a), flag(transpose_b), m, n, k, 1.0, a,
+              transpose_a ? m : k, b, transpose_b ? k : n, 0.0, c, n);
+}
+
+// y is cleared here and added to: some versions of OpenBLAS multiply y by a beta of 0, which lets
+// NaNs of uninitialised memory through.
+void gemv(bool transpose, int rows, int columns, const float* a, const float* x, float* y) {
+  std::fill_n(y, transpose ? columns : rows, 0.0F);
+  cblas_sgemv(CblasRowMajor, flag(transpose), rows, columns, 1.0F, a, columns, x, 1, 1.0F, y, 1);
+}
+void gemv(bool transpose, int rows, int columns, const double* a, const double* x, double* y) {
+  std::fill_n(y, transpose ? columns : rows, 0.0);
+  cblas_dgemv(CblasRowMajor, flag(transpose), rows, columns, 1.0, a, columns, x, 1, 1.0, y, 1);
+}
+
+int threads_from(const char* text) {
+  if (text == nullptr) return 1;
+  const char* end = text + std::strlen(text);
+  int count = 0;
+  const auto [stop, error] = std::from_chars(text, end, count);
+  return error == std::errc{} && stop == end && count >= 1 && count <= 1024 ? count : 1;
+}
+
+void prepare_blas() {
+  static std::once_flag once;
+  std::call_once(
+      once, [] { openblas_set_num_threads(threads_from(std::getenv("DUALTAPE_NUM_THREADS"))); });
+}
+
+}  // namespace dualtape::detail

@@ -1,0 +1,27 @@
+// The products of BLAS on contiguous row-major matrices, without BLAS's header.
+// Private. Safe from any thread.
+#pragma once
+
+namespace dualtape::detail {
+
+// c = op(a) op(b): m x k by k x n, both with the last index contiguous; op transposes where the
+// flag is set (a is then stored k x m, b n x k). Sizes are at least 1.
+void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b,
+          float* c);
+void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
+          double* c);
+
+// y = op(a) x with a stored rows x columns, both at least 1.
+void gemv(bool transpose, int rows, int columns, const float* a, const float* x, float* y);
+void gemv(bool transpose, int rows, int columns, const double* a, const double* x, double* y);
+
+// Sets the number of BLAS threads, once: one, or DUALTAPE_NUM_THREADS where that is set. More
+// threads than one pay only for products far larger than most, and get in the way of a program's
+// own threads.
+void prepare_blas();
+
+// The number that the text of DUALTAPE_NUM_THREADS asks for; 1 for null and for what is no number
+// from 1 to 1024.
+int threads_from(const char* text);
+
+}  // namespace dualtape::detail

@@ -1,0 +1,307 @@
+#include <dualtape/ops/matmul.hpp>
+
+#include <algorithm>
+#include <climits>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/detail/blas.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/matrix.hpp>
+#include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+namespace dualtape {
+namespace {
+
+using detail::batch_of;
+using detail::columns_of;
+using detail::rows_of;
+
+MatmulOptions options_of(const Attributes& attributes) {
+  return {attributes.get<bool>("transpose_a"), attributes.get<bool>("transpose_b")};
+}
+Attributes attributes_of(MatmulOptions options) {
+  return {{"transpose_a", options.transpose_a}, {"transpose_b", options.transpose_b}};
+}
+
+// What is wrong with the inner sizes of a x b (vectors too), and a likely mend.
+struct Mistake {
+  std::string what;
+  std::string help;
+};
+std::optional<Mistake> inner_mistake(const Shape& a, const Shape& b, MatmulOptions options) {
+  const auto inner_a = [&](bool transposed) {
+    return a.rank() > 1 && transposed ? rows_of(a) : a.back();
+  };
+  const auto inner_b = [&](bool transposed) {
+    return b.rank() > 1 && !transposed ? rows_of(b) : b.back();
+  };
+  const std::int64_t left = inner_a(options.transpose_a);
+  const std::int64_t right = inner_b(options.transpose_b);
+  if (left == right) return std::nullopt;
+  Mistake mistake;
+  mistake.what = "inner sizes differ: " + to_string(a) + (options.transpose_a ? "^T" : "") + " x " +
+                 to_string(b) + (options.transpose_b ? "^T" : "") + ", " + std::to_string(left) +
+                 " against " + std::to_string(right);
+  if (left == inner_b(!options.transpose_b))
+    mistake.help = options.transpose_b ? "leave the second operand as it is, without transpose_b"
+                                       : "transpose the second operand";
+  else if (inner_a(!options.transpose_a) == right)
+    mistake.help = options.transpose_a ? "leave the first operand as it is, without transpose_a"
+                                       : "transpose the first operand";
+  else
+    mistake.help = "the columns of the first operand must be as many as the rows of the second";
+  return mistake;
+}
+
+// One product of a plan: what BLAS is called with.
+struct Product {
+  bool transpose_a;
+  bool transpose_b;
+  int m;
+  int n;
+  int k;
+
+  template <class T>
+  void run(const T* a, const T* b, T* c) const {
+    if (n == 1)
+      detail::gemv(transpose_a, transpose_a ? k : m, transpose_a ? m : k, a, b, c);
+    else if (m == 1)
+      detail::gemv(!transpose_b, transpose_b ? n : k, transpose_b ? k : n, b, a, c);
+    else
+      detail::gemm(transpose_a, transpose_b, m, n, k, a, b, c);
+  }
+};
+
+struct Matmul {
+  static constexpr auto name = "matmul";
+  static constexpr auto doc = "the matrix product, batched and broadcasting";
+  static constexpr auto math =
+      "C = A B; dC = dA B + A dB. Backward: A' = C' B^T and B' = A^T C', summed over broadcast "
+      "batches. Transposes are flags of the product: no copy is made.";
+  static constexpr Example example{
+      "matmul(g.constant(Tensor{{1, 2}, {3, 4}}), g.constant(Tensor{1, 1}))", "[3. 7.]"};
+  static constexpr Promotion promotion = Promotion::common_floating;
+
+  static void infer(Inference& inference) {
+    inference.require_count(2);
+    for (std::size_t i = 0; i < 2; ++i) {
+      inference.require_floating(i);
+      if (inference.shape(i).rank() < 2)
+        inference.shape_error("operand " + std::to_string(i) + " is " +
+                                  to_string(inference.in[i].type()) + ", not a matrix or vector",
+                              "multiply by a scalar with *");
+    }
+    const Shape& a = inference.shape(0);
+    const Shape& b = inference.shape(1);
+    const MatmulOptions options = options_of(inference.attributes);
+    if (const auto mistake = inner_mistake(a, b, options))
+      inference.shape_error(mistake->what, mistake->help);
+    for (const Shape* shape : {&a, &b})
+      if (std::max(rows_of(*shape), columns_of(*shape)) > INT_MAX)
+        inference.shape_error(
+            "BLAS takes sizes up to " + std::to_string(INT_MAX) + ", got " + to_string(*shape),
+            "split the operand");
+    inference.out.push_back({detail::with_matrix(detail::require_batches(inference),
+                                                 options.transpose_a ? columns_of(a) : rows_of(a),
+                                                 options.transpose_b ? rows_of(b) : columns_of(b)),
+                             inference.dtype(0)});
+  }
+
+  static Kernel kernel(const KernelRequest& request) {
+    detail::prepare_blas();
+    if (request.out[0].dtype == float32) return kernel_for<float>(request);
+    return kernel_for<double>(request);
+  }
+  template <class T>
+  static Kernel kernel_for(const KernelRequest& request) {
+    const Shape& a = request.in[0].shape;
+    const Shape& b = request.in[1].shape;
+    const Shape& c = request.out[0].shape;
+    const MatmulOptions options = options_of(request.attributes);
+    const std::int64_t k = options.transpose_a ? rows_of(a) : columns_of(a);
+    if (c.count() == 0 || k == 0)
+      return {[count = c.count()](const KernelArgs& args) {
+        std::fill_n(args.output<T>(), count, T{0});
+      }};
+    Product product{options.transpose_a, options.transpose_b, static_cast<int>(rows_of(c)),
+                    static_cast<int>(columns_of(c)), static_cast<int>(k)};
+    // One right operand for every left one: the rows of all of them in one product.
+    const std::int64_t rows = c.count() / columns_of(c);
+    const bool stacked = !options.transpose_a && batch_of(b).count() == 1 && rows <= INT_MAX;
+    if (stacked) {
+      product.m = static_cast<int>(rows);
+      return {[product](const KernelArgs& args) {
+        product.run(args.input<T>(0), args.input<T>(1), args.output<T>());
+      }};
+    }
+    struct Pair {
+      std::int64_t a;
+      std::int64_t b;
+    };
+    const auto of_a = detail::matrix_numbers(batch_of(a), batch_of(c));
+    const auto of_b = detail::matrix_numbers(batch_of(b), batch_of(c));
+    std::vector<Pair> pairs(of_a.size());
+    for (std::size_t i = 0; i < pairs.size(); ++i)
+      pairs[i] = {of_a[i] * rows_of(a) * columns_of(a), of_b[i] * rows_of(b) * columns_of(b)};
+    return {[product, pairs = std::move(pairs)](const KernelArgs& args) {
+      T* to = args.output<T>();
+      for (const Pair& pair : pairs) {
+        product.run(args.input<T>(0) + pair.a, args.input<T>(1) + pair.b, to);
+        to += std::int64_t{product.m} * product.n;
+      }
+    }};
+  }
+
+  // A' = C' op(B)^T and B' = op(A)^T C', themselves transposed where the operand enters transposed.
+  static Var transpose(const NodeView& node, std::size_t i, Var c) {
+    const auto [ta, tb] = options_of(node.attributes);
+    if (i == 0) return ta ? matmul(node.in[1], c, {tb, true}) : matmul(c, node.in[1], {false, !tb});
+    // A weight shared by a batch: the sum over the batch is part of the product.
+    const auto stack = [](Var x) {
+      return x.rank() == 2 ? x : reshape(x, {-1, columns_of(x.shape())});
+    };
+    const bool stacked =
+        !ta && node.in[1].rank() == 2 && c.shape().count() > 0 && node.in[0].shape().count() > 0;
+    const Var a = stacked ? stack(node.in[0]) : node.in[0];
+    if (stacked) c = stack(c);
+    return tb ? matmul(c, a, {true, ta}) : matmul(a, c, {!ta, false});
+  }
+  static std::vector<Case> cases();
+};
+constexpr Bilinear<Matmul> matmul_op;
+
+Case product_case(std::string name, Shape a, Shape b, MatmulOptions options = {}) {
+  return {std::move(name), {Arg{std::move(a)}, Arg{std::move(b)}}, [options](auto in) {
+            return std::vector<Var>{matmul(in[0], in[1], options)};
+          }};
+}
+
+std::vector<Case> Matmul::cases() {
+  return {product_case("matrices", {2, 3}, {3, 4}),
+          product_case("first transposed", {3, 2}, {3, 4}, {true, false}),
+          product_case("second transposed", {2, 3}, {4, 3}, {false, true}),
+          product_case("both transposed", {3, 2}, {4, 3}, {true, true}),
+          product_case("vector x vector", {3}, {3}),
+          product_case("vector x matrix", {3}, {3, 2}),
+          product_case("matrix x vector", {2, 3}, {3}),
+          product_case("matrices x vector", {2, 2, 3}, {3}),
+          product_case("vector x matrices", {3}, {2, 3, 2}),
+          product_case("batches", {2, 2, 3}, {2, 3, 2}),
+          product_case("batch x shared matrix", {2, 2, 3}, {3, 2}),
+          product_case("batch x shared matrix, transposed", {2, 2, 3}, {2, 3}, {false, true}),
+          product_case("transposed batch x shared matrix", {2, 3, 2}, {3, 2}, {true, false}),
+          product_case("shared matrix x batch", {2, 3}, {2, 3, 2}),
+          product_case("batches that broadcast", {2, 1, 2, 3}, {3, 2, 3}, {false, true}),
+          product_case("one column", {3, 2}, {2, 1}),
+          product_case("one row, transposed", {2, 1}, {3, 2}, {true, true}),
+          product_case("inner size 0", {2, 0}, {0, 3}),
+          product_case("batch x shared, inner size 0", {2, 2, 0}, {0, 3}),
+          product_case("no rows", {0, 2}, {2, 3}),
+          product_case("empty batch", {0, 2, 3}, {3, 2}),
+          {"integers", {Arg{{2, 3}, domain(-4, 4), int64}, Arg{{3, 2}}}, [](auto in) {
+             return std::vector<Var>{matmul(in[0], in[1])};
+           }}};
+}
+
+void require_vectors(std::string_view function, const In& a, const In& b, std::string help) {
+  if (detail::shape_of(a).rank() == 1 && detail::shape_of(b).rank() == 1) return;
+  fail<ShapeError>({.op = function,
+                    .what = "takes two vectors, got shapes " + to_string(detail::shape_of(a)) +
+                            " and " + to_string(detail::shape_of(b)),
+                    .where = a.where(),
+                    .help = std::move(help)});
+}
+
+struct Outer {
+  static constexpr auto name = "outer";
+  static constexpr auto doc = "the outer product of two vectors";
+  static constexpr auto math = "C = a b^T; dC = da b^T + a db^T. Backward: a' = C' b, b' = C'^T a.";
+  static constexpr Example example{"outer(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 4}))",
+                                   "[[3. 4.]\n [6. 8.]]"};
+  static std::vector<Case> cases() {
+    const auto call = [](std::span<const Var> in) { return std::vector<Var>{outer(in[0], in[1])}; };
+    return {{"vectors", {Arg{{2}}, Arg{{3}}}, call},
+            {"one element", {Arg{{1}}, Arg{{3}}}, call},
+            {"empty", {Arg{{0}}, Arg{{3}}}, call}};
+  }
+};
+
+struct Dot {
+  static constexpr auto name = "dot";
+  static constexpr auto doc = "the inner product of two vectors";
+  static constexpr auto math = "c = a . b; dc = da . b + a . db. Backward: a' = c' b, b' = c' a.";
+  static constexpr Example example{"dot(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 4}))",
+                                   "11."};
+  static std::vector<Case> cases() {
+    const auto call = [](std::span<const Var> in) { return std::vector<Var>{dot(in[0], in[1])}; };
+    return {{"vectors", {Arg{{3}}, Arg{{3}}}, call},
+            {"one element", {Arg{{1}}, Arg{{1}}}, call},
+            {"empty", {Arg{{0}}, Arg{{0}}}, call}};
+  }
+};
+
+// A product with a vector, as a product of matrices whose extra axis goes again.
+Var vector_product(const In& a, const In& b, MatmulOptions options) {
+  const Shape shape_a = detail::shape_of(a);
+  const Shape shape_b = detail::shape_of(b);
+  if (const auto mistake = inner_mistake(shape_a, shape_b, options))
+    fail<ShapeError>(
+        {.op = "matmul", .what = mistake->what, .where = a.where(), .help = mistake->help});
+  const MaybeVar left = detail::as_var(a, b);
+  const MaybeVar right = detail::as_var(b, a);
+  if (!left || !right) return matmul_op(a, b, attributes_of(options));  // which says why not
+  const bool row = shape_a.rank() == 1;
+  const bool column = shape_b.rank() == 1;
+  if (row) options.transpose_a = false;
+  if (column) options.transpose_b = false;
+  const Var product =
+      matmul_op(In(row ? reshape(In(*left, a.where()), {1, shape_a[0]}) : *left, a.where()),
+                In(column ? reshape(In(*right, b.where()), {shape_b[0], 1}) : *right, b.where()),
+                attributes_of(options));
+  Ints sizes = product.shape().vector();
+  if (column) sizes.pop_back();
+  if (row) sizes.erase(sizes.end() - (column ? 1 : 2));
+  return reshape(In(product, a.where()), sizes);
+}
+
+}  // namespace
+
+Var matmul(In a, In b, MatmulOptions options) {
+  const std::size_t rank_a = detail::shape_of(a).rank();
+  const std::size_t rank_b = detail::shape_of(b).rank();
+  if (rank_a > 0 && rank_b > 0 && std::min(rank_a, rank_b) == 1)
+    return vector_product(a, b, options);
+  return matmul_op(a, b, attributes_of(options));
+}
+
+Var outer(In a, In b) {
+  require_vectors("outer", a, b, "flatten() them first, or multiply with broadcasting");
+  const MaybeVar left = detail::as_var(a, b);
+  const MaybeVar right = detail::as_var(b, a);
+  if (!left || !right) return matmul_op(a, b, attributes_of({}));  // which says why not
+  return matmul(In(reshape(In(*left, a.where()), {-1, 1}), a.where()),
+                In(reshape(In(*right, b.where()), {1, -1}), b.where()));
+}
+
+Var dot(In a, In b) {
+  require_vectors("dot", a, b, "use matmul for matrices, sum(a * b) for other shapes");
+  if (detail::shape_of(a) != detail::shape_of(b))
+    fail<ShapeError>(
+        {.op = "dot",
+         .what = "the vectors have different sizes: " + to_string(detail::shape_of(a)) + " and " +
+                 to_string(detail::shape_of(b)),
+         .where = a.where(),
+         .help = "give two vectors of one size"});
+  return matmul(a, b);
+}
+
+void detail::register_matmul() {
+  register_all(matmul_op);
+  register_composite<Outer>();
+  register_composite<Dot>();
+}
+
+}  // namespace dualtape
