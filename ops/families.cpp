@@ -12,6 +12,9 @@ void register_builtin_ops() {
   detail::register_matmul();
   detail::register_reduce();
   detail::register_extremes();
+  detail::register_moments();
+  detail::register_softmax();
+  detail::register_losses();
   detail::register_join();
   detail::register_shapes();
   detail::register_slice();

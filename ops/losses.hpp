@@ -15,9 +15,9 @@ namespace dualtape {
 enum class Reduction : std::uint8_t { mean, sum, none };
 
 // -log softmax(logits)[label] for integer labels 0 .. C-1: logits (N, C) and labels (N,), or one
-// sample, (C,) and (). Any number of leading axes. float32 or float64 logits, integers become
-// float32; labels int32 or int64. ShapeError or TypeError where they do not fit; running it throws
-// ValueError for a label out of range. With logits all equal it is log(C).
+// sample, (C,) and (). Any number of leading axes. float32 or float64 logits; labels int32 or
+// int64. ShapeError or TypeError where they do not fit; running it throws ValueError for a label
+// out of range. With logits all equal it is log(C).
 Var cross_entropy(In logits, In labels, Reduction reduction = Reduction::mean);
 
 // -(y log p + (1 - y) log(1 - p)) for probabilities p and targets y within 0 .. 1, which may be

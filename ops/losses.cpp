@@ -1,0 +1,284 @@
+#include <dualtape/ops/losses.hpp>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/activations.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/builtin.hpp>
+#include <dualtape/ops/detail/exponentials.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/indexing.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/moments.hpp>
+#include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/softmax.hpp>
+
+namespace dualtape {
+namespace {
+
+Reduction reduction_of(const Attributes& attributes) {
+  return static_cast<Reduction>(attributes.get<std::int64_t>("reduction"));
+}
+
+[[noreturn]] void refuse_label(std::int64_t label, std::size_t row, std::size_t classes) {
+  throw ValueError("label " + std::to_string(label) + " of sample " + std::to_string(row) +
+                   " is outside 0 .. " + std::to_string(classes - 1) + " (the logits have " +
+                   std::to_string(classes) + " classes)");
+}
+
+struct CrossEntropy {
+  static constexpr auto name = "cross_entropy";
+  static constexpr auto doc = "-log softmax(logits)[label] for integer labels; mean, sum or each";
+  static constexpr auto math =
+      "y_n = log sum_c e^(x_nc) - x_n,label(n), then the mean or sum over n; dy_n = sum_c "
+      "(softmax(x)_nc - [c = label(n)]) dx_nc, the bracket being 1 where it holds and else 0.";
+  static constexpr auto example =
+      Example{"cross_entropy(g.constant(Tensor{{0, 0}, {0, 0}}), g.constant(Tensor::of({0, 1})))",
+              "0.6931472"};
+
+  static void check_operands(const Inference& inference) {
+    inference.require_count(2);
+    inference.require_floating(0);
+    const Shape& logits = inference.shape(0);
+    if (!is_integer(inference.dtype(1)))
+      inference.type_error(
+          "labels must be int32 or int64 class numbers, got " + to_string(inference.in[1].type()),
+          "give class numbers; argmax(targets) makes them of one-hot rows");
+    const bool fits =
+        !logits.empty_rank() &&
+        std::ranges::equal(logits.sizes().first(logits.rank() - 1), inference.shape(1).sizes());
+    if (!fits)
+      inference.shape_error(
+          "labels must have the shape of the logits without its last axis, the "
+          "classes: logits " +
+              to_string(logits) + ", labels " + to_string(inference.shape(1)),
+          inference.shape(1) == logits
+              ? "give class numbers; argmax(targets) makes them of one-hot rows"
+              : "one label per row of logits");
+    if (logits.back() == 0)
+      inference.shape_error("the logits " + to_string(logits) + " have no classes");
+  }
+  static void infer(Inference& inference) {
+    check_operands(inference);
+    const bool each = reduction_of(inference.attributes) == Reduction::none;
+    inference.out.push_back({each ? inference.shape(1) : Shape{}, inference.dtype(0)});
+  }
+
+  // Calls put(row, loss) for every row, in order.
+  template <class T, class Label, class Put>
+  static void losses(const T* x, const Label* labels, std::size_t rows, std::size_t classes,
+                     Put put) {
+    detail::RowTotals<T> totals;
+    const std::size_t step = detail::rows_in_call(classes);
+    for (std::size_t first = 0; first < rows; first += step) {
+      const std::size_t count = std::min(step, rows - first);
+      detail::totals_of_rows(x + first * classes, count, classes, totals);
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t row = first + i;
+        const auto label = static_cast<std::int64_t>(labels[row]);
+        if (label < 0 || label >= static_cast<std::int64_t>(classes))
+          refuse_label(label, row, classes);
+        const T chosen = x[row * classes + static_cast<std::size_t>(label)];
+        put(row, std::log(totals.total[i]) - (chosen - totals.largest[i]));
+      }
+    }
+  }
+  template <class T, class Label>
+  static Kernel plan(const KernelRequest& request) {
+    const auto rows = static_cast<std::size_t>(request.in[1].shape.count());
+    const auto classes = static_cast<std::size_t>(request.in[0].shape.back());
+    const Reduction reduction = reduction_of(request.attributes);
+    return {[=](const KernelArgs& args) {
+      const T* x = args.input<T>(0);
+      const Label* labels = args.input<Label>(1);
+      T* out = args.output<T>();
+      if (reduction == Reduction::none)
+        return losses(x, labels, rows, classes,
+                      [out](std::size_t row, T loss) { out[row] = loss; });
+      double total = 0;  // a float would lose digits over many rows
+      losses(x, labels, rows, classes,
+             [&](std::size_t, T loss) { total += static_cast<double>(loss); });
+      if (reduction == Reduction::mean) total /= static_cast<double>(rows);
+      *out = static_cast<T>(total);
+    }};
+  }
+  template <class T>
+  static Kernel plan_for(const KernelRequest& request) {
+    return request.in[1].dtype == int32 ? plan<T, std::int32_t>(request)
+                                        : plan<T, std::int64_t>(request);
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    return request.in[0].dtype == float32 ? plan_for<float>(request) : plan_for<double>(request);
+  }
+
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    if (!tangents[0]) return std::nullopt;
+    const Var logits = node.in[0];
+    const Var labels = node.in[1];
+    const Reduction reduction = reduction_of(node.attributes);
+    // The whole coefficient stands before the tangent, so that going backwards is one product.
+    Var coefficient = softmax(logits) - one_hot(labels, logits.shape().back(), logits.dtype());
+    if (reduction == Reduction::none) return sum(coefficient * *tangents[0], {-1});
+    const std::int64_t count = labels.shape().count();
+    if (reduction == Reduction::mean && count > 1)
+      coefficient = coefficient * (1.0 / static_cast<double>(count));
+    return sum(coefficient * *tangents[0]);
+  }
+
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    const auto add = [&](std::string name, Shape logits, Shape labels, DType dtype,
+                         Reduction reduction) {
+      const auto classes = static_cast<double>(logits.back());
+      const Domain range = domain(0, classes - 0.01);
+      cases.push_back({std::move(name),
+                       {Arg{std::move(logits)}, Arg{std::move(labels), range, dtype}},
+                       [reduction](std::span<const Var> in) {
+                         return std::vector<Var>{cross_entropy(in[0], in[1], reduction)};
+                       }});
+    };
+    add("the mean", {4, 3}, {4}, int64, Reduction::mean);
+    add("the sum, int32 labels", {3, 5}, {3}, int32, Reduction::sum);
+    add("each", {4, 3}, {4}, int64, Reduction::none);
+    add("one sample", {3}, {}, int64, Reduction::mean);
+    add("one row", {1, 4}, {1}, int64, Reduction::mean);
+    add("more axes", {2, 2, 3}, {2, 2}, int64, Reduction::mean);
+    add("no samples, the sum", {0, 3}, {0}, int64, Reduction::sum);
+    return cases;
+  }
+};
+constexpr General<CrossEntropy> cross_entropy_op;
+
+struct BinaryCrossEntropy {
+  static constexpr auto name = "binary_cross_entropy";
+  static constexpr auto doc = "-(y log p + (1 - y) log(1 - p)) for probabilities p and targets y";
+  static constexpr auto math =
+      "L = -(y max(log p, -100) + (1 - y) max(log(1 - p), -100)); dL/dp = (1 - y) / max(1 - p, "
+      "1e-12) - y / max(p, 1e-12), dL/dy = max(log(1 - p), -100) - max(log p, -100).";
+  static constexpr auto example = Example{
+      "binary_cross_entropy(g.constant(Tensor{0.5, 0.5}), g.constant(Tensor{0, 1}))", "0.6931472"};
+  static constexpr double lowest_log = -100;
+  static constexpr double least = 1e-12;
+
+  static auto formula(auto p, auto y) {
+    return -(y * maximum(log(p), lowest_log) + (1 - y) * maximum(log1p(-p), lowest_log));
+  }
+  static Factor partial(std::size_t i, std::span<const Var> in, Var) {
+    const Var p = in[0];
+    const Var y = in[1];
+    if (i == 0) return (1 - y) / maximum(1 - p, least) - y / maximum(p, least);
+    return maximum(log1p(-p), lowest_log) - maximum(log(p), lowest_log);
+  }
+  static auto sample() { return std::array{domain(0.1, 0.9), domain(0, 1)}; }
+};
+constexpr detail::BuiltinElementwise<BinaryCrossEntropy> binary_cross_entropy_op;
+
+struct BinaryCrossEntropyWithLogits {
+  static constexpr auto name = "binary_cross_entropy_with_logits";
+  static constexpr auto doc = "binary cross-entropy of sigmoid(x) and targets y";
+  static constexpr auto math =
+      "L = max(x, 0) - x y + log(1 + e^-|x|); dL/dx = sigmoid(x) - y, dL/dy = -x.";
+  static constexpr auto example = Example{
+      "binary_cross_entropy_with_logits(g.constant(Tensor{0, 0}), g.constant(Tensor{0, 1}))",
+      "0.6931472"};
+
+  static auto formula(auto x, auto y) { return maximum(x, 0) - x * y + log1p(exp(-abs(x))); }
+  static Factor partial(std::size_t i, std::span<const Var> in, Var) {
+    if (i == 0) return sigmoid(in[0]) - in[1];
+    return -in[0];
+  }
+  static auto sample() { return std::array{domain(-3, 3).avoid(0), domain(0, 1)}; }
+};
+constexpr detail::BuiltinElementwise<BinaryCrossEntropyWithLogits>
+    binary_cross_entropy_with_logits_op;
+
+void require_one_shape(std::string_view loss, const In& a, const In& b) {
+  if (a.is_literal() || b.is_literal() || detail::shape_of(a) == detail::shape_of(b)) return;
+  fail<ShapeError>({.op = loss,
+                    .what = "both operands must have one shape: " + to_string(detail::shape_of(a)) +
+                            " and " + to_string(detail::shape_of(b)),
+                    .where = a.where(),
+                    .help = "reshape one of them; a loss does not broadcast"});
+}
+
+Var reduced(const In& entries, Reduction reduction) {
+  switch (reduction) {
+    case Reduction::mean: return mean(entries);
+    case Reduction::sum: return sum(entries);
+    default: return entries.var();
+  }
+}
+
+In squared_difference(std::string_view loss, In a, In b) {
+  require_one_shape(loss, a, b);
+  return In(square(In(a - b, a.where())), a.where());
+}
+
+// Two operands drawn for a composite loss.
+template <class Function>
+std::vector<Case> pair_cases(Function function) {
+  const auto call = [function](std::span<const Var> in) {
+    return std::vector<Var>{function(in[0], in[1])};
+  };
+  return {Case{"a matrix", {Arg{{3, 2}}, Arg{{3, 2}}}, call},
+          Case{"a vector", {Arg{{4}}, Arg{{4}}}, call}, Case{"scalars", {Arg{{}}, Arg{{}}}, call}};
+}
+
+struct MeanSquaredError {
+  static constexpr auto name = "mse";
+  static constexpr auto doc = "(a - b)^2; mean, sum or each";
+  static constexpr auto math =
+      "L = (1/n) sum_i (a_i - b_i)^2; dL = (2/n) sum_i (a_i - b_i)(da_i - "
+      "db_i). Written as sub, square and mean.";
+  static constexpr auto example =
+      Example{"mse(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 2}))", "2."};
+  static std::vector<Case> cases() {
+    return pair_cases([](Var a, Var b) { return mse(a, b); });
+  }
+};
+struct HalfSumOfSquares {
+  static constexpr auto name = "half_sum_of_squares";
+  static constexpr auto doc = "the sum of (a - b)^2 / 2";
+  static constexpr auto math =
+      "L = sum_i (a_i - b_i)^2 / 2; dL = sum_i (a_i - b_i)(da_i - db_i). "
+      "Written as sub, square, sum and mul.";
+  static constexpr auto example =
+      Example{"half_sum_of_squares(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 2}))", "2."};
+  static std::vector<Case> cases() {
+    return pair_cases([](Var a, Var b) { return half_sum_of_squares(a, b); });
+  }
+};
+
+}  // namespace
+
+Var cross_entropy(In logits, In labels, Reduction reduction) {
+  const Attributes attributes{{"reduction", static_cast<std::int64_t>(reduction)}};
+  return cross_entropy_op(logits, labels, attributes);
+}
+
+Var binary_cross_entropy(In p, In y, Reduction reduction) {
+  require_one_shape("binary_cross_entropy", p, y);
+  return reduced(In(binary_cross_entropy_op(p, y), p.where()), reduction);
+}
+
+Var binary_cross_entropy_with_logits(In x, In y, Reduction reduction) {
+  require_one_shape("binary_cross_entropy_with_logits", x, y);
+  return reduced(In(binary_cross_entropy_with_logits_op(x, y), x.where()), reduction);
+}
+
+Var mse(In a, In b, Reduction reduction) {
+  return reduced(squared_difference("mse", a, b), reduction);
+}
+
+Var half_sum_of_squares(In a, In b) {
+  const In squares = squared_difference("half_sum_of_squares", a, b);
+  return In(0.5, a.where()) * In(sum(squares), a.where());
+}
+
+void detail::register_losses() {
+  register_all(cross_entropy_op, binary_cross_entropy_op, binary_cross_entropy_with_logits_op);
+  register_composite<MeanSquaredError>();
+  register_composite<HalfSumOfSquares>();
+}
+
+}  // namespace dualtape

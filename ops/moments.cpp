@@ -1,0 +1,292 @@
+#include <dualtape/ops/moments.hpp>
+
+#include <cmath>
+#include <limits>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/exponentials.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/fold.hpp>
+#include <dualtape/ops/detail/reduction.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/reduce.hpp>
+
+namespace dualtape {
+namespace {
+
+void infer_same_dtype(Inference& inference) {
+  inference.out.push_back({detail::infer_reduction(inference), inference.dtype(0)});
+}
+
+// Calls f.template operator()<T>() for float or double.
+template <class F>
+Kernel dispatch_floating(DType dtype, F f) {
+  return dtype == float32 ? f.template operator()<float>() : f.template operator()<double>();
+}
+
+double as_real(std::int64_t count) { return static_cast<double>(count); }
+
+struct Mean {
+  static constexpr auto name = "mean";
+  static constexpr auto doc = "the mean over axes";
+  static constexpr auto math =
+      "y = (1/n) sum_i x_i; dy = (1/n) sum_i dx_i. Backward: the cotangent / n, repeated.";
+  static constexpr auto example =
+      Example{"mean(g.constant(Tensor{{1, 2}, {3, 4}}), {1})", "[1.5 3.5]"};
+  static constexpr auto promotion = Promotion::common_floating;
+
+  static void infer(Inference& inference) { infer_same_dtype(inference); }
+  static Kernel kernel(const KernelRequest& request) {
+    const auto& axes = request.attributes.get<Ints>("axes");
+    const detail::FoldPlan plan(request.in[0].shape, axes);
+    const double count = as_real(detail::reduced_count(request.in[0].shape, axes));
+    return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
+      return {[plan, n = static_cast<T>(count)](const KernelArgs& args) {
+        plan.run<detail::SumFold<T>>(args.input<T>(0), args.output<T>(),
+                                     [n](T sum) { return sum / n; });
+      }};
+    });
+  }
+  static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
+    const Shape& shape = node.in[0].shape();
+    const double count = as_real(detail::reduced_count(shape, detail::axes_of(node)));
+    if (count == 0) return broadcast_to(detail::with_kept_axes(node, cotangent), shape);
+    return broadcast_to(detail::with_kept_axes(node, cotangent / count), shape);
+  }
+  static std::vector<Case> cases() {
+    return detail::reduction_cases(
+        [](Var x, const Ints& axes, bool keepdims) { return mean(x, axes, keepdims); },
+        domain(-2, 2), false);
+  }
+};
+constexpr Linear<Mean> mean_op;
+
+// Squares are summed in double, where no square of a float overflows or underflows.
+template <class T>
+struct SquareFold {
+  using Element = T;
+  using Result = double;
+  using Numbers =
+      std::conditional_t<std::same_as<T, double>, detail::Lane<double>, detail::Pack<double>>;
+  static Result identity() { return 0; }
+  static Numbers lift(const T* from) {
+    if constexpr (std::same_as<T, double>)
+      return square(Numbers::load(from));
+    else
+      return Numbers::load(from, [](T value) { return lift(value); });
+  }
+  static Result lift(T value) { return static_cast<double>(value) * static_cast<double>(value); }
+  static Numbers combine(const Numbers& a, const Numbers& b) {
+    if constexpr (std::same_as<T, double>)
+      return a + b;
+    else
+      return Numbers::map(a, b, [](double x, double y) { return x + y; });
+  }
+  static Result combine(Result a, Result b) { return a + b; }
+};
+
+struct Norm {
+  static constexpr auto name = "norm";
+  static constexpr auto doc = "the Euclidean norm over axes";
+  static constexpr auto math =
+      "y = sqrt(sum_i x_i^2); dy = sum_i (x_i / y) dx_i, taken as 0 where y = 0.";
+  static constexpr auto example = Example{"norm(g.constant(Tensor{3, 4}))", "5."};
+  static constexpr auto promotion = Promotion::common_floating;
+
+  static void infer(Inference& inference) { infer_same_dtype(inference); }
+  static Kernel kernel(const KernelRequest& request) {
+    const detail::FoldPlan plan(request.in[0].shape, request.attributes.get<Ints>("axes"));
+    return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
+      return {[plan](const KernelArgs& args) {
+        plan.run<SquareFold<T>>(args.input<T>(0), args.output<T>(),
+                                [](double squares) { return static_cast<T>(std::sqrt(squares)); });
+      }};
+    });
+  }
+  static Var jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const Var y = node.out[0];
+    const Var divisor = detail::with_kept_axes(node, where(equal(y, 0), 1, y));
+    const Var direction = node.in[0] / divisor;
+    return sum(direction * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
+  }
+  static std::vector<Case> cases() {
+    return detail::reduction_cases(
+        [](Var x, const Ints& axes, bool keepdims) { return norm(x, axes, keepdims); },
+        domain(0.2, 2), false);
+  }
+};
+constexpr General<Norm> norm_op;
+
+// Runs over neighbouring axes only, which makes them one; logsumexp() composes the rest.
+struct LogSumExp {
+  static constexpr auto name = "logsumexp";
+  static constexpr auto doc = "log of the sum of exponentials over axes";
+  static constexpr auto math =
+      "y = log sum_i e^(x_i) = m + log sum_i e^(x_i - m) with m = max x; dy = sum_i e^(x_i - y) "
+      "dx_i, taken as 0 where y = -inf. Several axes that are not neighbours are taken one after "
+      "the other.";
+  static constexpr auto example = Example{"logsumexp(g.constant(Tensor{1000, 1000}))", "1000.6931"};
+  static constexpr auto promotion = Promotion::common_floating;
+
+  static void infer(Inference& inference) { infer_same_dtype(inference); }
+
+  static detail::Blocks blocks(const Shape& shape, const Ints& axes) {
+    detail::Blocks blocks{detail::AxisSplit{}};
+    for (std::size_t i = 0; i < shape.rank(); ++i) {
+      const auto axis = static_cast<std::int64_t>(i);
+      const auto size = static_cast<std::size_t>(shape[i]);
+      if (axis < axes.front())
+        blocks.outer *= size;
+      else
+        (axis > axes.back() ? blocks.inner : blocks.size) *= size;
+    }
+    return blocks;
+  }
+  template <class T>
+  static T of_totals(T largest, T total) {
+    return std::isfinite(largest) ? largest + std::log(total) : largest;
+  }
+  template <class T>
+  static void of_rows(const T* x, T* out, std::size_t rows, std::size_t size) {
+    detail::RowTotals<T> totals;
+    const std::size_t step = detail::rows_in_call(size);
+    for (std::size_t row = 0; row < rows; row += step) {
+      const std::size_t count = std::min(step, rows - row);
+      detail::totals_of_rows(x + row * size, count, size, totals);
+      for (std::size_t i = 0; i < count; ++i) {
+        T largest = totals.largest[i];
+        if (!std::isfinite(largest))
+          largest = detail::fold_run<detail::MaxFold<T>>(x + (row + i) * size, size);
+        out[row + i] = of_totals(largest, totals.total[i]);
+      }
+    }
+  }
+  template <class T>
+  static void of_columns(const T* x, T* out, std::size_t size, std::size_t inner) {
+    detail::ColumnTotals<T> totals;
+    for (std::size_t begin = 0; begin < inner; begin += detail::columns_at_once) {
+      const std::size_t count = std::min(detail::columns_at_once, inner - begin);
+      totals.find(x + begin, size, inner, count, [](std::size_t, std::span<const T>) {});
+      for (std::size_t i = 0; i < count; ++i)
+        out[begin + i] = of_totals(totals.largest[i], totals.total[i]);
+    }
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const detail::Blocks b = blocks(request.in[0].shape, request.attributes.get<Ints>("axes"));
+    return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
+      return {[b](const KernelArgs& args) {
+        const T* x = args.input<T>(0);
+        T* out = args.output<T>();
+        if (b.inner == 1) return of_rows(x, out, b.outer, b.size);
+        for (std::size_t k = 0; k < b.outer; ++k)
+          of_columns(x + k * b.size * b.inner, out + k * b.inner, b.size, b.inner);
+      }};
+    });
+  }
+  static Var jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    const Var y = node.out[0];
+    const Var shift = detail::with_kept_axes(node, where(equal(y, -infinity), 0, y));
+    const Var weights = exp(node.in[0] - shift);
+    return sum(weights * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
+  }
+  static std::vector<Case> cases() {
+    return detail::reduction_cases(
+        [](Var x, const Ints& axes, bool keepdims) { return logsumexp(x, axes, keepdims); },
+        domain(-2, 2), false);
+  }
+};
+constexpr General<LogSumExp> logsumexp_op;
+
+// x - mean(x) as an operand with the user's line, and the divisor of the variance.
+struct Deviations {
+  In values;
+  Ints axes;
+  double divisor;
+};
+Deviations deviations(In x, Ints axes, std::int64_t correction) {
+  axes = detail::reduction_axes(x, std::move(axes));
+  const In centre(mean(x, axes, true), x.where());  // refuses axes that do not exist
+  const std::int64_t count = detail::reduced_count(detail::shape_of(x), axes);
+  const auto divisor = std::max<std::int64_t>(count - correction, 0);
+  return {In(x - centre, x.where()), axes, as_real(divisor)};
+}
+
+struct Variance {
+  static constexpr auto name = "var";
+  static constexpr auto doc = "the variance over axes";
+  static constexpr auto math =
+      "y = sum_i (x_i - mean x)^2 / (n - correction); dy = 2 sum_i (x_i - mean x) dx_i / (n - "
+      "correction). Written as sum, mean and square.";
+  static constexpr auto example = Example{"var(g.constant(Tensor{1, 2, 3}))", "1."};
+  static std::vector<Case> cases() {
+    return detail::reduction_cases(
+        [](Var x, const Ints& axes, bool keepdims) { return var(x, axes, keepdims, 0); },
+        domain(-2, 2), false);
+  }
+};
+struct StandardDeviation {
+  static constexpr auto name = "std";
+  static constexpr auto doc = "the standard deviation over axes (C++ name: stddev)";
+  static constexpr auto math =
+      "y = |x - mean x| / sqrt(n - correction), |.| being the Euclidean norm; dy = sum_i (x_i - "
+      "mean x) dx_i / (y (n - correction)), taken as 0 where y = 0.";
+  static constexpr auto example = Example{"stddev(g.constant(Tensor{1, 2, 3}))", "1."};
+  static std::vector<Case> cases() {
+    const auto call = [](std::span<const Var> in) { return std::vector<Var>{stddev(in[0], {-1})}; };
+    const auto kept = [](std::span<const Var> in) {
+      return std::vector<Var>{stddev(in[0], {}, true, 0)};
+    };
+    // Far apart from each other: the derivative grows without bound as they come together.
+    const auto spread = [](Key key) {
+      Tensor x = draw(Arg{{2, 4}, domain(0, 0.5)}, key, float64);
+      const auto values = x.data<double>();
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] += static_cast<double>(i % 4);
+      return x;
+    };
+    return {Case{"rows", {Arg{{2, 4}, {}, float64, spread}}, call},
+            Case{"all axes, kept, correction 0", {Arg{{2, 4}, {}, float64, spread}}, kept}};
+  }
+};
+
+}  // namespace
+
+Var mean(In x, std::vector<std::int64_t> axes, bool keepdims) {
+  return mean_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+}
+
+Var var(In x, std::vector<std::int64_t> axes, bool keepdims, std::int64_t correction) {
+  const Deviations d = deviations(x, std::move(axes), correction);
+  const In squares(square(d.values), x.where());
+  return In(sum(squares, d.axes, keepdims), x.where()) / d.divisor;
+}
+
+Var stddev(In x, std::vector<std::int64_t> axes, bool keepdims, std::int64_t correction) {
+  const Deviations d = deviations(x, std::move(axes), correction);
+  return In(norm(d.values, d.axes, keepdims), x.where()) / std::sqrt(d.divisor);
+}
+
+Var norm(In x, std::vector<std::int64_t> axes, bool keepdims) {
+  return norm_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+}
+
+Var logsumexp(In x, std::vector<std::int64_t> axes, bool keepdims) {
+  axes = detail::reduction_axes(x, std::move(axes));
+  // The last group of neighbouring axes first, so that the numbers of the others stay right.
+  std::size_t begin = axes.size();
+  while (begin > 0 && (begin == axes.size() || axes[begin - 1] + 1 >= axes[begin])) --begin;
+  const Ints last(axes.begin() + static_cast<std::ptrdiff_t>(begin), axes.end());
+  const Var y = logsumexp_op(x, {{"axes", last}, {"keepdims", keepdims}});
+  axes.resize(begin);
+  return axes.empty() ? y : logsumexp(In(y, x.where()), axes, keepdims);
+}
+
+void detail::register_moments() {
+  register_all(mean_op, norm_op, logsumexp_op);
+  register_composite<Variance>();
+  register_composite<StandardDeviation>();
+}
+
+}  // namespace dualtape

@@ -1,0 +1,143 @@
+#include <dualtape/ops/softmax.hpp>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/exponentials.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/reduce.hpp>
+
+namespace dualtape {
+namespace {
+
+std::int64_t axis_of(const Attributes& attributes) { return attributes.get<std::int64_t>("axis"); }
+
+// From e^(x - largest) in `out`, turned into the result in place: divided by the totals, or (log)
+// written anew from x, since log of a quotient would lose digits.
+template <class T, bool log>
+void finish(const T* x, T* out, std::size_t n, T largest, T total) {
+  if constexpr (log) {
+    const T log_total = std::log(total);
+    for (std::size_t i = 0; i < n; ++i) out[i] = (x[i] - largest) - log_total;
+  } else {
+    for (std::size_t i = 0; i < n; ++i) out[i] /= total;
+  }
+}
+
+template <class T, bool log>
+void softmax_rows(const T* x, T* out, std::size_t rows, std::size_t size) {
+  detail::RowTotals<T> totals;
+  const std::size_t step = detail::rows_in_call(size);
+  for (std::size_t row = 0; row < rows; row += step) {
+    const std::size_t count = std::min(step, rows - row);
+    const T* from = x + row * size;
+    T* to = out + row * size;
+    detail::exponentials_of_rows(from, count, size, to, totals);
+    for (std::size_t i = 0; i < count; ++i)
+      finish<T, log>(from + i * size, to + i * size, size, totals.largest[i], totals.total[i]);
+  }
+}
+
+template <class T, bool log>
+void softmax_columns(const T* x, T* out, std::size_t size, std::size_t inner) {
+  detail::ColumnTotals<T> totals;
+  for (std::size_t begin = 0; begin < inner; begin += detail::columns_at_once) {
+    const std::size_t count = std::min(detail::columns_at_once, inner - begin);
+    totals.find(x + begin, size, inner, count, [&](std::size_t row, std::span<const T> terms) {
+      std::ranges::copy(terms, out + row * inner + begin);
+    });
+    if constexpr (log)
+      for (std::size_t i = 0; i < count; ++i) totals.total[i] = std::log(totals.total[i]);
+    for (std::size_t row = 0; row < size; ++row) {
+      const std::size_t first = row * inner + begin;
+      for (std::size_t i = 0; i < count; ++i) {
+        T& value = out[first + i];
+        value =
+            log ? (x[first + i] - totals.largest[i]) - totals.total[i] : value / totals.total[i];
+      }
+    }
+  }
+}
+
+template <bool log>
+struct AnySoftmax {
+  static constexpr auto promotion = Promotion::common_floating;
+
+  static void infer(Inference& inference) {
+    inference.require_count(1);
+    static_cast<void>(inference.axis(axis_of(inference.attributes), inference.shape(0).rank()));
+    inference.out.push_back(inference.in[0].type());
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Type& type = request.in[0];
+    const auto axis = static_cast<std::size_t>(axis_of(request.attributes));
+    const detail::Blocks blocks(detail::split_at(type.shape, axis));
+    const auto plan = [&]<class T>() -> Kernel {
+      return {[blocks](const KernelArgs& args) {
+        const auto [outer, size, inner] = blocks;
+        if (size == 0 || inner == 0) return;
+        const T* x = args.input<T>(0);
+        T* out = args.output<T>();
+        if (inner == 1) return softmax_rows<T, log>(x, out, outer, size);
+        for (std::size_t k = 0; k < outer; ++k)
+          softmax_columns<T, log>(x + k * size * inner, out + k * size * inner, size, inner);
+      }};
+    };
+    return type.dtype == float32 ? plan.template operator()<float>()
+                                 : plan.template operator()<double>();
+  }
+  static Var jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const std::int64_t axis = axis_of(node.attributes);
+    const Var y = node.out[0];
+    const Var t = *tangents[0];
+    if constexpr (log) return t - sum(exp(y) * t, {axis}, true);
+    return y * (t - sum(y * t, {axis}, true));
+  }
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    const auto add = [&](std::string name, Shape shape, std::int64_t axis) {
+      cases.push_back({std::move(name), {Arg{std::move(shape)}}, [axis](std::span<const Var> in) {
+                         return std::vector<Var>{log ? log_softmax(in[0], axis)
+                                                     : softmax(in[0], axis)};
+                       }});
+    };
+    add("rows", {3, 4}, -1);
+    add("columns", {3, 4}, 0);
+    add("a middle axis", {2, 3, 2}, 1);
+    add("a vector", {5}, 0);
+    add("one class", {3, 1}, 1);
+    add("no rows", {0, 3}, 1);
+    add("no classes", {2, 0}, 1);
+    return cases;
+  }
+};
+struct Softmax : AnySoftmax<false> {
+  static constexpr auto name = "softmax";
+  static constexpr auto doc = "e^x over its sum along an axis";
+  static constexpr auto math = "y_i = e^(x_i) / sum_j e^(x_j); dy = y (dx - sum_j y_j dx_j).";
+  static constexpr auto example =
+      Example{"softmax(g.constant(Tensor{0, 0, 0, 0}))", "[0.25 0.25 0.25 0.25]"};
+};
+struct LogSoftmax : AnySoftmax<true> {
+  static constexpr auto name = "log_softmax";
+  static constexpr auto doc = "the logarithm of softmax along an axis";
+  static constexpr auto math = "y_i = x_i - log sum_j e^(x_j); dy = dx - sum_j e^(y_j) dx_j.";
+  static constexpr auto example =
+      Example{"log_softmax(g.constant(Tensor{0, 0}))", "[-0.6931472 -0.6931472]"};
+};
+constexpr General<Softmax> softmax_op;
+constexpr General<LogSoftmax> log_softmax_op;
+
+Attributes axis_attribute(const In& x, std::int64_t axis) {
+  return {{"axis", detail::wrap_axis(axis, detail::shape_of(x).rank())}};
+}
+
+}  // namespace
+
+Var softmax(In x, std::int64_t axis) { return softmax_op(x, axis_attribute(x, axis)); }
+Var log_softmax(In x, std::int64_t axis) { return log_softmax_op(x, axis_attribute(x, axis)); }
+
+void detail::register_softmax() { register_all(softmax_op, log_softmax_op); }
+
+}  // namespace dualtape
