@@ -59,38 +59,41 @@ inline B pow(const B& x, const B& y) {
   return B::load_aligned(xs);
 }
 
-// Where xsimd's exp stops: it gives inf from `top` on (its 2^k overflows half a step early) and 0
-// below `bottom`; libm goes on to `last` and, through the subnormals, down to `first`.
+// xsimd's exp gives inf from 88.38 (709.44) on, since its 2^k overflows half a step early, and 0
+// from -87.34 (-708.4) down. libm goes on to 88.73 (709.79) and, through the subnormals, to -104
+// (-746): the elements whose size lies in [edge, end) are left to it.
 template <class T>
 struct ExpRange;
 template <>
 struct ExpRange<float> {
-  static constexpr float first = -104.0F, bottom = -87.3F, top = 88.3F, last = 88.73F;
+  static constexpr float edge = 87.3F, end = 104.0F;
 };
 template <>
 struct ExpRange<double> {
-  static constexpr double first = -746.0, bottom = -708.3, top = 709.4, last = 709.79;
+  static constexpr double edge = 708.3, end = 746.0;
 };
 
-template <class B>
-inline typename B::batch_bool_type exp_edge(const B& x) {
+template <class B, class F>
+inline B patched_at_edge(B r, const B& x, F f) {
   using Range = ExpRange<typename B::value_type>;
-  return ((x > B(Range::top)) & (x < B(Range::last))) |
-         ((x < B(Range::bottom)) & (x > B(Range::first)));
+  const B size = xsimd::abs(x);
+  const auto beyond = size >= B(Range::edge);
+  if (!xsimd::any(beyond)) [[likely]] {
+    return r;
+  }
+  return patched(r, x, beyond & (size < B(Range::end)), f);
 }
 
 template <class B>
 inline B exp(B x) {
   x = settled(x);
-  return settled(patched(xsimd::exp(x), x, exp_edge(x), [](auto v) { return std::exp(v); }));
+  return settled(patched_at_edge(xsimd::exp(x), x, [](auto v) { return std::exp(v); }));
 }
 
 template <class B>
 inline B expm1(B x) {
-  using Range = ExpRange<typename B::value_type>;
   x = settled(x);
-  const auto edge = (x > B(Range::top)) & (x < B(Range::last));
-  B r = patched(xsimd::expm1(x), x, edge, [](auto v) { return std::expm1(v); });
+  const B r = patched_at_edge(xsimd::expm1(x), x, [](auto v) { return std::expm1(v); });
   return settled(xsimd::select(x == B(0), x, r));  // keeps -0
 }
 
