@@ -1,0 +1,112 @@
+#include <dualtape/models/layers.hpp>
+
+#include <dualtape/ops/activations.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/matmul.hpp>
+
+namespace dualtape {
+
+Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
+               const LinearOptions& options)
+    : name_(name),
+      weight_(name + ".weight",
+              options.initialiser.weight({in, out}, key.fold(name + ".weight"), options.dtype)) {
+  if (options.bias)
+    bias_.emplace(name + ".bias", options.initialiser.bias(
+                                      weight_.shape(), key.fold(name + ".bias"), options.dtype));
+}
+
+Var Linear::operator()(Var x, Location where) const {
+  const Var product = matmul({x, where}, {weight_, where});
+  if (!bias_) return product.named(name_);
+  return add({product, where}, {*bias_, where}).named(name_);
+}
+
+std::vector<Parameter> Linear::parameters() const {
+  std::vector<Parameter> all{weight_};
+  if (bias_) all.push_back(*bias_);
+  return all;
+}
+
+std::string_view name_of(Activation activation) {
+  switch (activation) {
+    case Activation::identity: return "identity";
+    case Activation::relu: return "relu";
+    case Activation::tanh: return "tanh";
+    case Activation::sigmoid: return "sigmoid";
+    case Activation::gelu: return "gelu";
+  }
+  return "";
+}
+
+Var activate(Activation activation, Var x, Location where) {
+  const In in(x, where);
+  switch (activation) {
+    case Activation::identity: break;
+    case Activation::relu: return relu(in);
+    case Activation::tanh: return tanh(in);
+    case Activation::sigmoid: return sigmoid(in);
+    case Activation::gelu: return gelu(in);
+  }
+  return x;
+}
+
+Mlp::Mlp(const std::vector<std::int64_t>& sizes, Key key, const MlpOptions& options)
+    : options_(options) {
+  if (sizes.size() < 2)
+    fail<ValueError>({.op = "Mlp",
+                      .what = std::to_string(sizes.size()) + " sizes make no layer",
+                      .help = "give at least those of the input and the output"});
+  const LinearOptions linear{options.initialiser, options.bias, options.dtype};
+  for (std::size_t i = 1; i < sizes.size(); ++i) {
+    const std::string name = i + 1 == sizes.size() ? "logits" : "layer" + std::to_string(i);
+    layers_.emplace_back(name, sizes[i - 1], sizes[i], key, linear);
+  }
+}
+
+Var Mlp::operator()(Var x, Location where) const {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const bool last = i + 1 == layers_.size();
+    const Var sums = layers_[i](x, where);
+    const Activation activation = last ? options_.output : options_.activation;
+    x = activate(activation, sums, where);
+    if (activation != Activation::identity)
+      x.named(layers_[i].name() + "/" + std::string(name_of(activation)));
+  }
+  return x;
+}
+
+std::vector<Parameter> Mlp::parameters() const {
+  std::vector<Parameter> all;
+  for (const Linear& layer : layers_)
+    for (const Parameter& parameter : layer.parameters()) all.push_back(parameter);
+  return all;
+}
+
+std::int64_t Mlp::parameter_count() const {
+  std::int64_t count = 0;
+  for (const Parameter& parameter : parameters()) count += parameter.count();
+  return count;
+}
+
+void copy_parameters(const std::vector<Parameter>& from, std::vector<Parameter> to) {
+  if (from.size() != to.size())
+    fail<GraphError>({.op = "copy_parameters",
+                      .what = std::to_string(from.size()) + " parameters cannot be copied to " +
+                              std::to_string(to.size())});
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    if (from[i].type() == to[i].type()) continue;
+    const Complaint complaint{.op = "copy_parameters",
+                              .label = to[i].name(),
+                              .what = "is " + to_string(to[i].type()) + ", but '" + from[i].name() +
+                                      "', number " + std::to_string(i) + " of those copied, is " +
+                                      to_string(from[i].type()),
+                              .help = "build both models with the same sizes and dtype"};
+    if (from[i].shape() != to[i].shape()) fail<ShapeError>(complaint);
+    fail<TypeError>(complaint);
+  }
+  for (std::size_t i = 0; i < from.size(); ++i) to[i].set(from[i].value());
+}
+
+}  // namespace dualtape

@@ -1,0 +1,90 @@
+// Layers and builders of models. A model owns Parameters and adds nodes to whatever graph its input
+// lives in, so one model serves training graphs, evaluation graphs and every batch size. Copies of
+// a model share its parameters; copy_parameters makes two models equal. Graphs are built by one
+// thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/graph.hpp>
+#include <dualtape/models/initialise.hpp>
+
+namespace dualtape {
+
+struct LinearOptions {
+  Initialiser initialiser = {};
+  bool bias = true;
+  DType dtype = float32;
+};
+
+// x W + b, with W of shape (in, out) and b of shape (out,).
+class Linear {
+ public:
+  // Parameters are called "<name>.weight" and "<name>.bias" and drawn from sub-streams of the key
+  // by name. Throws ShapeError for sizes below 1.
+  Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
+         const LinearOptions& options = {});
+
+  // (..., in) to (..., out); the last node is labelled with the layer's name. ShapeError if x does
+  // not fit.
+  Var operator()(Var x, Location where = Location::current()) const;
+
+  const std::string& name() const { return name_; }
+  const Parameter& weight() const { return weight_; }
+  const std::optional<Parameter>& bias() const { return bias_; }
+  std::vector<Parameter> parameters() const;
+
+ private:
+  std::string name_;
+  Parameter weight_;
+  std::optional<Parameter> bias_;
+};
+
+enum class Activation : std::uint8_t { identity, relu, tanh, sigmoid, gelu };
+std::string_view name_of(Activation activation);
+Var activate(Activation activation, Var x, Location where = Location::current());
+
+struct MlpOptions {
+  Activation activation = Activation::relu;  // between the layers
+  Activation output = Activation::identity;  // behind the last one
+  Initialiser initialiser = Initialiser::Rule::he_uniform;
+  bool bias = true;
+  DType dtype = float32;
+};
+
+// A multilayer perceptron: Linear layers "layer1", "layer2" ... and "logits", each but the last
+// followed by the activation.
+class Mlp {
+ public:
+  // `sizes` are those of the input, the hidden layers and the output: {64, 32, 10}. Throws
+  // ValueError for fewer than two.
+  Mlp(const std::vector<std::int64_t>& sizes, Key key, const MlpOptions& options = {});
+
+  // (..., sizes.front()) to (..., sizes.back()).
+  Var operator()(Var x, Location where = Location::current()) const;
+
+  const std::vector<Linear>& layers() const { return layers_; }
+  std::vector<Parameter> parameters() const;
+  std::int64_t parameter_count() const;  // numbers, not tensors
+
+ private:
+  std::vector<Linear> layers_;
+  MlpOptions options_;
+};
+
+// One linear layer to the classes' logits, for cross_entropy (which holds the softmax). It starts
+// at zero: the loss is convex, and all classes begin equally likely.
+class LogisticRegression : public Linear {
+ public:
+  LogisticRegression(std::int64_t features, std::int64_t classes, DType dtype = float32)
+      : Linear("logits", features, classes, Key{0}, {Initialiser::Rule::zeros, true, dtype}) {}
+};
+
+// Bit for bit. Throws GraphError unless there are equally many, ShapeError or TypeError unless each
+// fits its partner; then none has changed.
+void copy_parameters(const std::vector<Parameter>& from, std::vector<Parameter> to);
+
+}  // namespace dualtape

@@ -1,0 +1,179 @@
+#include <dualtape/models/metrics.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/extremes.hpp>
+#include <dualtape/ops/moments.hpp>
+
+namespace dualtape {
+namespace {
+
+double share(std::int64_t part, std::int64_t whole) {
+  if (whole == 0) return std::numeric_limits<double>::quiet_NaN();
+  return static_cast<double>(part) / static_cast<double>(whole);
+}
+
+void check_labels(std::string_view op, const Tensor& labels) {
+  if (is_integer(labels.dtype())) return;
+  fail<TypeError>(
+      {.op = op, .what = "labels must be int32 or int64, got " + to_string(labels.type())});
+}
+
+void check_logits(std::string_view op, const Type& logits, const Type& labels) {
+  const Shape& shape = logits.shape;
+  const bool fits = shape.rank() == labels.shape.rank() + 1 && shape.back() > 0 &&
+                    std::equal(labels.shape.begin(), labels.shape.end(), shape.begin());
+  if (fits) return;
+  fail<ShapeError>(
+      {.op = op,
+       .what = "logits " + to_string(shape) + " do not fit labels " + to_string(labels.shape),
+       .help = "logits are (..., classes) and labels (...)"});
+}
+
+template <class T>
+std::vector<std::int64_t> largest_of_rows(const Tensor& logits) {
+  const auto values = logits.data<T>();
+  const auto classes = static_cast<std::size_t>(logits.shape().back());
+  std::vector<std::int64_t> classes_of;
+  for (std::size_t row = 0; row < values.size(); row += classes) {
+    std::size_t best = 0;
+    for (std::size_t c = 1; c < classes; ++c) {
+      const T value = values[row + c];
+      const T most = values[row + best];
+      if (value > most || (value != value && most == most)) best = c;
+    }
+    classes_of.push_back(static_cast<std::int64_t>(best));
+  }
+  return classes_of;
+}
+
+std::vector<std::int64_t> as_classes(const Tensor& numbers) {
+  const Tensor wide = numbers.to(int64);
+  const auto values = std::as_const(wide).data<std::int64_t>();
+  return {values.begin(), values.end()};
+}
+
+std::vector<std::int64_t> predicted_classes(std::string_view op, const Tensor& logits,
+                                            const Tensor& labels) {
+  check_labels(op, labels);
+  check_logits(op, logits.type(), labels.type());
+  return dispatch(logits.dtype(), [&]<class T>() { return largest_of_rows<T>(logits); });
+}
+
+std::string name_of_class(const std::vector<std::string>& names, std::int64_t number) {
+  return names.empty() ? std::to_string(number) : names[static_cast<std::size_t>(number)];
+}
+
+}  // namespace
+
+double accuracy(const Tensor& logits, const Tensor& labels) {
+  const std::vector<std::int64_t> found = predicted_classes("accuracy", logits, labels);
+  const std::vector<std::int64_t> wanted = as_classes(labels);
+  std::int64_t right = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) right += found[i] == wanted[i] ? 1 : 0;
+  return share(right, labels.count());
+}
+
+Var accuracy(In logits, In labels) {
+  const Var found = argmax(logits, -1);
+  // Without this (N,) against (N, 1) would broadcast to a number that means nothing.
+  if (labels.form() == In::Form::var && labels.var().shape() != found.shape())
+    fail<ShapeError>({.op = "accuracy",
+                      .label = labels.var().label(),
+                      .what = "labels " + to_string(labels.var().shape()) +
+                              " do not fit predictions " + to_string(found.shape()),
+                      .where = logits.where(),
+                      .help = "logits are (..., classes) and labels (...)"});
+  return mean(cast(equal(found, labels), float32));
+}
+
+ConfusionMatrix::ConfusionMatrix(std::int64_t classes, std::vector<std::string> names)
+    : classes_(classes), names_(std::move(names)) {
+  if (classes < 1)
+    fail<ValueError>({.op = "ConfusionMatrix",
+                      .what = "needs at least one class, got " + std::to_string(classes)});
+  if (!names_.empty() && static_cast<std::int64_t>(names_.size()) != classes)
+    fail<ValueError>({.op = "ConfusionMatrix",
+                      .what = std::to_string(names_.size()) + " names for " +
+                              std::to_string(classes) + " classes"});
+  counts_.resize(static_cast<std::size_t>(classes * classes));
+}
+
+std::size_t ConfusionMatrix::cell(std::int64_t actual, std::int64_t predicted) const {
+  for (const std::int64_t number : {actual, predicted})
+    if (number < 0 || number >= classes_)
+      fail<ValueError>({.op = "ConfusionMatrix",
+                        .what = "class " + std::to_string(number) + " is not within 0.." +
+                                std::to_string(classes_ - 1)});
+  return static_cast<std::size_t>(actual * classes_ + predicted);
+}
+
+void ConfusionMatrix::add(const Tensor& predictions, const Tensor& labels) {
+  check_labels("ConfusionMatrix", labels);
+  const bool numbers = is_integer(predictions.dtype()) && predictions.shape() == labels.shape();
+  const std::vector<std::int64_t> found =
+      numbers ? as_classes(predictions) : predicted_classes("ConfusionMatrix", predictions, labels);
+  const std::vector<std::int64_t> wanted = as_classes(labels);
+  std::vector<std::size_t> cells;
+  for (std::size_t i = 0; i < found.size(); ++i) cells.push_back(cell(wanted[i], found[i]));
+  for (const std::size_t place : cells) ++counts_[place];
+}
+
+std::int64_t ConfusionMatrix::count(std::int64_t actual, std::int64_t predicted) const {
+  return counts_[cell(actual, predicted)];
+}
+
+std::int64_t ConfusionMatrix::total() const {
+  return std::accumulate(counts_.begin(), counts_.end(), std::int64_t{0});
+}
+
+double ConfusionMatrix::accuracy() const {
+  std::int64_t right = 0;
+  for (std::int64_t c = 0; c < classes_; ++c) right += count(c, c);
+  return share(right, total());
+}
+
+double ConfusionMatrix::recall(std::int64_t actual) const {
+  std::int64_t all = 0;
+  for (std::int64_t c = 0; c < classes_; ++c) all += count(actual, c);
+  return share(count(actual, actual), all);
+}
+
+double ConfusionMatrix::precision(std::int64_t predicted) const {
+  std::int64_t all = 0;
+  for (std::int64_t c = 0; c < classes_; ++c) all += count(c, predicted);
+  return share(count(predicted, predicted), all);
+}
+
+std::ostream& operator<<(std::ostream& out, const ConfusionMatrix& matrix) {
+  const std::string corner = "true\\predicted";
+  std::size_t first = corner.size();
+  std::size_t width = 1;
+  for (std::int64_t c = 0; c < matrix.classes_; ++c) {
+    first = std::max(first, name_of_class(matrix.names_, c).size());
+    width = std::max(width, name_of_class(matrix.names_, c).size());
+  }
+  for (const std::int64_t count : matrix.counts_)
+    width = std::max(width, std::to_string(count).size());
+  const auto wide = static_cast<int>(width) + 2;
+  out << std::left << std::setw(static_cast<int>(first)) << corner << std::right;
+  for (std::int64_t c = 0; c < matrix.classes_; ++c)
+    out << std::setw(wide) << name_of_class(matrix.names_, c);
+  out << '\n';
+  for (std::int64_t row = 0; row < matrix.classes_; ++row) {
+    out << std::left << std::setw(static_cast<int>(first)) << name_of_class(matrix.names_, row)
+        << std::right;
+    for (std::int64_t c = 0; c < matrix.classes_; ++c)
+      out << std::setw(wide) << matrix.count(row, c);
+    out << '\n';
+  }
+  return out;
+}
+
+}  // namespace dualtape

@@ -1,0 +1,128 @@
+#include <dualtape/models/optimisers.hpp>
+
+#include <cmath>
+
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+namespace dualtape {
+namespace {
+
+void require(bool good, std::string_view optimiser, const char* option, double value,
+             const char* wanted) {
+  if (good) return;
+  fail<ValueError>(
+      {.op = optimiser,
+       .what = std::string(option) + " is " + std::to_string(value) + ", but must be " + wanted});
+}
+
+bool is_share(double value) { return value >= 0 && value < 1; }
+
+bool is_amount(double value) { return value >= 0 && std::isfinite(value); }
+
+Var decayed(Var g, Var p, double weight_decay) {
+  return weight_decay == 0 ? g : g + weight_decay * p;
+}
+
+// The scalar `lr` in the graph of the gradients.
+Var scalar_in(Graph& graph, const In& lr) {
+  Var var;
+  switch (lr.form()) {
+    case In::Form::var: var = lr.var(); break;
+    case In::Form::parameter: var = graph.read(lr.parameter(), lr.where()); break;
+    case In::Form::tensor: var = graph.constant(lr.tensor(), lr.where()); break;
+    default: return graph.constant(lr.literal(), float64);
+  }
+  if (!var.defined() || var.shape().count() != 1)
+    fail<ShapeError>({.op = "update",
+                      .label = var.defined() ? var.label() : std::string(),
+                      .what = var.defined() ? "the learning rate is " + to_string(var.type())
+                                            : "the learning rate is an empty Var",
+                      .where = lr.where(),
+                      .help = "a learning rate is one number: graph.input(\"lr\", {})"});
+  return var.rank() == 0 ? var : reshape(var, Shape{});
+}
+
+}  // namespace
+
+std::vector<Assign> Optimiser::update(const std::vector<Parameter>& parameters,
+                                      const Gradients& gradients, In lr) {
+  std::vector<Assign> assigns;
+  if (parameters.empty()) return assigns;
+  Graph& graph = gradients[parameters.front()].graph();
+  const Var rate = scalar_in(graph, lr);
+  std::vector<Assign> state;
+  for (const Parameter& parameter : parameters) {
+    const Var value = graph.read(parameter, lr.where());
+    const Var own_rate = rate.dtype() == parameter.dtype() ? rate : cast(rate, parameter.dtype());
+    const Var next = step(parameter, value, gradients[parameter], own_rate, state);
+    assigns.push_back(assign(parameter, next.named("new " + parameter.name()), lr.where()));
+  }
+  assigns.insert(assigns.end(), state.begin(), state.end());
+  return assigns;
+}
+
+std::vector<Parameter> Optimiser::state() const {
+  std::vector<Parameter> all;
+  for (const Slot& slot : slots_) all.push_back(slot.value);
+  return all;
+}
+
+Parameter Optimiser::remembered(const Parameter& of, const std::string& name, const Type& type) {
+  for (const Slot& slot : slots_)
+    if (slot.of == of && slot.name == name) return slot.value;
+  slots_.push_back({of, name, Parameter(of.name() + "." + name, Tensor(type))});
+  return slots_.back().value;
+}
+
+Sgd::Sgd(const SgdOptions& options) : options_(options) {
+  require(is_share(options.momentum), "Sgd", "momentum", options.momentum, "in [0, 1)");
+  require(is_amount(options.weight_decay), "Sgd", "weight_decay", options.weight_decay,
+          "at least 0");
+  require(!options.nesterov || options.momentum > 0, "Sgd", "momentum", options.momentum,
+          "above 0 for Nesterov's momentum");
+}
+
+Var Sgd::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) {
+  const Var h = decayed(g, p, options_.weight_decay);
+  if (options_.momentum == 0) return p - lr * h;
+  const Parameter velocity = remembered(parameter, "velocity", parameter.type());
+  const Var v = options_.momentum * p.graph().read(velocity) + h;
+  state.push_back(assign(velocity, v.named("new " + velocity.name())));
+  return p - lr * (options_.nesterov ? h + options_.momentum * v : v);
+}
+
+Adam::Adam(const AdamOptions& options) : options_(options) {
+  require(is_share(options.beta1), "Adam", "beta1", options.beta1, "in [0, 1)");
+  require(is_share(options.beta2), "Adam", "beta2", options.beta2, "in [0, 1)");
+  require(options.epsilon > 0, "Adam", "epsilon", options.epsilon, "above 0");
+  require(is_amount(options.weight_decay), "Adam", "weight_decay", options.weight_decay,
+          "at least 0");
+}
+
+Var Adam::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) {
+  Graph& graph = p.graph();
+  const Parameter count = remembered(parameter, "steps", {Shape{}, int64});
+  const Parameter first = remembered(parameter, "first_moment", parameter.type());
+  const Parameter second = remembered(parameter, "second_moment", parameter.type());
+  const auto average = [&](const Parameter& moment, Var news, double beta) {
+    const Var next = beta * graph.read(moment) + (1 - beta) * news;
+    state.push_back(assign(moment, next.named("new " + moment.name())));
+    return next;
+  };
+  const Var h = decayed(g, p, options_.weight_decay);
+  const Var m = average(first, h, options_.beta1);
+  const Var s = average(second, square(h), options_.beta2);
+  const Var t = graph.read(count) + 1;
+  state.push_back(assign(count, t.named("new " + count.name())));
+  // In float32 1 - 0.999^t would lose four digits at the start.
+  const Var steps = cast(t, float64);
+  const auto corrected = [&](double beta) { return 1 - pow(graph.constant(beta, float64), steps); };
+  const Var rate = cast(cast(lr, float64) / corrected(options_.beta1), p.dtype());
+  const Var shrink = cast(sqrt(corrected(options_.beta2)), p.dtype());
+  return p - rate * m / (sqrt(s) / shrink + options_.epsilon);
+}
+
+}  // namespace dualtape

@@ -1,0 +1,101 @@
+// Optimisers: gradients in, assignments out. They add nodes to the gradients' graph, so an update
+// is part of the compiled step, and it does not matter which mode the gradients come from.
+//
+//   dt::Sgd sgd({.momentum = 0.9});
+//   auto step = dt::compile({loss}, sgd.update(parameters, dt::reverse(loss, {w, b}), lr));
+//
+// What an optimiser remembers (velocities, moments, step counts) are Parameters that it owns: all
+// graphs it updates from, such as that of a last smaller batch, share them. Call update() from one
+// thread at a time; programs that share an optimiser must not run at the same time.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/program.hpp>
+#include <dualtape/modes/wrt.hpp>
+
+namespace dualtape {
+
+class Optimiser {
+ public:
+  Optimiser() = default;
+  Optimiser(const Optimiser&) = delete;
+  Optimiser& operator=(const Optimiser&) = delete;
+  virtual ~Optimiser() = default;
+
+  // The assignments that move `parameters` against `gradients`, and those of the own state. `lr` is
+  // a scalar: an input fed at each run, or a literal. Throws GraphError for a parameter without
+  // gradient, ShapeError unless lr is a scalar.
+  std::vector<Assign> update(const std::vector<Parameter>& parameters, const Gradients& gradients,
+                             In lr);
+
+  // All that is remembered, in the order made; with the model's parameters and the step number it
+  // is what a resumed run needs.
+  std::vector<Parameter> state() const;
+
+ protected:
+  // One parameter: `p` is its value, `g` its gradient, `lr` has its dtype. Returns the new value
+  // and appends what the own state becomes.
+  virtual Var step(const Parameter& parameter, Var p, Var g, Var lr,
+                   std::vector<Assign>& state) = 0;
+
+  // The remembered tensor "<parameter>.<name>", zeros when first asked for.
+  Parameter remembered(const Parameter& of, const std::string& name, const Type& type);
+
+ private:
+  struct Slot {
+    Parameter of;
+    std::string name;
+    Parameter value;
+  };
+  std::deque<Slot> slots_;
+};
+
+struct SgdOptions {
+  double momentum = 0;  // mu
+  bool nesterov = false;
+  double weight_decay = 0;  // lambda
+};
+
+// Stochastic gradient descent as torch.optim.SGD without dampening: with h = g + lambda p,
+//   v <- mu v + h,   p <- p - lr v,   with Nesterov's momentum p <- p - lr (h + mu v).
+// Sutskever, Martens, Dahl and Hinton, ICML 2013; PyTorch scales v by lr when it is used, not when
+// it is made.
+class Sgd final : public Optimiser {
+ public:
+  // ValueError unless momentum is in [0, 1), weight_decay at least 0, and Nesterov has a momentum.
+  explicit Sgd(const SgdOptions& options = {});
+
+ protected:
+  Var step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) override;
+
+ private:
+  SgdOptions options_;
+};
+
+struct AdamOptions {
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;  // lambda, added to the gradient as torch.optim.Adam does
+};
+
+// Adam with bias correction: with h = g + lambda p and t counting steps from 1,
+//   m <- beta1 m + (1 - beta1) h,   s <- beta2 s + (1 - beta2) h^2,
+//   p <- p - lr (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon).
+// Kingma and Ba, ICLR 2015, algorithm 1. The powers of beta are taken in float64.
+class Adam final : public Optimiser {
+ public:
+  // ValueError unless the betas are in [0, 1), epsilon above 0 and weight_decay at least 0.
+  explicit Adam(const AdamOptions& options = {});
+
+ protected:
+  Var step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) override;
+
+ private:
+  AdamOptions options_;
+};
+
+}  // namespace dualtape

@@ -1,0 +1,75 @@
+#include <dualtape/models/schedules.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <string>
+#include <utility>
+
+#include <dualtape/core/error.hpp>
+
+namespace dualtape {
+namespace {
+
+void check_amount(std::string_view schedule, const char* name, double value) {
+  if (std::isfinite(value) && value >= 0) return;
+  fail<ValueError>({.op = schedule,
+                    .what = std::string(name) + " is " + std::to_string(value) +
+                            ", but must be finite and at least 0"});
+}
+
+void check_steps(std::string_view schedule, std::int64_t steps) {
+  if (steps >= 1) return;
+  fail<ValueError>(
+      {.op = schedule,
+       .what = "a number of steps is " + std::to_string(steps) + ", but must be at least 1"});
+}
+
+}  // namespace
+
+Schedule constant_rate(double rate) {
+  check_amount("constant_rate", "rate", rate);
+  return [=](std::int64_t) { return rate; };
+}
+
+Schedule step_decay(double rate, std::int64_t every, double factor) {
+  check_amount("step_decay", "rate", rate);
+  check_amount("step_decay", "factor", factor);
+  check_steps("step_decay", every);
+  return [=](std::int64_t step) {
+    const std::int64_t times = step / every;
+    return rate * std::pow(factor, static_cast<double>(times));
+  };
+}
+
+Schedule exponential_decay(double rate, double gamma) {
+  check_amount("exponential_decay", "rate", rate);
+  check_amount("exponential_decay", "gamma", gamma);
+  return [=](std::int64_t step) { return rate * std::pow(gamma, static_cast<double>(step)); };
+}
+
+Schedule natural_decay(double rate, double k) {
+  check_amount("natural_decay", "rate", rate);
+  check_amount("natural_decay", "k", k);
+  return [=](std::int64_t step) { return rate * std::exp(-k * static_cast<double>(step)); };
+}
+
+Schedule cosine_decay(double rate, std::int64_t steps, double last) {
+  check_amount("cosine_decay", "rate", rate);
+  check_amount("cosine_decay", "last", last);
+  check_steps("cosine_decay", steps);
+  return [=](std::int64_t step) {
+    const double way = static_cast<double>(std::min(step, steps)) / static_cast<double>(steps);
+    return last + (rate - last) * (1 + std::cos(std::numbers::pi * way)) / 2;
+  };
+}
+
+Schedule warm_up(std::int64_t steps, Schedule then) {
+  check_steps("warm_up", steps);
+  return [steps, then = std::move(then)](std::int64_t step) {
+    if (step >= steps) return then(step - steps);
+    return then(0) * static_cast<double>(step + 1) / static_cast<double>(steps);
+  };
+}
+
+}  // namespace dualtape

@@ -1,0 +1,29 @@
+// Learning rates as functions of the step, counted from 0. They are evaluated between runs and fed,
+// so a schedule recompiles nothing. Plain callables without state; any thread may call.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace dualtape {
+
+using Schedule = std::function<double(std::int64_t step)>;
+
+// All makers throw ValueError for rates or factors that are negative or not finite, and for numbers
+// of steps below 1.
+
+Schedule constant_rate(double rate);
+// rate * factor^floor(step / every)
+Schedule step_decay(double rate, std::int64_t every, double factor = 0.1);
+// rate * gamma^step
+Schedule exponential_decay(double rate, double gamma);
+// rate * e^(-k step)
+Schedule natural_decay(double rate, double k);
+// From `rate` at step 0 along half a cosine to `last` at step `steps`, then constant: Loshchilov
+// and Hutter, ICLR 2017, without restarts.
+Schedule cosine_decay(double rate, std::int64_t steps, double last = 0);
+// Straight up to `then`: its first value times (step + 1) / steps for the first `steps` steps, then
+// `then` from its own step 0.
+Schedule warm_up(std::int64_t steps, Schedule then);
+
+}  // namespace dualtape
