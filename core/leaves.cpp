@@ -68,6 +68,9 @@ const Op& parameter_op() {
 }
 
 bool is_zero_constant(Var var) {
+  // A linear operator of one operand takes zero to zero: broadcast_to, reshape, cast ...
+  while (var.node().op->kind() == Kind::linear && var.node().input_count == 1)
+    var = var.graph().var(var.node().inputs()[0]);
   const Node& node = var.node();
   if (node.op != &constant_op()) return false;
   const Tensor& value = node.attributes.get<Tensor>("value");

@@ -1,0 +1,103 @@
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <numbers>
+
+#include <dualtape/ops/activations.hpp>
+
+#include "known.hpp"
+
+using namespace known;
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+double logistic(double x) { return 1 / (1 + std::exp(-x)); }
+double normal_cdf(double x) { return 0.5 * std::erfc(-x / std::numbers::sqrt2); }
+double normal_pdf(double x) { return std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi); }
+
+TEST_CASE("activations and their derivatives are the textbook's") {
+  const Numbers any{-4, -2.5, -1, -0.25, 0.5, 1, 3};
+  check_unary(
+      dt::sigmoid, logistic, [](double x) { return logistic(x) * logistic(-x); }, any);
+  check_unary(
+      dt::logsigmoid, [](double x) { return std::log(logistic(x)); },
+      [](double x) { return logistic(-x); }, any);
+  check_unary(
+      dt::softplus, [](double x) { return std::log(1 + std::exp(x)); }, logistic, any);
+  check_unary(
+      dt::relu, [](double x) { return x > 0 ? x : 0; }, [](double x) { return x > 0 ? 1 : 0; },
+      any);
+  check_unary([](dt::In x) { return dt::leaky_relu(x, 0.25); },
+              [](double x) { return x > 0 ? x : 0.25 * x; },
+              [](double x) { return x > 0 ? 1 : 0.25; }, any);
+  check_unary([](dt::In x) { return dt::elu(x, 1.5); },
+              [](double x) { return x > 0 ? x : 1.5 * std::expm1(x); },
+              [](double x) { return x > 0 ? 1 : 1.5 * std::exp(x); }, any);
+  check_unary(
+      dt::gelu, [](double x) { return x * normal_cdf(x); },
+      [](double x) { return normal_cdf(x) + x * normal_pdf(x); }, any);
+  check_unary(
+      dt::silu, [](double x) { return x * logistic(x); },
+      [](double x) { return logistic(x) * (1 + x * logistic(-x)); }, any);
+}
+
+TEST_CASE("large arguments neither overflow nor lose their digits") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    CHECK(at(dt::softplus, 1000, dtype) == 1000);
+    CHECK(at(dt::softplus, -1000, dtype) == 0);
+    CHECK(at(dt::logsigmoid, -1000, dtype) == -1000);
+    CHECK(at(dt::logsigmoid, 1000, dtype) == 0);
+    CHECK(at(dt::sigmoid, 1000, dtype) == 1);
+    CHECK(at(dt::sigmoid, -1000, dtype) == 0);
+    CHECK(at(dt::silu, 1000, dtype) == 1000);
+    CHECK(at(dt::silu, -1000, dtype) == 0);
+    CHECK(at(dt::gelu, 1000, dtype) == 1000);
+    CHECK(at(dt::gelu, -1000, dtype) == 0);
+    CHECK(at([](dt::In x) { return dt::elu(x); }, -1000, dtype) == -1);
+    CHECK(at([](dt::In x) { return dt::elu(x); }, 1000, dtype) == 1000);
+  }
+  // Small results are right to float32's digits relative to themselves.
+  CHECK(at(dt::sigmoid, -50, dt::float32) == doctest::Approx(std::exp(-50.0)).epsilon(1e-6));
+  CHECK(at(dt::softplus, -50, dt::float32) == doctest::Approx(std::exp(-50.0)).epsilon(1e-6));
+  CHECK(at(dt::logsigmoid, 50, dt::float32) == doctest::Approx(-std::exp(-50.0)).epsilon(1e-6));
+}
+
+TEST_CASE("derivatives far out are finite") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({-1000, 1000}));
+  check_close(derivative(dt::sigmoid(x), x), {0, 0}, 0);
+  check_close(derivative(dt::softplus(x), x), {0, 1}, 0);
+  check_close(derivative(dt::logsigmoid(x), x), {1, 0}, 0);
+  check_close(derivative(dt::elu(x), x), {0, 1}, 0);
+  check_close(derivative(dt::gelu(x), x), {0, 1}, 0);
+  check_close(derivative(dt::silu(x), x), {0, 1}, 0);
+}
+
+TEST_CASE("NaN stays NaN") {
+  for (const auto op :
+       {dt::sigmoid, dt::logsigmoid, dt::softplus, dt::relu, dt::gelu, dt::silu,
+        +[](dt::In x) { return dt::leaky_relu(x); }, +[](dt::In x) { return dt::elu(x); }}) {
+    CHECK(std::isnan(at(op, nan)));
+    CHECK(std::isnan(at(op, nan, dt::float32)));
+  }
+}
+
+TEST_CASE("the kink at zero has the documented derivative") {
+  dt::Graph graph;
+  const dt::Var zero = graph.constant(dt::zeros({1}, dt::float64));
+  CHECK(derivative(dt::relu(zero), zero) == Numbers{0});
+  CHECK(derivative(dt::leaky_relu(zero, 0.25), zero) == Numbers{0.25});
+  CHECK(derivative(dt::elu(zero, 1.5), zero) == Numbers{1.5});
+}
+
+TEST_CASE("slope and alpha can be learned") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({-2, 0.5, 1000}));
+  const dt::Var slope = graph.constant(tensor({0.25, 0.25, 0.25}));
+  CHECK(derivative(dt::leaky_relu(x, slope), slope) == Numbers{-2, 0, 0});
+  check_close(derivative(dt::elu(x, slope), slope), {std::expm1(-2), 0, 0}, 1e-15);
+}
+
+}  // namespace
