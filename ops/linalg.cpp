@@ -1,0 +1,429 @@
+#include <dualtape/ops/linalg.hpp>
+
+#include <algorithm>
+#include <climits>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/blas.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/lapack.hpp>
+#include <dualtape/ops/detail/matrix.hpp>
+#include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+namespace dualtape {
+namespace {
+
+using detail::batch_of;
+using detail::columns_of;
+using detail::rows_of;
+
+void require_square(const Inference& inference) {
+  inference.require_floating(0);
+  const Shape& shape = inference.shape(0);
+  if (shape.rank() < 2 || rows_of(shape) != columns_of(shape))
+    inference.shape_error("takes square matrices, got " + to_string(inference.in[0].type()),
+                          "the last two sizes must be equal; leading axes are batches");
+  // LAPACK counts the elements of some workspaces in an int.
+  if (rows_of(shape) > INT_MAX / 64)
+    inference.shape_error("LAPACK takes up to " + std::to_string(INT_MAX / 64) + " rows, got " +
+                          to_string(shape));
+}
+
+// How many matrices, and their size.
+struct Batch {
+  std::size_t count;
+  int n;
+  std::size_t elements() const { return static_cast<std::size_t>(n) * static_cast<std::size_t>(n); }
+};
+Batch batch_sizes(const Type& type) {
+  return {static_cast<std::size_t>(batch_of(type.shape).count()),
+          static_cast<int>(rows_of(type.shape))};
+}
+
+std::string matrix_in(const Batch& batch, std::size_t number) {
+  return batch.count == 1 ? "the matrix"
+                          : "matrix " + std::to_string(number) + " of the batch of " +
+                                std::to_string(batch.count);
+}
+[[noreturn]] void refuse_singular(const Batch& batch, std::size_t number, int pivot) {
+  throw ValueError(matrix_in(batch, number) + " is singular: pivot " + std::to_string(pivot) +
+                   " of its LU factorisation, counted from 0, is zero");
+}
+
+template <class F>
+Kernel floating_kernel(DType dtype, F make) {
+  detail::prepare_blas();
+  return dtype == float32 ? make(float{}) : make(double{});
+}
+
+// ---- samples ------------------------------------------------------------------------------------
+
+// Random matrices with n added to the diagonal: condition numbers of a few units. `definite` makes
+// M M^T / n + I of M.
+Arg matrices(const Shape& shape, bool definite = false) {
+  Arg arg{shape};
+  arg.make = [shape, definite](Key key) {
+    Tensor drawn = uniform(key, shape, -1.0, 1.0, float64);
+    const std::int64_t n = rows_of(shape);
+    const auto values = drawn.data<double>();
+    for (std::int64_t first = 0; first < drawn.count(); first += n * n) {
+      double* const a = values.data() + first;
+      if (definite) {
+        const std::vector<double> m(a, a + n * n);
+        std::fill_n(a, n * n, 0.0);
+        for (std::int64_t i = 0; i < n; ++i)
+          for (std::int64_t j = 0; j < n; ++j)
+            for (std::int64_t k = 0; k < n; ++k)
+              a[i * n + j] += m[static_cast<std::size_t>(i * n + k)] *
+                              m[static_cast<std::size_t>(j * n + k)] / static_cast<double>(n);
+      }
+      for (std::int64_t i = 0; i < n; ++i) a[i * n + i] += definite ? 1.0 : static_cast<double>(n);
+    }
+    return drawn;
+  };
+  return arg;
+}
+
+template <Var (*f)(In)>
+std::vector<Case> square_cases(bool definite) {
+  const auto call = [](std::span<const Var> in) { return std::vector<Var>{f(in[0])}; };
+  std::vector<Case> cases;
+  for (const Shape& shape : {Shape{3, 3}, Shape{1, 1}, Shape{2, 2, 2}, Shape{2, 1, 3, 3},
+                             Shape{0, 0}, Shape{0, 2, 2}, Shape{2, 0, 0}})
+    cases.push_back({to_string(shape), {matrices(shape, definite)}, call});
+  return cases;
+}
+
+// ---- solve --------------------------------------------------------------------------------------
+
+// One plan of solve: the matrices that meet, and where scratch memory begins.
+class SolvePlan {
+ public:
+  explicit SolvePlan(const KernelRequest& request)
+      : batch_(batch_sizes(request.in[0])),
+        columns_(static_cast<int>(columns_of(request.out[0].shape))),
+        transposed_(request.attributes.get<bool>("transpose")),
+        a_(detail::matrix_numbers(batch_of(request.in[0].shape), batch_of(request.out[0].shape))),
+        b_(detail::matrix_numbers(batch_of(request.in[1].shape), batch_of(request.out[0].shape))) {}
+
+  std::size_t right_elements() const {
+    return static_cast<std::size_t>(batch_.n) * static_cast<std::size_t>(columns_);
+  }
+  template <class T>
+  std::size_t workspace_bytes() const {
+    return (batch_.elements() + right_elements()) * sizeof(T) +
+           static_cast<std::size_t>(batch_.n) * sizeof(int);
+  }
+  template <class T>
+  void run(const KernelArgs& args) const {
+    T* const lu = static_cast<T*>(args.workspace);
+    T* const columns = lu + batch_.elements();
+    int* const pivots = reinterpret_cast<int*>(columns + right_elements());
+    std::int64_t factored = -1;
+    T* out = args.output<T>();
+    for (std::size_t i = 0; i < a_.size(); ++i, out += right_elements()) {
+      if (a_[i] != factored) factor(args.input<T>(0), a_[i], lu, pivots);
+      factored = a_[i];
+      solve_one(args.input<T>(1) + static_cast<std::size_t>(b_[i]) * right_elements(), lu, pivots,
+                columns, out);
+    }
+  }
+
+ private:
+  template <class T>
+  void factor(const T* a, std::int64_t number, T* lu, int* pivots) const {
+    const auto which = static_cast<std::size_t>(number);
+    std::copy_n(a + which * batch_.elements(), batch_.elements(), lu);
+    const int zero = detail::lu_factor(batch_.n, lu, pivots);
+    if (zero >= 0) refuse_singular(batch_, which, zero);
+  }
+  // The factors are those of A^T, row-major being column-major transposed.
+  template <class T>
+  void solve_one(const T* b, const T* lu, const int* pivots, T* columns, T* out) const {
+    const auto n = static_cast<std::size_t>(batch_.n);
+    const auto k = static_cast<std::size_t>(columns_);
+    if (k == 1) {
+      std::copy_n(b, n, out);
+      detail::lu_solve(!transposed_, batch_.n, 1, lu, pivots, out);
+      return;
+    }
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j < k; ++j) columns[j * n + i] = b[i * k + j];
+    detail::lu_solve(!transposed_, batch_.n, columns_, lu, pivots, columns);
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j < k; ++j) out[i * k + j] = columns[j * n + i];
+  }
+
+  Batch batch_;
+  int columns_;
+  bool transposed_;
+  std::vector<std::int64_t> a_;
+  std::vector<std::int64_t> b_;
+};
+
+Var solve_matrices(In a, In b, bool transpose);
+
+struct Solve {
+  static constexpr auto name = "solve";
+  static constexpr auto doc = "X with A X = B";
+  static constexpr auto math =
+      "X = A^-1 B; dX = A^-1 (dB - dA X). Backward: B' = A^-T X', A' = -B' X^T.";
+  static constexpr Example example{
+      "solve(g.constant(Tensor{{2, 0}, {1, 4}}), g.constant(Tensor{2, 9}))", "[1. 2.]"};
+  static constexpr Promotion promotion = Promotion::common_floating;
+
+  static void infer(Inference& inference) {
+    inference.require_count(2);
+    require_square(inference);
+    const Shape& a = inference.shape(0);
+    const Shape& b = inference.shape(1);
+    if (b.rank() < 2 || rows_of(b) != rows_of(a))
+      inference.shape_error(
+          "the right side " + to_string(b) + " does not fit the matrix " + to_string(a),
+          b.rank() >= 2 && columns_of(b) == rows_of(a)
+              ? "transpose the right side: its columns are what is solved for"
+              : "it must have as many rows as the matrix; a vector must have rank 1");
+    if (columns_of(b) > INT_MAX)
+      inference.shape_error("LAPACK takes up to " + std::to_string(INT_MAX) + " columns, got " +
+                            to_string(b));
+    inference.out.push_back(
+        {detail::with_matrix(detail::require_batches(inference), rows_of(a), columns_of(b)),
+         inference.dtype(0)});
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    if (request.out[0].shape.count() == 0) return {[](const KernelArgs&) {}};
+    return floating_kernel(request.out[0].dtype, [&]<class T>(T) -> Kernel {
+      SolvePlan plan(request);
+      const std::size_t bytes = plan.workspace_bytes<T>();
+      return {[plan = std::move(plan)](const KernelArgs& args) { plan.run<T>(args); }, bytes};
+    });
+  }
+
+  // Linear in the right side, so that the rules below can be written with solve itself.
+  static bool linear_in(std::span<const bool> active) { return !active[0]; }
+  static Var transpose(const NodeView& node, Var cotangent) {
+    return solve_matrices(node.in[0], cotangent, !node.attributes.get<bool>("transpose"));
+  }
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const bool transposed = node.attributes.get<bool>("transpose");
+    MaybeVar right = tangents[1];
+    if (tangents[0]) {
+      const Var change = matmul(*tangents[0], node.out[0], {transposed, false});
+      right = right ? sub(*right, change) : neg(change);
+    }
+    return solve_matrices(node.in[0], *right, transposed);
+  }
+  static std::vector<Case> cases() {
+    const auto call = [](auto in) { return std::vector<Var>{solve(in[0], in[1])}; };
+    return {{"vector", {matrices({3, 3}), Arg{{3}}}, call},
+            {"matrix", {matrices({3, 3}), Arg{{3, 2}}}, call},
+            {"transposed",
+             {matrices({3, 3}), Arg{{3, 2}}},
+             [](auto in) { return std::vector<Var>{solve_matrices(in[0], in[1], true)}; }},
+            {"batches", {matrices({2, 2, 2}), Arg{{2, 2, 3}}}, call},
+            {"one matrix, many right sides", {matrices({2, 2}), Arg{{3, 2, 1}}}, call},
+            {"many matrices, one right side", {matrices({3, 2, 2}), Arg{{2, 2}}}, call},
+            {"batches that broadcast", {matrices({2, 1, 2, 2}), Arg{{3, 2, 2}}}, call},
+            {"one by one", {matrices({1, 1}), Arg{{1}}}, call},
+            {"no columns", {matrices({2, 2}), Arg{{2, 0}}}, call},
+            {"no rows", {matrices({0, 0}), Arg{{0, 2}}}, call}};
+  }
+};
+
+// A general operator that is also linear in its right side.
+class SolveOp final : public detail::GeneralOp<Solve> {
+ public:
+  MaybeVar transpose(const NodeView& node, std::size_t,
+                     std::span<const MaybeVar> cotangents) const override {
+    return cotangents[0] ? MaybeVar(Solve::transpose(node, *cotangents[0])) : std::nullopt;
+  }
+};
+constexpr detail::Callable<SolveOp> solve_op;
+static_assert(sizeof(General<Solve>) > 0);  // its checks
+
+Var solve_matrices(In a, In b, bool transpose) {
+  return solve_op(a, b, Attributes{{"transpose", transpose}});
+}
+
+// ---- inverse and determinant --------------------------------------------------------------------
+
+struct Inverse {
+  static constexpr auto name = "inverse";
+  static constexpr auto doc = "the inverse of square matrices";
+  static constexpr auto math = "Y = A^-1; dY = -Y dA Y. Backward: A' = -Y^T Y' Y^T.";
+  static constexpr Example example{"inverse(g.constant(Tensor{{2, 0}, {0, 4}}))",
+                                   "[[0.5  0.  ]\n [0.   0.25]]"};
+  static constexpr Promotion promotion = Promotion::common_floating;
+
+  static void infer(Inference& inference) {
+    inference.require_count(1);
+    require_square(inference);
+    inference.out.push_back(inference.in[0].type());
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Batch batch = batch_sizes(request.in[0]);
+    if (request.out[0].shape.count() == 0) return {[](const KernelArgs&) {}};
+    return floating_kernel(request.out[0].dtype, [batch]<class T>(T) -> Kernel {
+      const std::size_t work = detail::lu_inverse_work(batch.n);
+      return {[batch, work](const KernelArgs& args) {
+                T* const scratch = static_cast<T*>(args.workspace);
+                int* const pivots = reinterpret_cast<int*>(scratch + work);
+                // The inverse of the transpose is the transpose of the inverse.
+                std::copy_n(args.input<T>(0), batch.count * batch.elements(), args.output<T>());
+                for (std::size_t i = 0; i < batch.count; ++i) {
+                  T* const a = args.output<T>() + i * batch.elements();
+                  const int zero = detail::lu_factor(batch.n, a, pivots);
+                  if (zero >= 0) refuse_singular(batch, i, zero);
+                  detail::lu_inverse(batch.n, a, pivots, scratch);
+                }
+              },
+              work * sizeof(T) + static_cast<std::size_t>(batch.n) * sizeof(int)};
+    });
+  }
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const Var y = node.out[0];
+    return neg(matmul(y, matmul(*tangents[0], y)));
+  }
+  static std::vector<Case> cases() { return square_cases<inverse>(false); }
+};
+constexpr General<Inverse> inverse_op;
+
+struct Det {
+  static constexpr auto name = "det";
+  static constexpr auto doc = "the determinant of square matrices";
+  static constexpr auto math =
+      "y = det A; dy = y tr(A^-1 dA). Backward: A' = y' y A^-T. At a singular matrix the value is "
+      "0 "
+      "and the derivative, which would need the adjugate, is an error.";
+  static constexpr Example example{"det(g.constant(Tensor{{1, 2}, {3, 4}}))", "-2."};
+  static constexpr Promotion promotion = Promotion::common_floating;
+
+  static void infer(Inference& inference) {
+    inference.require_count(1);
+    require_square(inference);
+    inference.out.push_back({batch_of(inference.shape(0)), inference.dtype(0)});
+  }
+  template <class T>
+  static T determinant(int n, const T* lu, const int* pivots) {
+    double product = 1;
+    for (int i = 0; i < n; ++i) {
+      const double pivot = lu[static_cast<std::size_t>(i) * static_cast<std::size_t>(n + 1)];
+      product *= pivots[i] == i + 1 ? pivot : -pivot;
+    }
+    return static_cast<T>(product + 0.0);  // never -0
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Batch batch = batch_sizes(request.in[0]);
+    return floating_kernel(request.out[0].dtype, [batch]<class T>(T) -> Kernel {
+      if (batch.n == 0)
+        return {
+            [batch](const KernelArgs& args) { std::fill_n(args.output<T>(), batch.count, T{1}); }};
+      return {[batch](const KernelArgs& args) {
+                T* const lu = static_cast<T*>(args.workspace);
+                int* const pivots = reinterpret_cast<int*>(lu + batch.elements());
+                for (std::size_t i = 0; i < batch.count; ++i) {
+                  std::copy_n(args.input<T>(0) + i * batch.elements(), batch.elements(), lu);
+                  detail::lu_factor(batch.n, lu, pivots);
+                  args.output<T>()[i] = determinant(batch.n, lu, pivots);
+                }
+              },
+              batch.elements() * sizeof(T) + static_cast<std::size_t>(batch.n) * sizeof(int)};
+    });
+  }
+  // tr(A^-1 dA) = the sum of the elements of A^-T times those of dA.
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const Var weights = transpose(inverse(node.in[0]));
+    return mul(node.out[0], sum(mul(weights, *tangents[0]), {-2, -1}));
+  }
+  static std::vector<Case> cases() { return square_cases<det>(false); }
+};
+constexpr General<Det> det_op;
+
+// ---- Cholesky -----------------------------------------------------------------------------------
+
+struct Cholesky {
+  static constexpr auto name = "cholesky";
+  static constexpr auto doc = "the lower triangular L with L L^T = (A + A^T) / 2";
+  static constexpr auto math =
+      "S = (A + A^T) / 2 = L L^T; dL = L Phi(L^-1 dS L^-T), Phi the lower triangle with its "
+      "diagonal halved.";
+  static constexpr Example example{"cholesky(g.constant(Tensor{{4, 2}, {2, 5}}))",
+                                   "[[2. 0.]\n [1. 2.]]"};
+  static constexpr Promotion promotion = Promotion::common_floating;
+
+  static void infer(Inference& inference) {
+    inference.require_count(1);
+    require_square(inference);
+    inference.out.push_back(inference.in[0].type());
+  }
+  // The lower triangle of the symmetric part; to LAPACK it is the upper one.
+  template <class T>
+  static void symmetric_part(std::size_t n, const T* a, T* s) {
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = 0; j <= i; ++j) s[i * n + j] = (a[i * n + j] + a[j * n + i]) / 2;
+      std::fill(s + i * n + i + 1, s + (i + 1) * n, T{0});
+    }
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Batch batch = batch_sizes(request.in[0]);
+    if (request.out[0].shape.count() == 0) return {[](const KernelArgs&) {}};
+    return floating_kernel(request.out[0].dtype, [batch]<class T>(T) -> Kernel {
+      return {[batch](const KernelArgs& args) {
+        for (std::size_t i = 0; i < batch.count; ++i) {
+          T* const l = args.output<T>() + i * batch.elements();
+          symmetric_part(static_cast<std::size_t>(batch.n), args.input<T>(0) + i * batch.elements(),
+                         l);
+          const int bad = detail::cholesky_factor(batch.n, l);
+          if (bad >= 0)
+            throw ValueError(matrix_in(batch, i) + " is not positive definite: pivot " +
+                             std::to_string(bad) + ", counted from 0, is not positive");
+        }
+      }};
+    });
+  }
+  static Tensor half_lower_mask(std::int64_t n, DType dtype) {
+    Tensor mask(Shape{n, n}, float64);
+    const auto values = mask.data<double>();
+    for (std::int64_t i = 0; i < n; ++i)
+      for (std::int64_t j = 0; j <= i; ++j)
+        values[static_cast<std::size_t>(i * n + j)] = i == j ? 0.5 : 1.0;
+    return mask.to(dtype);
+  }
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const Var l = node.out[0];
+    const Var ds = mul(0.5, add(*tangents[0], transpose(*tangents[0])));
+    // L^-1 dS L^-T is symmetric: the second solve may take its transpose.
+    const Var inner = solve_matrices(l, transpose(solve_matrices(l, ds, false)), false);
+    return matmul(l, mul(half_lower_mask(rows_of(l.shape()), l.dtype()), inner));
+  }
+  static std::vector<Case> cases() { return square_cases<cholesky>(true); }
+};
+constexpr General<Cholesky> cholesky_op;
+
+}  // namespace
+
+Var solve(In a, In b) {
+  const Shape right = detail::shape_of(b);
+  const Shape left = detail::shape_of(a);
+  const MaybeVar vector = detail::as_var(b, a);
+  const MaybeVar matrix = detail::as_var(a, b);
+  // Misfits are left to infer(), which sees the vector as the user wrote it.
+  if (right.rank() != 1 || left.rank() < 2 || rows_of(left) != right[0] || !vector || !matrix)
+    return solve_matrices(a, b, false);
+  const Var column = reshape(In(*vector, b.where()), {right[0], 1});
+  const Var x = solve_matrices(In(*matrix, a.where()), In(column, b.where()), false);
+  return reshape(In(x, a.where()), Shape(x.shape().sizes().first(x.rank() - 1)));
+}
+Var inverse(In a) { return inverse_op(a); }
+Var det(In a) { return det_op(a); }
+Var cholesky(In a) { return cholesky_op(a); }
+
+void detail::register_linalg() { register_all(solve_op, inverse_op, det_op, cholesky_op); }
+
+}  // namespace dualtape
