@@ -1,0 +1,210 @@
+#include <doctest/doctest.h>
+
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/losses.hpp>
+#include <dualtape/ops/softmax.hpp>
+
+#include "gradient.hpp"
+
+using namespace known;
+using dt::Reduction;
+
+namespace {
+
+double value(dt::Var x) { return dt::eval(x).item(); }
+
+TEST_CASE("cross-entropy at known points") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    const double tolerance = dtype == dt::float32 ? 1e-6 : 1e-14;
+    dt::Graph graph;
+    const dt::Var labels = graph.constant(dt::Tensor::of({0, 3, 9}));
+    const dt::Var uniform = graph.constant(dt::zeros({3, 10}, dtype));
+    CHECK(value(dt::cross_entropy(uniform, labels)) ==
+          doctest::Approx(2.302585092994046).epsilon(tolerance));
+    // Probabilities taken for logits: the loss cannot fall below ln(e + 9) - 1.
+    Numbers certain(30, 0);
+    certain[0] = certain[13] = certain[29] = 1;
+    const dt::Var perfect = graph.constant(tensor(certain, dtype).reshape({3, 10}));
+    CHECK(value(dt::cross_entropy(perfect, labels)) == doctest::Approx(1.461150).epsilon(1e-6));
+    const dt::Var sure = graph.constant(tensor(certain, dtype).reshape({3, 10})) * 1000;
+    CHECK(value(dt::cross_entropy(sure, labels)) == 0);
+    const dt::Var wrong = graph.constant(dt::Tensor::of({1, 1, 1}));
+    CHECK(value(dt::cross_entropy(sure, wrong)) == 1000);
+  }
+}
+
+TEST_CASE("cross-entropy by each reduction, for few and many classes, and its derivative") {
+  struct Sizes {
+    std::int64_t rows, classes;
+  };
+  for (const auto [rows, classes] : {Sizes{5, 3}, {150, 10}, {3, 64}, {3, 65}, {2, 5000}, {4, 1}}) {
+    CAPTURE(classes);
+    Numbers x;
+    std::vector<std::int32_t> labels;
+    for (std::int64_t i = 0; i < rows * classes; ++i)
+      x.push_back(3 * std::sin(2.3 * static_cast<double>(i)));
+    for (std::int64_t i = 0; i < rows; ++i)
+      labels.push_back(static_cast<std::int32_t>(7 * i % classes));
+    const auto width = static_cast<std::size_t>(classes);
+    Numbers losses;
+    Numbers slope(x.size());
+    double total = 0;
+    for (std::size_t row = 0; row < labels.size(); ++row) {
+      const auto label = static_cast<std::size_t>(labels[row]);
+      double sum = 0;
+      for (std::size_t c = 0; c < width; ++c) sum += std::exp(x[row * width + c]);
+      losses.push_back(std::log(sum) - x[row * width + label]);
+      total += losses.back();
+      for (std::size_t c = 0; c < width; ++c)
+        slope[row * width + c] = std::exp(x[row * width + c]) / sum - (c == label ? 1 : 0);
+    }
+    dt::Graph graph;
+    const dt::Var logits = graph.constant(tensor(x).reshape({rows, classes}));
+    const dt::Var y = graph.constant(dt::Tensor::from(labels, dt::Shape{rows}));
+    check_close(numbers(dt::eval(dt::cross_entropy(logits, y, Reduction::none))), losses, 1e-13);
+    const dt::Var sum = dt::cross_entropy(logits, y, Reduction::sum);
+    CHECK(value(sum) == doctest::Approx(total).epsilon(1e-13));
+    check_close(gradient(sum, logits), slope, 1e-13);
+    const dt::Var mean = dt::cross_entropy(logits, y);
+    CHECK(value(mean) == doctest::Approx(total / static_cast<double>(rows)).epsilon(1e-13));
+    for (double& entry : slope) entry /= static_cast<double>(rows);
+    check_close(gradient(mean, logits), slope, 1e-13);
+  }
+}
+
+TEST_CASE("cross-entropy of one sample, of none, and with more axes") {
+  dt::Graph graph;
+  const dt::Var one = graph.constant(dt::zeros({4}));
+  const dt::Var label = graph.constant(dt::Tensor(std::int64_t{2}));
+  CHECK(value(dt::cross_entropy(one, label)) == doctest::Approx(std::log(4.0)));
+  CHECK(dt::cross_entropy(one, label, Reduction::none).shape() == dt::Shape{});
+  const dt::Var nothing = graph.constant(dt::zeros({0, 4}));
+  const dt::Var no_labels = graph.constant(dt::zeros({0}, dt::int64));
+  CHECK(value(dt::cross_entropy(nothing, no_labels, Reduction::sum)) == 0);
+  CHECK(std::isnan(value(dt::cross_entropy(nothing, no_labels))));
+  const dt::Var deep = graph.constant(dt::zeros({2, 3, 4}));
+  const dt::Var deep_labels = graph.constant(dt::zeros({2, 3}, dt::int64));
+  CHECK(dt::cross_entropy(deep, deep_labels, Reduction::none).shape() == dt::Shape{2, 3});
+  CHECK(value(dt::cross_entropy(deep, deep_labels, Reduction::sum)) ==
+        doctest::Approx(6 * std::log(4.0)));
+}
+
+TEST_CASE("a label out of range is refused at run time with its value and place") {
+  for (const std::int64_t bad : {10, -1}) {
+    dt::Graph graph;
+    const dt::Var logits = graph.constant(dt::zeros({3, 10}));
+    const dt::Var labels = graph.constant(dt::Tensor::of({0, bad, 9}));
+    const dt::Var loss = dt::cross_entropy(logits, labels);
+    const int line = __LINE__ - 1;
+    const std::string text = error_of<dt::ValueError>([&] { dt::eval(loss); });
+    CHECK(has(text, "label " + std::to_string(bad) + " of sample 1 is outside 0 .. 9"));
+    CHECK(has(text, "cross_entropy"));
+    CHECK(has(text, "losses_test.cpp:" + std::to_string(line)));
+  }
+}
+
+TEST_CASE("operands that do not fit are refused") {
+  dt::Graph graph;
+  const dt::Var logits = graph.constant(dt::zeros({3, 10}));
+  const auto labels = [&](const dt::Shape& shape, dt::DType dtype) {
+    return graph.constant(dt::zeros(shape, dtype));
+  };
+  const std::string rows =
+      error_of<dt::ShapeError>([&] { dt::cross_entropy(logits, labels({4}, dt::int64)); });
+  CHECK(has(rows, "logits (3, 10), labels (4,)"));
+  CHECK(has(error_of<dt::TypeError>([&] { dt::cross_entropy(logits, labels({3}, dt::float32)); }),
+            "class numbers"));
+  CHECK(has(error_of<dt::ShapeError>([&] {
+              dt::cross_entropy(logits, labels({3, 10}, dt::int64));
+            }),
+            "one-hot"));
+  CHECK_THROWS_AS(dt::cross_entropy(labels({3, 10}, dt::int64), labels({3}, dt::int64)),
+                  dt::TypeError);
+  CHECK_THROWS_AS(dt::cross_entropy(labels({}, dt::float32), labels({}, dt::int64)),
+                  dt::ShapeError);
+  const dt::Var column = graph.constant(dt::zeros({3, 1}));
+  const dt::Var vector = graph.constant(dt::zeros({3}));
+  const std::string text = error_of<dt::ShapeError>([&] { dt::mse(column, vector); });
+  CHECK(has(text, "[mse] both operands must have one shape: (3, 1) and (3,)"));
+  CHECK(has(text, "losses_test.cpp:" + std::to_string(__LINE__ - 2)));
+  CHECK_THROWS_AS(dt::half_sum_of_squares(column, vector), dt::ShapeError);
+  CHECK_THROWS_AS(dt::binary_cross_entropy(column, vector), dt::ShapeError);
+  CHECK_THROWS_AS(dt::binary_cross_entropy_with_logits(column, vector), dt::ShapeError);
+}
+
+TEST_CASE("binary cross-entropy on probabilities") {
+  dt::Graph graph;
+  const Numbers p{0.25, 0.5, 0.875};
+  const Numbers y{1, 0, 0.5};
+  Numbers losses;
+  Numbers slope;
+  for (std::size_t i = 0; i < 3; ++i) {
+    losses.push_back(-(y[i] * std::log(p[i]) + (1 - y[i]) * std::log(1 - p[i])));
+    slope.push_back((p[i] - y[i]) / (p[i] * (1 - p[i])));
+  }
+  const dt::Var pv = graph.constant(tensor(p));
+  const dt::Var yv = graph.constant(tensor(y));
+  const dt::Var each = dt::binary_cross_entropy(pv, yv, Reduction::none);
+  check_close(numbers(dt::eval(each)), losses, 1e-14);
+  check_close(gradient(each, pv), slope, 1e-14);
+  CHECK(value(dt::binary_cross_entropy(pv, yv)) ==
+        doctest::Approx((losses[0] + losses[1] + losses[2]) / 3).epsilon(1e-14));
+  CHECK(value(dt::binary_cross_entropy(pv, yv, Reduction::sum)) ==
+        doctest::Approx(losses[0] + losses[1] + losses[2]).epsilon(1e-14));
+}
+
+TEST_CASE("certain probabilities have finite losses and derivatives that point the right way") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    dt::Graph graph;
+    const dt::Var p = graph.constant(tensor({0, 1, 0, 1}, dtype));
+    const dt::Var y = graph.constant(tensor({0, 1, 1, 0}, dtype));
+    const dt::Var each = dt::binary_cross_entropy(p, y, Reduction::none);
+    CHECK(numbers(dt::eval(each)) == Numbers{0, 0, 100, 100});
+    check_close(gradient(each, p), {1, -1, -1e12, 1e12}, 1e-6);
+    const dt::Var outside = graph.constant(tensor({-0.5, 1.5}, dtype));
+    const dt::Var half = graph.constant(tensor({0.5, 0.5}, dtype));
+    for (const double loss :
+         numbers(dt::eval(dt::binary_cross_entropy(outside, half, Reduction::none))))
+      CHECK(std::isnan(loss));
+  }
+}
+
+TEST_CASE("binary cross-entropy on logits agrees with it on probabilities and stays stable") {
+  dt::Graph graph;
+  const Numbers x{-3, -0.5, 0, 2};
+  const Numbers y{0, 1, 0.25, 1};
+  Numbers probabilities;
+  Numbers slope;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    probabilities.push_back(1 / (1 + std::exp(-x[i])));
+    slope.push_back(probabilities[i] - y[i]);
+  }
+  const dt::Var xv = graph.constant(tensor(x));
+  const dt::Var yv = graph.constant(tensor(y));
+  const dt::Var loss = dt::binary_cross_entropy_with_logits(xv, yv, Reduction::none);
+  const dt::Var other =
+      dt::binary_cross_entropy(graph.constant(tensor(probabilities)), yv, Reduction::none);
+  check_close(numbers(dt::eval(loss)), numbers(dt::eval(other)), 1e-14);
+  check_close(gradient(loss, xv), slope, 1e-14);
+  const dt::Var large = graph.constant(tensor({500, -500, 500, -500}, dt::float32));
+  const dt::Var targets = graph.constant(tensor({1, 0, 0, 1}, dt::float32));
+  CHECK(numbers(dt::eval(dt::binary_cross_entropy_with_logits(large, targets, Reduction::none))) ==
+        Numbers{0, 0, 500, 500});
+}
+
+TEST_CASE("squared errors") {
+  dt::Graph graph;
+  const dt::Var a = graph.constant(tensor({1, 2, 5}));
+  const dt::Var b = graph.constant(tensor({3, 2, 1}));
+  CHECK(numbers(dt::eval(dt::mse(a, b, Reduction::none))) == Numbers{4, 0, 16});
+  CHECK(value(dt::mse(a, b, Reduction::sum)) == 20);
+  CHECK(value(dt::mse(a, b)) == doctest::Approx(20.0 / 3).epsilon(1e-15));
+  CHECK(value(dt::half_sum_of_squares(a, b)) == 10);
+  CHECK(value(dt::mse(a, 0.0, Reduction::sum)) == 30);
+  CHECK(gradient(dt::half_sum_of_squares(a, b), a) == Numbers{-2, 0, 4});
+  CHECK(gradient(dt::half_sum_of_squares(a, b), b) == Numbers{2, 0, -4});
+  check_close(gradient(dt::mse(a, b), a), {-4.0 / 3, 0, 8.0 / 3}, 1e-15);
+  CHECK(std::isnan(value(dt::mse(graph.constant(dt::zeros({0})), graph.constant(dt::zeros({0}))))));
+}
+
+}  // namespace

@@ -1,0 +1,142 @@
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include <dualtape/ops/moments.hpp>
+
+#include "gradient.hpp"
+
+using namespace known;
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity();
+
+double value(dt::Var x) { return dt::eval(x).item(); }
+
+TEST_CASE("means") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({1, 2, 3, 4, 5, 9}).reshape({2, 3}));
+  CHECK(value(dt::mean(x)) == 4);
+  CHECK(numbers(dt::eval(dt::mean(x, {0}))) == Numbers{2.5, 3.5, 6});
+  CHECK(std::isnan(value(dt::mean(graph.constant(dt::zeros({0}))))));
+  const dt::Var whole = dt::mean(graph.constant(tensor({1, 2}, dt::int32)));
+  CHECK(whole.dtype() == dt::float32);
+  CHECK(value(whole) == 1.5);
+  check_close(gradient(dt::mean(x), x), Numbers(6, 1.0 / 6), 1e-15);
+}
+
+TEST_CASE("variances and standard deviations") {
+  dt::Graph graph;
+  const Numbers data{2, 4, 4, 4, 5, 5, 7, 9};  // mean 5, squares 32
+  const dt::Var x = graph.constant(tensor(data));
+  CHECK(value(dt::var(x, {}, false, 0)) == 4);
+  CHECK(value(dt::stddev(x, {}, false, 0)) == doctest::Approx(2).epsilon(1e-15));
+  CHECK(value(dt::var(x)) == doctest::Approx(32.0 / 7).epsilon(1e-15));
+  CHECK(value(dt::stddev(x)) == doctest::Approx(std::sqrt(32.0 / 7)).epsilon(1e-15));
+  CHECK(dt::var(x, {0}, true).shape() == dt::Shape{1});
+  Numbers slope_of_var;
+  Numbers slope_of_std;
+  for (const double v : data) {
+    slope_of_var.push_back(2 * (v - 5) / 7);
+    slope_of_std.push_back((v - 5) / (7 * std::sqrt(32.0 / 7)));
+  }
+  check_close(gradient(dt::var(x), x), slope_of_var, 1e-14);
+  check_close(gradient(dt::stddev(x), x), slope_of_std, 1e-14);
+}
+
+TEST_CASE("a variance far from zero keeps its digits") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({1e9 + 4, 1e9 + 7, 1e9 + 13, 1e9 + 16}));
+  CHECK(value(dt::var(x)) == 30);
+  const dt::Var single = graph.constant(tensor({4096.25, 4096.5, 4096.75}, dt::float32));
+  CHECK(value(dt::var(single)) == 0.0625);
+}
+
+TEST_CASE("variances of too few, and of equal elements") {
+  dt::Graph graph;
+  const dt::Var one = graph.constant(tensor({3}));
+  CHECK(std::isnan(value(dt::var(one))));
+  CHECK(std::isnan(value(dt::stddev(one))));
+  CHECK(value(dt::var(one, {}, false, 0)) == 0);
+  const dt::Var equal = graph.constant(tensor({3, 3, 3}));
+  CHECK(value(dt::stddev(equal)) == 0);
+  CHECK(gradient(dt::stddev(equal), equal) == Numbers{0, 0, 0});
+}
+
+TEST_CASE("norms") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({3, 4, 0, 0, 5, -12}).reshape({3, 2}));
+  CHECK(numbers(dt::eval(dt::norm(x, {1}))) == Numbers{5, 0, 13});
+  CHECK(value(dt::norm(x)) == doctest::Approx(std::sqrt(194.0)).epsilon(1e-15));
+  const dt::Var ones = graph.constant(dt::ones({3}, dt::float64));
+  check_close(numbers(dt::eval(dt::vjp({dt::norm(x, {1})}, {x}, {ones})[x])),
+              {0.6, 0.8, 0, 0, 5.0 / 13, -12.0 / 13}, 1e-15);
+  const dt::Var large = graph.constant(tensor({3e25, -4e25}, dt::float32));
+  CHECK(value(dt::norm(large)) == doctest::Approx(5e25).epsilon(1e-6));
+  const dt::Var small = graph.constant(tensor({3e-30, 4e-30}, dt::float32));
+  CHECK(value(dt::norm(small)) == doctest::Approx(5e-30).epsilon(1e-6));
+}
+
+TEST_CASE("logsumexp") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    const double tolerance = dtype == dt::float32 ? 1e-6 : 1e-14;
+    dt::Graph graph;
+    const auto of = [&](const Numbers& values) {
+      return value(dt::logsumexp(graph.constant(tensor(values, dtype))));
+    };
+    CHECK(of({0, 0, 0}) == doctest::Approx(std::log(3.0)).epsilon(tolerance));
+    CHECK(of({1000, 1000}) == doctest::Approx(1000 + std::log(2.0)).epsilon(tolerance));
+    CHECK(of({-1000, -1000}) == doctest::Approx(-1000 + std::log(2.0)).epsilon(tolerance));
+    CHECK(of({-2}) == -2);
+    CHECK(of({-inf, 5}) == 5);
+    CHECK(of({-inf, -inf}) == -inf);
+    CHECK(of({inf, 5}) == inf);
+    CHECK(of({}) == -inf);
+    CHECK(std::isnan(of({nan, 5})));
+    CHECK(std::isnan(of({nan, inf})));
+    CHECK(std::isnan(of({nan, nan})));
+    const dt::Var scalar = graph.constant(1.5, dtype);
+    CHECK(value(dt::logsumexp(scalar)) == 1.5);
+  }
+}
+
+TEST_CASE("logsumexp over any axes, of rows and columns of any length") {
+  for (const std::int64_t size : {1, 3, 10, 64, 65, 300, 5000}) {
+    CAPTURE(size);
+    Numbers values(static_cast<std::size_t>(size * 3));
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = std::sin(static_cast<double>(i)) * 3;
+    dt::Graph graph;
+    const dt::Tensor data = tensor(values);
+    Numbers rows(3, 0);
+    Numbers columns(3, 0);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      rows[i / static_cast<std::size_t>(size)] += std::exp(values[i]);
+      columns[i % 3] += std::exp(values[i]);
+    }
+    for (double& total : rows) total = std::log(total);
+    for (double& total : columns) total = std::log(total);
+    check_close(numbers(dt::eval(dt::logsumexp(graph.constant(data.reshape({3, size})), {1}))),
+                rows, 1e-14);
+    check_close(numbers(dt::eval(dt::logsumexp(graph.constant(data.reshape({size, 3})), {0}))),
+                columns, 1e-14);
+  }
+  dt::Graph graph;
+  const dt::Var x = graph.constant(dt::zeros({2, 3, 4, 5}, dt::float64));
+  const dt::Var y = dt::logsumexp(x, {0, 2, 3}, true);
+  CHECK(y.shape() == dt::Shape{1, 3, 1, 1});
+  check_close(numbers(dt::eval(y)), Numbers(3, std::log(40.0)), 1e-14);
+  CHECK_THROWS_AS(dt::logsumexp(x, {1, 1}, true), dt::ShapeError);
+}
+
+TEST_CASE("the derivative of logsumexp is softmax, and 0 where all are -inf") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({0, std::log(3.0), -inf}));
+  check_close(gradient(dt::logsumexp(x), x), {0.25, 0.75, 0}, 1e-15);
+  const dt::Var none = graph.constant(tensor({-inf, -inf}));
+  CHECK(gradient(dt::logsumexp(none), none) == Numbers{0, 0});
+}
+
+}  // namespace
