@@ -71,9 +71,11 @@ bool is_zero_constant(Var var) {
   // A linear operator of one operand takes zero to zero: broadcast_to, reshape, cast ...
   while (var.node().op->kind() == Kind::linear && var.node().input_count == 1)
     var = var.graph().var(var.node().inputs()[0]);
-  const Node& node = var.node();
-  if (node.op != &constant_op()) return false;
-  const Tensor& value = node.attributes.get<Tensor>("value");
+  // Whatever is linear in one operand, a broadcast or a reshape, leaves zero zero.
+  while (var.node().op->kind() == Kind::linear && var.node().input_count == 1)
+    var = var.graph().var(var.node().input_refs[0]);
+  if (var.node().op != &constant_op()) return false;
+  const Tensor& value = var.node().attributes.get<Tensor>("value");
   return dispatch(value.dtype(), [&]<class T>() {
     const auto data = value.data<T>();
     return std::all_of(data.begin(), data.end(), [](T x) { return x == T(0); });
