@@ -257,8 +257,8 @@ struct Inverse {
   static constexpr auto name = "inverse";
   static constexpr auto doc = "the inverse of square matrices";
   static constexpr auto math = "Y = A^-1; dY = -Y dA Y. Backward: A' = -Y^T Y' Y^T.";
-  static constexpr Example example{"inverse(g.constant(Tensor{{2, 0}, {0, 4}}))",
-                                   "[[0.5  0.  ]\n [0.   0.25]]"};
+  static constexpr Example example{"inverse(g.constant(Tensor{{2, 1}, {1, 1}}))",
+                                   "[[ 1. -1.]\n [-1.  2.]]"};
   static constexpr Promotion promotion = Promotion::common_floating;
 
   static void infer(Inference& inference) {
@@ -301,7 +301,7 @@ struct Det {
       "y = det A; dy = y tr(A^-1 dA). Backward: A' = y' y A^-T. At a singular matrix the value is "
       "0 "
       "and the derivative, which would need the adjugate, is an error.";
-  static constexpr Example example{"det(g.constant(Tensor{{1, 2}, {3, 4}}))", "-2."};
+  static constexpr Example example{"det(g.constant(Tensor{{1, 2}, {3, 4}}))", "-2.0"};
   static constexpr Promotion promotion = Promotion::common_floating;
 
   static void infer(Inference& inference) {

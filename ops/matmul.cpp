@@ -64,14 +64,24 @@ struct Product {
   int n;
   int k;
 
+  // Thin products leave gemm: it measured 2 to 6 times slower than this loop for k = 1, and up to
+  // 2.5 times slower than gemv for one column or row, seldom a little faster.
   template <class T>
   void run(const T* a, const T* b, T* c) const {
-    if (n == 1)
+    if (k == 1)
+      outer_product(a, b, c);
+    else if (n == 1)
       detail::gemv(transpose_a, transpose_a ? k : m, transpose_a ? m : k, a, b, c);
     else if (m == 1)
       detail::gemv(!transpose_b, transpose_b ? n : k, transpose_b ? k : n, b, a, c);
     else
       detail::gemm(transpose_a, transpose_b, m, n, k, a, b, c);
+  }
+  // A column times a row: the same whether they are transposed or not.
+  template <class T>
+  void outer_product(const T* a, const T* b, T* c) const {
+    for (std::int64_t i = 0; i < m; ++i, c += n)
+      for (std::int64_t j = 0; j < n; ++j) c[j] = a[i] * b[j];
   }
 };
 
@@ -234,7 +244,7 @@ struct Dot {
   static constexpr auto doc = "the inner product of two vectors";
   static constexpr auto math = "c = a . b; dc = da . b + a . db. Backward: a' = c' b, b' = c' a.";
   static constexpr Example example{"dot(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 4}))",
-                                   "11."};
+                                   "11.0"};
   static std::vector<Case> cases() {
     const auto call = [](std::span<const Var> in) { return std::vector<Var>{dot(in[0], in[1])}; };
     return {{"vectors", {Arg{{3}}, Arg{{3}}}, call},
