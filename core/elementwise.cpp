@@ -133,7 +133,7 @@ std::vector<Case> elementwise_cases(const Op& op, std::vector<Domain> domains) {
       {"broadcast", {Shape{3, 1}, Shape{4}, Shape{3, 4}}},
       {"rows", {Shape{5, 3}, Shape{3}, Shape{}}},
       {"empty", {Shape{0, 3}, Shape{3}, Shape{1, 1}}},
-      {"rank 5", {Shape{2, 1, 3, 1, 2}, Shape{1, 2, 1, 2, 1}, Shape{2, 1, 1}}},
+      {"rank 5", {Shape{2, 1, 3, 1, 2}, Shape{1, 2, 1, 2, 1}, Shape{3, 1, 1}}},
   }};
   std::vector<Case> cases;
   for (const auto& [name, shapes] : kinds) {
@@ -144,7 +144,9 @@ std::vector<Case> elementwise_cases(const Op& op, std::vector<Domain> domains) {
       sample.args.push_back({shapes[i % shapes.size()], domain, dtype, {}});
     }
     sample.build = [&op](std::span<const Var> in) {
-      return apply_all(op, std::vector<In>(in.begin(), in.end()));
+      std::vector<In> operands;
+      for (const Var var : in) operands.emplace_back(var, Location{});  // nobody's line
+      return apply_all(op, operands);
     };
     cases.push_back(std::move(sample));
   }
