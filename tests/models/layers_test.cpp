@@ -1,0 +1,129 @@
+#include <dualtape/models/layers.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+
+#include <dualtape/core/program.hpp>
+
+using namespace dualtape;
+
+namespace {
+
+void set(Parameter parameter, const Tensor& value) { parameter.set(value); }
+
+}  // namespace
+
+TEST_CASE("a linear layer is x W + b") {
+  const Linear layer("out", 2, 3, Key{1});
+  set(layer.weight(), Tensor{{1, 2, 3}, {4, 5, 6}});
+  set(*layer.bias(), Tensor{10, 20, 30});
+  Graph g;
+  const Var y = layer(g.constant(Tensor{{1, 0}, {0, 1}, {1, -1}}));
+  CHECK(identical(eval(y), Tensor{{11, 22, 33}, {14, 25, 36}, {7, 17, 27}}));
+  CHECK(y.label() == "out");
+  CHECK(layer.weight().name() == "out.weight");
+  CHECK(layer.bias()->name() == "out.bias");
+  CHECK(layer.parameters().size() == 2);
+
+  const Linear bare("out", 2, 3, Key{1}, {.bias = false});
+  CHECK(bare.parameters().size() == 1);
+  set(bare.weight(), layer.weight().value());
+  CHECK(identical(eval(bare(g.constant(Tensor{{1, -1}}))), Tensor{{-3, -3, -3}}));
+}
+
+TEST_CASE("a layer that does not fit names the user's line") {
+  const Linear layer("out", 2, 3, Key{1});
+  Graph g;
+  const Var x = g.input("x", {4, 5});
+  const std::string line = "layers_test.cpp:" + std::to_string(__LINE__ + 2);
+  try {
+    layer(x);
+    FAIL("no error");
+  } catch (const ShapeError& error) {
+    CHECK(std::string(error.what()).find(line) != std::string::npos);
+  }
+  CHECK_THROWS_AS(Linear("none", 0, 3, Key{1}), ShapeError);
+}
+
+TEST_CASE("an MLP chains its layers with the activation between them") {
+  const double x = 0.7;
+  const struct {
+    Activation activation;
+    double value;
+  } cases[] = {{Activation::identity, x},
+               {Activation::relu, x},
+               {Activation::tanh, std::tanh(x)},
+               {Activation::sigmoid, 1 / (1 + std::exp(-x))},
+               {Activation::gelu, x * 0.5 * (1 + std::erf(x / std::sqrt(2.0)))}};
+  for (const auto& [activation, value] : cases) {
+    CAPTURE(name_of(activation));
+    const Mlp mlp({1, 2, 1}, Key{1}, {.activation = activation});
+    set(mlp.layers()[0].weight(), Tensor{{1, -1}});
+    set(mlp.layers()[1].weight(), Tensor({{2}, {0}}));
+    Graph g;
+    const Var y = mlp(g.constant(Tensor({{x}})));
+    CHECK(eval(y).item() == doctest::Approx(2 * value).epsilon(1e-6));
+  }
+  Mlp squashed({1, 1}, Key{1}, {.output = Activation::relu});
+  set(squashed.layers()[0].weight(), Tensor({{-1}}));
+  Graph g;
+  CHECK(eval(squashed(g.constant(Tensor({{3}})))).item() == 0);
+}
+
+TEST_CASE("an MLP names its parameters and nodes and counts its numbers") {
+  const Mlp mlp({4, 8, 6, 3}, Key{1});
+  CHECK(mlp.parameter_count() == 4 * 8 + 8 + 8 * 6 + 6 + 6 * 3 + 3);
+  std::vector<std::string> names;
+  for (const Parameter& p : mlp.parameters()) names.push_back(p.name());
+  CHECK(names == std::vector<std::string>{"layer1.weight", "layer1.bias", "layer2.weight",
+                                          "layer2.bias", "logits.weight", "logits.bias"});
+  Graph g;
+  const Var y = mlp(g.input("x", {5, 4}));
+  CHECK(y.shape() == Shape{5, 3});
+  CHECK(y.label() == "logits");
+  CHECK(Mlp({4, 3}, Key{1}, {.bias = false, .dtype = float64}).parameters().size() == 1);
+  CHECK_THROWS_AS(Mlp({4}, Key{1}), ValueError);
+}
+
+TEST_CASE("equal keys make bitwise equal models; copying makes any two equal") {
+  const Mlp a({4, 8, 3}, Key{1});
+  const Mlp b({4, 8, 3}, Key{1});
+  const Mlp c({4, 8, 3}, Key{2});
+  const auto same = [](const Mlp& x, const Mlp& y) {
+    bool all = true;
+    for (std::size_t i = 0; i < x.parameters().size(); ++i)
+      all = all && identical(x.parameters()[i].value(), y.parameters()[i].value());
+    return all;
+  };
+  CHECK(same(a, b));
+  CHECK(!same(a, c));
+  // Layers of equal shape draw from streams of their own.
+  const Mlp square({4, 4, 4}, Key{1});
+  CHECK(!identical(square.parameters()[0].value(), square.parameters()[2].value()));
+
+  copy_parameters(a.parameters(), c.parameters());
+  CHECK(same(a, c));
+  CHECK(!a.parameters()[0].value().shares_memory_with(c.parameters()[0].value()));
+}
+
+TEST_CASE("parameters that do not fit are not copied, not even in part") {
+  const Mlp a({4, 8, 3}, Key{1});
+  const Mlp b({4, 8, 2}, Key{2});
+  const Tensor before = b.parameters()[0].value().copy();
+  CHECK_THROWS_AS(copy_parameters(a.parameters(), b.parameters()), ShapeError);
+  CHECK(identical(b.parameters()[0].value(), before));
+  const Mlp wide({4, 8, 3}, Key{1}, {.dtype = float64});
+  CHECK_THROWS_AS(copy_parameters(a.parameters(), wide.parameters()), TypeError);
+  const Mlp deep({4, 8, 8, 3}, Key{1});
+  CHECK_THROWS_AS(copy_parameters(a.parameters(), deep.parameters()), GraphError);
+}
+
+TEST_CASE("logistic regression starts with all classes equally likely") {
+  const LogisticRegression model(4, 3);
+  Graph g;
+  const Var y = model(g.constant(ones({2, 4})));
+  CHECK(identical(eval(y), zeros({2, 3})));
+  CHECK(y.label() == "logits");
+}
