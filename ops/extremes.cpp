@@ -92,18 +92,27 @@ struct Min : Extreme<false> {
 constexpr General<Max> max_op;
 constexpr General<Min> min_op;
 
-template <class T>
-bool same_element(T a, T b) {
-  return a == b || (a != a && b != b);
+// The first i with matches(row[i]); there must be one. Whole blocks are looked through at once,
+// which the compiler turns into SIMD code.
+template <class T, class Matches>
+std::int64_t first_match(const T* row, std::size_t n, Matches matches) {
+  constexpr std::size_t block = 64;
+  std::size_t i = 0;
+  for (; i + block <= n; i += block) {
+    unsigned found = 0;
+    for (std::size_t k = 0; k < block; ++k) found |= matches(row[i + k]) ? 1U : 0U;
+    if (found != 0) break;
+  }
+  while (!matches(row[i])) ++i;
+  return static_cast<std::int64_t>(i);
 }
 
 // The place of the extreme in n contiguous elements: found by value in registers, then looked up.
 template <class T, bool larger>
 std::int64_t place_in_row(const T* row, std::size_t n) {
   const T extreme = detail::fold_run<detail::ExtremeFold<T, larger>>(row, n);
-  std::size_t i = 0;
-  while (!same_element(row[i], extreme)) ++i;
-  return static_cast<std::int64_t>(i);
+  if (extreme != extreme) return first_match(row, n, [](T value) { return value != value; });
+  return first_match(row, n, [extreme](T value) { return value == extreme; });
 }
 
 // The same for every column of a block of `size` rows of `inner` elements.

@@ -13,7 +13,7 @@ namespace {
 
 std::int64_t axis_of(const Attributes& attributes) { return attributes.get<std::int64_t>("axis"); }
 
-// From e^(x - largest) in `out`, turned into the result in place: divided by the totals, or (log)
+// From e^(x - largest) in `out`, turned into the result in place: divided by the total, or (log)
 // written anew from x, since log of a quotient would lose digits.
 template <class T, bool log>
 void finish(const T* x, T* out, std::size_t n, T largest, T total) {
@@ -21,7 +21,8 @@ void finish(const T* x, T* out, std::size_t n, T largest, T total) {
     const T log_total = std::log(total);
     for (std::size_t i = 0; i < n; ++i) out[i] = (x[i] - largest) - log_total;
   } else {
-    for (std::size_t i = 0; i < n; ++i) out[i] /= total;
+    const T inverse = 1 / total;  // the total is at least 1
+    for (std::size_t i = 0; i < n; ++i) out[i] *= inverse;
   }
 }
 

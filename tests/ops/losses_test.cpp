@@ -37,7 +37,9 @@ TEST_CASE("cross-entropy by each reduction, for few and many classes, and its de
   struct Sizes {
     std::int64_t rows, classes;
   };
-  for (const auto [rows, classes] : {Sizes{5, 3}, {150, 10}, {3, 64}, {3, 65}, {2, 5000}, {4, 1}}) {
+  for (const Sizes& sizes : {Sizes{5, 3}, {150, 10}, {3, 64}, {3, 65}, {2, 5000}, {4, 1}}) {
+    const std::int64_t rows = sizes.rows;
+    const std::int64_t classes = sizes.classes;
     CAPTURE(classes);
     Numbers x;
     std::vector<std::int32_t> labels;

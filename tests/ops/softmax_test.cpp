@@ -39,7 +39,10 @@ TEST_CASE("softmax and its logarithm along any axis, for rows and columns of any
   };
   const std::vector<Sizes> all{{3, 5, 1}, {150, 10, 1}, {2, 64, 1}, {3, 65, 1},  {2, 5000, 1},
                                {1, 1, 1}, {2, 3, 4},    {3, 10, 7}, {1, 4, 300}, {2, 90, 11}};
-  for (const auto [outer, size, inner] : all) {
+  for (const Sizes& sizes : all) {
+    const std::int64_t outer = sizes.outer;
+    const std::int64_t size = sizes.size;
+    const std::int64_t inner = sizes.inner;
     CAPTURE(size);
     CAPTURE(inner);
     const Numbers values = scattered(outer * size * inner);
