@@ -1,0 +1,290 @@
+#include <dualtape/modes/call.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/core/leaves.hpp>
+#include <dualtape/core/program.hpp>
+#include <dualtape/modes/detail/arithmetic.hpp>
+#include <dualtape/modes/forward.hpp>
+#include <dualtape/modes/reverse.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/math.hpp>
+
+namespace dualtape {
+
+using FunctionPtr = std::shared_ptr<const Function>;
+
+std::shared_ptr<const Function> Function::make(std::string name, const std::vector<Type>& inputs,
+                                               const Body& body, Location where) {
+  const std::shared_ptr<Function> function(new Function());
+  function->name_ = std::move(name);
+  function->graph_ = std::make_unique<Graph>();
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    function->inputs_.push_back(function->graph_->input("argument" + std::to_string(i),
+                                                        inputs[i].shape, inputs[i].dtype, where));
+  function->outputs_ = body(function->inputs_);
+  const bool foreign = std::ranges::any_of(function->outputs_, [&](const Var& var) {
+    return !var.defined() || &var.graph() != function->graph_.get();
+  });
+  if (function->outputs_.empty() || foreign)
+    fail<GraphError>(
+        {.op = "function",
+         .label = function->name_,
+         .what = foreign ? "its body returns a Var of another graph" : "its body returns nothing",
+         .where = where,
+         .help = "a body uses only the Vars it is given, parameters and constants"});
+  for (NodeId id = 0; id < function->graph_->size(); ++id)
+    if (function->graph_->node(id).op == &parameter_op())
+      fail<GraphError>({.op = "function",
+                        .label = function->name_,
+                        .what = "its body reads the parameter '" + function->graph_->label(id) +
+                                "', which derivatives of the call would miss",
+                        .where = where,
+                        .help = "pass the parameter as an argument"});
+  return function;
+}
+
+std::shared_ptr<const Function> Function::derived(
+    const std::string& name,
+    const std::function<std::shared_ptr<const Function>()>& make_it) const {
+  std::shared_ptr<const Function>& known = derived_[name];
+  if (!known) known = make_it();
+  return known;
+}
+
+std::vector<Var> Function::inlined(std::span<const Var> arguments) const {
+  Graph& target = arguments[0].graph();
+  std::vector<NodeId> copies(graph_->size(), no_node);
+  std::vector<Var> first(graph_->size());
+  for (std::size_t i = 0; i < inputs_.size(); ++i) first[inputs_[i].id()] = arguments[i];
+  std::vector<Var> operands;
+  for (NodeId id = 0; id < graph_->size(); ++id) {
+    const Node& node = graph_->node(id);
+    if (node.op == &input_op()) continue;
+    operands.clear();
+    for (const Ref& ref : node.inputs())
+      operands.push_back(ref.output == 0 ? first[ref.node]
+                                         : target.var(copies[ref.node], ref.output));
+    copies[id] = target.add(*node.op, operands, node.attributes, node.where);
+    first[id] = target.var(copies[id]);
+  }
+  std::vector<Var> results;
+  for (const Var& out : outputs_)
+    results.push_back(out.output() == 0 ? first[out.id()]
+                                        : target.var(copies[out.id()], out.output()));
+  return results;
+}
+
+namespace {
+
+std::vector<Type> types_of(std::span<const Var> vars) {
+  std::vector<Type> types;
+  for (const Var& var : vars) types.push_back(var.type());
+  return types;
+}
+
+// A function's program, run on the caller's memory.
+class Runner {
+ public:
+  explicit Runner(const Function& function)
+      : function_(function), program_(compile(function.outputs())) {
+    for (const Var& input : function.inputs())
+      feeds_.emplace_back(input, Tensor::view(nullptr, input.type()));
+  }
+  void run(const KernelArgs& args) {
+    for (std::size_t i = 0; i < feeds_.size(); ++i)
+      feeds_[i].value = Tensor::view(const_cast<void*>(args.in[i]), function_.inputs()[i].type());
+    const Outputs results = program_.run(feeds_);
+    for (std::size_t i = 0; i < function_.outputs().size(); ++i) {
+      const Tensor& value = results[function_.outputs()[i]];
+      if (value.bytes() > 0) std::memcpy(args.out[i], value.raw(), value.bytes());
+    }
+  }
+
+ private:
+  const Function& function_;
+  Program program_;
+  std::vector<Feed> feeds_;
+};
+
+// The function (primals, tangents of the active inputs) -> tangents of all outputs.
+FunctionPtr tangent_function(const Function& function, const std::vector<std::size_t>& active) {
+  std::vector<Type> types = types_of(function.inputs());
+  const std::size_t count = types.size();
+  for (const std::size_t i : active) types.push_back(function.inputs()[i].type());
+  return Function::make("jvp of " + function.name(), types, [&](std::span<const Var> arguments) {
+    const std::vector<Var> outputs = function.inlined(arguments.first(count));
+    std::vector<Wrt> wrt;
+    for (const std::size_t i : active) wrt.emplace_back(arguments[i]);
+    const std::vector<MaybeVar> tangents = forward_all(
+        outputs, wrt, {arguments.begin() + static_cast<std::ptrdiff_t>(count), arguments.end()});
+    std::vector<Var> results;
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      results.push_back(tangents[i] ? *tangents[i] : detail::zeros_like(outputs[i]));
+    return results;
+  });
+}
+
+// For a function linear in its arguments from `first_linear` on: (the other arguments, cotangents
+// of the outputs) -> cotangents of the linear arguments. Their own values do not matter: zeros.
+FunctionPtr transposed_function(const Function& function, std::size_t first_linear) {
+  std::vector<Type> types = types_of(std::span(function.inputs()).first(first_linear));
+  for (const Var& out : function.outputs()) types.push_back(out.type());
+  return Function::make(
+      "transpose of " + function.name(), types, [&](std::span<const Var> arguments) {
+        std::vector<Var> full(arguments.begin(),
+                              arguments.begin() + static_cast<std::ptrdiff_t>(first_linear));
+        std::vector<Wrt> wrt;
+        Graph& graph = arguments[0].graph();
+        for (std::size_t i = first_linear; i < function.inputs().size(); ++i) {
+          const Type& type = function.inputs()[i].type();
+          full.push_back(graph.constant(zeros(type.shape, type.dtype)));
+          wrt.emplace_back(full.back());
+        }
+        const std::vector<Var> outputs = function.inlined(full);
+        const std::vector<Var> cotangents(
+            arguments.begin() + static_cast<std::ptrdiff_t>(first_linear), arguments.end());
+        return vjp(outputs, wrt, cotangents, Unreachable::zero).all();
+      });
+}
+
+struct Call {
+  static constexpr auto name = "call";
+  static constexpr auto doc = "the outputs of a Function on given arguments, as one node";
+  static constexpr auto math =
+      "call(f, x); its jvp is call(f', x, dx), the transpose of that call(f'^T, x, c)";
+
+  static const Function& function(const Attributes& attributes) {
+    return *attributes.get<FunctionPtr>("function");
+  }
+  // Arguments from this one on are linear: tangents of a derived call.
+  static std::size_t first_linear(const Attributes& attributes) {
+    return static_cast<std::size_t>(attributes.get<std::int64_t>("first_linear"));
+  }
+
+  static void infer(Inference& inference) {
+    const Function& f = function(inference.attributes);
+    inference.require_count(f.inputs().size());
+    for (std::size_t i = 0; i < f.inputs().size(); ++i) {
+      const std::string seen = "argument " + std::to_string(i) + " of '" + f.name() + "' is " +
+                               to_string(f.inputs()[i].type()) + ", got " +
+                               to_string(inference.in[i].type());
+      if (inference.shape(i) != f.inputs()[i].shape()) inference.shape_error(seen);
+      if (inference.dtype(i) != f.inputs()[i].dtype())
+        inference.type_error(seen, "cast the argument");
+    }
+    inference.out = types_of(f.outputs());
+  }
+
+  static Kernel kernel(const KernelRequest& request) {
+    const auto runner = std::make_shared<Runner>(function(request.attributes));
+    return {[runner](const KernelArgs& args) { runner->run(args); }, 0};
+  }
+
+  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    std::vector<std::size_t> active;
+    std::vector<In> arguments(node.in.begin(), node.in.end());
+    for (std::size_t i = 0; i < tangents.size(); ++i) {
+      if (!tangents[i]) continue;
+      active.push_back(i);
+      arguments.emplace_back(*tangents[i]);
+    }
+    std::string key = "jvp";
+    for (const std::size_t i : active) key += " " + std::to_string(i);
+    const Function& f = function(node.attributes);
+    const FunctionPtr derived = f.derived(key, [&] { return tangent_function(f, active); });
+    const std::vector<Var> out = apply_all(
+        node.op, arguments,
+        {{"function", derived}, {"first_linear", static_cast<std::int64_t>(node.in.size())}});
+    std::vector<MaybeVar> result(out.begin(), out.end());
+    for (std::size_t i = 0; i < result.size(); ++i)
+      if (!is_floating(node.out[i].dtype())) result[i] = std::nullopt;
+    return result;
+  }
+
+  static MaybeVar transpose(const NodeView& node, std::size_t i,
+                            std::span<const MaybeVar> cotangents) {
+    const std::size_t first = first_linear(node.attributes);
+    const Function& f = function(node.attributes);
+    std::vector<In> arguments(node.in.begin(),
+                              node.in.begin() + static_cast<std::ptrdiff_t>(first));
+    Graph& graph = *node.in[i].graph().parent();
+    for (std::size_t k = 0; k < cotangents.size(); ++k) {
+      const Type& type = f.outputs()[k].type();
+      arguments.emplace_back(cotangents[k] ? *cotangents[k]
+                                           : graph.constant(zeros(type.shape, type.dtype)));
+    }
+    const FunctionPtr derived = f.derived("transpose " + std::to_string(first),
+                                          [&] { return transposed_function(f, first); });
+    return apply_all(node.op, arguments,
+                     {{"function", derived},
+                      {"first_linear", static_cast<std::int64_t>(arguments.size())}})[i - first];
+  }
+
+  static std::vector<Case> cases();
+};
+
+// General in its own arguments; a derived call is linear in its tangents, with a transpose.
+class CallOp : public detail::PlainOp<Call, Kind::general> {
+ public:
+  std::vector<MaybeVar> jvp(const NodeView& node,
+                            std::span<const MaybeVar> tangents) const override {
+    return Call::jvp(node, tangents);
+  }
+  MaybeVar transpose(const NodeView& node, std::size_t i,
+                     std::span<const MaybeVar> cotangents) const override {
+    return Call::transpose(node, i, cotangents);
+  }
+  bool linear_in(const NodeView& node, std::span<const bool> active) const override {
+    const std::size_t first = Call::first_linear(node.attributes);
+    for (std::size_t i = 0; i < active.size(); ++i)
+      if (active[i] != (i >= first)) return false;
+    return true;
+  }
+};
+constexpr detail::Callable<CallOp> call_op;
+
+std::vector<Case> Call::cases() {
+  const auto body = [](std::span<const Var> x) -> std::vector<Var> {
+    return {sin(x[0]) * x[1], x[0] + x[1] * x[1]};
+  };
+  return {{"two outputs", {{Shape{2, 3}}, {Shape{3}}}, [body](std::span<const Var> in) {
+             const FunctionPtr f = Function::make("body", types_of(in), body);
+             return call(f, {In(in[0]), In(in[1])});
+           }}};
+}
+
+}  // namespace
+
+std::vector<Var> call(const std::shared_ptr<const Function>& function,
+                      std::span<const In> arguments) {
+  return apply_all(
+      call_op.op(), arguments,
+      {{"function", function}, {"first_linear", static_cast<std::int64_t>(arguments.size())}});
+}
+std::vector<Var> call(const std::shared_ptr<const Function>& function,
+                      std::initializer_list<In> arguments) {
+  return call(function, std::span<const In>(arguments.begin(), arguments.size()));
+}
+
+std::vector<Var> checkpoint(const Function::Body& body, std::initializer_list<In> arguments,
+                            Location where) {
+  std::vector<Type> types;
+  for (const In& in : arguments) {
+    if (in.form() == In::Form::var)
+      types.push_back(in.var().type());
+    else if (in.form() == In::Form::parameter)
+      types.push_back(in.parameter().type());
+    else
+      fail<GraphError>({.op = "checkpoint",
+                        .what = "its arguments must be Vars or Parameters",
+                        .where = in.where(),
+                        .help = "use constants inside the body"});
+  }
+  return call(Function::make("checkpoint", types, body, where), arguments);
+}
+
+}  // namespace dualtape

@@ -1,0 +1,66 @@
+// Subgraphs called as nodes.
+//
+// A Function is a body with its own graph; call() makes one node of it in another graph.
+// Derivatives of a call are calls of derived functions: its jvp runs the body's tangent program,
+// the transpose its cotangent program, each computing the body's values again, so nothing of the
+// body is kept between forward and backward: that is checkpointing. Functions are immutable once
+// made and may be called from any number of graphs; making one and building graphs is for one
+// thread at a time.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/graph.hpp>
+
+namespace dualtape {
+
+class Function {
+ public:
+  using Body = std::function<std::vector<Var>(std::span<const Var>)>;
+
+  // Builds `body` on inputs of these types. Throws what building throws, and GraphError if the body
+  // returns nothing or Vars of another graph, or reads a Parameter: derivatives reach what is
+  // passed as an argument, so pass it.
+  static std::shared_ptr<const Function> make(std::string name, const std::vector<Type>& inputs,
+                                              const Body& body,
+                                              Location where = Location::current());
+
+  const std::string& name() const { return name_; }
+  const Graph& graph() const { return *graph_; }
+  const std::vector<Var>& inputs() const { return inputs_; }
+  const std::vector<Var>& outputs() const { return outputs_; }
+
+  // Adds the body's nodes to the graph of `arguments`; returns what the outputs become.
+  std::vector<Var> inlined(std::span<const Var> arguments) const;
+
+  // A function made from this one (its jvp, its transpose), made once for each name.
+  std::shared_ptr<const Function> derived(
+      const std::string& name,
+      const std::function<std::shared_ptr<const Function>()>& make_it) const;
+
+ private:
+  Function() = default;
+  std::string name_;
+  std::unique_ptr<Graph> graph_;
+  std::vector<Var> inputs_;
+  std::vector<Var> outputs_;
+  mutable std::map<std::string, std::shared_ptr<const Function>> derived_;
+};
+
+// One node that runs `function` on `arguments`. ShapeError or TypeError unless they have the types
+// of its inputs.
+std::vector<Var> call(const std::shared_ptr<const Function>& function,
+                      std::span<const In> arguments);
+std::vector<Var> call(const std::shared_ptr<const Function>& function,
+                      std::initializer_list<In> arguments);
+
+// A function that is computed again in the backward sweep instead of kept: call() of `body`.
+std::vector<Var> checkpoint(const Function::Body& body, std::initializer_list<In> arguments,
+                            Location where = Location::current());
+
+}  // namespace dualtape

@@ -1,0 +1,91 @@
+#include <doctest/doctest.h>
+
+#include <dualtape/core/program.hpp>
+#include <dualtape/modes/call.hpp>
+#include <dualtape/modes/check.hpp>
+#include <dualtape/modes/forward.hpp>
+#include <dualtape/modes/reverse.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/reduce.hpp>
+
+using namespace dualtape;
+
+namespace {
+
+std::vector<Var> body(std::span<const Var> x) { return {sin(x[0]) * x[1], x[0] + x[1] * x[1]}; }
+
+}  // namespace
+
+TEST_CASE("a call computes what its body computes") {
+  Graph g;
+  const Var x = g.constant(Tensor{1.0, 2.0});
+  const Var y = g.constant(Tensor{3.0, -1.0});
+  const auto f = Function::make("f", {x.type(), y.type()}, body);
+  const std::vector<Var> called = call(f, {x, y});
+  const std::vector<Var> direct = body(std::vector<Var>{x, y});
+  REQUIRE(called.size() == 2);
+  for (std::size_t i = 0; i < 2; ++i) CHECK(identical(eval(called[i]), eval(direct[i])));
+}
+
+TEST_CASE("calls are differentiable in both modes, nested, and with every subset of inputs") {
+  const auto call_it = [](std::span<const Var> in) {
+    const auto f = Function::make("f", {in[0].type(), in[1].type()}, body);
+    return call(f, {In(in[0]), In(in[1])});
+  };
+  const CheckReport report = check_gradients(call_it, {{Shape{2, 3}}, {Shape{3}}});
+  INFO(to_string(report));
+  CHECK(report.ok());
+}
+
+TEST_CASE("a call inside a called function is differentiable") {
+  const auto outer = [](std::span<const Var> x) -> std::vector<Var> {
+    const auto f = Function::make("inner", {x[0].type(), x[1].type()}, body);
+    const std::vector<Var> inner = call(f, {In(x[0]), In(x[1])});
+    return {exp(inner[0]) * inner[1]};
+  };
+  const CheckReport report = check_gradients(
+      [&](std::span<const Var> in) {
+        return call(Function::make("outer", {in[0].type(), in[1].type()}, outer),
+                    {In(in[0]), In(in[1])});
+      },
+      {{Shape{3}, domain(-1, 1)}, {Shape{3}, domain(-1, 1)}});
+  INFO(to_string(report));
+  CHECK(report.ok());
+}
+
+TEST_CASE("checkpointing keeps the gradient and drops the activations of its body") {
+  const auto deep = [](std::span<const Var> x) -> std::vector<Var> {
+    Var h = x[0];
+    for (int i = 0; i < 8; ++i) h = sin(h) * 1.5;
+    return {h};
+  };
+  const Tensor x = full({1000}, 0.3);
+  const auto run = [&](bool checkpointed) {
+    Graph g;
+    const Var in = g.input("x", {1000});
+    Var h = in;
+    for (int block = 0; block < 8; ++block)
+      h = checkpointed ? checkpoint(deep, {h})[0] : deep(std::span<const Var>(&h, 1))[0];
+    const Var gradient = reverse(sum(h), {in})[in];
+    Program program = compile({gradient});
+    return std::pair(program.run({{in, x}})[gradient].copy(),
+                     program.memory().peak_activation_bytes);
+  };
+  const auto [plain, plain_bytes] = run(false);
+  const auto [checkpointed, checkpointed_bytes] = run(true);
+  CHECK(all_close(checkpointed, plain, 1e-6));
+  CHECK(checkpointed_bytes * 3 < plain_bytes);
+}
+
+TEST_CASE("a body that reads a parameter is refused, and wrong arguments are named") {
+  const Parameter w("w", Tensor{1.0});
+  CHECK_THROWS_WITH_AS(
+      Function::make("f", {Type{Shape{1}, float32}},
+                     [&](std::span<const Var> x) -> std::vector<Var> { return {x[0] * w}; }),
+      doctest::Contains("pass the parameter as an argument"), GraphError);
+  Graph g;
+  const Var x = g.constant(Tensor{1.0, 2.0, 3.0});
+  const auto f = Function::make("f", {Type{Shape{2}, float32}, Type{Shape{2}, float32}}, body);
+  CHECK_THROWS_WITH_AS(call(f, {x, x}), doctest::Contains("argument 0 of 'f'"), ShapeError);
+}
