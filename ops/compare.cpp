@@ -21,6 +21,7 @@ struct Comparison {
 struct Less : Comparison {
   static constexpr auto name = "less";
   static constexpr auto doc = "Whether a < b.";
+  static constexpr auto math = "y = 1 if a < b, else 0; dy = 0";
   static constexpr Example example{"g.constant(Tensor{1, 2}) < 2", "[ True False]"};
   static auto formula(auto a, auto b) { return a < b; }
 };
@@ -29,6 +30,7 @@ constexpr detail::BuiltinZeroDerivative<Less> less_op;
 struct LessEqual : Comparison {
   static constexpr auto name = "less_equal";
   static constexpr auto doc = "Whether a <= b.";
+  static constexpr auto math = "y = 1 if a <= b, else 0; dy = 0";
   static constexpr Example example{"g.constant(Tensor{1, 2, 3}) <= 2", "[ True  True False]"};
   static auto formula(auto a, auto b) { return a <= b; }
 };
@@ -37,6 +39,7 @@ constexpr detail::BuiltinZeroDerivative<LessEqual> less_equal_op;
 struct Greater : Comparison {
   static constexpr auto name = "greater";
   static constexpr auto doc = "Whether a > b.";
+  static constexpr auto math = "y = 1 if a > b, else 0; dy = 0";
   static constexpr Example example{"g.constant(Tensor{1, 3}) > 2", "[False  True]"};
   static auto formula(auto a, auto b) { return a > b; }
 };
@@ -45,6 +48,7 @@ constexpr detail::BuiltinZeroDerivative<Greater> greater_op;
 struct GreaterEqual : Comparison {
   static constexpr auto name = "greater_equal";
   static constexpr auto doc = "Whether a >= b.";
+  static constexpr auto math = "y = 1 if a >= b, else 0; dy = 0";
   static constexpr Example example{"g.constant(Tensor{1, 2, 3}) >= 2", "[False  True  True]"};
   static auto formula(auto a, auto b) { return a >= b; }
 };
@@ -79,6 +83,9 @@ struct Logical {
 struct LogicalAnd : Logical {
   static constexpr auto name = "logical_and";
   static constexpr auto doc = "Whether both a and b are true.";
+  static constexpr auto math = "y = a and b; dy = 0";
+  static constexpr auto math = "y = 0 if a = b, else 1; dy = 0";
+  static constexpr auto math = "y = 1 if a = b, else 0; dy = 0";
   static constexpr Example example{"logical_and(g.constant(Tensor{1, 3}) > 2, true)",
                                    "[False  True]"};
   static auto formula(auto a, auto b) { return a & b; }
@@ -88,6 +95,7 @@ constexpr detail::BuiltinZeroDerivative<LogicalAnd> logical_and_op;
 struct LogicalOr : Logical {
   static constexpr auto name = "logical_or";
   static constexpr auto doc = "Whether a or b or both are true.";
+  static constexpr auto math = "y = a or b; dy = 0";
   static constexpr Example example{"logical_or(g.constant(Tensor{1, 3}) > 2, true)",
                                    "[ True  True]"};
   static auto formula(auto a, auto b) { return a | b; }
@@ -97,6 +105,7 @@ constexpr detail::BuiltinZeroDerivative<LogicalOr> logical_or_op;
 struct LogicalXor : Logical {
   static constexpr auto name = "logical_xor";
   static constexpr auto doc = "Whether exactly one of a and b is true.";
+  static constexpr auto math = "y = (a or b) and not (a and b); dy = 0";
   static constexpr Example example{"logical_xor(g.constant(Tensor{1, 3}) > 2, true)",
                                    "[ True False]"};
   static auto formula(auto a, auto b) { return (a | b) & !(a & b); }
@@ -106,6 +115,7 @@ constexpr detail::BuiltinZeroDerivative<LogicalXor> logical_xor_op;
 struct LogicalNot : Logical {
   static constexpr auto name = "logical_not";
   static constexpr auto doc = "Whether x is false.";
+  static constexpr auto math = "y = not x; dy = 0";
   static constexpr std::size_t mask_inputs = 1;
   static constexpr Example example{"logical_not(g.constant(Tensor{1, 3}) > 2)", "[ True False]"};
   static auto formula(auto x) { return !x; }
