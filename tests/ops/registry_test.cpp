@@ -1,0 +1,81 @@
+// Every operator and composite function of the registry: complete in what it declares, and its
+// derivatives checked from its own sample calls in every mode.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/registry.hpp>
+#include <dualtape/modes/check.hpp>
+
+namespace dt = dualtape;
+
+namespace {
+
+// Written down from what the library promises, not from what it registers.
+const std::vector<std::string> promised = {
+    // elementwise
+    "add", "sub", "mul", "div", "neg", "abs", "sign", "square", "sqrt", "rsqrt", "reciprocal",
+    "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sigmoid", "logsigmoid",
+    "softplus", "relu", "leaky_relu", "elu", "gelu", "silu", "erf", "pow", "maximum", "minimum",
+    "clamp", "where", "floor", "ceil", "round", "isnan", "isfinite",
+    // comparisons, logic, conversion
+    "less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "logical_and",
+    "logical_or", "logical_xor", "logical_not", "cast",
+    // reductions
+    "sum", "mean", "max", "min", "argmax", "argmin", "any", "all", "var", "std", "norm",
+    "logsumexp", "softmax", "log_softmax",
+    // products
+    "matmul", "outer", "dot", "transpose",
+    // shapes
+    "reshape", "flatten", "permute", "squeeze", "unsqueeze", "broadcast_to", "concat", "stack",
+    "split", "slice", "pad",
+    // indexing
+    "gather", "take", "one_hot", "scatter_add",
+    // linear algebra
+    "solve", "inverse", "det", "cholesky",
+    // the rest
+    "stop_gradient", "cross_entropy", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+    "mse", "half_sum_of_squares", "random_uniform", "random_normal", "random_rademacher"};
+
+}  // namespace
+
+TEST_CASE("every promised operator is registered, under a name of its own") {
+  std::multiset<std::string> names;
+  for (const dt::Entry& entry : dt::all_entries()) names.emplace(entry.info.name);
+  for (const std::string& name : promised) {
+    CAPTURE(name);
+    CHECK(names.count(name) == 1);
+  }
+  for (const std::string& name : names) {
+    CAPTURE(name);
+    CHECK(names.count(name) == 1);
+  }
+}
+
+TEST_CASE("every entry is documented and says why where it has no derivative") {
+  for (const dt::Entry& entry : dt::all_entries()) {
+    const dt::OpInfo& info = entry.info;
+    CAPTURE(info.name);
+    CHECK(!info.doc.empty());
+    CHECK(!info.math.empty());
+    CHECK(!info.example.code.empty());
+    CHECK(!info.example.prints.empty());
+    CHECK(!entry.cases().empty());
+    CHECK((entry.op == nullptr) == (info.kind == dt::Kind::composite));
+    if (info.kind == dt::Kind::constant || info.kind == dt::Kind::none) CHECK(!info.reason.empty());
+    if (entry.op != nullptr) CHECK(dt::find_op(info.name) == entry.op);
+  }
+}
+
+TEST_CASE("the derivative rules of every entry hold in every mode") {
+  for (const dt::Entry& entry : dt::all_entries()) {
+    SUBCASE(std::string(entry.info.name).c_str()) {
+      const dt::CheckReport report = dt::check_entry(entry);
+      INFO(dt::to_string(report));
+      CHECK(report.ok());
+    }
+  }
+}
