@@ -2,16 +2,13 @@
 // Private. Plans are immutable; run() may be called from any thread.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include <dualtape/core/kinds.hpp>
-#include <dualtape/core/random.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 
@@ -102,13 +99,7 @@ inline bool sum_is_linear_in(std::span<const bool> active) {
 
 // Indices drawn from 0 ... size-1.
 inline Arg index_arg(Shape shape, std::int64_t size, DType dtype = int64) {
-  Arg arg{std::move(shape), domain(0, static_cast<double>(size - 1)), dtype};
-  arg.make = [shape = arg.shape, size](Key key) {
-    Tensor drawn = uniform(key, shape, 0, static_cast<double>(size), float64);
-    for (double& value : drawn.data<double>()) value = std::floor(value);
-    return drawn;
-  };
-  return arg;
+  return {std::move(shape), domain(0, static_cast<double>(size - 1)), dtype};
 }
 
 }  // namespace dualtape::detail
