@@ -57,6 +57,7 @@ constexpr detail::BuiltinZeroDerivative<GreaterEqual> greater_equal_op;
 struct Equal : Comparison {
   static constexpr auto name = "equal";
   static constexpr auto doc = "Whether a and b have the same value; NaN equals nothing.";
+  static constexpr auto math = "y = 1 if a = b, else 0; dy = 0";
   static constexpr auto compiled_for = CompiledFor::numbers_and_booleans;
   static constexpr Example example{"equal(g.constant(Tensor{1, 2}), 2)", "[False  True]"};
   static auto formula(auto a, auto b) { return a == b; }
@@ -66,6 +67,7 @@ constexpr detail::BuiltinZeroDerivative<Equal> equal_op;
 struct NotEqual : Comparison {
   static constexpr auto name = "not_equal";
   static constexpr auto doc = "Whether a and b have different values; NaN differs from everything.";
+  static constexpr auto math = "y = 0 if a = b, else 1; dy = 0";
   static constexpr auto compiled_for = CompiledFor::numbers_and_booleans;
   static constexpr Example example{"not_equal(g.constant(Tensor{1, 2}), 2)", "[ True False]"};
   static auto formula(auto a, auto b) { return a != b; }
@@ -84,8 +86,6 @@ struct LogicalAnd : Logical {
   static constexpr auto name = "logical_and";
   static constexpr auto doc = "Whether both a and b are true.";
   static constexpr auto math = "y = a and b; dy = 0";
-  static constexpr auto math = "y = 0 if a = b, else 1; dy = 0";
-  static constexpr auto math = "y = 1 if a = b, else 0; dy = 0";
   static constexpr Example example{"logical_and(g.constant(Tensor{1, 3}) > 2, true)",
                                    "[False  True]"};
   static auto formula(auto a, auto b) { return a & b; }
