@@ -321,6 +321,11 @@ Assign assign(const Parameter& parameter, Var value, Location where) {
 }
 
 Program compile(std::vector<Var> outputs, std::vector<Assign> assigns, Location where) {
+  if (outputs.empty() && assigns.empty())
+    fail<GraphError>({.op = "compile",
+                      .what = "there is nothing to compute: no outputs and no assignments",
+                      .where = where,
+                      .help = "list the Vars whose values you want"});
   check_same_graph(outputs, assigns, where);
   auto impl = std::make_unique<Program::Impl>();
   if (!outputs.empty())

@@ -53,6 +53,7 @@ ForwardGradient forward_gradient(Var loss, const std::vector<Wrt>& wrt, Var key,
 
 // A perturbation with its key, as forward() takes it in place of tangents.
 struct RandomTangents {
+  RandomTangents(Var key_var, Perturbation kind) : key(key_var), perturbation(kind) {}
   Var key;
   Perturbation perturbation;
 };
