@@ -231,7 +231,7 @@ struct MeanSquaredError {
       "L = (1/n) sum_i (a_i - b_i)^2; dL = (2/n) sum_i (a_i - b_i)(da_i - "
       "db_i). Written as sub, square and mean.";
   static constexpr auto example =
-      Example{"mse(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 2}))", "2."};
+      Example{"mse(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 2}))", "2.0"};
   static std::vector<Case> cases() {
     return pair_cases([](Var a, Var b) { return mse(a, b); });
   }
@@ -243,7 +243,7 @@ struct HalfSumOfSquares {
       "L = sum_i (a_i - b_i)^2 / 2; dL = sum_i (a_i - b_i)(da_i - db_i). "
       "Written as sub, square, sum and mul.";
   static constexpr auto example =
-      Example{"half_sum_of_squares(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 2}))", "2."};
+      Example{"half_sum_of_squares(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 2}))", "2.0"};
   static std::vector<Case> cases() {
     return pair_cases([](Var a, Var b) { return half_sum_of_squares(a, b); });
   }
