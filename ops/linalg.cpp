@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <climits>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <dualtape/core/kinds.hpp>
@@ -90,9 +91,9 @@ Arg matrices(const Shape& shape, bool definite = false) {
   return arg;
 }
 
-template <Var (*f)(In)>
+template <Var (*Function)(In)>
 std::vector<Case> square_cases(bool definite) {
-  const auto call = [](std::span<const Var> in) { return std::vector<Var>{f(in[0])}; };
+  const auto call = [](std::span<const Var> in) { return std::vector<Var>{Function(in[0])}; };
   std::vector<Case> cases;
   for (const Shape& shape : {Shape{3, 3}, Shape{1, 1}, Shape{2, 2, 2}, Shape{2, 1, 3, 3},
                              Shape{0, 0}, Shape{0, 2, 2}, Shape{2, 0, 0}})
@@ -245,7 +246,7 @@ class SolveOp final : public detail::GeneralOp<Solve> {
   }
 };
 constexpr detail::Callable<SolveOp> solve_op;
-static_assert(sizeof(General<Solve>) > 0);  // its checks
+static_assert(std::is_empty_v<General<Solve>>);  // makes its checks
 
 Var solve_matrices(In a, In b, bool transpose) {
   return solve_op(a, b, Attributes{{"transpose", transpose}});

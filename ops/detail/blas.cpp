@@ -48,8 +48,10 @@ int threads_from(const char* text) {
 
 void prepare_blas() {
   static std::once_flag once;
-  std::call_once(
-      once, [] { openblas_set_num_threads(threads_from(std::getenv("DUALTAPE_NUM_THREADS"))); });
+  std::call_once(once, [] {
+    const char* wanted = std::getenv("DUALTAPE_NUM_THREADS");  // NOLINT(concurrency-mt-unsafe)
+    openblas_set_num_threads(threads_from(wanted));
+  });
 }
 
 }  // namespace dualtape::detail
