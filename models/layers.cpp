@@ -7,8 +7,8 @@
 
 namespace dualtape {
 
-Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
-               const LinearOptions& options)
+Dense::Dense(const std::string& name, std::int64_t in, std::int64_t out, Key key,
+             const DenseOptions& options)
     : name_(name),
       weight_(name + ".weight",
               options.initialiser.weight({in, out}, key.fold(name + ".weight"), options.dtype)) {
@@ -17,13 +17,13 @@ Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key k
                                       weight_.shape(), key.fold(name + ".bias"), options.dtype));
 }
 
-Var Linear::operator()(Var x, Location where) const {
+Var Dense::operator()(Var x, Location where) const {
   const Var product = matmul({x, where}, {weight_, where});
   if (!bias_) return product.named(name_);
   return add({product, where}, {*bias_, where}).named(name_);
 }
 
-std::vector<Parameter> Linear::parameters() const {
+std::vector<Parameter> Dense::parameters() const {
   std::vector<Parameter> all{weight_};
   if (bias_) all.push_back(*bias_);
   return all;
@@ -58,7 +58,7 @@ Mlp::Mlp(const std::vector<std::int64_t>& sizes, Key key, const MlpOptions& opti
     fail<ValueError>({.op = "Mlp",
                       .what = std::to_string(sizes.size()) + " sizes make no layer",
                       .help = "give at least those of the input and the output"});
-  const LinearOptions linear{options.initialiser, options.bias, options.dtype};
+  const DenseOptions linear{options.initialiser, options.bias, options.dtype};
   for (std::size_t i = 1; i < sizes.size(); ++i) {
     const std::string name = i + 1 == sizes.size() ? "logits" : "layer" + std::to_string(i);
     layers_.emplace_back(name, sizes[i - 1], sizes[i], key, linear);
@@ -79,7 +79,7 @@ Var Mlp::operator()(Var x, Location where) const {
 
 std::vector<Parameter> Mlp::parameters() const {
   std::vector<Parameter> all;
-  for (const Linear& layer : layers_)
+  for (const Dense& layer : layers_)
     for (const Parameter& parameter : layer.parameters()) all.push_back(parameter);
   return all;
 }

@@ -14,19 +14,19 @@
 
 namespace dualtape {
 
-struct LinearOptions {
+struct DenseOptions {
   Initialiser initialiser = {};
   bool bias = true;
   DType dtype = float32;
 };
 
 // x W + b, with W of shape (in, out) and b of shape (out,).
-class Linear {
+class Dense {
  public:
   // Parameters are called "<name>.weight" and "<name>.bias" and drawn from sub-streams of the key
   // by name. Throws ShapeError for sizes below 1.
-  Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
-         const LinearOptions& options = {});
+  Dense(const std::string& name, std::int64_t in, std::int64_t out, Key key,
+        const DenseOptions& options = {});
 
   // (..., in) to (..., out); the last node is labelled with the layer's name. ShapeError if x does
   // not fit.
@@ -55,7 +55,7 @@ struct MlpOptions {
   DType dtype = float32;
 };
 
-// A multilayer perceptron: Linear layers "layer1", "layer2" ... and "logits", each but the last
+// A multilayer perceptron: Dense layers "layer1", "layer2" ... and "logits", each but the last
 // followed by the activation.
 class Mlp {
  public:
@@ -66,21 +66,21 @@ class Mlp {
   // (..., sizes.front()) to (..., sizes.back()).
   Var operator()(Var x, Location where = Location::current()) const;
 
-  const std::vector<Linear>& layers() const { return layers_; }
+  const std::vector<Dense>& layers() const { return layers_; }
   std::vector<Parameter> parameters() const;
   std::int64_t parameter_count() const;  // numbers, not tensors
 
  private:
-  std::vector<Linear> layers_;
+  std::vector<Dense> layers_;
   MlpOptions options_;
 };
 
 // One linear layer to the classes' logits, for cross_entropy (which holds the softmax). It starts
 // at zero: the loss is convex, and all classes begin equally likely.
-class LogisticRegression : public Linear {
+class LogisticRegression : public Dense {
  public:
   LogisticRegression(std::int64_t features, std::int64_t classes, DType dtype = float32)
-      : Linear("logits", features, classes, Key{0}, {Initialiser::Rule::zeros, true, dtype}) {}
+      : Dense("logits", features, classes, Key{0}, {Initialiser::Rule::zeros, true, dtype}) {}
 };
 
 // Bit for bit. Throws GraphError unless there are equally many, ShapeError or TypeError unless each

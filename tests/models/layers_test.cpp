@@ -16,7 +16,7 @@ void set(Parameter parameter, const Tensor& value) { parameter.set(value); }
 }  // namespace
 
 TEST_CASE("a linear layer is x W + b") {
-  const Linear layer("out", 2, 3, Key{1});
+  const Dense layer("out", 2, 3, Key{1});
   set(layer.weight(), Tensor{{1, 2, 3}, {4, 5, 6}});
   set(*layer.bias(), Tensor{10, 20, 30});
   Graph g;
@@ -27,14 +27,14 @@ TEST_CASE("a linear layer is x W + b") {
   CHECK(layer.bias()->name() == "out.bias");
   CHECK(layer.parameters().size() == 2);
 
-  const Linear bare("out", 2, 3, Key{1}, {.bias = false});
+  const Dense bare("out", 2, 3, Key{1}, {.bias = false});
   CHECK(bare.parameters().size() == 1);
   set(bare.weight(), layer.weight().value());
   CHECK(identical(eval(bare(g.constant(Tensor{{1, -1}}))), Tensor{{-3, -3, -3}}));
 }
 
 TEST_CASE("a layer that does not fit names the user's line") {
-  const Linear layer("out", 2, 3, Key{1});
+  const Dense layer("out", 2, 3, Key{1});
   Graph g;
   const Var x = g.input("x", {4, 5});
   const std::string line = "layers_test.cpp:" + std::to_string(__LINE__ + 2);
@@ -44,7 +44,7 @@ TEST_CASE("a layer that does not fit names the user's line") {
   } catch (const ShapeError& error) {
     CHECK(std::string(error.what()).find(line) != std::string::npos);
   }
-  CHECK_THROWS_AS(Linear("none", 0, 3, Key{1}), ShapeError);
+  CHECK_THROWS_AS(Dense("none", 0, 3, Key{1}), ShapeError);
 }
 
 TEST_CASE("an MLP chains its layers with the activation between them") {
