@@ -1,0 +1,163 @@
+// What a run promises: values, parameters, allocations, threads.
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include <dualtape/core/program.hpp>
+#include <dualtape/modes/estimators.hpp>
+#include <dualtape/modes/reverse.hpp>
+#include <dualtape/ops/activations.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/losses.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+#include "allocations.hpp"
+
+using namespace dualtape;
+
+TEST_CASE("a program computes its outputs, as often as it is run") {
+  Graph g;
+  const Var x = g.input("x", {2});
+  const Var y = x * x + 1.0;
+  Program program = compile({y, x});
+  const Outputs out = program.run({{x, Tensor{2.0, 3.0}}});
+  CHECK(all_close(out[y], Tensor{5.0, 10.0}));
+  CHECK(all_close(out[x], Tensor{2.0, 3.0}));
+  const Tensor kept = out[y].copy();
+  program.run({{x, Tensor{0.0, 1.0}}});
+  CHECK(all_close(out[y], Tensor{1.0, 2.0}));  // overwritten by the next run
+  CHECK(all_close(kept, Tensor{5.0, 10.0}));
+}
+
+TEST_CASE("outputs have memory of their own") {
+  Graph g;
+  const Var x = g.input("x", {4});
+  const Var y = exp(x);
+  const Var same = reshape(y, {2, 2});
+  const Var input_again = reshape(x, {2, 2});
+  Program program = compile({y, same, input_again, y});
+  const Tensor fed{1.0, 2.0, 3.0, 4.0};
+  const Outputs out = program.run({{x, fed}});
+  CHECK_FALSE(out[same].shares_memory_with(out[y]));
+  CHECK_FALSE(out[input_again].shares_memory_with(fed));
+  CHECK(identical(out[same].reshape({4}), out[y]));
+}
+
+TEST_CASE("reads see the start of the run, assignments commit at its end") {
+  Parameter a("a", Tensor{1.0});
+  Parameter b("b", Tensor{2.0});
+  Graph g;
+  const Var va = g.read(a);
+  const Var vb = g.read(b);
+  const Var both = va + vb;
+  // A swap, and an output that reads what is assigned.
+  Program swap = compile({both, va}, {assign(a, vb), assign(b, va)});
+  const Outputs out = swap.run();
+  CHECK(a.value().item() == 2.0);
+  CHECK(b.value().item() == 1.0);
+  CHECK(out[both].item() == 3.0);
+  CHECK(out[va].item() == 1.0);
+  Graph h;
+  Program increment = compile({}, {assign(a, h.read(a) + 1.0)});
+  for (int i = 0; i < 3; ++i) increment.run();
+  CHECK(a.value().item() == 5.0);
+}
+
+TEST_CASE("a run that fails changes no parameter") {
+  Parameter w("w", Tensor{{1.0, 2.0}, {3.0, 4.0}});
+  Graph g;
+  const Var labels = g.input("labels", {2}, int64);
+  const Var loss = cross_entropy(g.read(w), labels);
+  Program program = compile({loss}, {assign(w, w * loss)});
+  const Tensor before = w.value().copy();
+  CHECK_THROWS_AS(program.run({{labels, Tensor::of({0, 5})}}), ValueError);
+  CHECK(identical(w.value(), before));
+  program.run({{labels, Tensor::of({0, 1})}});  // and the program can be run again
+  CHECK_FALSE(identical(w.value(), before));
+}
+
+TEST_CASE("after the first run a run allocates nothing") {
+  const Parameter w("w", normal(Key{1}, {8, 4}, 0, 0.5));
+  const Parameter b("b", zeros({4}));
+  Graph g;
+  const Var x = g.input("x", {16, 8});
+  const Var labels = g.input("labels", {16}, int64);
+  const Var rate = g.input("rate", {});
+  const Var key = g.input("key", {}, int64);
+  const Var loss = cross_entropy(softplus(matmul(x, w) + b), labels);
+  const Gradients exact = reverse(loss, {w, b});
+  const ForwardGradient estimate =
+      forward_gradient(loss, {w, b}, key, {.perturbation = Perturbation::sphere, .count = 2});
+  Program program = compile({loss, exact[w], estimate.gradients[w]},
+                            {assign(w, w - rate * exact[w]), assign(b, b - rate * exact[b])});
+  const Tensor inputs = normal(Key{2}, {16, 8});
+  const Tensor classes = zeros({16}, int64);
+  const Tensor lr = 0.1f;
+  const Tensor key_value = Key{3}.to_tensor();
+  const std::vector<Feed> feeds{{x, inputs}, {labels, classes}, {rate, lr}, {key, key_value}};
+  program.run(feeds);
+  CHECK(allocations_in([&] { program.run(feeds); }) == 0);
+  CHECK(allocations_in([&] {
+          program.run({{x, inputs}, {labels, classes}, {rate, lr}, {key, key_value}});
+        }) == 0);
+}
+
+TEST_CASE("equal feeds give equal bits") {
+  Graph g;
+  const Var x = g.input("x", {33, 65});
+  const Var y = sum(tanh(matmul(x, transpose(x)) * 0.1), {1});
+  Program first = compile({y});
+  Program second = compile({y});
+  const Tensor fed = normal(Key{9}, {33, 65});
+  const Tensor once = first.run({{x, fed}})[y].copy();
+  for (int i = 0; i < 3; ++i) CHECK(identical(first.run({{x, fed}})[y], once));
+  CHECK(identical(second.run({{x, fed}})[y], once));
+}
+
+TEST_CASE("programs of their own run in threads of their own") {
+  const Parameter w("w", ones({32, 32}));
+  std::vector<double> results(4);
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < results.size(); ++t)
+    threads.emplace_back([&, t] {
+      Graph g;
+      const Var x = g.input("x", {32, 32});
+      const Var y = sum(matmul(x, w));
+      Program program = compile({y});
+      for (int i = 0; i < 50; ++i)
+        results[t] = program.run({{x, full({32, 32}, static_cast<double>(t))}})[y].item();
+    });
+  for (std::thread& thread : threads) thread.join();
+  for (std::size_t t = 0; t < results.size(); ++t)
+    CHECK(results[t] == 32.0 * 32.0 * 32.0 * static_cast<double>(t));
+}
+
+TEST_CASE("a parameter that somebody is writing cannot be written by another program") {
+  const Parameter w("w", Tensor{1.0});
+  Graph g;
+  Program program = compile({}, {assign(w, g.read(w) * 2.0)});
+  REQUIRE(w.claim());
+  CHECK_THROWS_WITH_AS(program.run(), doctest::Contains("writes the same parameter"), GraphError);
+  w.release();
+  program.run();
+  CHECK(w.value().item() == 2.0);
+}
+
+TEST_CASE("explain and the drawings name operators, labels and categories") {
+  Graph g;
+  const Var x = g.input("x", {3});
+  const Var loss = sum(sin(x)).named("loss");
+  Program program = compile({reverse(loss, {x})[x], loss});
+  const std::string text = program.explain();
+  CHECK(text.find("'loss'") != std::string::npos);
+  CHECK(text.find("cotangent") != std::string::npos);
+  CHECK(text.find("program_test.cpp:") != std::string::npos);
+  for (const std::string& dot : {program.to_dot(), to_dot(g)}) {
+    CHECK(dot.starts_with("digraph"));
+    CHECK(dot.find("loss") != std::string::npos);
+    CHECK(dot.find(" -> ") != std::string::npos);
+  }
+}
