@@ -81,8 +81,7 @@ std::string by_data(std::size_t digits, std::size_t iris) {
 }
 
 std::string rates(const Defaults& d) {
-  return real(d.reverse_lr) + " reverse, " + real(d.forward_lr) + " forward, " +
-         real(d.forward_many_lr) + " forward from 8 directions on";
+  return real(d.reverse_lr) + " reverse, " + real(d.forward_lr) + " K^(3/4) forward";
 }
 
 void declare(CLI::App& app, Words& words) {
@@ -120,8 +119,9 @@ void declare(CLI::App& app, Words& words) {
       ->allow_extra_args(false)
       ->check(positive_whole);
   add("--lr", words.lr, "X",
-      "learning rate of every mode [by mode and data:\ndigits: " + rates(digits) +
-          ";\niris: " + rates(iris) + "]",
+      "learning rate of every mode at the start; it falls to 0\nalong half a cosine [tuned for K "
+      "directions;\ndigits: " +
+          rates(digits) + ";\niris: " + rates(iris) + "]",
       how)
       ->check(positive_real);
 
@@ -137,8 +137,7 @@ bool has(const std::vector<std::string>& words, const char* word) {
 }
 
 double rate_of(const Defaults& defaults, Mode mode, std::size_t directions) {
-  if (mode == Mode::reverse) return defaults.reverse_lr;
-  return directions < 8 ? defaults.forward_lr : defaults.forward_many_lr;
+  return mode == Mode::reverse ? defaults.reverse_lr : forward_rate(defaults, directions);
 }
 
 std::vector<Method> methods_of(const Words& words, const Defaults& defaults) {
@@ -214,8 +213,13 @@ Parsed mistake(std::string text, std::ostream& err) {
 }  // namespace
 
 Defaults defaults_of(DataSet data) {
-  if (data == DataSet::iris) return {200, 16, 0.1, 0.01, 0.05};
-  return {60, 64, 0.1, 0.002, 0.02};
+  if (data == DataSet::iris) return {200, 16, 0.1, 0.02};
+  return {500, 64, 0.1, 0.0015};
+}
+
+double forward_rate(const Defaults& defaults, std::size_t directions) {
+  const double power = std::pow(static_cast<double>(directions), 0.75);
+  return std::min(defaults.reverse_lr, defaults.forward_lr * power);
 }
 
 std::string Method::name() const {

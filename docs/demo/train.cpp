@@ -59,7 +59,8 @@ Task make_task(const Options& options) {
 
 GradientMethod gradients_of(const Method& method) {
   if (method.mode == Mode::reverse) return backpropagation();
-  return forward_gradients({.count = static_cast<std::int64_t>(method.directions)});
+  return forward_gradients({.perturbation = Perturbation::rademacher,
+                            .count = static_cast<std::int64_t>(method.directions)});
 }
 
 // One way of training, from its start to its row in the table.

@@ -477,7 +477,9 @@ TEST_CASE("demo options: defaults train in three ways on the digits") {
   CHECK(options.batch == defaults.batch);
   CHECK(options.methods[0].lr == defaults.reverse_lr);
   CHECK(options.methods[1].lr == defaults.forward_lr);
-  CHECK(options.methods[2].lr == defaults.forward_many_lr);
+  // 16^(3/4) is 8.
+  CHECK(options.methods[2].lr == doctest::Approx(8 * defaults.forward_lr));
+  CHECK(forward_rate(defaults, 1'000'000) == defaults.reverse_lr);
   CHECK_FALSE(options.graph);
   CHECK(got.err.empty());
 }
