@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
@@ -104,17 +105,20 @@ std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
     return Ref{var.id(), static_cast<std::uint16_t>(var.output()), false};
   };
 
-  std::vector<bool> is_input(graph.size());
+  // Given states stand, even where a rule would give the node's output another one.
+  std::vector<bool> has_given(graph.size());
+  std::unordered_set<std::uint64_t> given;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     set(ref_of(inputs[i]), states[i]);
-    if (inputs[i].output() == 0) is_input[inputs[i].id()] = true;
+    has_given[inputs[i].id()] = true;
+    given.insert(key(ref_of(inputs[i])));
   }
   std::vector<MaybeState> in;
   std::vector<Var> in_vars;
   std::vector<Var> out_vars;
   for (const NodeId id : active_region(graph, outputs)) {
-    if (is_input[id]) continue;
     const Node& node = graph.node(id);
+    if (has_given[id] && node.output_count == 1) continue;
     in.clear();
     bool any = false;
     for (const Ref& ref : node.inputs()) {
@@ -132,7 +136,10 @@ std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
       refuse(view, node.where, graph.label(id));
     visit(node, [&] {
       const std::vector<MaybeState> out = ask(view, in);
-      for (std::uint16_t i = 0; i < out.size(); ++i) set({id, i, false}, out[i]);
+      for (std::uint16_t i = 0; i < out.size(); ++i) {
+        const Ref ref{id, i, false};
+        if (!has_given[id] || !given.contains(key(ref))) set(ref, out[i]);
+      }
     });
   }
   std::vector<MaybeState> result;

@@ -51,6 +51,13 @@ class Cotangents {
   std::unordered_map<std::uint64_t, MaybeVar> later_;
 };
 
+// In an error text: "'loss', made at train.cpp:12,"
+std::string place_of(Var var) {
+  const std::string name =
+      var.label().empty() ? "of " + std::string(var.node().op->name()) : "'" + var.label() + "'";
+  return name + ", made at " + to_string(var.node().where) + ",";
+}
+
 }  // namespace
 
 struct Linearized::Impl {
@@ -166,8 +173,8 @@ Gradients vjp(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt,
     if (!found[i] && unreachable == Unreachable::error)
       fail<DerivativeError>({.op = "reverse",
                              .label = input.label(),
-                             .what = "the output '" + outputs.front().label() +
-                                     "' does not depend on it, so its gradient is zero",
+                             .what = "the output " + place_of(outputs.front()) +
+                                     " does not depend on it, so its gradient is zero",
                              .where = wrt[i].where(),
                              .help = "leave it out of the list, or pass Unreachable::zero"});
     gradients.add(wrt[i], input, found[i] ? *found[i] : detail::zeros_like(input));
