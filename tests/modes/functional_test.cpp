@@ -1,0 +1,82 @@
+// Derivatives of plain functions of Vars against closed forms.
+#include <dualtape/modes/functional.hpp>
+
+#include <span>
+
+#include "points.hpp"
+
+using namespace points;
+
+TEST_CASE("value, jvp, vjp, gradient and hessian product of Rosenbrock's function") {
+  const double x = 0.4;
+  const double y = -0.6;
+  const dt::Tensor at = vector({x, y});
+  const dt::Tensor v = vector({2, -0.5});
+  const Numbers gradient = rosenbrock_gradient(x, y);
+  const double value = (1 - x) * (1 - x) + 100 * (y - x * x) * (y - x * x);
+
+  CHECK(dt::eval(rosenbrock, at).item() == doctest::Approx(value).epsilon(1e-15));
+  const auto [z, slope] = dt::jvp(rosenbrock, at, v);
+  CHECK(z.item() == doctest::Approx(value).epsilon(1e-15));
+  CHECK(slope.item() == doctest::Approx(2 * gradient[0] - 0.5 * gradient[1]).epsilon(1e-13));
+  check_near(dt::grad(rosenbrock)(at), gradient, 1e-13);
+  check_near(dt::hvp(rosenbrock, at, v), rosenbrock_hessian_times(x, y, 2, -0.5), 1e-13);
+}
+
+TEST_CASE("a pullback may be called many times and is linear") {
+  const auto f = [](dt::Var x) { return dt::square(x); };
+  const auto [value, pullback] = dt::vjp(f, vector({3, -4}));
+  check_near(value, {9, 16}, 0);
+  check_near(pullback(vector({1, 0})), {6, 0}, 0);
+  check_near(pullback(vector({0, 1})), {0, -8}, 0);
+  check_near(pullback(vector({2, 5})), {12, -40}, 0);
+  CHECK_THROWS_AS(static_cast<void>(pullback(vector({1, 2, 3}))), dt::ShapeError);
+}
+
+TEST_CASE("functions of two and three Vars, and of any number") {
+  const std::vector<dt::Tensor> two = {vector({2, 3}), vector({5, 7})};
+  const auto product = [](dt::Var a, dt::Var b) { return dt::sum(a * b); };
+  CHECK(dt::eval(product, two).item() == 31);
+  const std::vector<dt::Tensor> both =
+      dt::vjp(product, two).pullback.all(dt::Tensor::scalar<double>(1));
+  check_near(both[0], {5, 7}, 0);
+  check_near(both[1], {2, 3}, 0);
+  // d (a . b) = da . b + a . db
+  CHECK(dt::jvp(product, two, {vector({1, 0}), vector({0, 10})}).tangent.item() == 5 + 30);
+
+  const std::vector<dt::Tensor> three = {vector({2}), vector({3}), vector({4})};
+  const auto triple = [](dt::Var a, dt::Var b, dt::Var c) { return a * b * c; };
+  const auto any = [](std::span<const dt::Var> x) { return x[0] * x[1] * x[2]; };
+  const dt::Tensor one = vector({1});
+  for (const auto& all :
+       {dt::vjp(triple, three).pullback.all(one), dt::vjp(any, three).pullback.all(one)}) {
+    check_near(all[0], {12}, 0);
+    check_near(all[1], {8}, 0);
+    check_near(all[2], {6}, 0);
+  }
+}
+
+TEST_CASE("gradients nest: derivatives of x^4") {
+  const auto f = [](dt::Var x) { return dt::square(dt::square(x)); };
+  const dt::Tensor x = dt::Tensor::scalar<double>(3);
+  CHECK(dt::grad(f)(x).item() == 4 * 27);
+  CHECK(dt::grad(dt::grad(f))(x).item() == 12 * 9);
+  CHECK(dt::grad(dt::grad(dt::grad(f)))(x).item() == 24 * 3);
+  CHECK(dt::grad(dt::grad(dt::grad(dt::grad(f))))(x).item() == 24);
+}
+
+TEST_CASE("a function that does not depend on its input has derivative zero") {
+  const auto f = [](dt::Var x) { return dt::floor(x); };
+  const dt::Tensor x = vector({1.5, -2.5});
+  check_near(dt::jvp(f, x, vector({1, 1})).tangent, {0, 0}, 0);
+  check_near(dt::vjp(f, x).pullback(vector({1, 1})), {0, 0}, 0);
+}
+
+TEST_CASE("the result has the dtype of the point") {
+  const auto f = [](dt::Var x) { return dt::sum(dt::exp(x)); };
+  const dt::Tensor x{0.5, 1};
+  CHECK(dt::grad(f)(x).dtype() == dt::float32);
+  CHECK(dt::jvp(f, x, x).tangent.dtype() == dt::float32);
+  CHECK(dt::hvp(f, x, x).dtype() == dt::float32);
+  check_near(dt::grad(f)(x), {std::exp(0.5), std::exp(1.0)}, 1e-6);
+}

@@ -1,0 +1,119 @@
+// A mode of one's own: the degree of a graph of polynomials, with a rule for one more operator.
+#include <dualtape/modes/mode.hpp>
+
+#include <algorithm>
+
+#include <dualtape/core/registry.hpp>
+#include <dualtape/ops/join.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+#include "points.hpp"
+
+using namespace points;
+
+namespace {
+
+// The degree of each output as a polynomial in the inputs; absent: constant in them.
+class Degree : public dt::Mode<int> {
+ protected:
+  std::vector<MaybeState> elementwise(const dt::NodeView& node,
+                                      std::span<const MaybeState> in) override {
+    return linear_or_refused(node, in);
+  }
+  std::vector<MaybeState> linear(const dt::NodeView& node,
+                                 std::span<const MaybeState> in) override {
+    return std::vector<MaybeState>(node.out.size(), largest(in));
+  }
+  std::vector<MaybeState> bilinear(const dt::NodeView&, std::span<const MaybeState> in) override {
+    return {in[0].value_or(0) + in[1].value_or(0)};
+  }
+  std::vector<MaybeState> general(const dt::NodeView& node,
+                                  std::span<const MaybeState> in) override {
+    return linear_or_refused(node, in);
+  }
+
+ private:
+  static int largest(std::span<const MaybeState> in) {
+    int degree = 0;
+    for (const MaybeState& state : in) degree = std::max(degree, state.value_or(0));
+    return degree;
+  }
+  static std::vector<MaybeState> linear_or_refused(const dt::NodeView& node,
+                                                   std::span<const MaybeState> in) {
+    std::vector<char> active(in.size());
+    for (std::size_t i = 0; i < in.size(); ++i) active[i] = in[i].has_value();
+    const std::span<const bool> flags(reinterpret_cast<const bool*>(active.data()), active.size());
+    if (node.op.linear_in(node, flags)) return {largest(in)};
+    throw dt::DerivativeError("no degree known for " + std::string(node.op.name()));
+  }
+};
+
+Degree::MaybeState degree_of(Degree& mode, dt::Var output, const std::vector<dt::Var>& inputs) {
+  const std::vector<int> ones(inputs.size(), 1);
+  return mode.run(output.graph(), inputs, ones, std::span(&output, 1))[0];
+}
+
+void teach_products(Degree& mode) {
+  using States = std::span<const Degree::MaybeState>;
+  mode.set_rule(dt::require_op("mul"), [](const dt::NodeView&, States in) {
+    return std::vector<Degree::MaybeState>{in[0].value_or(0) + in[1].value_or(0)};
+  });
+  mode.set_rule(dt::require_op("square"), [](const dt::NodeView&, States in) {
+    return std::vector<Degree::MaybeState>{2 * in[0].value_or(0)};
+  });
+  // Sums keep the larger degree, constants among them too.
+  for (const char* name : {"add", "sub"})
+    mode.set_rule(dt::require_op(name), [](const dt::NodeView&, States in) {
+      return std::vector<Degree::MaybeState>{std::max(in[0].value_or(0), in[1].value_or(0))};
+    });
+}
+
+}  // namespace
+
+TEST_CASE("a mode carries its own state through every kind of operator") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {3, 3}, dt::float64);
+  const dt::Var c = g.input("c", {3, 3}, dt::float64);
+  Degree mode;
+  teach_products(mode);
+  CHECK(degree_of(mode, dt::sum(x), {x}) == 1);
+  CHECK(degree_of(mode, dt::matmul(c, x), {x}) == 1);
+  CHECK(degree_of(mode, dt::matmul(x, dt::square(x)), {x}) == 3);
+  CHECK(degree_of(mode, x * x + 5.0, {x}) == 2);
+  CHECK(degree_of(mode, dt::square(dt::matmul(x, x) * c - x), {x}) == 4);
+  CHECK(degree_of(mode, dt::split(x * x, {1, 2})[1], {x}) == 2);
+  CHECK(!degree_of(mode, dt::square(c), {x}));
+  CHECK(!degree_of(mode, dt::stop_gradient(x), {x}));
+}
+
+TEST_CASE("a rule set for an operator is asked before its kind") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {2}, dt::float64);
+  const dt::Var y = dt::exp(x);
+  Degree mode;
+  CHECK_THROWS_AS(degree_of(mode, y, {x}), dt::DerivativeError);
+  mode.set_rule(dt::require_op("exp"),
+                [](const dt::NodeView& node, std::span<const Degree::MaybeState>) {
+                  CHECK(node.op.name() == "exp");
+                  CHECK(node.in.size() == 1);
+                  return std::vector<Degree::MaybeState>{1000};
+                });
+  CHECK(degree_of(mode, y, {x}) == 1000);
+}
+
+TEST_CASE("a mode walks a node once, however many readers it has") {
+  dt::Graph g;
+  dt::Var x = g.input("x", {}, dt::float64);
+  const dt::Var start = x;
+  int visits = 0;
+  Degree mode;
+  mode.set_rule(dt::require_op("add"),
+                [&](const dt::NodeView&, std::span<const Degree::MaybeState> in) {
+                  ++visits;
+                  return std::vector<Degree::MaybeState>{in[0]};
+                });
+  for (int i = 0; i < 60; ++i) x = x + x;  // 2^60 paths
+  static_cast<void>(start + 1.0);          // not needed for the output
+  CHECK(degree_of(mode, x, {start}) == 1);
+  CHECK(visits == 60);
+}
