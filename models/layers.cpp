@@ -20,6 +20,7 @@ Dense::Dense(const std::string& name, std::int64_t in, std::int64_t out, Key key
 Var Dense::operator()(Var x, Location where) const {
   const Var product = matmul({x, where}, {weight_, where});
   if (!bias_) return product.named(name_);
+  product.named(name_ + "/product");
   return add({product, where}, {*bias_, where}).named(name_);
 }
 

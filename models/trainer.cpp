@@ -124,8 +124,18 @@ struct Trainer::Impl {
   void build_step(Compiled& c) {
     const Objective made = objective(c.inputs, c.labels);
     const Gradients gradients = method(made.loss, wrt(), c.key);
+    name_gradients(gradients);
     c.outputs = {made.loss};
     c.program.emplace(compile({made.loss}, optimiser->update(parameters, gradients, c.rate)));
+  }
+
+  // For drawings. A gradient may be a node of the user's, whose name stays.
+  void name_gradients(const Gradients& gradients) const {
+    for (const Parameter& parameter : parameters) {
+      const Var gradient = gradients[parameter];
+      if (gradient.label().empty() || gradient.node().role == Role::cotangent)
+        gradient.named("gradient of " + parameter.name());
+    }
   }
 
   void build_cosine(Compiled& c) {

@@ -183,7 +183,7 @@ ReportInfo describe(const Options& options, const std::string& version, const Ta
   ReportInfo info;
   const std::string data = options.data == DataSet::iris
                                ? "Iris, 150 flowers with 4 measures"
-                               : "handwritten digits, 1797 images of 8 x 8 pixels";
+                               : "Handwritten digits, 1797 images of 8 x 8 pixels";
   info.title = "Backpropagation and forward gradients on " +
                std::string(options.data == DataSet::iris ? "Iris" : "handwritten digits");
   info.command = options.command();
