@@ -89,6 +89,7 @@ class Training {
   Training(const Training&) = delete;
   Training& operator=(const Training&) = delete;
 
+  // The program of a whole batch's step.
   const Program& program() {
     const auto rows = [&](const Tensor& all) {
       const Tensor some = rows_like(all, std::min(task_.batch, all.size(0)));
@@ -228,10 +229,17 @@ void run_demo(const Options& options, const std::string& version, std::ostream& 
   for (const Method& method : options.methods) width = std::max(width, method.name().size());
   std::vector<Run> runs;
   std::vector<Summary> rows;
+  std::string bytes;
   for (const Method& method : options.methods) {
-    runs.push_back(Training(task, method).run(width));
+    Training training(task, method);
+    const auto peak = static_cast<double>(training.program().memory().peak_activation_bytes);
+    bytes += (bytes.empty() ? "" : ", ") + method.name() + " " + fixed(peak / 1024, 1) + " KiB";
+    runs.push_back(training.run(width));
     rows.push_back(runs.back().summary);
   }
+  info.notes.push_back(
+      "Most bytes of activations and their derivatives alive at one time in a step: " + bytes +
+      ".");
   out << "\n" << text_table(rows) << "\n";
   const ReportResult report = write_report(options.out, info, runs);
   if (!report.message().empty()) out << report.message() << "\n";

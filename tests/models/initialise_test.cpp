@@ -34,7 +34,9 @@ TEST_CASE("uniform rules fill their interval and have its variance") {
                {Rule::glorot_uniform, std::sqrt(6.0 / 500)},
                {Rule::he_uniform, std::sqrt(6.0 / 200)},
                {Rule::torch_default, 1 / std::sqrt(200.0)}};
-  for (const auto& [rule, bound] : rules) {
+  for (const auto& wanted : rules) {
+    const Rule rule = wanted.rule;
+    const double bound = wanted.bound;
     for (const double scale : {1.0, 0.25}) {
       CAPTURE(name_of(rule));
       const Tensor w = Initialiser(rule, scale).weight(shape, Key{3});
@@ -52,7 +54,9 @@ TEST_CASE("normal rules have their variance and go beyond uniform bounds") {
     Rule rule;
     double variance;
   } rules[] = {{Rule::normal, 1}, {Rule::glorot_normal, 2.0 / 500}, {Rule::he_normal, 2.0 / 200}};
-  for (const auto& [rule, variance] : rules) {
+  for (const auto& wanted : rules) {
+    const Rule rule = wanted.rule;
+    const double variance = wanted.variance;
     CAPTURE(name_of(rule));
     const Tensor w = Initialiser(rule, 0.5).weight(shape, Key{3});
     CHECK(second_moment(w) == doctest::Approx(variance / 4).epsilon(0.03));

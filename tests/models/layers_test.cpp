@@ -57,7 +57,9 @@ TEST_CASE("an MLP chains its layers with the activation between them") {
                {Activation::tanh, std::tanh(x)},
                {Activation::sigmoid, 1 / (1 + std::exp(-x))},
                {Activation::gelu, x * 0.5 * (1 + std::erf(x / std::sqrt(2.0)))}};
-  for (const auto& [activation, value] : cases) {
+  for (const auto& wanted : cases) {
+    const Activation activation = wanted.activation;
+    const double value = wanted.value;
     CAPTURE(name_of(activation));
     const Mlp mlp({1, 2, 1}, Key{1}, {.activation = activation});
     set(mlp.layers()[0].weight(), Tensor{{1, -1}});
