@@ -219,4 +219,57 @@ void schedule(Plan& plan) {
   plan.nodes = std::move(sorted);
 }
 
+namespace {
+
+// Whether the node, which computes the assigned value, may write it over the parameter it reads.
+bool may_write_over(const Plan& plan, const PlanNode& node, const Parameter& parameter,
+                    const std::vector<const PlanNode*>& root) {
+  const auto operands = plan.operands_of(node);
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const PlanNode& read = *root[operands[i]];
+    if (read.op != &parameter_op() || read.attributes.get<Parameter>("parameter") != parameter)
+      continue;
+    if (!node.op->in_place(i) || plan.values[operands[i]] != plan.values[node.first_value])
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void assign_in_place(Plan& plan) {
+  if (plan.assigns.empty()) return;
+  const std::size_t count = plan.nodes.size();
+  std::vector<const PlanNode*> root(plan.values.size());   // what made the memory of each value
+  std::vector<std::size_t> step(plan.values.size());       // when it is computed
+  std::unordered_map<std::size_t, std::size_t> last_read;  // of each parameter, by Parameter::hash
+  std::size_t safe = 0;  // from here on no kernel throws: formulas are arithmetic, the rest may be
+                         // anything a user wrote
+  for (std::size_t n = 0; n < count; ++n) {
+    const PlanNode& node = plan.nodes[n];
+    const auto operands = plan.operands_of(node);
+    for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v) {
+      root[v] = node.op->is_alias() ? root[operands[0]] : &node;
+      step[v] = n;
+    }
+    const bool runs = !node.op->is_alias() && node.op != &input_op() && node.op != &constant_op() &&
+                      node.op != &parameter_op();
+    if (!runs) continue;
+    if (node.op->recording() == nullptr) safe = n + 1;
+    for (const ValueId v : operands)
+      if (root[v]->op == &parameter_op())
+        last_read[root[v]->attributes.get<Parameter>("parameter").hash()] = n;
+  }
+  std::vector<bool> taken(plan.values.size());
+  for (const ValueId v : plan.outputs) taken[root[v]->first_value] = true;
+  for (PlanAssign& a : plan.assigns) {
+    const PlanNode& node = plan.nodes[step[a.value]];
+    const auto read = last_read.find(a.parameter.hash());
+    a.in_place = !taken[a.value] && step[a.value] >= safe && node.op->recording() != nullptr &&
+                 (read == last_read.end() || read->second <= step[a.value]) &&
+                 may_write_over(plan, node, a.parameter, root);
+    taken[a.value] = true;
+  }
+}
+
 }  // namespace dualtape

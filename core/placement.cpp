@@ -142,7 +142,7 @@ class Placer {
       const PlanNode& node = plan_.nodes[n];
       if (!is_leaf(node) && !node.op->is_alias())
         for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v)
-          give_place(node, n, v);
+          if (placement_.values[v].storage == Storage::arena) give_place(node, n, v);
       release(node, n);
     }
     placement_.arena_bytes = free_.end();
@@ -165,6 +165,10 @@ class Placer {
       if (node.op == &parameter_op()) first.storage = Storage::parameter;
       if (node.op->is_alias()) first = placement_.values[plan_.operands_of(node)[0]];
     }
+    for (const PlanAssign& a : plan_.assigns)
+      if (a.in_place) placement_.values[a.value].storage = Storage::parameter;
+    for (Placement::Value& value : placement_.values)
+      value.storage = placement_.values[value.root].storage;
   }
 
   void find_last_uses() {

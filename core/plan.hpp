@@ -41,6 +41,7 @@ struct PlanNode {
 struct PlanAssign {
   Parameter parameter;
   ValueId value;
+  bool in_place = false;  // the value is computed in the parameter's own memory, not copied there
 };
 
 struct Plan {
@@ -69,6 +70,9 @@ void copy_shared(Plan& plan);     // outputs and assigned values get memory of t
 // Orders the nodes by origin: a tangent runs right after its primal, a coefficient or a random
 // direction right before its first reader, so that forward memory does not grow with depth.
 void schedule(Plan& plan);
+// Marks the assignments whose value may be written over the parameter while the program runs: then
+// nobody reads the old value any more and no kernel to come can fail. For plans in run order.
+void assign_in_place(Plan& plan);
 
 std::string to_string(const Plan& plan);  // one node a line
 

@@ -79,6 +79,8 @@ struct Program::Impl {
   std::vector<void*> out;
   std::vector<InputSlot> inputs;
   std::vector<bool> fed;
+  std::unordered_map<ValueId, Parameter> written_parameters;  // those assigned in place
+  std::vector<Tensor> copied_feeds;                           // of this run
   Tensor arena;
   Tensor workspace;
   std::size_t workspace_bytes = 0;
@@ -87,15 +89,19 @@ struct Program::Impl {
   bool has_run = false;
   std::atomic<bool> running{false};
 
+  // Of a value that the program computes.
   std::byte* address(ValueId value) const {
-    const Placement::Value& v = placement.values[value];
-    assert(v.storage == Storage::arena);
-    return static_cast<std::byte*>(const_cast<void*>(arena.raw())) +
-           placement.values[v.root].offset;
+    const ValueId root = placement.values[value].root;
+    const auto direct = written_parameters.find(root);
+    if (direct != written_parameters.end())
+      return static_cast<std::byte*>(const_cast<void*>(direct->second.value().raw()));
+    assert(placement.values[root].storage == Storage::arena);
+    return static_cast<std::byte*>(const_cast<void*>(arena.raw())) + placement.values[root].offset;
   }
   void build(std::span<const Var> outputs);
   void bind_operands(const std::vector<std::uint32_t>& producer);
   void bind_feeds(std::span<const Feed> feeds, Location where);
+  const void* unwritten(const Tensor& feed);
   void run_steps();
   void commit();
   [[noreturn]] void rethrow(const Step& step, const std::exception& error) const;
@@ -105,6 +111,8 @@ void Program::Impl::build(std::span<const Var> outputs) {
   placement = place(plan);
   arena = Tensor::uninitialised(
       {Shape{static_cast<std::int64_t>((placement.arena_bytes + 7) / 8)}, float64});
+  for (const PlanAssign& a : plan.assigns)
+    if (a.in_place) written_parameters.emplace(a.value, a.parameter);
   std::vector<std::uint32_t> producer(plan.values.size());
   KernelCache cache(plan);
   for (std::uint32_t n = 0; n < plan.nodes.size(); ++n) {
@@ -145,7 +153,9 @@ void Program::Impl::bind_operands(const std::vector<std::uint32_t>& producer) {
         case Storage::arena: operand = address(operands[i]); break;
         case Storage::constant: operand = root.attributes.get<Tensor>("value").raw(); break;
         case Storage::parameter:
-          operand = root.attributes.get<Parameter>("parameter").value().raw();
+          operand = root.op == &parameter_op()
+                        ? root.attributes.get<Parameter>("parameter").value().raw()
+                        : address(operands[i]);
           break;
         case Storage::input: inputs[slot_of.at(value.root)].readers.push_back(step.first_in + i);
       }
@@ -155,6 +165,7 @@ void Program::Impl::bind_operands(const std::vector<std::uint32_t>& producer) {
 
 void Program::Impl::bind_feeds(std::span<const Feed> feeds, Location where) {
   std::fill(fed.begin(), fed.end(), false);
+  copied_feeds.clear();
   for (const Feed& feed : feeds) {
     if (!feed.input.defined() || &feed.input.graph() != graph)
       fail<GraphError>({.op = "run",
@@ -191,7 +202,8 @@ void Program::Impl::bind_feeds(std::span<const Feed> feeds, Location where) {
     const auto slot = std::ranges::find(inputs, feed.input.id(), &InputSlot::source);
     if (slot == inputs.end()) continue;  // the outputs asked for do not need it
     fed[static_cast<std::size_t>(slot - inputs.begin())] = true;
-    for (const std::uint32_t reader : slot->readers) in[reader] = feed.value.raw();
+    const void* data = unwritten(feed.value);
+    for (const std::uint32_t reader : slot->readers) in[reader] = data;
   }
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (!fed[i])
@@ -203,6 +215,16 @@ void Program::Impl::bind_feeds(std::span<const Feed> feeds, Location where) {
            .where = where,
            .help =
                "add {" + plan.labels[plan.nodes[inputs[i].node].label] + ", tensor} to the feeds"});
+}
+
+// The elements of a feed, or of a copy if it is a parameter that this run writes before its end.
+const void* Program::Impl::unwritten(const Tensor& feed) {
+  for (const auto& [value, parameter] : written_parameters)
+    if (feed.shares_memory_with(parameter.value())) {
+      copied_feeds.push_back(feed.copy());
+      return copied_feeds.back().raw();
+    }
+  return feed.raw();
 }
 
 void Program::Impl::run_steps() {
@@ -227,8 +249,9 @@ void Program::Impl::rethrow(const Step& step, const std::exception& error) const
 
 void Program::Impl::commit() {
   for (const PlanAssign& a : plan.assigns)
-    std::memcpy(const_cast<void*>(a.parameter.value().raw()), address(a.value),
-                a.parameter.value().bytes());
+    if (!a.in_place)
+      std::memcpy(const_cast<void*>(a.parameter.value().raw()), address(a.value),
+                  a.parameter.value().bytes());
 }
 
 namespace {
@@ -337,6 +360,7 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns, Location 
   fold_constants(impl->plan);
   copy_shared(impl->plan);
   schedule(impl->plan);
+  assign_in_place(impl->plan);
   impl->build(outputs);
   return Program(std::move(impl));
 }

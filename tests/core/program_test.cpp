@@ -79,6 +79,88 @@ TEST_CASE("a run that fails changes no parameter") {
   CHECK_FALSE(identical(w.value(), before));
 }
 
+TEST_CASE("an update is written over its parameter where nobody can tell") {
+  const auto in_place = [](const Program& program) {
+    std::vector<bool> flags;
+    for (const PlanAssign& a : program.plan().assigns) flags.push_back(a.in_place);
+    return flags;
+  };
+  Parameter w("w", Tensor{{1.0, 2.0}});
+  Parameter u("u", Tensor{{10.0, 20.0}});
+  Graph g;
+  const Var x = g.input("x", {1, 2});
+  const Var labels = g.input("labels", {1}, int64);
+  const Var vw = g.read(w);
+  const Var vu = g.read(u);
+
+  SUBCASE("the usual step") {
+    Program program = compile({}, {assign(w, vw - 0.5 * x), assign(u, vu * x)});
+    CHECK(in_place(program) == std::vector<bool>{true, true});
+    program.run({{x, Tensor{{2.0, 4.0}}}});
+    CHECK(identical(w.value(), Tensor{{0.0, 0.0}}));
+    CHECK(identical(u.value(), Tensor{{20.0, 80.0}}));
+  }
+  SUBCASE("the old value is read by a later update") {
+    Program program = compile({}, {assign(w, vw + 1.0), assign(u, vu + vw)});
+    CHECK(in_place(program) == std::vector<bool>{false, true});
+    program.run();
+    CHECK(identical(w.value(), Tensor{{2.0, 3.0}}));
+    CHECK(identical(u.value(), Tensor{{11.0, 22.0}}));
+  }
+  SUBCASE("the old or the new value is an output") {
+    const Var next = vw + 1.0;
+    Program program = compile({next, vu}, {assign(w, next), assign(u, vu + 1.0)});
+    CHECK(in_place(program)[0] == false);
+    const Outputs out = program.run();
+    CHECK(identical(out[vu], Tensor{{10.0, 20.0}}));
+    CHECK(identical(u.value(), Tensor{{11.0, 21.0}}));
+    CHECK_FALSE(out[next].shares_memory_with(w.value()));
+    CHECK(identical(out[next], w.value()));
+  }
+  SUBCASE("a kernel behind it may fail") {
+    const Var next = vw + 1.0;
+    const Var loss = cross_entropy(x, labels);
+    Program program = compile({loss}, {assign(w, next), assign(u, vu + loss)});
+    CHECK(in_place(program) == std::vector<bool>{false, true});
+    CHECK_THROWS_AS(program.run({{x, Tensor{{0.0, 0.0}}}, {labels, Tensor::of({7})}}), ValueError);
+    CHECK(identical(w.value(), Tensor{{1.0, 2.0}}));
+    CHECK(identical(u.value(), Tensor{{10.0, 20.0}}));
+  }
+  SUBCASE("it reads the parameter under another shape") {
+    Program program = compile({}, {assign(w, vw + reshape(vw, {2}))});
+    CHECK(in_place(program) == std::vector<bool>{false});
+    program.run();
+    CHECK(identical(w.value(), Tensor{{2.0, 4.0}}));
+  }
+  SUBCASE("one value for two parameters") {
+    const Var next = vw + x;
+    Program program = compile({}, {assign(w, next), assign(u, next)});
+    CHECK(in_place(program) == std::vector<bool>{true, false});
+    program.run({{x, Tensor{{2.0, 4.0}}}});
+    CHECK(identical(w.value(), Tensor{{3.0, 6.0}}));
+    CHECK(identical(u.value(), Tensor{{3.0, 6.0}}));
+  }
+  SUBCASE("one parameter takes what another one's update is made from") {
+    const Var next = vw + x;
+    Program program = compile({}, {assign(w, next), assign(u, vu + reshape(next, {2}))});
+    program.run({{x, Tensor{{2.0, 4.0}}}});
+    CHECK(identical(w.value(), Tensor{{3.0, 6.0}}));
+    CHECK(identical(u.value(), Tensor{{13.0, 26.0}}));
+  }
+  SUBCASE("the parameter itself is fed") {
+    Program program = compile({}, {assign(w, vw + 1.0), assign(u, vu + x)});
+    program.run({{x, w.value()}});
+    CHECK(identical(w.value(), Tensor{{2.0, 3.0}}));
+    CHECK(identical(u.value(), Tensor{{11.0, 22.0}}));
+  }
+  SUBCASE("the parameter has no place in the arena then") {
+    Program plain = compile({vw + 1.0});
+    Program step = compile({}, {assign(w, vw + 1.0)});
+    CHECK(plain.memory().arena_bytes > 0);
+    CHECK(step.memory().arena_bytes == 0);
+  }
+}
+
 TEST_CASE("after the first run a run allocates nothing") {
   const Parameter w("w", normal(Key{1}, {8, 4}, 0, 0.5));
   const Parameter b("b", zeros({4}));
