@@ -1,0 +1,21 @@
+// expect: a General operator needs .static dt::MaybeVar jvp
+#include <dualtape/core/kinds.hpp>
+
+namespace dt = dualtape;
+
+struct Copy {
+  static constexpr auto name = "copy";
+  static constexpr auto doc = "x";
+  static void infer(dt::Inference& inference) { inference.out = {inference.in[0].type()}; }
+  static void apply(std::span<const dt::Tensor> in, std::span<dt::Tensor> out,
+                    const dt::Attributes&) {
+    out[0].assign(in[0]);
+  }
+  static std::vector<dt::Case> cases() { return {}; }
+#ifdef DUALTAPE_MENDED
+  static dt::MaybeVar jvp(const dt::NodeView&, std::span<const dt::MaybeVar> tangents) {
+    return tangents[0];
+  }
+#endif
+};
+inline constexpr dt::General<Copy> copy;
