@@ -1,0 +1,74 @@
+#include <dualtape/data/penguins.hpp>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include <dualtape/data/paths.hpp>
+#include <dualtape/data/scale.hpp>
+
+namespace dualtape {
+namespace {
+
+constexpr std::array<const char*, 4> measurements = {"Culmen Length (mm)", "Culmen Depth (mm)",
+                                                     "Flipper Length (mm)", "Body Mass (g)"};
+const std::vector<std::string> species = {"Adelie", "Chinstrap", "Gentoo"};
+
+// "Adelie Penguin (Pygoscelis adeliae)" begins with its class's name.
+std::int64_t class_of(const Table& table, std::int64_t row, std::int64_t column) {
+  const std::string_view text = table.text(row, column);
+  for (std::size_t i = 0; i < species.size(); ++i)
+    if (text.starts_with(species[i])) return static_cast<std::int64_t>(i);
+  table.complain(row, column, "'" + std::string(text) + "' is no species of the penguins file");
+}
+
+// The one penguin of unknown sex that the processed set holds.
+constexpr std::array<std::string_view, 4> kept_without_sex = {"44.5", "15.7", "217", "4875"};
+
+}  // namespace
+
+Table load_penguins_raw() {
+  Table table = read_csv(find_data("penguins/penguins_raw.csv"));
+  if (table.columns() != 17 || table.rows() != 344)
+    fail<DataError>({.op = "load_penguins_raw",
+                     .what = table.path().string() +
+                             ": not the penguins file, which has 17 columns and 344 rows, but " +
+                             std::to_string(table.columns()) + " and " +
+                             std::to_string(table.rows())});
+  return table;
+}
+
+Dataset load_penguins() {
+  const Table raw = load_penguins_raw();
+  std::array<std::int64_t, 4> columns{};
+  for (std::size_t i = 0; i < columns.size(); ++i) columns[i] = raw.column(measurements[i]);
+  const std::int64_t sex = raw.column("Sex");
+  const Table measured = raw.without_missing(columns);
+  const auto is_kept = [&](std::int64_t row) {
+    if (!measured.missing(row, sex)) return true;
+    return std::ranges::equal(kept_without_sex, columns, {}, {},
+                              [&](std::int64_t column) { return measured.text(row, column); });
+  };
+  const std::int64_t kind = measured.column("Species");
+  std::vector<std::int64_t> rows;
+  std::vector<std::int64_t> labels;
+  for (std::int64_t label = 0; label < 3; ++label) {
+    for (std::int64_t row = 0; row < measured.rows(); ++row) {
+      if (class_of(measured, row, kind) != label || !is_kept(row)) continue;
+      rows.push_back(row);
+      labels.push_back(label);
+    }
+  }
+  // Scaled in float64 and rounded once.
+  const Tensor kept = take_rows(measured.numbers(columns, float64), rows);
+  Dataset penguins;
+  penguins.inputs = min_max(kept).to(float32);
+  penguins.labels = Tensor::from(labels, Shape{static_cast<std::int64_t>(labels.size())});
+  penguins.class_names = species;
+  penguins.feature_names = {"culmen length", "culmen depth", "flipper length", "body mass"};
+  penguins.name = "penguins";
+  return penguins;
+}
+
+}  // namespace dualtape

@@ -1,0 +1,19 @@
+// The Palmer penguins: three species, four measurements. Any thread may call.
+#pragma once
+
+#include <dualtape/data/csv.hpp>
+#include <dualtape/data/dataset.hpp>
+
+namespace dualtape {
+
+// The 344 rows and 17 columns as collected, some values missing. Reads penguins/penguins_raw.csv,
+// see find_data; DataError if it is missing or broken.
+Table load_penguins_raw();
+
+// The 334 penguins of the widely used "penguins/processed" set, made from the raw file (how, says
+// penguins/README.md): float32 inputs (334, 4), culmen length and depth, flipper length and body
+// mass, each scaled to [0, 1] over these rows; int64 labels (334,): 0 Adelie (146), 1 Chinstrap
+// (68), 2 Gentoo (120), sorted by class: shuffle or split before training.
+Dataset load_penguins();
+
+}  // namespace dualtape
