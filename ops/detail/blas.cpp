@@ -9,12 +9,49 @@
 // Never in one file with xtensor-blas, which declares these functions again.
 #include <cblas.h>
 
+// What the constructor and destructor of a shared OpenBLAS call; not in its header. Null where it
+// was built for one processor only.
+extern "C" {
+[[gnu::weak]] void gotoblas_dynamic_init();
+[[gnu::weak]] void gotoblas_dynamic_quit();
+}
+
 namespace dualtape::detail {
 namespace {
 
 CBLAS_TRANSPOSE flag(bool transpose) { return transpose ? CblasTrans : CblasNoTrans; }
 
+// Runs while the program is loaded, when no other thread can be inside OpenBLAS.
+const bool core_chosen = [] {
+#if defined(__x86_64__)
+  constexpr const char* variable = "OPENBLAS_CORETYPE";
+  if (gotoblas_dynamic_init == nullptr || gotoblas_dynamic_quit == nullptr ||
+      std::getenv(variable) != nullptr)
+    return false;
+  __builtin_cpu_init();
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const char* core = better_blas_core(openblas_get_corename(), avx2, avx512);
+  if (*core == '\0') return false;
+  setenv(variable, core, 1);
+  gotoblas_dynamic_quit();
+  gotoblas_dynamic_init();
+  unsetenv(variable);
+  return true;
+#else
+  return false;
+#endif
+}();
+
 }  // namespace
+
+const char* better_blas_core(std::string_view core, bool has_avx2, bool has_avx512) {
+  if (core != "Prescott") return "";
+  if (has_avx512) return "SkylakeX";
+  return has_avx2 ? "Haswell" : "";
+}
 
 void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b,
           float* c) {

@@ -2,6 +2,8 @@
 // Private. Safe from any thread.
 #pragma once
 
+#include <string_view>
+
 namespace dualtape::detail {
 
 // c = op(a) op(b): m x k by k x n, both with the last index contiguous; op transposes where the
@@ -23,5 +25,11 @@ void prepare_blas();
 // The number that the text of DUALTAPE_NUM_THREADS asks for; 1 for null and for what is no number
 // from 1 to 1024.
 int threads_from(const char* text);
+
+// OpenBLAS knows processors by model, and runs those made after it on its kernels for "Prescott",
+// of 2004: products then take 3 to 7 times as long. Before main() starts, this library makes such
+// an OpenBLAS use kernels for the instructions there are, unless OPENBLAS_CORETYPE is set. This is
+// the name of the kernels to use in place of those for `core`, empty if they are right.
+const char* better_blas_core(std::string_view core, bool has_avx2, bool has_avx512);
 
 }  // namespace dualtape::detail

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <string>
 #include <vector>
@@ -12,6 +13,8 @@
 #include <dualtape/ops/detail/blas.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
+
+extern "C" char* openblas_get_corename();
 
 namespace dt = dualtape;
 using dt::Shape;
@@ -286,4 +289,18 @@ TEST_CASE("the number of BLAS threads is one unless the text is a number of thre
   CHECK(threads_from("-3") == 1);
   CHECK(threads_from("2x") == 1);
   CHECK(threads_from("999999999999") == 1);
+}
+
+TEST_CASE("OpenBLAS does not run a processor it does not know as one of 2004") {
+  using dt::detail::better_blas_core;
+  CHECK(std::string(better_blas_core("Prescott", true, true)) == "SkylakeX");
+  CHECK(std::string(better_blas_core("Prescott", true, false)) == "Haswell");
+  CHECK(std::string(better_blas_core("Prescott", false, false)).empty());
+  CHECK(std::string(better_blas_core("Zen", true, true)).empty());
+  CHECK(std::string(better_blas_core("SkylakeX", true, true)).empty());
+#if defined(__x86_64__)
+  if (std::getenv("OPENBLAS_CORETYPE") == nullptr && __builtin_cpu_supports("avx2") &&
+      __builtin_cpu_supports("fma"))
+    CHECK(std::string(openblas_get_corename()) != "Prescott");
+#endif
 }
