@@ -5,6 +5,7 @@
 #include <iomanip>
 #include <limits>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 
 #include <dualtape/ops/compare.hpp>
@@ -36,6 +37,13 @@ void check_logits(std::string_view op, const Type& logits, const Type& labels) {
        .help = "logits are (..., classes) and labels (...)"});
 }
 
+// std::isnan takes no integers.
+template <class T>
+bool is_nan(T value) {
+  if constexpr (std::is_floating_point_v<T>) return std::isnan(value);
+  return false;
+}
+
 template <class T>
 std::vector<std::int64_t> largest_of_rows(const Tensor& logits) {
   const auto values = logits.data<T>();
@@ -46,7 +54,7 @@ std::vector<std::int64_t> largest_of_rows(const Tensor& logits) {
     for (std::size_t c = 1; c < classes; ++c) {
       const T value = values[row + c];
       const T most = values[row + best];
-      if (value > most || (value != value && most == most)) best = c;
+      if (value > most || (is_nan(value) && !is_nan(most))) best = c;
     }
     classes_of.push_back(static_cast<std::int64_t>(best));
   }

@@ -109,7 +109,7 @@ struct Trainer::Impl {
 
   // The Compiled for these types, made by `build` where there is none yet.
   Compiled& find(Cache& cache, const Type& inputs, const Type& labels,
-                 void (Impl::*build)(Compiled&)) {
+                 void (Impl::*build)(Compiled&) const) {
     const auto known =
         std::ranges::find_if(cache, [&](const Compiled& c) { return c.fits(inputs, labels); });
     if (known != cache.end()) return *known;
@@ -121,7 +121,7 @@ struct Trainer::Impl {
 
   std::vector<Wrt> wrt() const { return {parameters.begin(), parameters.end()}; }
 
-  void build_step(Compiled& c) {
+  void build_step(Compiled& c) const {
     const Objective made = objective(c.inputs, c.labels);
     const Gradients gradients = method(made.loss, wrt(), c.key);
     name_gradients(gradients);
@@ -138,14 +138,14 @@ struct Trainer::Impl {
     }
   }
 
-  void build_cosine(Compiled& c) {
+  void build_cosine(Compiled& c) const {
     const Objective made = objective(c.inputs, c.labels);
     const Var cosine = cosine_of(method(made.loss, wrt(), c.key), reverse(made.loss, wrt()));
     c.outputs = {cosine};
     c.program.emplace(compile({cosine}));
   }
 
-  void build_evaluation(Compiled& c) {
+  void build_evaluation(Compiled& c) const {
     const Objective made = objective(c.inputs, c.labels);
     c.outputs = {made.loss};
     if (made.logits.defined()) c.outputs.push_back(accuracy(made.logits, c.labels));

@@ -34,6 +34,7 @@ ObjectiveFunction classify(const Model& model) {
 
 std::vector<Tensor> values_of(const std::vector<Parameter>& parameters) {
   std::vector<Tensor> values;
+  values.reserve(parameters.size());
   for (const Parameter& p : parameters) values.push_back(p.value().copy());
   return values;
 }
