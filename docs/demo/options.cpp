@@ -6,9 +6,10 @@
 #include <cmath>
 #include <ostream>
 
-#include "text.hpp"
+#include "common/text.hpp"
 
 namespace dualtape::demo {
+using namespace docs;  // NOLINT(google-build-using-namespace)
 namespace {
 
 constexpr const char* examples = R"(Examples:

@@ -6,10 +6,12 @@
 #include <sstream>
 #include <utility>
 
-#include "gnuplot.hpp"
-#include "text.hpp"
+#include "common/figure.hpp"
+#include "common/gnuplot.hpp"
+#include "common/text.hpp"
 
 namespace dualtape::demo {
+using namespace docs;  // NOLINT(google-build-using-namespace)
 namespace {
 
 enum class Quantity { loss, accuracy, cosine };
@@ -24,12 +26,6 @@ constexpr int test_column = 6;
 constexpr int cosine_column = 7;
 
 constexpr std::size_t most_points = 2000;  // of one line; more only make the file large
-
-std::string in_quotes(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
-  return out + "'";
-}
 
 std::string colour_of(std::size_t run) {
   return std::string(series_colours[run % std::size(series_colours)]);
@@ -162,21 +158,8 @@ std::string y_axis(Quantity quantity, const std::vector<double>& sorted) {
 }
 
 std::string preamble(const std::string& name, const std::string& title) {
-  const std::string ink = "rgb " + in_quotes(ink_colour);
-  return "# " + title + ". Run in this folder: gnuplot " + name + ".gp\n" +
-         "if (!exists('output')) output = " + in_quotes(name + ".svg") + "\n" +
-         "set terminal svg size 620,400 dynamic enhanced font 'sans-serif,14' linewidth 1\n"
-         "set output output\n"
-         "set datafile separator comma\n"
-         "set datafile missing NaN\n"
-         "set border 3 linecolor " +
-         ink + " linewidth 1\nset tics nomirror out scale 0.4 textcolor " + ink +
-         "\nset grid linetype 1 linecolor rgb '#B0" + std::string(grid_colour.substr(1)) +
-         "' linewidth 0.7, linetype 1 linecolor rgb '#B0" + std::string(grid_colour.substr(1)) +
-         "' linewidth 0.7\nset key above left Left reverse horizontal samplen 1.4 font ',12' "
-         "noenhanced "
-         "textcolor " +
-         ink + "\nset format x '%g'\nset format y '%g'\nset autoscale xfix\nset xrange [0:*]\n";
+  return script_preamble(name, title) +
+         "set datafile separator comma\nset autoscale xfix\nset xrange [0:*]\n";
 }
 
 struct Line {

@@ -12,9 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "text.hpp"
+#include "common/text.hpp"
 
 namespace dualtape::demo {
+using namespace docs;  // NOLINT(google-build-using-namespace)
 namespace {
 
 constexpr double redraw_interval = 1.0 / 15;  // seconds; faster than this only flickers

@@ -7,12 +7,13 @@
 #include <map>
 #include <system_error>
 
-#include "files.hpp"
-#include "gnuplot.hpp"
+#include "common/files.hpp"
+#include "common/gnuplot.hpp"
+#include "common/text.hpp"
 #include "plots.hpp"
-#include "text.hpp"
 
 namespace dualtape::demo {
+using namespace docs;  // NOLINT(google-build-using-namespace)
 namespace fs = std::filesystem;
 namespace {
 

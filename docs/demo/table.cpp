@@ -4,9 +4,10 @@
 #include <array>
 #include <cmath>
 
-#include "text.hpp"
+#include "common/text.hpp"
 
 namespace dualtape::demo {
+using namespace docs;  // NOLINT(google-build-using-namespace)
 namespace {
 
 constexpr std::size_t column_count = 7;

@@ -16,12 +16,13 @@
 #include <dualtape/models/trainer.hpp>
 #include <dualtape/ops/losses.hpp>
 
-#include "files.hpp"
+#include "common/files.hpp"
+#include "common/text.hpp"
 #include "progress.hpp"
 #include "report.hpp"
-#include "text.hpp"
 
 namespace dualtape::demo {
+using namespace docs;  // NOLINT(google-build-using-namespace)
 namespace {
 
 constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
@@ -168,7 +169,7 @@ class Training {
 
 // "mlp.dot", or "mlp-forward-1-direction.dot" where there are several.
 std::filesystem::path drawing_path(const Options& options, const Method& method) {
-  const std::filesystem::path path = *options.graph;
+  std::filesystem::path path = *options.graph;
   if (options.methods.size() == 1) return path;
   return path.parent_path() /
          (path.stem().string() + "-" + slug(method.name()) + path.extension().string());

@@ -1,4 +1,5 @@
 // The program in docs/operators.md; a test holds the two equal.
+// [program]
 #include <array>
 #include <iostream>
 
@@ -65,3 +66,4 @@ int main() {
   std::cout << "softsign " << dt::eval(softsign, x) << "\nits slope "
             << dt::jvp(softsign, x, dt::ones({3})).tangent << '\n';
 }
+// [/program]

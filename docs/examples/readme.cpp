@@ -1,4 +1,5 @@
 // The program in README.md; a test holds the two equal.
+// [program]
 #include <iostream>
 
 #include <dualtape/dualtape.hpp>
@@ -28,3 +29,4 @@ int main() {
     if (i % 500 == 0) std::cout << "step " << i << "  loss " << out[loss] << '\n';
   }
 }
+// [/program]

@@ -13,17 +13,18 @@
 #include <string>
 #include <vector>
 
-#include "../../docs/demo/files.hpp"
-#include "../../docs/demo/gnuplot.hpp"
+#include "../../docs/common/files.hpp"
+#include "../../docs/common/gnuplot.hpp"
 #include "../../docs/demo/options.hpp"
 #include "../../docs/demo/plots.hpp"
 #include "../../docs/demo/progress.hpp"
 #include "../../docs/demo/report.hpp"
 #include "../../docs/demo/table.hpp"
-#include "../../docs/demo/text.hpp"
+#include "../../docs/common/text.hpp"
 
 namespace fs = std::filesystem;
 using namespace dualtape::demo;  // NOLINT(google-build-using-namespace)
+using namespace dualtape::docs;  // NOLINT(google-build-using-namespace)
 
 namespace {
 

@@ -10,11 +10,12 @@
 
 #include <dualtape/core/error.hpp>
 
-#include "../../docs/demo/files.hpp"
+#include "../../docs/common/files.hpp"
 #include "../../docs/demo/train.hpp"
 
 namespace fs = std::filesystem;
 using namespace dualtape::demo;
+using namespace dualtape::docs;  // NOLINT(google-build-using-namespace)
 
 namespace {
 

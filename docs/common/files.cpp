@@ -9,7 +9,7 @@
 #include <iterator>
 #include <system_error>
 
-namespace dualtape::demo {
+namespace dualtape::docs {
 namespace fs = std::filesystem;
 namespace {
 
@@ -82,4 +82,4 @@ std::string read_file(const fs::path& path) {
   return text;
 }
 
-}  // namespace dualtape::demo
+}  // namespace dualtape::docs

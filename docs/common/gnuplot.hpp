@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace dualtape::demo {
+namespace dualtape::docs {
 
 struct GnuplotResult {
   enum class Status { drawn, missing, failed };
@@ -33,4 +33,4 @@ inline constexpr std::string_view grid_colour = "#8c8c8c";
 inline constexpr std::string_view series_colours[] = {"#0072b2", "#d55e00", "#009e73",
                                                       "#cc79a7", "#e69f00", "#56b4e9"};
 
-}  // namespace dualtape::demo
+}  // namespace dualtape::docs

@@ -1,4 +1,4 @@
-// Writes the demo's files whole or not at all. Different paths may be written from different
+// Reads and writes files, whole or not at all. Different paths may be written from different
 // threads.
 #pragma once
 
@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace dualtape::demo {
+namespace dualtape::docs {
 
 // Makes the folder (and its parents) and tries out that files can be made in it. Throws DataError
 // with one line that names the folder and the reason. To be called before hours of training, not
@@ -26,4 +26,4 @@ std::string read_file(const std::filesystem::path& path);
 // A name beside `path` for use until the file is whole; differs between processes.
 std::filesystem::path temporary_name(const std::filesystem::path& path);
 
-}  // namespace dualtape::demo
+}  // namespace dualtape::docs

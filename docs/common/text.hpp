@@ -1,4 +1,4 @@
-// Small text helpers of the demo: widths, numbers and escapes. Pure functions, safe from any
+// Small text helpers: widths, numbers and escapes. Pure functions, safe from any
 // thread.
 #pragma once
 
@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace dualtape::demo {
+namespace dualtape::docs {
 
 // Columns a UTF-8 text takes on a terminal, taking every code point as one column wide.
 std::size_t columns(std::string_view text);
@@ -43,4 +43,4 @@ std::string slug(std::string_view text);
 // The candidate closest to `word` by edit distance, or "" where none is close enough to suggest.
 std::string closest(std::string_view word, const std::vector<std::string>& candidates);
 
-}  // namespace dualtape::demo
+}  // namespace dualtape::docs

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <numeric>
 
-namespace dualtape::demo {
+namespace dualtape::docs {
 namespace {
 
 bool continues_code_point(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
@@ -147,4 +147,4 @@ std::string closest(std::string_view word, const std::vector<std::string>& candi
   return best;
 }
 
-}  // namespace dualtape::demo
+}  // namespace dualtape::docs

@@ -1,9 +1,6 @@
 #include "gnuplot.hpp"
 
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -14,59 +11,12 @@
 #include <vector>
 
 #include "files.hpp"
+#include "process.hpp"
 #include "text.hpp"
 
-namespace dualtape::demo {
+namespace dualtape::docs {
 namespace fs = std::filesystem;
 namespace {
-
-struct Ended {
-  int spawn_error = 0;  // errno of a program that could not be started
-  int status = 0;       // as waitpid gives it
-  std::string messages;
-};
-
-std::string read_all(int descriptor) {
-  std::string text;
-  std::array<char, 4096> buffer{};
-  for (;;) {
-    const ssize_t got = read(descriptor, buffer.data(), buffer.size());
-    if (got > 0) text.append(buffer.data(), static_cast<std::size_t>(got));
-    if (got == 0 || (got < 0 && errno != EINTR)) return text;
-  }
-}
-
-// Runs a program in a folder with no input, its output and errors caught together.
-Ended run(std::vector<std::string> words, const fs::path& folder) {
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) return {errno, 0, ""};
-
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-  posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
-
-  std::vector<char*> arguments;
-  arguments.reserve(words.size() + 1);
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-
-  Ended ended;
-  pid_t child = 0;
-  ended.spawn_error =
-      posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  close(ends[1]);
-  if (ended.spawn_error == 0) {
-    ended.messages = read_all(ends[0]);
-    while (waitpid(child, &ended.status, 0) < 0 && errno == EINTR) {
-    }
-  }
-  close(ends[0]);
-  return ended;
-}
 
 // gnuplot shows the faulty line, a caret below it, and then the message in a line of its own,
 // which is what a reader needs; the last line that says anything is taken.
@@ -153,8 +103,9 @@ GnuplotResult draw(const fs::path& script, const std::string& svg_name) {
   const fs::path part = temporary_name(svg);
   // The name is made from fixed letters and digits, so it needs no escapes in gnuplot's quotes.
   const std::string setting = "output = '" + part.filename().string() + "'";
-  const Ended ended = run({"gnuplot", "-e", setting, script.filename().string()},
-                          script.parent_path().empty() ? fs::path(".") : script.parent_path());
+  const Ended ended =
+      run_program({"gnuplot", "-e", setting, script.filename().string()},
+                  script.parent_path().empty() ? fs::path(".") : script.parent_path());
 
   std::error_code ignored;
   if (ended.spawn_error == ENOENT) return {Status::missing, "gnuplot is not installed"};
@@ -211,4 +162,4 @@ std::string inline_svg(std::string_view svg, std::string_view prefix, std::strin
   return out;
 }
 
-}  // namespace dualtape::demo
+}  // namespace dualtape::docs

@@ -1,0 +1,19 @@
+// Runs another program and catches what it prints. May be called from several threads.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace dualtape::docs {
+
+struct Ended {
+  int spawn_error = 0;   // errno of a program that could not be started
+  int status = 0;        // as waitpid gives it
+  std::string messages;  // output and errors, in the order printed
+};
+
+// Runs words[0], looked up in PATH, in `folder`, without a shell and without input.
+Ended run_program(std::vector<std::string> words, const std::filesystem::path& folder);
+
+}  // namespace dualtape::docs

@@ -1,0 +1,56 @@
+#include "tutorial.hpp"
+
+#include <exception>
+#include <iostream>
+#include <utility>
+
+#include "files.hpp"
+
+namespace dualtape::docs {
+
+void Tutorial::section(std::string_view name) const { std::cout << "--- " << name << " ---\n"; }
+void Tutorial::aside() const { std::cout << "---\n"; }
+
+void Tutorial::draw(const Figure& figure) const {
+  const std::string problem = figure.draw(out_);
+  if (!problem.empty()) std::cerr << "not drawn: " << problem << "\n";
+}
+
+void Tutorial::csv(const std::string& name, const std::vector<Column>& columns) const {
+  write_csv(out_ / name, columns);
+}
+
+int run_tutorial(int argc, const char* const* argv, std::string_view title,
+                 void (*body)(const Tutorial&)) {
+  bool quick = false;
+  std::filesystem::path out = "tutorial-out";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == "--quick") {
+      quick = true;
+    } else if (word == "--out" && i + 1 < argc) {
+      out = argv[++i];
+    } else if (word == "--help") {
+      std::cout << title
+                << "\n\n  --out DIR  folder for drawings and CSV files\n"
+                   "  --quick    a reduced size, as the tests run it\n";
+      return 0;
+    } else {
+      std::cerr << "tutorial: " << (word == "--out" ? "--out needs a folder" : "unknown flag ")
+                << (word == "--out" ? "" : word) << "; --help lists the flags\n";
+      return 2;
+    }
+  }
+  try {
+    prepare_folder(out);
+    body(Tutorial(quick, std::move(out)));
+    std::cout.flush();
+    return 0;
+  } catch (const std::exception& error) {
+    std::cout.flush();
+    std::cerr << "tutorial: " << error.what() << "\n";
+    return 1;
+  }
+}
+
+}  // namespace dualtape::docs
