@@ -38,6 +38,11 @@ enum class Prim : std::uint8_t {
   sin,
   cos,
   tan,
+  asin,
+  acos,
+  atan,
+  sinh,
+  cosh,
   tanh,
   erf,
   floor,
@@ -50,6 +55,8 @@ enum class Prim : std::uint8_t {
   mul,
   div,
   pow,
+  atan2,
+  mod,      // sign of the second
   minimum,  // NaN if either is
   maximum,  // NaN if either is
   // two numbers -> mask
@@ -221,6 +228,11 @@ class Recorded {
   friend Recorded sin(Recorded x) { return number(Prim::sin, x); }
   friend Recorded cos(Recorded x) { return number(Prim::cos, x); }
   friend Recorded tan(Recorded x) { return number(Prim::tan, x); }
+  friend Recorded asin(Recorded x) { return number(Prim::asin, x); }
+  friend Recorded acos(Recorded x) { return number(Prim::acos, x); }
+  friend Recorded atan(Recorded x) { return number(Prim::atan, x); }
+  friend Recorded sinh(Recorded x) { return number(Prim::sinh, x); }
+  friend Recorded cosh(Recorded x) { return number(Prim::cosh, x); }
   friend Recorded tanh(Recorded x) { return number(Prim::tanh, x); }
   friend Recorded erf(Recorded x) { return number(Prim::erf, x); }
   friend Recorded floor(Recorded x) { return number(Prim::floor, x); }
@@ -228,6 +240,8 @@ class Recorded {
   friend Recorded round(Recorded x) { return number(Prim::round, x); }
   friend Recorded trunc(Recorded x) { return number(Prim::trunc, x); }
   friend Recorded pow(Recorded a, Recorded b) { return number(Prim::pow, a, b); }
+  friend Recorded atan2(Recorded a, Recorded b) { return number(Prim::atan2, a, b); }
+  friend Recorded mod(Recorded a, Recorded b) { return number(Prim::mod, a, b); }
   friend Recorded minimum(Recorded a, Recorded b) { return number(Prim::minimum, a, b); }
   friend Recorded maximum(Recorded a, Recorded b) { return number(Prim::maximum, a, b); }
 

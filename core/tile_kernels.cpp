@@ -32,6 +32,11 @@ auto apply_prim(const X&... x) {
   else if constexpr (P == Prim::sin) return sin(a);
   else if constexpr (P == Prim::cos) return cos(a);
   else if constexpr (P == Prim::tan) return tan(a);
+  else if constexpr (P == Prim::asin) return asin(a);
+  else if constexpr (P == Prim::acos) return acos(a);
+  else if constexpr (P == Prim::atan) return atan(a);
+  else if constexpr (P == Prim::sinh) return sinh(a);
+  else if constexpr (P == Prim::cosh) return cosh(a);
   else if constexpr (P == Prim::tanh) return tanh(a);
   else if constexpr (P == Prim::erf) return erf(a);
   else if constexpr (P == Prim::floor) return floor(a);
@@ -43,6 +48,8 @@ auto apply_prim(const X&... x) {
   else if constexpr (P == Prim::mul) return a * b;
   else if constexpr (P == Prim::div) return a / b;
   else if constexpr (P == Prim::pow) return pow(a, b);
+  else if constexpr (P == Prim::atan2) return atan2(a, b);
+  else if constexpr (P == Prim::mod) return mod(a, b);
   else if constexpr (P == Prim::minimum) return minimum(a, b);
   else if constexpr (P == Prim::maximum) return maximum(a, b);
   else if constexpr (P == Prim::less) return a < b;

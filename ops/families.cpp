@@ -19,6 +19,8 @@ void register_builtin_ops() {
   detail::register_join();
   detail::register_shapes();
   detail::register_slice();
+  detail::register_scan();
+  detail::register_trigonometry();
   detail::register_gather();
   detail::register_indexing();
   detail::register_random();

@@ -6,6 +6,7 @@
 #include <dualtape/ops/detail/builtin.hpp>
 #include <dualtape/ops/detail/exponentials.hpp>
 #include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/math.hpp>
@@ -249,7 +250,59 @@ struct HalfSumOfSquares {
   }
 };
 
+struct ClampedCrossEntropy {
+  static constexpr auto name = "clamped_cross_entropy";
+  static constexpr auto doc =
+      "-log p[label] with p = softmax(logits) cut off to [2^-23, 1 - 2^-23]";
+  static constexpr auto math =
+      "y_n = -log min(max(p, e), 1 - e) with p = softmax(x_n)[label(n)] and e = 2^-23, then the "
+      "mean "
+      "or sum; dy_n as of cross_entropy, but 0 where p is cut off. Written as softmax, mul, sum, "
+      "clamp and log.";
+  static constexpr auto example = Example{
+      "clamped_cross_entropy(g.constant(Tensor{{0, 0}, {99, 0}}), g.constant(Tensor::of({0, 1})))",
+      "8.317766"};
+  static constexpr double least = 0x1p-23;
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
+      cases.push_back({"a matrix, reduction " + std::to_string(static_cast<int>(reduction)),
+                       {Arg{{4, 3}}, Arg{{4}, domain(0, 2.99), int64}},
+                       [reduction](std::span<const Var> in) {
+                         return std::vector<Var>{clamped_cross_entropy(in[0], in[1], reduction)};
+                       }});
+    return cases;
+  }
+};
+
+void require_labels(std::string_view loss, const In& logits, const Shape& of_logits,
+                    const Shape& of_labels) {
+  if (!of_logits.empty_rank() &&
+      std::ranges::equal(of_logits.sizes().first(of_logits.rank() - 1), of_labels.sizes()))
+    return;
+  fail<ShapeError>({.op = loss,
+                    .what = "labels must have the shape of the logits without its last axis, the "
+                            "classes: logits " +
+                            to_string(of_logits) + ", labels " + to_string(of_labels),
+                    .where = logits.where(),
+                    .help = "one label per row of logits"});
+}
+
 }  // namespace
+
+Var clamped_cross_entropy(In logits, In labels, Reduction reduction) {
+  const Location where = logits.where();
+  const auto here = [where](Var var) { return In(var, where); };
+  const Shape shape = detail::shape_of(logits);
+  require_labels("clamped_cross_entropy", logits, shape, detail::shape_of(labels));
+  const Var p = softmax(logits);
+  const MaybeVar found = detail::as_var(labels, here(p));
+  const Var chosen = one_hot(found ? In(*found, labels.where()) : labels, shape.back(), p.dtype());
+  const Var of_label = sum(here(mul(here(p), here(chosen))), {-1});
+  constexpr double least = ClampedCrossEntropy::least;
+  const Var cut = clamp(here(of_label), In(least, where), In(1 - least, where));
+  return reduced(here(neg(here(log(here(cut))))), reduction);
+}
 
 Var cross_entropy(In logits, In labels, Reduction reduction) {
   const Attributes attributes{{"reduction", static_cast<std::int64_t>(reduction)}};
@@ -277,6 +330,7 @@ Var half_sum_of_squares(In a, In b) {
 
 void detail::register_losses() {
   register_all(cross_entropy_op, binary_cross_entropy_op, binary_cross_entropy_with_logits_op);
+  register_composite<ClampedCrossEntropy>();
   register_composite<MeanSquaredError>();
   register_composite<HalfSumOfSquares>();
 }

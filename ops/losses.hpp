@@ -20,6 +20,12 @@ enum class Reduction : std::uint8_t { mean, sum, none };
 // out of range. With logits all equal it is log(C).
 Var cross_entropy(In logits, In labels, Reduction reduction = Reduction::mean);
 
+// -log p[label] with p = softmax(logits) cut off to [e, 1 - e], e being float32's epsilon 2^-23:
+// the loss of published forward-gradient experiments. No sample costs more than 15.942385, and
+// where p is cut off the derivative is 0, so that a sample that is wrong beyond doubt teaches
+// nothing: use cross_entropy unless such a run is to be reproduced. Operands and errors as there.
+Var clamped_cross_entropy(In logits, In labels, Reduction reduction = Reduction::mean);
+
 // -(y log p + (1 - y) log(1 - p)) for probabilities p and targets y within 0 .. 1, which may be
 // floating or integer; NaN for p outside. Logarithms are cut off at -100, so that a certain and
 // wrong p costs 100 and not infinity; in the derivative by p, p and 1 - p are at least 1e-12, so

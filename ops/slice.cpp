@@ -168,6 +168,38 @@ struct Pad {
   }
 };
 
+struct Flip {
+  static constexpr auto name = "flip";
+  static constexpr auto doc = "a tensor turned round along axes";
+  static constexpr auto math = "y[i] = x[n - 1 - i]; linear: the vjp flips the cotangent. A slice.";
+  static constexpr Example example{"flip(g.constant(Tensor{1, 2, 3}))", "[3. 2. 1.]"};
+  static std::vector<Case> cases() {
+    return {unary_case("a vector", {4}, [](Var x) { return flip(x); }),
+            unary_case("all axes", {2, 3}, [](Var x) { return flip(x); }),
+            unary_case("two of three", {2, 3, 2},
+                       [](Var x) {
+                         return flip(x, {-1, 0});
+                       }),
+            unary_case("a scalar", {}, [](Var x) { return flip(x); }),
+            unary_case("empty", {0, 2}, [](Var x) { return flip(x, {0}); })};
+  }
+};
+
+struct Roll {
+  static constexpr auto name = "roll";
+  static constexpr auto doc = "a tensor moved round along an axis";
+  static constexpr auto math =
+      "y[(i + shift) mod n] = x[i]; linear: the vjp rolls the cotangent back. Two slices joined.";
+  static constexpr Example example{"roll(g.constant(Tensor{1, 2, 3}), 1)", "[3. 1. 2.]"};
+  static std::vector<Case> cases() {
+    return {unary_case("on", {5}, [](Var x) { return roll(x, 2); }),
+            unary_case("back, the first axis", {4, 2}, [](Var x) { return roll(x, -1, 0); }),
+            unary_case("more than once round", {2, 3}, [](Var x) { return roll(x, 8, 1); }),
+            unary_case("once round", {2, 3}, [](Var x) { return roll(x, 3, 1); }),
+            unary_case("empty", {0, 2}, [](Var x) { return roll(x, 1, 0); })};
+  }
+};
+
 // Start and count of a range along an axis, by Python's rules.
 std::pair<std::int64_t, std::int64_t> resolve(const Range& range, std::int64_t size) {
   const bool forward = range.step > 0;
@@ -253,12 +285,35 @@ Var pad(In x, const std::vector<std::int64_t>& before, const std::vector<std::in
   return padded.var();
 }
 
+Var flip(In x, const std::vector<std::int64_t>& axes) {
+  const std::size_t rank = detail::shape_of(x).rank();
+  std::vector<Range> ranges(rank);
+  for (const std::int64_t axis : axes)
+    ranges[detail::require_axis("flip", x, axis, rank)].step = -1;
+  if (axes.empty())
+    for (Range& range : ranges) range.step = -1;
+  return slice(x, ranges);
+}
+
+Var roll(In x, std::int64_t shift, std::int64_t axis) {
+  const Shape shape = detail::shape_of(x);
+  const auto place = static_cast<std::int64_t>(detail::require_axis("roll", x, axis, shape.rank()));
+  const std::int64_t size = shape[static_cast<std::size_t>(place)];
+  const std::int64_t turns = size == 0 ? 0 : shift % size;
+  const std::int64_t cut = turns > 0 ? size - turns : -turns;  // what comes first
+  if (cut == 0) return slice(x, place, 0, size);
+  return concat({In(slice(x, place, cut, size), x.where()), In(slice(x, place, 0, cut), x.where())},
+                place);
+}
+
 namespace detail {
 
 void register_slice() {
   slice_op.op();
   slice_scatter_op.op();
   register_composite<Pad>();
+  register_composite<Flip>();
+  register_composite<Roll>();
 }
 
 }  // namespace detail

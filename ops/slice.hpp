@@ -32,4 +32,12 @@ Var slice_scatter(In x, const Shape& shape, const std::vector<std::int64_t>& sta
 Var pad(In x, const std::vector<std::int64_t>& before, const std::vector<std::int64_t>& after,
         double value = 0);
 
+// x with the order of the entries along `axes` (none given means all) turned round. ShapeError for
+// an axis that does not exist.
+Var flip(In x, const std::vector<std::int64_t>& axes = {});
+
+// x with its entries along `axis` moved on by `shift` places; those that leave at the end come in
+// at the front: y[(i + shift) mod n] = x[i]. ShapeError for an axis that does not exist.
+Var roll(In x, std::int64_t shift, std::int64_t axis = -1);
+
 }  // namespace dualtape

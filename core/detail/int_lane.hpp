@@ -106,6 +106,14 @@ class Lane<T, Arch> {
       return static_cast<T>(x / y);
     });
   }
+  // Sign of b, as Python's a % b; 0 where b is 0.
+  friend Lane mod(const Lane& a, const Lane& b) {
+    return zip(a, b, [](T x, T y) {
+      if (y == 0 || y == -1) return T{0};
+      const T rest = static_cast<T>(x % y);
+      return rest != 0 && (rest < 0) != (y < 0) ? static_cast<T>(rest + y) : rest;
+    });
+  }
   friend Lane operator-(const Lane& a) { return Lane(0) - a; }
   friend Lane operator+(const Lane& a) { return a; }
   Lane& operator+=(const Lane& b) { return *this = *this + b; }

@@ -104,6 +104,11 @@ class Lane<T, Arch> {
   friend Lane sin(Lane x) { return Lane(lane_math::sin(x.batch_)); }
   friend Lane cos(Lane x) { return Lane(lane_math::cos(x.batch_)); }
   friend Lane tan(Lane x) { return Lane(lane_math::tan(x.batch_)); }
+  friend Lane asin(Lane x) { return Lane(lane_math::asin(x.batch_)); }
+  friend Lane acos(Lane x) { return Lane(lane_math::acos(x.batch_)); }
+  friend Lane atan(Lane x) { return Lane(lane_math::atan(x.batch_)); }
+  friend Lane sinh(Lane x) { return Lane(lane_math::sinh(x.batch_)); }
+  friend Lane cosh(Lane x) { return Lane(lane_math::cosh(x.batch_)); }
   friend Lane tanh(Lane x) { return Lane(lane_math::tanh(x.batch_)); }
   friend Lane erf(Lane x) { return Lane(lane_math::erf(x.batch_)); }
   friend Lane floor(Lane x) {
@@ -115,6 +120,8 @@ class Lane<T, Arch> {
     return Lane(lane_math::signed_like(xsimd::trunc(x.batch_), x.batch_));
   }
   friend Lane pow(Lane a, Lane b) { return Lane(lane_math::pow(a.batch_, b.batch_)); }
+  friend Lane atan2(Lane a, Lane b) { return Lane(lane_math::atan2(a.batch_, b.batch_)); }
+  friend Lane mod(Lane a, Lane b) { return Lane(lane_math::mod(a.batch_, b.batch_)); }
   friend Lane minimum(Lane a, Lane b) { return select((a < b) | isnan(a), a, b); }
   friend Lane maximum(Lane a, Lane b) { return select((a > b) | isnan(a), a, b); }
 

@@ -48,15 +48,64 @@ inline B patched(B r, const B& x, const typename B::batch_bool_type& wrong, F f)
   return B::load_aligned(rs);
 }
 
-template <class B>
-inline B pow(const B& x, const B& y) {
+// libm's function, element by element.
+template <class B, class F>
+inline B each(const B& x, F f) {
+  using T = typename B::value_type;
+  alignas(64) T xs[B::size];
+  settled(x).store_aligned(xs);
+  for (std::size_t i = 0; i < B::size; ++i) xs[i] = f(xs[i]);
+  return B::load_aligned(xs);
+}
+template <class B, class F>
+inline B each(const B& x, const B& y, F f) {
   using T = typename B::value_type;
   alignas(64) T xs[B::size];
   alignas(64) T ys[B::size];
   settled(x).store_aligned(xs);
   settled(y).store_aligned(ys);
-  for (std::size_t i = 0; i < B::size; ++i) xs[i] = std::pow(xs[i], ys[i]);
+  for (std::size_t i = 0; i < B::size; ++i) xs[i] = f(xs[i], ys[i]);
   return B::load_aligned(xs);
+}
+
+template <class B>
+inline B pow(const B& x, const B& y) {
+  return each(x, y, [](auto a, auto b) { return std::pow(a, b); });
+}
+
+// Seldom on a hot path, so libm's accuracy and special values come before speed.
+template <class B>
+inline B atan2(const B& y, const B& x) {
+  return each(y, x, [](auto a, auto b) { return std::atan2(a, b); });
+}
+// As Python's a % b: fmod, moved to the sign of b.
+template <class B>
+inline B mod(const B& x, const B& y) {
+  return each(x, y, [](auto a, auto b) {
+    const auto rest = std::fmod(a, b);
+    if (rest == 0) return std::copysign(rest, b);
+    return (rest < 0) != (b < 0) ? rest + b : rest;
+  });
+}
+template <class B>
+inline B asin(const B& x) {
+  return each(x, [](auto v) { return std::asin(v); });
+}
+template <class B>
+inline B acos(const B& x) {
+  return each(x, [](auto v) { return std::acos(v); });
+}
+template <class B>
+inline B atan(const B& x) {
+  return each(x, [](auto v) { return std::atan(v); });
+}
+template <class B>
+inline B sinh(const B& x) {
+  return each(x, [](auto v) { return std::sinh(v); });
+}
+template <class B>
+inline B cosh(const B& x) {
+  return each(x, [](auto v) { return std::cosh(v); });
 }
 
 // xsimd's exp gives inf from 88.38 (709.44) on, since its 2^k overflows half a step early, and 0

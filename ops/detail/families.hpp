@@ -28,5 +28,7 @@ void register_softmax();
 void register_losses();
 void register_shapes();
 void register_slice();
+void register_scan();
+void register_trigonometry();
 
 }  // namespace dualtape::detail

@@ -158,6 +158,8 @@ TEST_CASE("every primitive has its own name") {
   }
   CHECK(name_of(Prim::input) == "input");
   CHECK(name_of(Prim::trunc) == "trunc");
+  CHECK(name_of(Prim::cosh) == "cosh");
+  CHECK(name_of(Prim::atan2) == "atan2");
   CHECK(name_of(Prim::maximum) == "maximum");
   CHECK(name_of(Prim::logical_not) == "logical_not");
   CHECK(name_of(Prim::select) == "select");
@@ -176,6 +178,11 @@ TEST_CASE("each function records its primitive, with its operands in order") {
   DUALTAPE_CHECK_RECORDS(sin)
   DUALTAPE_CHECK_RECORDS(cos)
   DUALTAPE_CHECK_RECORDS(tan)
+  DUALTAPE_CHECK_RECORDS(asin)
+  DUALTAPE_CHECK_RECORDS(acos)
+  DUALTAPE_CHECK_RECORDS(atan)
+  DUALTAPE_CHECK_RECORDS(sinh)
+  DUALTAPE_CHECK_RECORDS(cosh)
   DUALTAPE_CHECK_RECORDS(tanh)
   DUALTAPE_CHECK_RECORDS(erf)
   DUALTAPE_CHECK_RECORDS(floor)
@@ -198,6 +205,8 @@ TEST_CASE("each function records its primitive, with its operands in order") {
   binary(Prim::mul, [](auto a, auto b) { return a * b; });
   binary(Prim::div, [](auto a, auto b) { return a / b; });
   binary(Prim::pow, [](auto a, auto b) { return pow(a, b); });
+  binary(Prim::atan2, [](auto a, auto b) { return atan2(a, b); });
+  binary(Prim::mod, [](auto a, auto b) { return mod(a, b); });
   binary(Prim::minimum, [](auto a, auto b) { return minimum(a, b); });
   binary(Prim::maximum, [](auto a, auto b) { return maximum(a, b); });
   binary(Prim::less, [](auto a, auto b) { return a < b; });

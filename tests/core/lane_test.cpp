@@ -182,6 +182,11 @@ TEST_CASE_TEMPLATE("lane functions agree with libm", T, float, double) {
   DUALTAPE_CHECK_UNARY(cos, -1e7, 1e7, 2.5)
   DUALTAPE_CHECK_UNARY(tan, -50, 50, 4.0)
   DUALTAPE_CHECK_UNARY(tan, -1e7, 1e7, 4.0)
+  DUALTAPE_CHECK_UNARY(asin, -1.5, 1.5, 1.5)
+  DUALTAPE_CHECK_UNARY(acos, -1.5, 1.5, 1.5)
+  DUALTAPE_CHECK_UNARY(atan, -1e6, 1e6, 1.5)
+  DUALTAPE_CHECK_UNARY(sinh, -top - 5, top + 5, 2.5)
+  DUALTAPE_CHECK_UNARY(cosh, -top - 5, top + 5, 2.5)
   DUALTAPE_CHECK_UNARY(tanh, -30, 30, 3.0)
   DUALTAPE_CHECK_UNARY(erf, -8, 8, 3.0)
   DUALTAPE_CHECK_UNARY(sqrt, -1, 1e30, 0.5001)
@@ -212,12 +217,15 @@ TEST_CASE_TEMPLATE("two-operand functions agree with libm", T, float, double) {
     return all[0];
   };
   double worst = 0;
+  double worst_angle = 0;
   std::size_t wrong = 0;
   for (const T a : values) {
     for (const T b : values) {
       const Lane<T> x(static_cast<T>(a));
       const Lane<T> y(static_cast<T>(b));
       worst = std::max(worst, ulps<T>(one(pow(x, y)), std::pow(Wide<T>(a), Wide<T>(b))));
+      worst_angle =
+          std::max(worst_angle, ulps<T>(one(atan2(x, y)), std::atan2(Wide<T>(a), Wide<T>(b))));
       const bool nan = std::isnan(a) || std::isnan(b);
       const T least = one(minimum(x, y));
       const T most = one(maximum(x, y));
@@ -238,7 +246,36 @@ TEST_CASE_TEMPLATE("two-operand functions agree with libm", T, float, double) {
     }
   }
   CHECK(worst <= 1.0);
+  CHECK(worst_angle <= 1.5);
   CHECK(wrong == 0);
+}
+
+// Python's examples and laws: |mod(a, b)| < |b|, its sign is b's, and a - mod(a, b) is a multiple.
+TEST_CASE_TEMPLATE("mod is Python's remainder", T, float, double) {
+  const auto of = [](double a, double b) {
+    T all[Lane<T>::width];
+    mod(Lane<T>(a), Lane<T>(b)).store(all);
+    return static_cast<double>(all[0]);
+  };
+  CHECK(of(7, 3) == 1);
+  CHECK(of(-7, 3) == 2);
+  CHECK(of(7, -3) == -2);
+  CHECK(of(-7, -3) == -1);
+  CHECK(of(5.5, 2) == 1.5);
+  CHECK(of(3, std::numeric_limits<double>::infinity()) == 3);
+  CHECK(std::isnan(of(1, 0)));
+  CHECK(std::isnan(of(std::numeric_limits<double>::infinity(), 2)));
+  CHECK(std::isnan(of(std::numeric_limits<double>::quiet_NaN(), 2)));
+  CHECK(std::signbit(of(6, -3)));
+  CHECK(!std::signbit(of(-6, 3)));
+  for (const double a : {1e7, -1e7, 123456.75, -0.001953125}) {
+    for (const double b : {3.0, -0.375, 1024.0}) {
+      const double rest = of(a, b);
+      CHECK(std::abs(rest) < std::abs(b));
+      CHECK((rest == 0 || (rest < 0) == (b < 0)));
+      CHECK(std::fmod(a - rest, b) == 0);
+    }
+  }
 }
 
 TEST_CASE_TEMPLATE("an integer literal is a number like any other", T, float, double) {
@@ -292,6 +329,12 @@ TEST_CASE_TEMPLATE("integer lanes wrap and never trap", T, std::int32_t, std::in
   CHECK(one(L(low) / -1) == low);
   CHECK(one(L(7) / 0) == 0);
   CHECK(one(L(-7) / 2) == -3);
+  CHECK(one(mod(L(7), 3)) == 1);
+  CHECK(one(mod(L(-7), 3)) == 2);
+  CHECK(one(mod(L(7), -3)) == -2);
+  CHECK(one(mod(L(-6), 3)) == 0);
+  CHECK(one(mod(L(low), -1)) == 0);
+  CHECK(one(mod(L(5), 0)) == 0);
   CHECK(one(L(-7) * 6) == -42);
   CHECK(one(minimum(L(-7), 6)) == -7);
   CHECK(one(maximum(L(-7), 6)) == 6);

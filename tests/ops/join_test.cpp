@@ -6,6 +6,7 @@
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/functional.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/reduce.hpp>
 
@@ -116,6 +117,24 @@ TEST_CASE("pad and slice_scatter put a margin around") {
   CHECK(identical(eval(pad(g.constant(Tensor::of({5})), {1}, {1}, 7)), Tensor::of({7, 5, 7})));
   CHECK(identical(eval(slice_scatter(x, {3, 3}, {2, 0}, {-2, 2})),
                   Tensor{{3, 0, 4}, {0, 0, 0}, {1, 0, 2}}));
+}
+
+TEST_CASE("flip turns axes round and roll moves entries on") {
+  Graph graph;
+  const Var x = graph.constant(Tensor{{1, 2, 3}, {4, 5, 6}});
+  const auto same = [](Var y, const Tensor& wanted) { CHECK(identical(eval(y), wanted)); };
+  same(flip(x), {{6, 5, 4}, {3, 2, 1}});
+  same(flip(x, {0}), {{4, 5, 6}, {1, 2, 3}});
+  same(flip(x, {-1}), {{3, 2, 1}, {6, 5, 4}});
+  same(roll(x, 1), {{3, 1, 2}, {6, 4, 5}});
+  same(roll(x, -1), {{2, 3, 1}, {5, 6, 4}});
+  same(roll(x, 7), {{3, 1, 2}, {6, 4, 5}});
+  same(roll(x, 1, 0), {{4, 5, 6}, {1, 2, 3}});
+  same(roll(x, 0), {{1, 2, 3}, {4, 5, 6}});
+  CHECK_THROWS_AS(flip(x, {2}), ShapeError);
+  CHECK_THROWS_AS(roll(x, 1, -3), ShapeError);
+  const Var truths = graph.constant(Tensor{1, 0, 0}) > 0;
+  same(roll(truths, 1), eval(graph.constant(Tensor{0, 1, 0}) > 0));
 }
 
 TEST_CASE("gradients reach only the pieces that were used") {

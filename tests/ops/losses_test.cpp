@@ -194,6 +194,55 @@ TEST_CASE("binary cross-entropy on logits agrees with it on probabilities and st
         Numbers{0, 0, 500, 500});
 }
 
+TEST_CASE("clamped cross-entropy costs at most 15.94 and is finite whatever the logits") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    dt::Graph graph;
+    const dt::Var labels = graph.constant(dt::Tensor::of({0, 3, 9}));
+    const dt::Var uniform = graph.constant(dt::zeros({3, 10}, dtype));
+    CHECK(std::abs(value(dt::clamped_cross_entropy(uniform, labels)) - 2.302585) < 1e-6);
+
+    // The first row is right beyond doubt, the second wrong beyond doubt: -log of 1 - 2^-23 and of
+    // 2^-23.
+    const dt::Var sure =
+        graph.constant(tensor({1e4, -1e4, -1e4, 1e4, 1e4, -1e4}, dtype).reshape({2, 3}));
+    const dt::Var of_sure = graph.constant(dt::Tensor::of({0, 2}));
+    const dt::Var each = dt::clamped_cross_entropy(sure, of_sure, Reduction::none);
+    check_close(numbers(dt::eval(each)), {-std::log1p(-0x1p-23), 23 * std::log(2.0)}, 1e-6);
+    CHECK(std::abs(numbers(dt::eval(each))[1] - 15.9424) < 5e-5);
+    const dt::Var loss = dt::clamped_cross_entropy(sure, of_sure);
+    CHECK(numbers(dt::eval(dt::reverse(loss, {sure})[sure])) == Numbers(6, 0));
+  }
+}
+
+TEST_CASE("clamped cross-entropy is cross-entropy where nothing is cut off") {
+  dt::Graph graph;
+  const dt::Var logits =
+      graph.constant(tensor({0.5, -1, 2, 0, 3, -2, 1, 1, 1, 0, 0, 5}).reshape({4, 3}));
+  const dt::Var labels = graph.constant(dt::Tensor::of({2, 0, 1, 1}));
+  for (const Reduction reduction : {Reduction::mean, Reduction::sum}) {
+    const dt::Var clamped = dt::clamped_cross_entropy(logits, labels, reduction);
+    const dt::Var plain = dt::cross_entropy(logits, labels, reduction);
+    CHECK(value(clamped) == doctest::Approx(value(plain)).epsilon(1e-13));
+    check_close(numbers(dt::eval(dt::reverse(clamped, {logits})[logits])),
+                numbers(dt::eval(dt::reverse(plain, {logits})[logits])), 1e-13);
+  }
+}
+
+TEST_CASE("clamped cross-entropy refuses labels that do not fit") {
+  dt::Graph graph;
+  const dt::Var logits = graph.constant(dt::zeros({2, 3}));
+  const std::string text = error_of<dt::ShapeError>([&] {
+    dt::clamped_cross_entropy(logits, graph.constant(dt::Tensor::of({0, 1, 2})));
+  });
+  CHECK(has(text, "clamped_cross_entropy"));
+  CHECK(has(text, "losses_test.cpp"));
+  CHECK_THROWS_AS(
+      dt::eval(dt::clamped_cross_entropy(logits, graph.constant(dt::Tensor::of({0, 3})))),
+      dt::ValueError);
+  CHECK_THROWS_AS(dt::clamped_cross_entropy(logits, graph.constant(dt::Tensor{0, 1})),
+                  dt::TypeError);
+}
+
 TEST_CASE("squared errors") {
   dt::Graph graph;
   const dt::Var a = graph.constant(tensor({1, 2, 5}));
