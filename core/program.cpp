@@ -386,10 +386,13 @@ Outputs Program::run(std::span<const Feed> feeds, Location where) {
 const Tensor& Outputs::operator[](Var var) const {
   for (const auto& [output, tensor] : program_->impl_->results)
     if (output == var) return tensor;
+  const std::string which = var.defined() ? "the " + std::string(var.node().op->name()) + ", " +
+                                                to_string(var.type()) + " made at " +
+                                                to_string(var.node().where) + ","
+                                          : "an empty Var";
   fail<GraphError>({.op = "outputs",
                     .label = var.defined() ? var.label() : std::string(),
-                    .what = "this Var is not among the outputs the program was compiled for",
-                    .where = var.defined() ? var.node().where : Location{},
+                    .what = which + " is not among the outputs the program was compiled for",
                     .help = "add it to the list given to compile"});
 }
 

@@ -4,6 +4,7 @@
 
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/random.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -37,6 +38,29 @@ void project_to_sphere(std::vector<Var>& direction) {
   for (Var& part : direction) part = part * scale;
 }
 
+// To mean 0 and standard deviation 1, by the estimate that divides by n - 1.
+Var standardised(Var part, const Wrt& wrt) {
+  if (part.shape().count() < 2)
+    fail<ValueError>({.op = "forward_gradient",
+                      .what = "a direction of one element cannot be standardised",
+                      .where = wrt.where(),
+                      .help = "leave standardise off, or join small parameters into one"});
+  return (part - mean(part)) / stddev(part);
+}
+
+std::vector<Var> draw_by(const ForwardGradientOptions& options, const std::vector<Wrt>& wrt,
+                         Var key) {
+  std::vector<Var> direction = draw_direction(wrt, key, options.perturbation);
+  if (options.standardise)
+    for (std::size_t i = 0; i < direction.size(); ++i)
+      direction[i] = standardised(direction[i], wrt[i]);
+  return direction;
+}
+
+Var limited(Var slope, double limit) {
+  return std::isinf(limit) ? slope : clamp(slope, -limit, limit);
+}
+
 // sum + slope * direction
 void accumulate(MaybeVar& sum, Var slope, Var direction) {
   const Var term = slope * direction;
@@ -65,6 +89,13 @@ void check(Var loss, const ForwardGradientOptions& options, Location where) {
         {.op = "forward_gradient",
          .label = loss.label(),
          .what = "needs at least one direction, got count = " + std::to_string(options.count),
+         .where = where,
+         .help = "set ForwardGradientOptions::count to 1 or more"});
+  if (!(options.slope_limit > 0))
+    fail<ValueError>(
+        {.op = "forward_gradient",
+         .label = loss.label(),
+         .what = "slope_limit is " + std::to_string(options.slope_limit) + ", but must be above 0",
          .where = where});
 }
 
@@ -99,21 +130,22 @@ ForwardGradient forward_gradient(Var loss, const std::vector<Wrt>& wrt, Var key,
   for (std::int64_t k = 0; k < options.count; ++k) {
     const Var direction_key = fold_key(key, k);
     if (options.directions == Directions::joint) {
-      const std::vector<Var> direction = draw_direction(wrt, direction_key, options.perturbation);
+      const std::vector<Var> direction = draw_by(options, wrt, direction_key);
       const Var slope = [&] {
         if (const MaybeVar found = slope_of(loss, wrt, direction)) return *found;
         return reshape(forward(loss, wrt, direction), Shape{});  // says what is wrong
       }();
       result.slopes.push_back(slope);
-      for (std::size_t i = 0; i < wrt.size(); ++i) accumulate(sums[i], slope, direction[i]);
+      const Var weight = limited(slope, options.slope_limit);
+      for (std::size_t i = 0; i < wrt.size(); ++i) accumulate(sums[i], weight, direction[i]);
     } else {
       for (std::size_t i = 0; i < wrt.size(); ++i) {
         const Var part_key = fold_key(direction_key, static_cast<std::int64_t>(i));
-        const std::vector<Var> part = draw_direction({wrt[i]}, part_key, options.perturbation);
+        const std::vector<Var> part = draw_by(options, {wrt[i]}, part_key);
         const MaybeVar found = slope_of(loss, {wrt[i]}, part);
         const Var slope = found ? *found : forward(loss, {wrt[i]}, part);
         result.slopes.push_back(slope);
-        accumulate(sums[i], slope, part[0]);
+        accumulate(sums[i], limited(slope, options.slope_limit), part[0]);
       }
     }
   }

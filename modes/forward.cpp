@@ -96,12 +96,12 @@ std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const std::ve
 Var forward(Var output, const std::vector<Wrt>& wrt, const std::vector<Var>& tangents) {
   const MaybeVar tangent = forward_all({output}, wrt, tangents)[0];
   if (tangent) return *tangent;
-  fail<DerivativeError>({.op = "forward",
-                         .label = output.label(),
-                         .what = "the output does not depend on any of the " +
-                                 std::to_string(wrt.size()) + " inputs to differentiate by",
-                         .where = wrt.empty() ? output.node().where : wrt.front().where(),
-                         .help = "check the list, and for a stop_gradient on the way"});
+  fail<DerivativeError>(
+      {.op = "forward",
+       .label = output.label(),
+       .what = "the output does not depend on any of the inputs to differentiate by",
+       .where = wrt.empty() ? output.node().where : wrt.front().where(),
+       .help = "check the list, and for a stop_gradient on the way"});
 }
 
 }  // namespace dualtape

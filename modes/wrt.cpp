@@ -35,23 +35,26 @@ Var Wrt::in(Graph& graph, std::string_view mode) const {
 }
 
 namespace {
-[[noreturn]] void not_asked(const std::string& label) {
+[[noreturn]] void not_asked(const std::string& label, const std::string& which) {
   fail<GraphError>({.op = "gradients",
                     .label = label,
-                    .what = "it is not among the inputs that were differentiated by",
+                    .what = which + " is not among the inputs that were differentiated by",
                     .help = "add it to the list given to the mode"});
 }
 }  // namespace
 
 Var Gradients::operator[](Var of) const {
   const auto it = std::ranges::find(of_, of);
-  if (it == of_.end()) not_asked(of.defined() ? of.label() : std::string());
+  if (it == of_.end()) {
+    if (!of.defined()) not_asked("", "an empty Var");
+    not_asked(of.label(), to_string(of.type()) + " made at " + to_string(of.node().where));
+  }
   return values_[static_cast<std::size_t>(it - of_.begin())];
 }
 
 Var Gradients::operator[](const Parameter& of) const {
   const auto it = std::ranges::find(parameters_, std::optional<Parameter>(of));
-  if (it == parameters_.end()) not_asked(of.name());
+  if (it == parameters_.end()) not_asked(of.name(), "the parameter");
   return values_[static_cast<std::size_t>(it - parameters_.begin())];
 }
 
