@@ -346,9 +346,9 @@ TEST_CASE("no reviewed text is left without its mistake") {
   const std::string source{std::istreambuf_iterator<char>(self), {}};
   const std::map<std::string, std::string> texts = read_texts();
   CHECK(texts.size() >= 20);
-  for (const auto& [name, text] : texts) {
-    CAPTURE(name);
-    CHECK(!text.empty());
-    CHECK(source.find('"' + name + '"') != std::string::npos);
+  for (const auto& text : texts) {
+    CAPTURE(text.first);
+    CHECK(!text.second.empty());
+    CHECK(source.find('"' + text.first + '"') != std::string::npos);
   }
 }
