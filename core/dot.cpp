@@ -38,7 +38,7 @@ std::string_view fill_of(const Box& box) {
   return "#ffffff";
 }
 
-void draw_box(std::ostream& out, std::size_t id, const Box& box) {
+void draw_box(std::ostream& out, std::string_view prefix, std::size_t id, const Box& box) {
   std::string text(box.op->name());
   if (!box.label.empty()) text = box.label + "\n" + text;
   const bool leaf = box.op == &input_op() || box.op == &parameter_op();
@@ -47,7 +47,7 @@ void draw_box(std::ostream& out, std::size_t id, const Box& box) {
   std::string escaped;
   for (const char c : text)
     escaped += c == '\n' ? std::string("\\n") : c == '"' ? std::string("\\\"") : std::string(1, c);
-  out << "  n" << id << " [label=\"" << escaped << "\", fillcolor=" << quoted(fill_of(box))
+  out << "  " << prefix << id << " [label=\"" << escaped << "\", fillcolor=" << quoted(fill_of(box))
       << (leaf ? ", shape=ellipse" : "") << "];\n";
 }
 
@@ -65,12 +65,21 @@ void open_drawing(std::ostream& out) {
 std::string to_dot(const Graph& graph) {
   std::ostringstream out;
   open_drawing(out);
+  std::set<NodeId> outer;  // nodes of the parent that a scratch graph reads
   for (NodeId id = 0; id < graph.size(); ++id) {
     const Node& node = graph.node(id);
-    draw_box(out, id,
+    draw_box(out, "n", id,
              {node.op, &node.attributes, node.output_count ? &node.first_type : nullptr,
               graph.label(id), node.role});
-    for (const Ref& ref : node.inputs()) out << "  n" << ref.node << " -> n" << id << ";\n";
+    for (const Ref& ref : node.inputs()) {
+      if (ref.outer) outer.insert(ref.node);
+      out << (ref.outer ? "  o" : "  n") << ref.node << " -> n" << id << ";\n";
+    }
+  }
+  for (const NodeId id : outer) {
+    const Node& node = graph.parent()->node(id);
+    draw_box(out, "o", id,
+             {node.op, &node.attributes, &node.first_type, graph.parent()->label(id), node.role});
   }
   out << "}\n";
   return out.str();
@@ -84,7 +93,7 @@ std::string to_dot(const Plan& plan) {
     const PlanNode& node = plan.nodes[n];
     for (std::uint16_t i = 0; i < node.value_count; ++i) producer[node.first_value + i] = n;
     draw_box(
-        out, n,
+        out, "n", n,
         {node.op, &node.attributes, node.value_count ? &plan.values[node.first_value] : nullptr,
          plan.labels[node.label], node.role});
     for (const ValueId v : plan.operands_of(node))

@@ -9,6 +9,17 @@
 #include <dualtape/core/op.hpp>
 
 namespace dualtape {
+namespace {
+
+// Nodes of a scratch graph carry the labels of the nodes they are emitted for, so the names of both
+// are kept in one place.
+const Graph& keeper_of_names(const Graph& graph) {
+  const Graph* keeper = &graph;
+  while (keeper->parent() != nullptr) keeper = keeper->parent();
+  return *keeper;
+}
+
+}  // namespace
 
 std::string_view name_of(Role role) {
   switch (role) {
@@ -111,7 +122,7 @@ std::optional<Var> Graph::find(const Parameter& parameter) const {
 
 Scope Graph::scope(std::string_view name) {
   const std::uint32_t previous = scope_;
-  std::string path = strings_[scope_];
+  std::string path = keeper_of_names(*this).strings_[scope_];
   path.append(name).append("/");
   scope_ = intern(std::move(path));
   return {*this, previous};
@@ -119,7 +130,8 @@ Scope Graph::scope(std::string_view name) {
 
 std::string Graph::label(NodeId id) const {
   const Node& node = nodes_[id];
-  return node.label == 0 ? std::string() : strings_[node.scope] + strings_[node.label];
+  const auto& names = keeper_of_names(*this).strings_;
+  return node.label == 0 ? std::string() : names[node.scope] + names[node.label];
 }
 
 void Graph::set_label(NodeId id, std::string_view label) {
@@ -128,6 +140,7 @@ void Graph::set_label(NodeId id, std::string_view label) {
 
 std::uint32_t Graph::intern(std::string text) {
   if (text.empty()) return 0;
+  if (parent_ != nullptr) return parent_->intern(std::move(text));
   const auto [it, is_new] =
       string_ids_.try_emplace(text, static_cast<std::uint32_t>(strings_.size()));
   if (is_new) strings_.push_back(std::move(text));
@@ -165,7 +178,7 @@ NodeId Graph::add(const Op& op, std::span<const Var> inputs, Attributes attribut
   }
   try {
     Inference inference(op, inputs, node.attributes, node.where,
-                        emission_ ? "" : strings_[node.label]);
+                        emission_ ? "" : keeper_of_names(*this).strings_[node.label]);
     op.infer(inference);
     node.output_count = static_cast<std::uint16_t>(inference.out.size());
     if (node.output_count > 0) node.first_type = std::move(inference.out[0]);
