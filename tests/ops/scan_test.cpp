@@ -18,7 +18,8 @@ dt::Tensor counted(const dt::Shape& shape, dt::DType dtype) {
   dt::Tensor values(shape, dt::float64);
   double next = 0.5;
   for (double& value : values.data<double>()) {
-    value = dtype == dt::float64 || dtype == dt::float32 ? next : std::floor(next * 4);
+    // Whole numbers 1 and 2 only, so that no product wraps around.
+    value = dt::is_floating(dtype) ? next : next > 1.2 ? 2 : 1;
     next = next > 1.4 ? next - 0.85 : next + 0.25;
   }
   return values.to(dtype);
@@ -86,7 +87,6 @@ TEST_CASE("running sums go either way, with and without their own element") {
   CHECK(numbers(dt::eval(dt::cumsum(x, 0, true))) == Numbers{0, 1, 3, 6});
   CHECK(numbers(dt::eval(dt::cumsum(x, 0, false, true))) == Numbers{10, 9, 7, 4});
   CHECK(numbers(dt::eval(dt::cumsum(x, 0, true, true))) == Numbers{9, 7, 4, 0});
-  CHECK(derivative(dt::cumsum(x), x).empty() == false);
   const dt::Var sums = dt::cumsum(x);
   const dt::Var cotangent = graph.constant(tensor({1, 0, 0, 10}));
   CHECK(numbers(dt::eval(dt::vjp({sums}, {x}, {cotangent})[x])) == Numbers{11, 10, 10, 10});
