@@ -380,11 +380,11 @@ Outputs Program::run(std::span<const Feed> feeds, Location where) {
   impl_->run_steps();
   impl_->commit();
   impl_->has_run = true;
-  return Outputs(*this);
+  return Outputs(*impl_);
 }
 
 const Tensor& Outputs::operator[](Var var) const {
-  for (const auto& [output, tensor] : program_->impl_->results)
+  for (const auto& [output, tensor] : program_->results)
     if (output == var) return tensor;
   const std::string which = var.defined() ? "the " + std::string(var.node().op->name()) + ", " +
                                                 to_string(var.type()) + " made at " +

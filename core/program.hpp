@@ -38,20 +38,7 @@ struct MemoryUse {
   std::size_t peak_update_bytes = 0;      // what only assignments need
 };
 
-class Program;
-
-// The results of a run. They belong to the Program and are overwritten by its next run; copy()
-// keeps them.
-class Outputs {
- public:
-  // GraphError if `var` was not among the outputs compiled.
-  const Tensor& operator[](Var var) const;
-
- private:
-  friend class Program;
-  explicit Outputs(const Program& program) : program_(&program) {}
-  const Program* program_;
-};
+class Outputs;
 
 class Program {
  public:
@@ -76,6 +63,19 @@ class Program {
   struct Impl;
   explicit Program(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+};
+
+// The results of a run. They belong to the Program and are overwritten by its next run; copy()
+// keeps them. Valid as long as the Program lives, wherever it is moved.
+class Outputs {
+ public:
+  // GraphError if `var` was not among the outputs compiled.
+  const Tensor& operator[](Var var) const;
+
+ private:
+  friend class Program;
+  explicit Outputs(const Program::Impl& program) : program_(&program) {}
+  const Program::Impl* program_;
 };
 
 // Plans the computation of `outputs` and of the assignments. Throws GraphError if they belong to

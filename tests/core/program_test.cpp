@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <thread>
+#include <utility>
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/estimators.hpp>
@@ -242,4 +243,14 @@ TEST_CASE("explain and the drawings name operators, labels and categories") {
     CHECK(dot.find("loss") != std::string::npos);
     CHECK(dot.find(" -> ") != std::string::npos);
   }
+}
+
+TEST_CASE("outputs stay valid when their program is moved") {
+  Graph g;
+  const Var x = g.input("x", {2});
+  const Var y = x * 2.0;
+  Program program = compile({y});
+  const Outputs out = program.run({{x, Tensor{1.0, 2.0}}});
+  const Program moved = std::move(program);
+  CHECK(all_close(out[y], Tensor{2.0, 4.0}));
 }
