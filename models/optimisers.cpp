@@ -89,8 +89,11 @@ Var Sgd::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assi
   const Var h = decayed(g, p, options_.weight_decay);
   if (options_.momentum == 0) return p - lr * h;
   const Parameter velocity = remembered(parameter, "velocity", parameter.type());
-  const Var v = options_.momentum * p.graph().read(velocity) + h;
+  const Var step_of_now = options_.rate_in_velocity ? -(lr * h) : h;
+  const Var v = options_.momentum * p.graph().read(velocity) + step_of_now;
   state.push_back(assign(velocity, v.named("new " + velocity.name())));
+  if (options_.rate_in_velocity)
+    return p + (options_.nesterov ? step_of_now + options_.momentum * v : v);
   return p - lr * (options_.nesterov ? h + options_.momentum * v : v);
 }
 
@@ -121,6 +124,10 @@ Var Adam::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Ass
   const Var steps = cast(t, float64);
   const auto corrected = [&](double beta) { return 1 - pow(graph.constant(beta, float64), steps); };
   const Var rate = cast(cast(lr, float64) / corrected(options_.beta1), p.dtype());
+  if (options_.epsilon_in_root) {
+    const Var share = cast(corrected(options_.beta2), p.dtype());
+    return p - rate * m / sqrt(s / share + options_.epsilon);
+  }
   const Var shrink = cast(sqrt(corrected(options_.beta2)), p.dtype());
   return p - rate * m / (sqrt(s) / shrink + options_.epsilon);
 }

@@ -57,6 +57,11 @@ struct SgdOptions {
   double momentum = 0;  // mu
   bool nesterov = false;
   double weight_decay = 0;  // lambda
+  // The velocity holds the rate: v <- mu v - lr h, p <- p + v. A rate that changes then scales what
+  // is still to come and not what has gathered. With `nesterov` h is the gradient at the point
+  // looked ahead to, q + mu v, and that point is what the parameters hold: p <- p + mu v - lr h,
+  // from which q is p - mu v.
+  bool rate_in_velocity = false;
 };
 
 // Stochastic gradient descent as torch.optim.SGD without dampening: with h = g + lambda p,
@@ -79,7 +84,8 @@ struct AdamOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double weight_decay = 0;  // lambda, added to the gradient as torch.optim.Adam does
+  double weight_decay = 0;       // lambda, added to the gradient as torch.optim.Adam does
+  bool epsilon_in_root = false;  // sqrt(s / (1 - beta2^t) + epsilon)
 };
 
 // Adam with bias correction: with h = g + lambda p and t counting steps from 1,

@@ -8,6 +8,7 @@
 // for Rademacher ones.
 #pragma once
 
+#include <limits>
 #include <vector>
 
 #include <dualtape/core/random.hpp>
@@ -32,6 +33,13 @@ struct ForwardGradientOptions {
   Perturbation perturbation = Perturbation::normal;
   Directions directions = Directions::joint;
   std::int64_t count = 1;  // directions averaged
+  // Each parameter's part of a direction is shifted to mean 0 and scaled to standard deviation 1
+  // (dividing by n - 1), as some published runs do. The estimate is then biased: its mean is
+  // (I - 1 1^T / n) grad f for each parameter of n elements, the share along all-ones being lost.
+  bool standardise = false;
+  // Directional derivatives are cut off to [-slope_limit, slope_limit]; the slopes returned are
+  // those before. Biased, but it keeps rare large steps from ending a run.
+  double slope_limit = std::numeric_limits<double>::infinity();
 };
 
 struct ForwardGradient {
@@ -45,8 +53,8 @@ struct ForwardGradient {
 std::vector<Var> draw_direction(const std::vector<Wrt>& wrt, Var key, Perturbation perturbation);
 
 // The estimate of the gradient of the scalar `loss`. Direction k draws from fold_key(key, k).
-// Throws ShapeError unless `loss` has one element, ValueError if count < 1, and what forward()
-// throws.
+// Throws ShapeError unless `loss` has one element, ValueError if count < 1, if slope_limit is not
+// above 0 or if a parameter of one element is to be standardised, and what forward() throws.
 ForwardGradient forward_gradient(Var loss, const std::vector<Wrt>& wrt, Var key,
                                  const ForwardGradientOptions& options = {},
                                  Location where = Location::current());
