@@ -16,6 +16,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include <dualtape/core/detail/lane.hpp>
@@ -220,17 +221,21 @@ typename F::Result FoldPlan::fold_column(const typename F::Element* in, std::siz
 template <class F, class Out, class Finish>
 void FoldPlan::run_columns(const typename F::Element* in, Out* out, Finish finish) const {
   constexpr std::size_t width = F::Numbers::width;
-  constexpr std::size_t wide = 8;
   alignas(64) std::array<typename F::Result, width> parts;
   const auto put = [&](const typename F::Numbers& numbers, std::size_t column) {
     numbers.store(parts.data());
     for (std::size_t i = 0; i < width; ++i) out[column + i] = finish(parts[i]);
   };
   std::size_t column = 0;
-  for (; column + wide * width <= inner_; column += wide * width) {
-    const auto sums = fold_columns<F, wide>(in + column, 0, lines_);
-    for (std::size_t k = 0; k < wide; ++k) put(sums[k], column + k * width);
-  }
+  // Several registers at once, since each addition waits for the one before in its column.
+  const auto run_wide = [&]<std::size_t N>(std::integral_constant<std::size_t, N>) {
+    for (; column + N * width <= inner_; column += N * width) {
+      const auto sums = fold_columns<F, N>(in + column, 0, lines_);
+      for (std::size_t k = 0; k < N; ++k) put(sums[k], column + k * width);
+    }
+  };
+  run_wide(std::integral_constant<std::size_t, 8>{});
+  run_wide(std::integral_constant<std::size_t, 4>{});
   for (; column + width <= inner_; column += width)
     put(fold_columns<F, 1>(in + column, 0, lines_)[0], column);
   if (column < inner_ && inner_ >= width) {
