@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "files.hpp"
+#include "process.hpp"
 
 namespace dualtape::docs {
 
@@ -14,6 +15,16 @@ void Tutorial::aside() const { std::cout << "---\n"; }
 void Tutorial::draw(const Figure& figure) const {
   const std::string problem = figure.draw(out_);
   if (!problem.empty()) std::cerr << "not drawn: " << problem << "\n";
+}
+
+void Tutorial::draw_graph(const std::string& name, const std::string& dot) const {
+  write_file(out_ / (name + ".dot"), dot);
+  const Ended ended =
+      run_program({"dot", "-Tsvg", "-Gbgcolor=transparent", "-Gfontcolor=#7a7a7a",
+                   "-Ncolor=#7a7a7a", "-Ecolor=#7a7a7a", "-o", name + ".svg", name + ".dot"},
+                  out_);
+  if (ended.spawn_error != 0 || ended.status != 0)
+    std::cerr << "not drawn: " << name << ".dot, since Graphviz is missing or failed\n";
 }
 
 void Tutorial::csv(const std::string& name, const std::vector<Column>& columns) const {

@@ -33,6 +33,8 @@ class Tutorial {
 
   // Draws into out(), and says so or why not.
   void draw(const Figure& figure) const;
+  // Writes a Graphviz drawing (see to_dot) to name.dot, and name.svg if `dot` is installed.
+  void draw_graph(const std::string& name, const std::string& dot) const;
   void csv(const std::string& name, const std::vector<Column>& columns) const;
 
  private:
