@@ -88,6 +88,15 @@ double accuracy(const Tensor& logits, const Tensor& labels) {
   return share(right, labels.count());
 }
 
+std::vector<Misclassified> misclassified(const Tensor& logits, const Tensor& labels) {
+  const std::vector<std::int64_t> found = predicted_classes("misclassified", logits, labels);
+  const std::vector<std::int64_t> wanted = as_classes(labels);
+  std::vector<Misclassified> wrong;
+  for (std::size_t i = 0; i < found.size(); ++i)
+    if (found[i] != wanted[i]) wrong.push_back({static_cast<std::int64_t>(i), wanted[i], found[i]});
+  return wrong;
+}
+
 Var accuracy(In logits, In labels) {
   const Var found = argmax(logits, -1);
   // Without this (N,) against (N, 1) would broadcast to a number that means nothing.

@@ -18,6 +18,16 @@ double accuracy(const Tensor& logits, const Tensor& labels);
 // The same in a graph, a float32 scalar; derivative zero.
 Var accuracy(In logits, In labels);
 
+// The rows that are wrong by the same rule, in order: those to look at. `row` counts the labels in
+// row-major order. Throws what accuracy does.
+struct Misclassified {
+  std::int64_t row = 0;
+  std::int64_t label = 0;
+  std::int64_t predicted = 0;
+  friend bool operator==(const Misclassified&, const Misclassified&) = default;
+};
+std::vector<Misclassified> misclassified(const Tensor& logits, const Tensor& labels);
+
 // Counts of classes: rows are what is true, columns what was predicted.
 class ConfusionMatrix {
  public:

@@ -21,6 +21,15 @@ TEST_CASE("accuracy counts rows whose largest logit stands at the label") {
   CHECK(eval(accuracy(x, y), {{x, logits}, {y, labels}}).item() == 0.75);
 }
 
+TEST_CASE("what is misclassified is listed with its row, its label and the prediction") {
+  const Tensor logits{{0, 2, 1}, {5, 4, 3}, {1, 1, 0}, {-3, -2, -1}};
+  const Tensor labels = Tensor::of({1, 1, 0, 0});
+  CHECK(misclassified(logits, labels) == std::vector<Misclassified>{{1, 1, 0}, {3, 0, 2}});
+  CHECK(misclassified(logits, Tensor::of({1, 0, 0, 2})).empty());
+  CHECK_THROWS_AS(misclassified(logits, Tensor::of({1})), ShapeError);
+  CHECK_THROWS_AS(misclassified(logits, Tensor{1, 0, 0, 2}), TypeError);
+}
+
 TEST_CASE("a NaN counts as the largest logit, on tensors as in graphs") {
   const Tensor logits{{9, NAN, 1}, {NAN, 9, NAN}};
   CHECK(accuracy(logits, Tensor::of({1, 0})) == 1);
