@@ -271,7 +271,7 @@ void correct(const dt::docs::Tutorial& t) {
   t.aside();
 
   dt::docs::Figure figure("corrected", "Gradient as published and corrected");
-  figure.labels("epoch", "mean cross-entropy").log_y();
+  figure.labels("epoch", "mean cross-entropy").y_range(0, 1);
   figure
       .line("gradient of half the sum of squares", epochs_of(as_published.loss), as_published.loss)
       .line("gradient of the cross-entropy", epochs_of(corrected.loss), corrected.loss,
