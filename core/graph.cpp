@@ -208,7 +208,7 @@ void Graph::check_linear(const Op& op, NodeId id, Location where) {
   const Node& node = nodes_[id];
   if (node.input_count == 0) return;
   std::vector<Var> in;
-  std::unique_ptr<bool[]> active = std::make_unique<bool[]>(2u * node.input_count);
+  std::unique_ptr<bool[]> active = std::make_unique<bool[]>(std::size_t{2} * node.input_count);
   const std::span<bool> strict{active.get(), node.input_count};
   const std::span<bool> with_zeros{active.get() + node.input_count, node.input_count};
   for (std::size_t i = 0; i < node.input_count; ++i) {
