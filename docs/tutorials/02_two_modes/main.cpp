@@ -170,7 +170,7 @@ void race(std::span<Timed> timed, int times) {
 
 void cost(const dt::docs::Tutorial& tutorial) {
   const std::vector<std::int64_t> widths =
-      tutorial.choose<std::vector<std::int64_t>>({16, 32, 64, 128, 256, 512}, {16, 32});
+      tutorial.choose<std::vector<std::int64_t>>({16, 32, 64, 128, 256}, {16, 32});
   dt::docs::Figure::Values x_axis;
   dt::docs::Figure::Values forwards;
   dt::docs::Figure::Values reverses;
