@@ -182,7 +182,7 @@ void print_row(const std::string& method, const std::vector<Outcome>& outcomes,
 
 void draw_curves(const dt::docs::Tutorial& t, const Task& task, const std::string& name,
                  const std::vector<Method>& all, const std::vector<std::vector<Outcome>>& outcomes,
-                 double top) {
+                 double bottom, double top) {
   dt::docs::Figure figure(name, "Training loss of the " + task.name);
   figure.labels("step", "training loss").log_y().y_range(bottom, top);
   const Numbers steps = dt::docs::linear_steps(1, task.shown, static_cast<std::size_t>(task.shown));
