@@ -15,12 +15,12 @@
 
 #include "../../docs/common/files.hpp"
 #include "../../docs/common/gnuplot.hpp"
+#include "../../docs/common/text.hpp"
 #include "../../docs/demo/options.hpp"
 #include "../../docs/demo/plots.hpp"
 #include "../../docs/demo/progress.hpp"
 #include "../../docs/demo/report.hpp"
 #include "../../docs/demo/table.hpp"
-#include "../../docs/common/text.hpp"
 
 namespace fs = std::filesystem;
 using namespace dualtape::demo;  // NOLINT(google-build-using-namespace)
