@@ -91,8 +91,7 @@ class Runner {
  public:
   explicit Runner(const Function& function)
       : function_(function), program_(compile(function.outputs())) {
-    for (const Var& input : function.inputs())
-      feeds_.emplace_back(input, Tensor::view(nullptr, input.type()));
+    for (const Var& input : function.inputs()) feeds_.emplace_back(input, Tensor());
   }
   void run(const KernelArgs& args) {
     for (std::size_t i = 0; i < feeds_.size(); ++i)

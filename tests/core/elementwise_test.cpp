@@ -12,7 +12,7 @@
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/math.hpp>
 
-#include "allocations.hpp"
+#include "tests/allocations.hpp"
 
 namespace dt = dualtape;
 using dt::Shape;

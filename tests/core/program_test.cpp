@@ -15,7 +15,7 @@
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 
-#include "allocations.hpp"
+#include "tests/allocations.hpp"
 
 using namespace dualtape;
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "allocations.hpp"
+#include "tests/allocations.hpp"
 
 using namespace dualtape;
 

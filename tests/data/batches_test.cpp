@@ -1,9 +1,6 @@
 // Batches: each row once an epoch, an order that the key decides, buffers that are used again.
 #include <algorithm>
-#include <atomic>
-#include <cstddef>
-#include <cstdlib>
-#include <new>
+#include <cstdint>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -11,37 +8,10 @@
 
 #include "numbered.hpp"
 #include "temporary.hpp"
+#include "tests/allocations.hpp"
 
 using namespace dualtape;
 using namespace dualtape::testing;
-
-namespace {
-
-std::atomic<std::size_t> allocations{0};
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-  ++allocations;
-  void* memory = std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-}  // namespace
-
-// The whole program counts what it allocates.
-void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  ++allocations;
-  return std::malloc(bytes);
-}
-void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -125,18 +95,18 @@ TEST_CASE("batches after the first allocate nothing, and use the same memory") {
   std::size_t met = 0;
   for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
     auto range = batches.epoch(epoch);  // draws the order, which may allocate
-    const std::size_t before = allocations;
+    const std::uint64_t before = allocations_so_far();
     for (const Batch& batch : range) {
       if (batch.count() != 8) continue;
       if (memory == nullptr) memory = batch.inputs.raw();
       met += batch.inputs.raw() == memory ? 1 : 0;
     }
-    CHECK(allocations == before);
+    CHECK(allocations_so_far() == before);
   }
   CHECK(met == 18);
-  const std::size_t before = allocations;
+  const std::uint64_t before = allocations_so_far();
   const Tensor made(Shape{4});
-  CHECK(allocations > before);  // the counter does count tensors
+  CHECK(allocations_so_far() > before);  // the counter does count tensors
 }
 
 TEST_CASE("the data set itself is never written to") {
