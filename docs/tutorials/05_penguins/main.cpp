@@ -32,13 +32,12 @@ struct Task {
   double rate;
   double threshold;  // of the training loss
   bool normal;       // starts from N(0, 1), else from U(-1, 1)
+  int most;          // steps; then the run is given up
   int shown;         // steps in the drawing
 };
-const Task regression = {"logistic regression", {4, 3}, 0.2, 0.3, true, 600};
-const Task small_net = {"net", {4, 64, 8, 3}, 0.05, 0.2, false, 400};
+const Task regression = {"logistic regression", {4, 3}, 0.2, 0.3, true, 1500, 600};
+const Task small_net = {"net", {4, 64, 8, 3}, 0.05, 0.2, false, 1500, 400};
 // [/tasks]
-constexpr int most_steps = 1500;
-
 struct Method {
   std::string name;
   dt::GradientMethod gradients;
@@ -119,13 +118,11 @@ Outcome Study::run(std::uint64_t seed) {
   const dt::Key directions = dt::Key(seed).fold("directions");
   Outcome outcome;
   const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < most_steps; ++i) {
+  for (int i = 0; i < task_.most; ++i) {
     const dt::Key key = directions.fold(static_cast<std::uint64_t>(i));
-    const double loss = step_
-                            ->run({{x_, data.train.inputs},
-                                   {labels_, data.train.labels},
-                                   {key_, key.to_tensor()}})[loss_]
-                            .item();
+    const auto out = step_->run(
+        {{x_, data.train.inputs}, {labels_, data.train.labels}, {key_, key.to_tensor()}});
+    const double loss = out[loss_].item();
     outcome.steps_run = i + 1;
     outcome.curve.push_back(loss);
     if (!std::isfinite(loss)) break;
@@ -157,6 +154,8 @@ std::size_t reached(const std::vector<Outcome>& outcomes) {
       std::ranges::count_if(outcomes, [](const Outcome& o) { return o.steps > 0; }));
 }
 
+constexpr const char* header =
+    "                             reached   steps: 5 % 50 % 95 %   accuracy  lowest  published\n";
 // One row of the table; `published` is the number of steps of the one published run.
 void print_row(const std::string& method, const std::vector<Outcome>& outcomes,
                const std::string& published) {
@@ -220,7 +219,6 @@ void draw_errors(const dt::docs::Tutorial& t, const dt::Dataset& test,
     figure.points(test.class_names[static_cast<std::size_t>(kind)], x, y, dt::docs::Mark::dot,
                   {.colour = colours[kind]});
   }
-  const dt::docs::Mark marks[] = {dt::docs::Mark::circle, dt::docs::Mark::cross};
   for (std::size_t m = 0; m < models.size(); ++m) {
     Numbers x, y;
     for (std::int64_t row = 0; row < test.count(); ++row) {
@@ -229,7 +227,9 @@ void draw_errors(const dt::docs::Tutorial& t, const dt::Dataset& test,
       x.push_back(length(row));
       y.push_back(depth(row));
     }
-    figure.points("wrong by " + models[m].first, x, y, marks[m], {.colour = dt::docs::ink});
+    figure.points("wrong by " + models[m].first, x, y,
+                  m == 0 ? dt::docs::Mark::circle : dt::docs::Mark::cross,
+                  {.colour = dt::docs::ink});
   }
   t.draw(figure);
 }
@@ -280,10 +280,24 @@ void print_noise(const dt::docs::Tutorial& t) {
   for (const Task& task : {regression, small_net}) {
     Numbers each;
     for (std::uint64_t seed = 0; seed < 20; ++seed) each.push_back(noise_each(task, seed));
-    const std::int64_t n = dt::Mlp(task.sizes, dt::Key{0}).parameter_count();
+    const auto n = dt::Mlp(task.sizes, dt::Key{0}).parameter_count();
     std::cout << pad_right(task.name, 29) << pad_left(std::to_string(n + 2), 7)
               << pad_left(fixed(dt::docs::median(each), 0), 7) << "\n";
   }
+  t.aside();
+}
+
+void print_slower(const dt::docs::Tutorial& t) {
+  // [slower]
+  Task slower = small_net;
+  slower.rate = 0.005;
+  slower.most = 10000;
+  const std::vector<Outcome> outcomes =
+      study(slower, dt::forward_gradients(), t.choose<std::size_t>(20, 4));
+  // [/slower]
+  t.section("slower");
+  std::cout << header;
+  print_row("forward, joint, rate 0.005", outcomes, "");
   t.aside();
 }
 
@@ -315,8 +329,6 @@ void body(const dt::docs::Tutorial& t) {
     by_regression.push_back(study(regression, method.gradients, seeds));
     by_net.push_back(study(small_net, method.gradients, seeds));
   }
-  const std::string header =
-      "                             reached   steps: 5 % 50 % 95 %   accuracy  lowest  published\n";
   const std::string published[2][4] = {{"399", "", "324", ""}, {"50", "", "44", ""}};
   t.section("regression");
   std::cout << header;
@@ -332,13 +344,14 @@ void body(const dt::docs::Tutorial& t) {
   t.section("verdict");
   const bool every = std::ranges::all_of(
       by_regression, [&](const auto& outcomes) { return reached(outcomes) == seeds; });
-  std::cout << "logistic regression always arrives:                " << (every ? "yes" : "NO")
+  std::cout << "logistic regression always arrives:               " << (every ? "yes" : "NO")
             << "\n"
             << "joint directions reach the net's goal less often: "
             << (2 * reached(by_net[3]) < reached(by_net[1]) ? "yes" : "NO") << "\n";
   t.aside();
   print_errors(t, all, by_regression);
   print_noise(t);
+  print_slower(t);
   draw_curves(t, regression, "regression", all, by_regression, 0.1, 3);
   draw_curves(t, small_net, "net", all, by_net, 0.03, 10);
 
