@@ -323,7 +323,7 @@ void print_times(const std::vector<Method>& all) {
 
 void body(const dt::docs::Tutorial& t) {
   const std::vector<Method> all = methods();
-  const std::size_t seeds = t.choose<std::size_t>(100, 6);
+  const auto seeds = t.choose<std::size_t>(100, 6);
   std::vector<std::vector<Outcome>> by_regression, by_net;
   for (const Method& method : all) {
     by_regression.push_back(study(regression, method.gradients, seeds));
