@@ -351,8 +351,7 @@ SyntheticRun train_synthetic(const Synthetic& net, const Flowers& data) {
                                 from[3] - 0.001 * dt::mean(s2, {0})};
   };
   const std::vector<dt::Parameter> layers = {net.w1, net.b1, net.w2, net.b2};
-  std::vector<dt::Var> old;
-  for (const dt::Parameter& layer : layers) old.push_back(g.read(layer));
+  const std::vector<dt::Var> old = {g.read(net.w1), g.read(net.b1), g.read(net.w2), g.read(net.b2)};
 
   const std::vector<dt::Var> guessed = moved((dt::matmul(h, net.m1) + net.b1) * h * (1 - h),
                                              (dt::matmul(p, net.m2) + net.b2) * p * (1 - p), old);
