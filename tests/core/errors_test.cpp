@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -35,7 +34,7 @@ namespace dt = dualtape;
 namespace {
 
 std::map<std::string, std::string> read_texts() {
-  std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "error_texts.txt");
+  std::ifstream file(DUALTAPE_SOURCE "/tests/core/error_texts.txt");
   REQUIRE(file.good());
   std::map<std::string, std::string> texts;
   std::string name;
@@ -342,7 +341,7 @@ TEST_CASE_FIXTURE(Fixture, "texts: parameters and random keys") {
 }
 
 TEST_CASE("no reviewed text is left without its mistake") {
-  std::ifstream self(__FILE__);
+  std::ifstream self(DUALTAPE_SOURCE "/tests/core/errors_test.cpp");
   const std::string source{std::istreambuf_iterator<char>(self), {}};
   const std::map<std::string, std::string> texts = read_texts();
   CHECK(texts.size() >= 20);

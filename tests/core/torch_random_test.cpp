@@ -25,7 +25,7 @@ struct Call {
 };
 
 std::vector<Call> fixture() {
-  const auto path = std::filesystem::path(__FILE__).parent_path() / "fixtures" / "torch_random.csv";
+  const std::filesystem::path path = DUALTAPE_SOURCE "/tests/core/fixtures/torch_random.csv";
   std::ifstream file(path);
   REQUIRE_MESSAGE(file.good(), path.string());
   std::vector<Call> calls;
