@@ -1,6 +1,10 @@
 #include <dualtape/core/dtype.hpp>
 
+#include <ostream>
+
 namespace dualtape {
+
+std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name_of(dtype); }
 
 static_assert(sizeof(bool) == 1, "tensors store a bool in one byte, as NumPy does");
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <limits>
 #include <string_view>
 #include <type_traits>
@@ -19,6 +20,7 @@ inline constexpr DType int64 = DType::int64;
 inline constexpr DType float32 = DType::float32;
 inline constexpr DType float64 = DType::float64;
 
+std::ostream& operator<<(std::ostream& out, DType dtype);
 std::string_view name_of(DType dtype);  // "bool", "int32", ... as in NumPy
 std::size_t size_of(DType dtype);       // bytes of one element
 

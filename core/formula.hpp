@@ -180,6 +180,8 @@ class RecordedMask {
     return RecordedMask(Prim::select, {mask.value_, a.value_, b.value_});
   }
   inline friend Recorded select(RecordedMask mask, Recorded a, Recorded b);
+  // No `if` and no ?: in a formula: choose with select(mask, a, b).
+  explicit operator bool() const = delete;
 
  private:
   friend class Recorded;

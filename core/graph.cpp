@@ -180,6 +180,11 @@ NodeId Graph::add(const Op& op, std::span<const Var> inputs, Attributes attribut
     Inference inference(op, inputs, node.attributes, node.where,
                         emission_ ? "" : keeper_of_names(*this).strings_[node.label]);
     op.infer(inference);
+    if (inference.out.empty())
+      fail<GraphError>({.op = op.name(),
+                        .what = "its infer() left inference.out empty",
+                        .where = node.where,
+                        .help = "put one dt::Type per output there: inference.out = {...}"});
     node.output_count = static_cast<std::uint16_t>(inference.out.size());
     if (node.output_count > 0) node.first_type = std::move(inference.out[0]);
     if (node.output_count > 1) {

@@ -33,7 +33,8 @@ class Op;
 struct Node;
 using NodeId = std::uint32_t;
 inline constexpr NodeId no_node = UINT32_MAX;
-inline constexpr NodeId own_place = UINT32_MAX - 1;  // as an Emission's origin: the node's own number
+inline constexpr NodeId own_place =
+    UINT32_MAX - 1;  // as an Emission's origin: the node's own number
 
 class Var {
  public:

@@ -50,7 +50,7 @@ concept Named = requires {
 };
 
 template <class D>
-concept HasFormula = formula_arity<D> != 0;
+concept HasFormula = (formula_arity<D> != 0);
 
 template <class D>
 concept Derives = requires {
@@ -138,6 +138,7 @@ OpInfo info_of(Kind kind) {
   if constexpr (requires { D::tolerance; }) info.tolerance = D::tolerance;
   if constexpr (requires { D::tolerance32; }) info.tolerance32 = D::tolerance32;
   if constexpr (Reasoned<D>) info.reason = D::reason;
+  if constexpr (requires { D::by_definition; }) info.by_definition = D::by_definition;
   return info;
 }
 
@@ -320,6 +321,9 @@ class Elementwise : public detail::Callable<detail::ElementwiseOp<D>> {
                   "partial(dt::Var x, dt::Var y)`, or for several inputs `static dt::Factor "
                   "partial(std::size_t i, std::span<const dt::Var> in, dt::Var y)`, or `static "
                   "constexpr auto partial = dt::derive;`");
+    static_assert(detail::Derives<D> || detail::PartialOfMany<D> || formula_arity<D> == 1,
+                  "dualtape: a formula of several inputs needs `static dt::Factor "
+                  "partial(std::size_t i, std::span<const dt::Var> in, dt::Var y)`");
     static_assert(detail::Sampled<D> || detail::HasCases<D>,
                   "dualtape: an Elementwise operator needs `static auto sample()`, the domain (or "
                   "std::array of domains, one an input) its inputs may be drawn from");

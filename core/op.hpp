@@ -42,6 +42,8 @@ struct OpInfo {
   std::string_view math;  // the function and its derivative
   Example example;
   std::string_view reason;  // why there is no derivative (kinds constant and none)
+  bool by_definition =
+      false;                // a derivative of zero that differences would not find (stop_gradient)
   double tolerance = 1e-6;  // of derivatives against central differences in float64, relative
   double tolerance32 = 1e-5;  // of values and derivatives in float32 against float64, relative
 };

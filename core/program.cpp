@@ -201,6 +201,12 @@ void Program::Impl::bind_feeds(std::span<const Feed> feeds, Location where) {
                                std::string(name_of(wanted.dtype)) + ")"});
     const auto slot = std::ranges::find(inputs, feed.input.id(), &InputSlot::source);
     if (slot == inputs.end()) continue;  // the outputs asked for do not need it
+    if (fed[static_cast<std::size_t>(slot - inputs.begin())])
+      fail<GraphError>({.op = "run",
+                        .label = label,
+                        .what = "the input is fed twice",
+                        .where = feed.where,
+                        .help = "leave one of the two feeds out"});
     fed[static_cast<std::size_t>(slot - inputs.begin())] = true;
     const void* data = unwritten(feed.value);
     for (const std::uint32_t reader : slot->readers) in[reader] = data;

@@ -32,8 +32,9 @@ CheckReport check_entry(const Entry& entry, Key key = Key{1});
 
 // The same for one function of Vars: is its derivative right in both modes at points drawn for
 // `args`?
-CheckReport check_gradients(const std::function<std::vector<Var>(std::span<const Var>)>& function,
-                            std::vector<Arg> args, double tolerance = 1e-6, Key key = Key{1});
+[[nodiscard]] CheckReport check_gradients(
+    const std::function<std::vector<Var>(std::span<const Var>)>& function, std::vector<Arg> args,
+    double tolerance = 1e-6, Key key = Key{1});
 
 // Throws DerivativeError that lists the failures, or that there was nothing to check.
 void require(const CheckReport& report);

@@ -48,9 +48,9 @@ Var standardised(Var part, const Wrt& wrt) {
   return (part - mean(part)) / stddev(part);
 }
 
-std::vector<Var> draw_by(const ForwardGradientOptions& options, const std::vector<Wrt>& wrt,
-                         Var key) {
-  std::vector<Var> direction = draw_direction(wrt, key, options.perturbation);
+std::vector<Var> draw_by(const ForwardGradientOptions& options, const WrtList& wrt, Var key,
+                         Location where) {
+  std::vector<Var> direction = draw_direction(wrt, key, options.perturbation, where);
   if (options.standardise)
     for (std::size_t i = 0; i < direction.size(); ++i)
       direction[i] = standardised(direction[i], wrt[i]);
@@ -68,12 +68,12 @@ void accumulate(MaybeVar& sum, Var slope, Var direction) {
 }
 
 // A slope that is zero because nothing arrives stays out of the estimate.
-MaybeVar slope_of(Var loss, const std::vector<Wrt>& wrt, const std::vector<Var>& direction) {
-  const MaybeVar slope = forward_all({loss}, wrt, direction)[0];
+MaybeVar slope_of(Var loss, const WrtList& wrt, const std::vector<Var>& direction, Location where) {
+  const MaybeVar slope = forward_all({loss}, wrt, direction, where)[0];
   return slope && slope->rank() > 0 ? reshape(*slope, Shape{}) : slope;
 }
 
-void check(Var loss, const ForwardGradientOptions& options, Location where) {
+void check(Var loss, Var key, const ForwardGradientOptions& options, Location where) {
   if (!loss.defined())
     fail<GraphError>(
         {.op = "forward_gradient", .what = "the loss is an empty Var", .where = where});
@@ -84,6 +84,13 @@ void check(Var loss, const ForwardGradientOptions& options, Location where) {
          .what = "a gradient is of one number, but the loss is " + to_string(loss.type()),
          .where = where,
          .help = "reduce it with sum or mean"});
+  if (!key.defined() || key.dtype() != int64 || key.rank() != 0)
+    fail<TypeError>({.op = "forward_gradient",
+                     .label = key.defined() ? key.label() : std::string(),
+                     .what = "the key must be an int64 scalar, got " +
+                             (key.defined() ? to_string(key.type()) : std::string("an empty Var")),
+                     .where = where,
+                     .help = "g.input(\"key\", {}, dt::int64), fed with dt::Key{n}.to_tensor()"});
   if (options.count < 1)
     fail<ValueError>(
         {.op = "forward_gradient",
@@ -111,40 +118,45 @@ std::string_view name_of(Perturbation perturbation) {
   return "";
 }
 
-std::vector<Var> draw_direction(const std::vector<Wrt>& wrt, Var key, Perturbation perturbation) {
+std::vector<Var> draw_direction(const WrtList& wrt, Var key, Perturbation perturbation,
+                                Location where) {
   std::vector<Var> direction;
   for (std::size_t i = 0; i < wrt.size(); ++i) {
-    const Var input = wrt[i].in(key.graph(), "forward_gradient");
+    const Var input = wrt[i].in(key.graph(), "forward_gradient", where);
     direction.push_back(
         draw(fold_key(key, static_cast<std::int64_t>(i)), input.type(), perturbation));
   }
   if (perturbation == Perturbation::sphere) project_to_sphere(direction);
+  for (std::size_t i = 0; i < wrt.size(); ++i) {
+    const std::string label = wrt[i].in(key.graph(), "forward_gradient", where).label();
+    if (!label.empty()) direction[i].named("direction of " + label);
+  }
   return direction;
 }
 
-ForwardGradient forward_gradient(Var loss, const std::vector<Wrt>& wrt, Var key,
+ForwardGradient forward_gradient(Var loss, const WrtList& wrt, Var key,
                                  const ForwardGradientOptions& options, Location where) {
-  check(loss, options, where);
+  check(loss, key, options, where);
   std::vector<MaybeVar> sums(wrt.size());
   ForwardGradient result;
   for (std::int64_t k = 0; k < options.count; ++k) {
     const Var direction_key = fold_key(key, k);
     if (options.directions == Directions::joint) {
-      const std::vector<Var> direction = draw_by(options, wrt, direction_key);
+      const std::vector<Var> direction = draw_by(options, wrt, direction_key, where);
       const Var slope = [&] {
-        if (const MaybeVar found = slope_of(loss, wrt, direction)) return *found;
-        return reshape(forward(loss, wrt, direction), Shape{});  // says what is wrong
+        if (const MaybeVar found = slope_of(loss, wrt, direction, where)) return *found;
+        return reshape(forward(loss, wrt, direction, where), Shape{});  // says what is wrong
       }();
-      result.slopes.push_back(slope);
+      result.slopes.push_back(slope.named("slope"));
       const Var weight = limited(slope, options.slope_limit);
       for (std::size_t i = 0; i < wrt.size(); ++i) accumulate(sums[i], weight, direction[i]);
     } else {
       for (std::size_t i = 0; i < wrt.size(); ++i) {
         const Var part_key = fold_key(direction_key, static_cast<std::int64_t>(i));
-        const std::vector<Var> part = draw_by(options, {wrt[i]}, part_key);
-        const MaybeVar found = slope_of(loss, {wrt[i]}, part);
-        const Var slope = found ? *found : forward(loss, {wrt[i]}, part);
-        result.slopes.push_back(slope);
+        const std::vector<Var> part = draw_by(options, {wrt[i]}, part_key, where);
+        const MaybeVar found = slope_of(loss, {wrt[i]}, part, where);
+        const Var slope = found ? *found : forward(loss, {wrt[i]}, part, where);
+        result.slopes.push_back(slope.named("slope"));
         accumulate(sums[i], limited(slope, options.slope_limit), part[0]);
       }
     }
@@ -152,13 +164,14 @@ ForwardGradient forward_gradient(Var loss, const std::vector<Wrt>& wrt, Var key,
   for (std::size_t i = 0; i < wrt.size(); ++i) {
     const Var sum = *sums[i];
     const Var estimate = options.count > 1 ? sum * (1.0 / static_cast<double>(options.count)) : sum;
-    result.gradients.add(wrt[i], wrt[i].in(loss.graph(), "forward_gradient"), estimate);
+    result.gradients.add(wrt[i], wrt[i].in(loss.graph(), "forward_gradient", where), estimate);
   }
   return result;
 }
 
-Var forward(Var output, const std::vector<Wrt>& wrt, const RandomTangents& tangents) {
-  return forward(output, wrt, draw_direction(wrt, tangents.key, tangents.perturbation));
+Var forward(Var output, const WrtList& wrt, const RandomTangents& tangents, Location where) {
+  return forward(output, wrt, draw_direction(wrt, tangents.key, tangents.perturbation, where),
+                 where);
 }
 
 }  // namespace dualtape

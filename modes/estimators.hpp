@@ -50,12 +50,13 @@ struct ForwardGradient {
 // One direction: a tensor for each of `wrt`, drawn in the graph from `key`, an int64 scalar (see
 // Key::to_tensor). The same key gives the same directions anywhere; component i of the list draws
 // from fold_key(key, i).
-std::vector<Var> draw_direction(const std::vector<Wrt>& wrt, Var key, Perturbation perturbation);
+std::vector<Var> draw_direction(const WrtList& wrt, Var key, Perturbation perturbation,
+                                Location where = Location::current());
 
 // The estimate of the gradient of the scalar `loss`. Direction k draws from fold_key(key, k).
 // Throws ShapeError unless `loss` has one element, ValueError if count < 1, if slope_limit is not
 // above 0 or if a parameter of one element is to be standardised, and what forward() throws.
-ForwardGradient forward_gradient(Var loss, const std::vector<Wrt>& wrt, Var key,
+ForwardGradient forward_gradient(Var loss, const WrtList& wrt, Var key,
                                  const ForwardGradientOptions& options = {},
                                  Location where = Location::current());
 
@@ -69,6 +70,7 @@ inline RandomTangents normal_tangents(Var key) { return {key, Perturbation::norm
 inline RandomTangents rademacher_tangents(Var key) { return {key, Perturbation::rademacher}; }
 
 // The derivative of `output` along a random direction drawn from the key.
-Var forward(Var output, const std::vector<Wrt>& wrt, const RandomTangents& tangents);
+Var forward(Var output, const WrtList& wrt, const RandomTangents& tangents,
+            Location where = Location::current());
 
 }  // namespace dualtape

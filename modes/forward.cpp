@@ -68,39 +68,39 @@ void ForwardMode::visit(const Node& node, const std::function<void()>& rule) {
   rule();
 }
 
-std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt,
-                                  const std::vector<Var>& tangents) {
+std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const WrtList& wrt,
+                                  const std::vector<Var>& tangents, Location where) {
   if (outputs.empty()) return {};
   Graph& graph = outputs.front().graph();
   if (wrt.size() != tangents.size())
     fail<GraphError>({.op = "forward",
                       .what = std::to_string(wrt.size()) + " inputs but " +
                               std::to_string(tangents.size()) + " tangents",
-                      .where = wrt.empty() ? Location{} : wrt.front().where(),
+                      .where = where,
                       .help = "give one tangent for each input"});
   std::vector<Var> inputs;
   for (std::size_t i = 0; i < wrt.size(); ++i) {
-    inputs.push_back(wrt[i].in(graph, "forward"));
+    inputs.push_back(wrt[i].in(graph, "forward", where));
     if (tangents[i].type() != inputs[i].type())
       fail<ShapeError>({.op = "forward",
                         .label = inputs[i].label(),
                         .what = "the input is " + to_string(inputs[i].type()) +
                                 ", its tangent is " + to_string(tangents[i].type()),
-                        .where = wrt[i].where(),
+                        .where = where,
                         .help = "a tangent has the shape and dtype of its input"});
   }
   ForwardMode mode(graph);
   return mode.run(graph, inputs, tangents, outputs);
 }
 
-Var forward(Var output, const std::vector<Wrt>& wrt, const std::vector<Var>& tangents) {
-  const MaybeVar tangent = forward_all({output}, wrt, tangents)[0];
+Var forward(Var output, const WrtList& wrt, const std::vector<Var>& tangents, Location where) {
+  const MaybeVar tangent = forward_all({output}, wrt, tangents, where)[0];
   if (tangent) return *tangent;
   fail<DerivativeError>(
       {.op = "forward",
        .label = output.label(),
        .what = "the output does not depend on any of the inputs to differentiate by",
-       .where = wrt.empty() ? output.node().where : wrt.front().where(),
+       .where = where,
        .help = "check the list, and for a stop_gradient on the way"});
 }
 

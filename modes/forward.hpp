@@ -34,10 +34,12 @@ class ForwardMode : public Mode<Var> {
 // The tangents of `outputs` when `wrt` move along `tangents` (same shapes and dtypes). An absent
 // result is zero: that output does not depend on any of them. Throws DerivativeError,
 // GraphError, ShapeError, TypeError.
-std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt,
-                                  const std::vector<Var>& tangents);
+std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const WrtList& wrt,
+                                  const std::vector<Var>& tangents,
+                                  Location where = Location::current());
 
 // The same for one output; DerivativeError if it depends on none of `wrt`.
-Var forward(Var output, const std::vector<Wrt>& wrt, const std::vector<Var>& tangents);
+Var forward(Var output, const WrtList& wrt, const std::vector<Var>& tangents,
+            Location where = Location::current());
 
 }  // namespace dualtape

@@ -14,7 +14,7 @@ struct Pullback::Impl {
 
 // A function's graph at a point, with access to what a Pullback keeps.
 struct FunctionAtPoint {
-  static VjpResult vjp(const VarFunction& f, const std::vector<Tensor>& x) {
+  static VjpResult vjp(const VarFunction& f, const std::vector<Tensor>& x, Location where) {
     auto impl = std::make_shared<Pullback::Impl>();
     for (std::size_t i = 0; i < x.size(); ++i)
       impl->inputs.push_back(
@@ -22,8 +22,9 @@ struct FunctionAtPoint {
     impl->point = x;
     impl->value = f(impl->inputs);
     impl->cotangent = impl->graph.input("cotangent", impl->value.shape(), impl->value.dtype());
-    const std::vector<Wrt> wrt(impl->inputs.begin(), impl->inputs.end());
-    impl->gradients = dualtape::vjp({impl->value}, wrt, {impl->cotangent}, Unreachable::zero).all();
+    impl->gradients =
+        dualtape::vjp({impl->value}, impl->inputs, {impl->cotangent}, Unreachable::zero, where)
+            .all();
     impl->program = compile(impl->gradients);
     VjpResult result;
     Program forward = compile({impl->value});
@@ -35,12 +36,12 @@ struct FunctionAtPoint {
   }
 };
 
-std::vector<Tensor> Pullback::all(const Tensor& c) const {
+std::vector<Tensor> Pullback::all(const Tensor& c, Location where) const {
   std::vector<Feed> feeds;
   for (std::size_t i = 0; i < impl_->inputs.size(); ++i)
     feeds.emplace_back(impl_->inputs[i], impl_->point[i]);
-  feeds.emplace_back(impl_->cotangent, c);
-  const Outputs out = impl_->program->run(feeds);
+  feeds.emplace_back(impl_->cotangent, c, where);
+  const Outputs out = impl_->program->run(feeds, where);
   std::vector<Tensor> result;
   for (const Var& gradient : impl_->gradients) result.push_back(out[gradient].copy());
   return result;
@@ -72,13 +73,13 @@ Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x) {
   return program.run(feeds)[y].copy();
 }
 
-JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::vector<Tensor>& v) {
+JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::vector<Tensor>& v,
+                 Location where) {
   Graph graph;
   const std::vector<Var> inputs = make_inputs(graph, x, "x");
   const std::vector<Var> directions = make_inputs(graph, v, "v");
   const Var y = f(inputs);
-  const std::vector<Wrt> wrt(inputs.begin(), inputs.end());
-  const MaybeVar dy = forward_all({y}, wrt, directions)[0];
+  const MaybeVar dy = forward_all({y}, inputs, directions, where)[0];
   std::vector<Var> outputs{y};
   if (dy) outputs.push_back(*dy);
   Program program = compile(outputs);
@@ -89,16 +90,17 @@ JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::
   return {out[y].copy(), dy ? out[*dy].copy() : zeros(y.shape(), y.dtype())};
 }
 
-VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x) {
-  return FunctionAtPoint::vjp(f, x);
+VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x, Location where) {
+  return FunctionAtPoint::vjp(f, x, where);
 }
 
-Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v) {
+Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v, Location where) {
   Graph graph;
   const Var input = graph.input("x", x.shape(), x.dtype());
   const Var direction = graph.input("v", v.shape(), v.dtype());
-  const Var slope = reverse(f(std::span<const Var>(&input, 1)), {input}, Unreachable::zero)[input];
-  const MaybeVar product = forward_all({slope}, {input}, {direction})[0];
+  const Var value = f(std::span<const Var>(&input, 1));
+  const Var slope = reverse(value, {input}, Unreachable::zero, where)[input];
+  const MaybeVar product = forward_all({slope}, {input}, {direction}, where)[0];
   if (!product) return zeros(x.shape(), x.dtype());
   Program program = compile({*product});
   const std::vector<Feed> feeds{{input, x}, {direction, v}};

@@ -31,9 +31,11 @@ struct JvpResult {
 class Pullback {
  public:
   // The cotangents of all inputs. ShapeError unless c has the type of the value.
-  std::vector<Tensor> all(const Tensor& c) const;
+  std::vector<Tensor> all(const Tensor& c, Location where = Location::current()) const;
   // The only input's.
-  Tensor operator()(const Tensor& c) const { return all(c).at(0); }
+  Tensor operator()(const Tensor& c, Location where = Location::current()) const {
+    return all(c, where).at(0);
+  }
 
  private:
   friend struct VjpResult;
@@ -67,9 +69,10 @@ VarFunction erase(F f) {
 }
 
 Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x);
-JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::vector<Tensor>& v);
-VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x);
-Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v);
+JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::vector<Tensor>& v,
+                 Location where);
+VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x, Location where);
+Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v, Location where);
 
 }  // namespace detail
 
@@ -85,22 +88,23 @@ requires(!std::convertible_to<F, Var>) Tensor eval(F f, const std::vector<Tensor
 
 // The value of f at x and its derivative along v (forward mode).
 template <class F>
-JvpResult jvp(F f, const Tensor& x, const Tensor& v) {
-  return detail::jvp_at(detail::erase(std::move(f)), {x}, {v});
+JvpResult jvp(F f, const Tensor& x, const Tensor& v, Location where = Location::current()) {
+  return detail::jvp_at(detail::erase(std::move(f)), {x}, {v}, where);
 }
 template <class F>
-JvpResult jvp(F f, const std::vector<Tensor>& x, const std::vector<Tensor>& v) {
-  return detail::jvp_at(detail::erase(std::move(f)), x, v);
+JvpResult jvp(F f, const std::vector<Tensor>& x, const std::vector<Tensor>& v,
+              Location where = Location::current()) {
+  return detail::jvp_at(detail::erase(std::move(f)), x, v, where);
 }
 
 // The value of f at x and its pullback (reverse mode).
 template <class F>
-VjpResult vjp(F f, const Tensor& x) {
-  return detail::vjp_at(detail::erase(std::move(f)), {x});
+VjpResult vjp(F f, const Tensor& x, Location where = Location::current()) {
+  return detail::vjp_at(detail::erase(std::move(f)), {x}, where);
 }
 template <class F>
-VjpResult vjp(F f, const std::vector<Tensor>& x) {
-  return detail::vjp_at(detail::erase(std::move(f)), x);
+VjpResult vjp(F f, const std::vector<Tensor>& x, Location where = Location::current()) {
+  return detail::vjp_at(detail::erase(std::move(f)), x, where);
 }
 
 // The gradient of a scalar function of one tensor, as a function of Tensors and of Vars; so
@@ -108,22 +112,23 @@ VjpResult vjp(F f, const std::vector<Tensor>& x) {
 template <class F>
 class Grad {
  public:
-  explicit Grad(F f) : f_(std::move(f)) {}
-  Var operator()(Var x) const { return reverse(f_(x), {x})[x]; }
+  Grad(F f, Location where) : f_(std::move(f)), where_(where) {}
+  Var operator()(Var x) const { return reverse(f_(x), {x}, Unreachable::error, where_)[x]; }
   Tensor operator()(const Tensor& x) const { return eval(*this, x); }
 
  private:
   F f_;
+  Location where_;
 };
 template <class F>
-Grad<F> grad(F f) {
-  return Grad<F>(std::move(f));
+Grad<F> grad(F f, Location where = Location::current()) {
+  return Grad<F>(std::move(f), where);
 }
 
 // The Hessian of a scalar function times v, by forward over reverse.
 template <class F>
-Tensor hvp(F f, const Tensor& x, const Tensor& v) {
-  return detail::hvp_at(detail::erase(std::move(f)), x, v);
+Tensor hvp(F f, const Tensor& x, const Tensor& v, Location where = Location::current()) {
+  return detail::hvp_at(detail::erase(std::move(f)), x, v, where);
 }
 
 }  // namespace dualtape

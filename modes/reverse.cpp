@@ -72,7 +72,7 @@ struct Linearized::Impl {
   void transpose_entry(NodeId id, Cotangents& cotangents) const;
 };
 
-Linearized::Linearized(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt)
+Linearized::Linearized(const std::vector<Var>& outputs, const WrtList& wrt, Location where)
     : impl_(std::make_unique<Impl>()) {
   Impl& impl = *impl_;
   assert(!outputs.empty());
@@ -80,10 +80,10 @@ Linearized::Linearized(const std::vector<Var>& outputs, const std::vector<Wrt>& 
   impl.tape = std::make_unique<Graph>(*impl.graph);
   impl.outputs = outputs;
   for (std::size_t i = 0; i < wrt.size(); ++i) {
-    const Var input = wrt[i].in(*impl.graph, "reverse");
+    const Var input = wrt[i].in(*impl.graph, "reverse", where);
     impl.inputs.push_back(input);
     impl.entries.push_back(
-        impl.tape->input("d" + std::to_string(i), input.shape(), input.dtype(), wrt[i].where()));
+        impl.tape->input("d" + std::to_string(i), input.shape(), input.dtype(), where));
   }
   TapeMode mode(*impl.graph, *impl.tape);
   impl.output_entries = mode.run(*impl.graph, impl.inputs, impl.entries, outputs);
@@ -155,7 +155,7 @@ void Linearized::Impl::transpose_entry(NodeId id, Cotangents& cotangents) const 
   }
 }
 
-Gradients vjp(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt,
+Gradients vjp(const std::vector<Var>& outputs, const WrtList& wrt,
               const std::vector<Var>& cotangents, Unreachable unreachable, Location where) {
   if (outputs.empty() || outputs.size() != cotangents.size())
     fail<GraphError>({.op = "vjp",
@@ -163,26 +163,26 @@ Gradients vjp(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt,
                               std::to_string(cotangents.size()) + " cotangents",
                       .where = where,
                       .help = "give one cotangent for each output, and at least one output"});
-  const Linearized linear(outputs, wrt);
+  const Linearized linear(outputs, wrt, where);
   const std::vector<MaybeVar> seeds(cotangents.begin(), cotangents.end());
   const std::vector<MaybeVar> found = linear.transpose(seeds);
   Graph& graph = outputs.front().graph();
   Gradients gradients;
   for (std::size_t i = 0; i < wrt.size(); ++i) {
-    const Var input = wrt[i].in(graph, "reverse");
+    const Var input = wrt[i].in(graph, "reverse", where);
     if (!found[i] && unreachable == Unreachable::error)
       fail<DerivativeError>({.op = "reverse",
                              .label = input.label(),
                              .what = "the output " + place_of(outputs.front()) +
                                      " does not depend on it, so its gradient is zero",
-                             .where = wrt[i].where(),
+                             .where = where,
                              .help = "leave it out of the list, or pass Unreachable::zero"});
     gradients.add(wrt[i], input, found[i] ? *found[i] : detail::zeros_like(input));
   }
   return gradients;
 }
 
-Gradients reverse(Var loss, const std::vector<Wrt>& wrt, Unreachable unreachable, Location where) {
+Gradients reverse(Var loss, const WrtList& wrt, Unreachable unreachable, Location where) {
   if (!loss.defined())
     fail<GraphError>({.op = "reverse", .what = "the loss is an empty Var", .where = where});
   if (loss.shape().count() != 1)

@@ -19,7 +19,8 @@ class Linearized {
  public:
   // Throws DerivativeError for a rule that is not linear in its tangents or an operator without
   // derivative, GraphError, TypeError.
-  Linearized(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt);
+  Linearized(const std::vector<Var>& outputs, const WrtList& wrt,
+             Location where = Location::current());
   Linearized(Linearized&&) noexcept;
   Linearized& operator=(Linearized&&) noexcept;
   ~Linearized();
@@ -34,14 +35,13 @@ class Linearized {
 };
 
 // Cotangents of `wrt` from those of the outputs: J^T c.
-Gradients vjp(const std::vector<Var>& outputs, const std::vector<Wrt>& wrt,
+Gradients vjp(const std::vector<Var>& outputs, const WrtList& wrt,
               const std::vector<Var>& cotangents, Unreachable unreachable = Unreachable::error,
               Location where = Location::current());
 
 // The gradient of a scalar. Throws ShapeError unless `loss` has one element; DerivativeError if it
 // does not depend on one of `wrt` (see Unreachable).
-Gradients reverse(Var loss, const std::vector<Wrt>& wrt,
-                  Unreachable unreachable = Unreachable::error,
+Gradients reverse(Var loss, const WrtList& wrt, Unreachable unreachable = Unreachable::error,
                   Location where = Location::current());
 
 }  // namespace dualtape

@@ -4,7 +4,7 @@
 
 namespace dualtape {
 
-Var Wrt::in(Graph& graph, std::string_view mode) const {
+Var Wrt::in(Graph& graph, std::string_view mode, Location where) const {
   Var var = var_;
   if (parameter_) {
     const std::optional<Var> known = graph.find(*parameter_);
@@ -13,7 +13,7 @@ Var Wrt::in(Graph& graph, std::string_view mode) const {
           {.op = mode,
            .label = parameter_->name(),
            .what = "this graph never reads the parameter, so nothing in it depends on it",
-           .where = where_,
+           .where = where,
            .help = "use it in the graph, or leave it out of the list"});
     var = *known;
   }
@@ -24,12 +24,12 @@ Var Wrt::in(Graph& graph, std::string_view mode) const {
                                   ? "an input to differentiate by belongs to another graph "
                                     "than the output"
                                   : "an input to differentiate by is an empty Var",
-                      .where = where_});
+                      .where = where});
   if (!is_floating(var.dtype()))
     fail<TypeError>({.op = mode,
                      .label = var.label(),
                      .what = "cannot differentiate by a value of type " + to_string(var.type()),
-                     .where = where_,
+                     .where = where,
                      .help = "only float32 and float64 values have derivatives"});
   return var;
 }

@@ -1,6 +1,8 @@
 // With respect to what: the arguments modes share.
 #pragma once
 
+#include <initializer_list>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,8 +20,9 @@ class Wrt {
       : parameter_(parameter), where_(where) {}
 
   // The Var in `graph`; for a Parameter the node that reads it. Throws GraphError if it has none
-  // there or belongs to another graph, TypeError if it is no floating value.
-  Var in(Graph& graph, std::string_view mode) const;
+  // there or belongs to another graph, TypeError if it is no floating value, at the line of the
+  // mode's call, `where`.
+  Var in(Graph& graph, std::string_view mode, Location where) const;
   const std::optional<Parameter>& parameter() const { return parameter_; }
   Location where() const { return where_; }
 
@@ -27,6 +30,21 @@ class Wrt {
   Var var_;
   std::optional<Parameter> parameter_;
   Location where_;
+};
+
+// What modes differentiate by: {w, b}, {x, y}, or a model's parameters() as they are.
+class WrtList : public std::vector<Wrt> {
+ public:
+  WrtList(std::initializer_list<Wrt> list) : std::vector<Wrt>(list) {}
+  WrtList(const std::vector<Wrt>& list) : std::vector<Wrt>(list) {}
+  WrtList(const std::vector<Var>& vars, Location where = Location::current()) {
+    for (const Var& var : vars) emplace_back(var, where);
+  }
+  WrtList(const std::vector<Parameter>& parameters, Location where = Location::current()) {
+    for (const Parameter& parameter : parameters) emplace_back(parameter, where);
+  }
+  template <class Iterator>
+  WrtList(Iterator first, Iterator last) : std::vector<Wrt>(first, last) {}
 };
 
 // What to do about an input the output does not depend on.

@@ -234,6 +234,7 @@ struct StopGradient {
   static constexpr auto doc = "x itself, held constant by every mode";
   static constexpr auto math = "y = x, and dy/dx = 0 by definition";
   static constexpr auto reason = "stop_gradient holds its operand constant";
+  static constexpr bool by_definition = true;
   static constexpr Example example{"stop_gradient(g.constant(Tensor{1, 2}))", "[1. 2.]"};
   static constexpr bool is_alias = true;
 

@@ -391,6 +391,13 @@ class CaseCheck {
       if (t) failed("has a derivative of zero by declaration, but forward mode finds a tangent");
     for (const MaybeVar& t : Linearized(call.outputs, call.wrt(all)).transpose(c))
       if (t) failed("has a derivative of zero by declaration, but reverse mode finds a cotangent");
+    if (info_.by_definition) return;
+    Tensors directions;
+    for (const Var& var : v) directions.push_back(call.value_of(var));
+    const Tensors numeric = central_difference(call, all, directions);
+    ++report_.checks;
+    if (largest(numeric) > info_.tolerance)
+      failed("has a derivative of zero by declaration, but its value moves");
   }
 
   void compare(const std::string& what, const Tensors& got, const Tensors& wanted,

@@ -42,6 +42,14 @@ struct StoppedPartial : Softsign {
     return dt::stop_gradient(dt::square(1 - dt::abs(y)));
   }
 };
+// Moves with its operand, and says it does not.
+struct NotConstant {
+  static constexpr auto name = "test_not_constant";
+  static constexpr auto doc = "x / 2";
+  static constexpr auto reason = "it is said to be constant";
+  static auto formula(auto x) { return x / 2; }
+  static auto sample() { return dt::domain(-3, 3); }
+};
 // The partials of a - b given in the wrong order.
 struct SwappedPartials {
   static constexpr auto name = "test_swapped_partials";
@@ -236,6 +244,12 @@ TEST_CASE("a wrong partial derivative is found") {
   }
   CHECK(has(faults_of(dt::Elementwise<WrongPartial>{}), "[test_wrong_partial]"));
   CHECK(has(faults_of(dt::Elementwise<SwappedPartials>{}), "active inputs {1}"));
+}
+
+TEST_CASE("a derivative that is said to be zero and is not is found") {
+  const std::string text = faults_of(dt::ZeroDerivative<NotConstant>{});
+  CHECK(has(text, "[test_not_constant]"));
+  CHECK(has(text, "its value moves"));
 }
 
 TEST_CASE("a partial derivative that cannot be differentiated again is found") {
