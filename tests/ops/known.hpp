@@ -42,8 +42,8 @@ inline void check_close(const Numbers& got, const Numbers& wanted, double tolera
   }
 }
 
-// dy/dx elementwise, by a tangent of ones and by a cotangent of ones, which must agree; zero where y
-// does not depend on x.
+// dy/dx elementwise, by a tangent of ones and by a cotangent of ones, which must agree; zero where
+// y does not depend on x.
 inline Numbers derivative(dt::Var y, dt::Var x) {
   dt::Graph& graph = y.graph();
   const dt::Var tangent = graph.constant(dt::ones(x.shape(), x.dtype()));
