@@ -24,7 +24,7 @@ std::string read_all(int descriptor) {
 
 }  // namespace
 
-Ended run_program(std::vector<std::string> words, const fs::path& folder) {
+Ended run_program(std::vector<std::string> words, const fs::path& folder, Catch caught) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return {errno, 0, ""};
 
@@ -32,7 +32,8 @@ Ended run_program(std::vector<std::string> words, const fs::path& folder) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+  if (caught == Catch::output_and_errors)
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
   posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
 
   std::vector<char*> arguments;

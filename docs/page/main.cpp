@@ -32,7 +32,7 @@ Sources sources_of(const fs::path& page, const std::vector<std::string>& command
     sources.full = true;
     return sources;
   }
-  const Ended ended = run_program(command, fs::current_path());
+  const Ended ended = run_program(command, fs::current_path(), Catch::output);
   if (ended.spawn_error != 0 || !WIFEXITED(ended.status) || WEXITSTATUS(ended.status) != 0)
     throw dualtape::DataError("'" + command[0] + "' failed:\n" + ended.messages);
   sources.sections = sections_of(ended.messages);
