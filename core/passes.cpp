@@ -162,8 +162,7 @@ void copy_shared(Plan& plan) {
   std::vector<bool> foreign(plan.values.size());
   std::vector<ValueId> root = identity(plan);
   for (const PlanNode& node : plan.nodes) {
-    if (node.op == &constant_op() || node.op == &input_op() || node.op == &parameter_op())
-      foreign[node.first_value] = true;
+    if (is_leaf(*node.op)) foreign[node.first_value] = true;
     if (node.op->is_alias()) root[node.first_value] = root[plan.operands_of(node)[0]];
   }
   std::vector<bool> taken(plan.values.size());

@@ -140,7 +140,7 @@ class Placer {
   Placement run() {
     for (std::size_t n = 0; n < plan_.nodes.size(); ++n) {
       const PlanNode& node = plan_.nodes[n];
-      if (!is_leaf(node) && !node.op->is_alias())
+      if (!is_leaf(*node.op) && !node.op->is_alias())
         for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v)
           if (placement_.values[v].storage == Storage::arena) give_place(node, n, v);
       release(node, n);
@@ -150,10 +150,6 @@ class Placer {
   }
 
  private:
-  static bool is_leaf(const PlanNode& node) {
-    return node.op == &input_op() || node.op == &constant_op() || node.op == &parameter_op();
-  }
-
   void find_roots() {
     placement_.values.resize(plan_.values.size());
     for (const PlanNode& node : plan_.nodes) {

@@ -84,9 +84,8 @@ struct Program::Impl {
   Tensor arena;
   Tensor workspace;
   std::size_t workspace_bytes = 0;
-  const Graph* graph = nullptr;  // to tell foreign Vars; never read after compiling
+  const Graph* graph = nullptr;  // to tell foreign Vars; compared, never looked into
   std::vector<std::pair<Var, Tensor>> results;
-  bool has_run = false;
   std::atomic<bool> running{false};
 
   // Of a value that the program computes.
@@ -119,9 +118,7 @@ void Program::Impl::build(std::span<const Var> outputs) {
     const PlanNode& node = plan.nodes[n];
     for (std::uint16_t i = 0; i < node.value_count; ++i) producer[node.first_value + i] = n;
     if (node.op == &input_op()) inputs.push_back({node.source, node.first_value, n, {}});
-    if (node.op == &input_op() || node.op == &constant_op() || node.op == &parameter_op() ||
-        node.op->is_alias())
-      continue;
+    if (is_leaf(*node.op) || node.op->is_alias()) continue;
     steps.push_back({cache.find_or_plan(node, kernels), n, static_cast<std::uint32_t>(in.size()),
                      static_cast<std::uint32_t>(out.size())});
     in.resize(in.size() + node.operand_count);
@@ -385,7 +382,6 @@ Outputs Program::run(std::span<const Feed> feeds, Location where) {
   impl_->bind_feeds(feeds, where);
   impl_->run_steps();
   impl_->commit();
-  impl_->has_run = true;
   return Outputs(*impl_);
 }
 
