@@ -190,7 +190,7 @@ class FormulaOp : public Op {
       return elementwise_cases(*this, std::move(domains));
     }
   }
-  bool in_place(std::size_t) const override { return true; }
+  bool in_place(std::size_t, std::size_t) const override { return true; }
   bool linear_in(const NodeView& node, std::span<const bool> active) const override {
     if constexpr (requires { D::linear_in(active); })
       return D::linear_in(active);
@@ -247,6 +247,18 @@ class PlainOp : public Op {
       return D::is_random;
     else
       return false;
+  }
+  bool in_place(std::size_t i, std::size_t o) const override {
+    if constexpr (requires { D::in_place(i, o); })
+      return D::in_place(i, o);
+    else
+      return Op::in_place(i, o);
+  }
+  bool can_fail() const override {
+    if constexpr (requires { D::can_fail; })
+      return D::can_fail;
+    else
+      return Op::can_fail();
   }
   bool linear_in(const NodeView& node, std::span<const bool> active) const override {
     if constexpr (requires { D::linear_in(active); })

@@ -68,9 +68,6 @@ const Op& parameter_op() {
 }
 
 bool is_zero_constant(Var var) {
-  // A linear operator of one operand takes zero to zero: broadcast_to, reshape, cast ...
-  while (var.node().op->kind() == Kind::linear && var.node().input_count == 1)
-    var = var.graph().var(var.node().inputs()[0]);
   // Whatever is linear in one operand, a broadcast or a reshape, leaves zero zero.
   while (var.node().op->kind() == Kind::linear && var.node().input_count == 1)
     var = var.graph().var(var.node().input_refs[0]);

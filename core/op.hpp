@@ -151,8 +151,10 @@ class Op {
   // Sample calls for check_op and the generated tests.
   virtual std::vector<Case> cases() const = 0;
 
-  // Input `i` may share its memory with output 0 when nobody reads it later (types being equal).
-  virtual bool in_place(std::size_t) const { return false; }
+  // Input `i` may share its memory with output `o` when nobody reads it later (types being equal).
+  virtual bool in_place(std::size_t, std::size_t) const { return false; }
+  // Whether its kernel may throw. A step that cannot may write a parameter while the program runs.
+  virtual bool can_fail() const { return recording() == nullptr; }
   // Output 0 is input 0 under another type: no kernel runs, memory is shared.
   virtual bool is_alias() const { return false; }
   // Equal nodes may be merged and constant ones folded. False for inputs and the like.

@@ -228,7 +228,7 @@ bool may_write_over(const Plan& plan, const PlanNode& node, const Parameter& par
     const PlanNode& read = *root[operands[i]];
     if (read.op != &parameter_op() || read.attributes.get<Parameter>("parameter") != parameter)
       continue;
-    if (!node.op->in_place(i) || plan.values[operands[i]] != plan.values[node.first_value])
+    if (!node.op->in_place(i, 0) || plan.values[operands[i]] != plan.values[node.first_value])
       return false;
   }
   return true;
@@ -242,8 +242,7 @@ void assign_in_place(Plan& plan) {
   std::vector<const PlanNode*> root(plan.values.size());   // what made the memory of each value
   std::vector<std::size_t> step(plan.values.size());       // when it is computed
   std::unordered_map<std::size_t, std::size_t> last_read;  // of each parameter, by Parameter::hash
-  std::size_t safe = 0;  // from here on no kernel throws: formulas are arithmetic, the rest may be
-                         // anything a user wrote
+  std::size_t safe = 0;  // from here on no kernel throws
   for (std::size_t n = 0; n < count; ++n) {
     const PlanNode& node = plan.nodes[n];
     const auto operands = plan.operands_of(node);
@@ -254,7 +253,7 @@ void assign_in_place(Plan& plan) {
     const bool runs = !node.op->is_alias() && node.op != &input_op() && node.op != &constant_op() &&
                       node.op != &parameter_op();
     if (!runs) continue;
-    if (node.op->recording() == nullptr) safe = n + 1;
+    if (node.op->can_fail()) safe = n + 1;
     for (const ValueId v : operands)
       if (root[v]->op == &parameter_op())
         last_read[root[v]->attributes.get<Parameter>("parameter").hash()] = n;
@@ -264,7 +263,7 @@ void assign_in_place(Plan& plan) {
   for (PlanAssign& a : plan.assigns) {
     const PlanNode& node = plan.nodes[step[a.value]];
     const auto read = last_read.find(a.parameter.hash());
-    a.in_place = !taken[a.value] && step[a.value] >= safe && node.op->recording() != nullptr &&
+    a.in_place = !taken[a.value] && step[a.value] >= safe && !node.op->can_fail() &&
                  (read == last_read.end() || read->second <= step[a.value]) &&
                  may_write_over(plan, node, a.parameter, root);
     taken[a.value] = true;

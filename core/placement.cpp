@@ -202,7 +202,7 @@ class Placer {
     for (std::size_t i = 0; i < operands.size(); ++i) {
       const Placement::Value& operand = placement_.values[operands[i]];
       if (operand.storage == Storage::arena && last_use_[operand.root] == step &&
-          node.op->in_place(i) && plan_.values[operands[i]] == type &&
+          node.op->in_place(i, 0) && plan_.values[operands[i]] == type &&
           bytes_of(plan_.values[operand.root]) == bytes_of(type) &&
           std::ranges::none_of(operands, [&](ValueId v) {
             return placement_.values[v].root == operand.root && plan_.values[v] != type;

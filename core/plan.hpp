@@ -6,8 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
@@ -51,6 +53,10 @@ struct Plan {
   std::vector<ValueId> outputs;
   std::vector<PlanAssign> assigns;
   std::vector<std::string> labels{""};
+  std::vector<std::shared_ptr<const Op>> made;  // operators that passes made for this plan
+  // Pairs of values, `second` to lie right behind `first` in memory; both are computed, have the
+  // same bytes, a multiple of arena_alignment, and are in no other pair.
+  std::vector<std::pair<ValueId, ValueId>> adjacent;
 
   std::span<const ValueId> operands_of(const PlanNode& node) const {
     return {operands.data() + node.first_operand, node.operand_count};

@@ -347,6 +347,11 @@ Assign assign(const Parameter& parameter, Var value, Location where) {
 }
 
 Program compile(std::vector<Var> outputs, std::vector<Assign> assigns, Location where) {
+  return compile(std::move(outputs), std::move(assigns), CompileOptions{}, where);
+}
+
+Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
+                const CompileOptions& options, Location where) {
   if (outputs.empty() && assigns.empty())
     fail<GraphError>({.op = "compile",
                       .what = "there is nothing to compute: no outputs and no assignments",
@@ -358,12 +363,7 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns, Location 
     impl->graph = &outputs.front().graph();
   else if (!assigns.empty())
     impl->graph = &assigns.front().value.graph();
-  impl->plan = make_plan(outputs, assigns);
-  merge_common(impl->plan);
-  fold_constants(impl->plan);
-  copy_shared(impl->plan);
-  schedule(impl->plan);
-  assign_in_place(impl->plan);
+  impl->plan = optimised_plan(outputs, assigns, options, where);
   impl->build(outputs);
   return Program(std::move(impl));
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
+#include <dualtape/core/pass.hpp>
 #include <dualtape/core/plan.hpp>
 
 namespace dualtape {
@@ -59,7 +60,7 @@ class Program {
 
  private:
   friend class Outputs;
-  friend Program compile(std::vector<Var>, std::vector<Assign>, Location);
+  friend Program compile(std::vector<Var>, std::vector<Assign>, const CompileOptions&, Location);
   struct Impl;
   explicit Program(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
@@ -82,6 +83,9 @@ class Outputs {
 // different graphs, or if two assignments write one Parameter.
 Program compile(std::vector<Var> outputs, std::vector<Assign> assigns = {},
                 Location where = Location::current());
+// The same with passes left out (GraphError for a name that is no optional pass); see passes().
+Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
+                const CompileOptions& options, Location where = Location::current());
 
 // Compiles and runs once; for looking at values, not for loops.
 Tensor eval(Var var, std::initializer_list<Feed> feeds = {}, Location where = Location::current());

@@ -1,0 +1,23 @@
+// The one list of passes, in the order compile() runs them.
+#include <array>
+
+#include <dualtape/core/pass.hpp>
+#include <dualtape/ops/detail/rewrites.hpp>
+
+namespace dualtape {
+
+std::span<const Pass> passes() {
+  static constexpr std::array all{
+      Pass{"merge", "one node for equal computations", &merge_common},
+      Pass{"fold", "what depends on constants alone is computed now", &fold_constants},
+      Pass{"simplify", "algebra that changes no result beyond rounding", &detail::simplify},
+      Pass{"remerge", "one node for computations that became equal", &merge_common},
+      Pass{"share", "outputs and assigned values get memory of their own", &copy_shared, false},
+      Pass{"schedule", "a tangent runs right after its primal", &schedule},
+      Pass{"overwrite", "an update is written over the parameter where nobody can tell",
+           &assign_in_place},
+  };
+  return all;
+}
+
+}  // namespace dualtape

@@ -1,0 +1,62 @@
+// Algebra on plans: identities that leave the result as it is or change its rounding only.
+#include <array>
+
+#include <dualtape/core/pass.hpp>
+#include <dualtape/ops/detail/rewrites.hpp>
+
+namespace dualtape::detail {
+namespace {
+
+// The operand that stays when `node` is `name` with the number `neutral` as its other operand.
+bool drop_neutral(Rewriter& plan, const PlanNode& node, std::string_view name, double neutral,
+                  bool either_side) {
+  if (node.op->name() != name) return false;
+  const auto in = plan.operands(node);
+  const Type& type = plan.type(node.first_value);
+  for (const std::size_t i : {std::size_t{1}, std::size_t{0}}) {
+    if (i == 0 && !either_side) break;
+    const ValueId kept = in[1 - i];
+    if (!plan.is_constant(in[i], neutral) || plan.type(kept) != type) continue;
+    plan.replace_by(kept);
+    return true;
+  }
+  return false;
+}
+
+// x * 1 and x / 1. Not x + 0, which turns -0 into 0, nor x * 0, which is NaN for an infinite x.
+bool neutral_elements(Rewriter& plan, const PlanNode& node) {
+  return drop_neutral(plan, node, "mul", 1.0, true) || drop_neutral(plan, node, "div", 1.0, false);
+}
+
+// -(-x)
+bool double_negation(Rewriter& plan, const PlanNode& node) {
+  if (node.op->name() != "neg") return false;
+  const PlanNode* const inner = plan.producer(plan.operands(node)[0], "neg");
+  if (inner == nullptr) return false;
+  plan.replace_by(plan.operands(*inner)[0]);
+  return true;
+}
+
+// reshape(reshape(x)), and a reshape to the shape there is.
+bool chained_reshapes(Rewriter& plan, const PlanNode& node) {
+  if (node.op->name() != "reshape") return false;
+  const ValueId x = plan.operands(node)[0];
+  const Type type = plan.type(node.first_value);
+  if (plan.type(x) == type) {
+    plan.replace_by(x);
+    return true;
+  }
+  const PlanNode* const inner = plan.producer(x, "reshape");
+  if (inner == nullptr) return false;
+  plan.replace_by(plan.add(*node.op, node.attributes, {plan.operands(*inner)[0]}, type));
+  return true;
+}
+
+}  // namespace
+
+void simplify(Plan& plan) {
+  const std::array<Rewriter::Rule, 3> rules{neutral_elements, double_negation, chained_reshapes};
+  rewrite(plan, rules);
+}
+
+}  // namespace dualtape::detail
