@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <dualtape/core/detail/box_muller.hpp>
+#include <dualtape/core/detail/draws.hpp>
 #include <dualtape/core/detail/philox.hpp>
 
 // Fused multiply-adds round once where a product and a sum round twice: without this the bits would
@@ -88,7 +89,7 @@ struct NormalMaker;
 
 template <>
 struct UniformMaker<float> {
-  static constexpr std::size_t size = 4 * lanes;
+  static constexpr std::size_t size = detail::draw_group<float>;
   static void make(float* __restrict out, Key key, std::uint64_t group) {
     for_each_lane(key, uniform_f32, group, [out](std::size_t lane, detail::PhiloxBlock b) {
       out[lane] = detail::unit_f32(b.w0);
@@ -101,7 +102,7 @@ struct UniformMaker<float> {
 
 template <>
 struct UniformMaker<double> {
-  static constexpr std::size_t size = 2 * lanes;
+  static constexpr std::size_t size = detail::draw_group<double>;
   static void make(double* __restrict out, Key key, std::uint64_t group) {
     for_each_lane(key, uniform_f64, group, [out](std::size_t lane, detail::PhiloxBlock b) {
       out[lane] = detail::unit_f64(b.w0, b.w1);
@@ -113,7 +114,7 @@ struct UniformMaker<double> {
 // Box-Muller: r = sqrt(-2 log u), and (r cos 2 pi v, r sin 2 pi v) are two independent normals.
 template <>
 struct NormalMaker<float> {
-  static constexpr std::size_t size = 4 * lanes;
+  static constexpr std::size_t size = detail::draw_group<float>;
   static void make(float* __restrict out, Key key, std::uint64_t group) {
     alignas(64) float radius[2 * lanes];
     for_each_lane(key, normal_f32, group, [&](std::size_t lane, detail::PhiloxBlock b) {
@@ -136,7 +137,7 @@ struct NormalMaker<float> {
 
 template <>
 struct NormalMaker<double> {
-  static constexpr std::size_t size = 2 * lanes;
+  static constexpr std::size_t size = detail::draw_group<double>;
   static void make(double* __restrict out, Key key, std::uint64_t group) {
     alignas(64) double radius[lanes];
     for_each_lane(key, normal_f64, group, [&](std::size_t lane, detail::PhiloxBlock b) {
@@ -157,7 +158,8 @@ struct NormalMaker<double> {
 template <class Real>
 struct RademacherMaker {
   using Bits = std::conditional_t<std::is_same_v<Real, float>, std::uint32_t, std::uint64_t>;
-  static constexpr std::size_t size = 4 * 32 * lanes;
+  static constexpr std::size_t size = detail::sign_group;
+  static_assert(size == 4 * 32 * lanes);
   static constexpr Stream stream = std::is_same_v<Real, float> ? rademacher_f32 : rademacher_f64;
 
   static void make(Real* __restrict out, Key key, std::uint64_t group) {
@@ -226,8 +228,8 @@ Tensor make_floating(std::string_view function, Shape shape, DType dtype, F&& f)
 }
 
 template <class Real>
-void fill_uniform_in(std::span<Real> out, Key key, double lo, double hi) {
-  fill<UniformMaker<Real>>(out, key, 0);
+void fill_uniform_in(std::span<Real> out, Key key, double lo, double hi, std::uint64_t first) {
+  fill<UniformMaker<Real>>(out, key, first);
   if (lo == 0.0 && hi == 1.0) return;
   const auto low = static_cast<Real>(lo);
   const auto width = static_cast<Real>(hi - lo);
@@ -237,8 +239,8 @@ void fill_uniform_in(std::span<Real> out, Key key, double lo, double hi) {
 }
 
 template <class Real>
-void fill_normal_of(std::span<Real> out, Key key, double mean, double stddev) {
-  fill<NormalMaker<Real>>(out, key, 0);
+void fill_normal_of(std::span<Real> out, Key key, double mean, double stddev, std::uint64_t first) {
+  fill<NormalMaker<Real>>(out, key, first);
   if (mean == 0.0 && stddev == 1.0) return;
   const auto shift = static_cast<Real>(mean);
   const auto scale = static_cast<Real>(stddev);
@@ -347,17 +349,17 @@ void fill_rademacher(std::span<double> out, Key key, std::uint64_t first) {
   fill<RademacherMaker<double>>(out, key, first);
 }
 
-void fill_uniform(std::span<float> out, Key key, double lo, double hi) {
-  fill_uniform_in(out, key, lo, hi);
+void fill_uniform(std::span<float> out, Key key, double lo, double hi, std::uint64_t first) {
+  fill_uniform_in(out, key, lo, hi, first);
 }
-void fill_uniform(std::span<double> out, Key key, double lo, double hi) {
-  fill_uniform_in(out, key, lo, hi);
+void fill_uniform(std::span<double> out, Key key, double lo, double hi, std::uint64_t first) {
+  fill_uniform_in(out, key, lo, hi, first);
 }
-void fill_normal(std::span<float> out, Key key, double mean, double stddev) {
-  fill_normal_of(out, key, mean, stddev);
+void fill_normal(std::span<float> out, Key key, double mean, double stddev, std::uint64_t first) {
+  fill_normal_of(out, key, mean, stddev, first);
 }
-void fill_normal(std::span<double> out, Key key, double mean, double stddev) {
-  fill_normal_of(out, key, mean, stddev);
+void fill_normal(std::span<double> out, Key key, double mean, double stddev, std::uint64_t first) {
+  fill_normal_of(out, key, mean, stddev, first);
 }
 
 Tensor uniform(Key key, Shape shape, double lo, double hi, DType dtype) {

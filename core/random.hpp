@@ -62,10 +62,12 @@ void fill_rademacher(std::span<double> out, Key key, std::uint64_t first = 0);
 
 // The same stretched to [lo, hi) and to mean and stddev, as uniform() and normal() below do, which
 // check them; these trust them.
-void fill_uniform(std::span<float> out, Key key, double lo, double hi);
-void fill_uniform(std::span<double> out, Key key, double lo, double hi);
-void fill_normal(std::span<float> out, Key key, double mean, double stddev);
-void fill_normal(std::span<double> out, Key key, double mean, double stddev);
+void fill_uniform(std::span<float> out, Key key, double lo, double hi, std::uint64_t first = 0);
+void fill_uniform(std::span<double> out, Key key, double lo, double hi, std::uint64_t first = 0);
+void fill_normal(std::span<float> out, Key key, double mean, double stddev,
+                 std::uint64_t first = 0);
+void fill_normal(std::span<double> out, Key key, double mean, double stddev,
+                 std::uint64_t first = 0);
 
 // New tensors of `shape`; `dtype` must be float32 or float64, else TypeError.
 // Uniform on [lo, hi), or the constant lo where lo == hi. ValueError unless lo <= hi, both finite

@@ -18,6 +18,7 @@
 #include <doctest/doctest.h>
 
 #include <dualtape/core/detail/box_muller.hpp>
+#include <dualtape/core/detail/draws.hpp>
 #include <dualtape/core/error.hpp>
 
 using namespace dualtape;
@@ -128,6 +129,26 @@ TEST_CASE_TEMPLATE("a slice of a stream equals the same part of the whole", Real
     if (kind == Kind::rademacher) fill_rademacher(out, key);
     CHECK(std::equal(out.begin(), out.end(), whole.begin()));
     CHECK(shifted[0] == Real{0});
+  }
+}
+
+TEST_CASE_TEMPLATE("stretched slices, drawn tile by tile, equal the same part of the whole", Real,
+                   float, double) {
+  const Key key(4711);
+  constexpr std::size_t tile = 2048;
+  static_assert(tile % detail::draw_group<Real> == 0 && tile % detail::sign_group == 0);
+  std::vector<Real> uniforms(5 * tile - 3);
+  std::vector<Real> normals(uniforms.size());
+  fill_uniform(std::span<Real>(uniforms), key, -2.0, 3.0);
+  fill_normal(std::span<Real>(normals), key, 5.0, 0.25);
+  CHECK(normals != uniforms);
+  for (std::size_t first = 0; first < uniforms.size(); first += tile) {
+    std::vector<Real> part(std::min(tile, uniforms.size() - first));
+    const auto at = static_cast<std::ptrdiff_t>(first);
+    fill_uniform(std::span<Real>(part), key, -2.0, 3.0, first);
+    CHECK(std::equal(part.begin(), part.end(), uniforms.begin() + at));
+    fill_normal(std::span<Real>(part), key, 5.0, 0.25, first);
+    CHECK(std::equal(part.begin(), part.end(), normals.begin() + at));
   }
 }
 
