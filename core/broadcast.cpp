@@ -80,17 +80,22 @@ std::vector<std::int64_t> broadcast_strides(const Shape& shape, const Shape& out
 // One call of run(): its pointers, and its parts of the workspace.
 struct ElementwiseLoop::Run {
   const void* const* in;
-  char* out;
+  void* const* out;
   char* workspace;
   BoundKernel kernel;
   const void** pointers;  // what the kernel gets
+  void** results;         // where it writes
   std::int64_t* index;    // odometer over the outer axes
 };
 
-ElementwiseLoop::ElementwiseLoop(std::span<const Type> inputs, const Type& output)
-    : count_(output.shape.count()), out_element_(size_of(output.dtype)) {
+ElementwiseLoop::ElementwiseLoop(std::span<const Type> inputs, std::span<const Type> outputs)
+    : count_(outputs[0].shape.count()) {
+  for (const Type& output : outputs) {
+    assert(output.shape == outputs[0].shape);
+    out_elements_.push_back(size_of(output.dtype));
+  }
   if (count_ == 0) return;
-  collapse(inputs, output.shape);
+  collapse(inputs, outputs[0].shape);
   inner_ = sizes_.back();
   by_rows_ = sizes_.size() > 1 && inner_ >= long_row;
   const bool flat = sizes_.size() == 1;
@@ -159,8 +164,9 @@ void ElementwiseLoop::choose_feeds() {
 }
 
 void ElementwiseLoop::place_tiles() {
-  workspace_bytes_ =
-      aligned(operands_.size() * sizeof(void*)) + aligned(sizes_.size() * sizeof(std::int64_t));
+  workspace_bytes_ = aligned(operands_.size() * sizeof(void*)) +
+                     aligned(out_elements_.size() * sizeof(void*)) +
+                     aligned(sizes_.size() * sizeof(std::int64_t));
   for (Operand& operand : operands_) {
     if (operand.feed == Feed::pass || operand.feed == Feed::row) continue;
     tiled_ = true;
@@ -169,16 +175,19 @@ void ElementwiseLoop::place_tiles() {
   }
 }
 
-void ElementwiseLoop::run(const void* const* in, void* out, void* workspace,
+void ElementwiseLoop::run(const void* const* in, void* const* out, void* workspace,
                           BoundKernel kernel) const {
   if (count_ == 0) return;
   auto* space = static_cast<char*>(workspace);
+  char* const results = space + aligned(operands_.size() * sizeof(void*));
+  char* const index = results + aligned(out_elements_.size() * sizeof(void*));
   Run run{in,
-          static_cast<char*>(out),
+          out,
           space,
           kernel,
           reinterpret_cast<const void**>(space),
-          reinterpret_cast<std::int64_t*>(space + aligned(operands_.size() * sizeof(void*)))};
+          reinterpret_cast<void**>(results),
+          reinterpret_cast<std::int64_t*>(index)};
   if (!tiled_ && !by_rows_) {
     kernel(in, out, static_cast<std::size_t>(count_));
     return;
@@ -202,6 +211,14 @@ void ElementwiseLoop::run(const void* const* in, void* out, void* workspace,
   run_gathering(run);
 }
 
+// The kernel on elements [first, first + n) of the outputs; run.pointers is set.
+void ElementwiseLoop::call(Run& run, std::int64_t first, std::int64_t n) const {
+  for (std::size_t o = 0; o < out_elements_.size(); ++o)
+    run.results[o] =
+        static_cast<char*>(run.out[o]) + first * static_cast<std::int64_t>(out_elements_[o]);
+  run.kernel(run.pointers, run.results, static_cast<std::size_t>(n));
+}
+
 // One axis: operands are contiguous or a scalar's tile.
 void ElementwiseLoop::run_flat(Run& run) const {
   for (std::int64_t first = 0; first < count_; first += stretch_) {
@@ -211,8 +228,7 @@ void ElementwiseLoop::run_flat(Run& run) const {
         run.pointers[k] = at(run.in[k], first, operands_[k].element);
       }
     }
-    run.kernel(run.pointers, run.out + first * static_cast<std::int64_t>(out_element_),
-               static_cast<std::size_t>(n));
+    call(run, first, n);
   }
 }
 
@@ -234,8 +250,7 @@ void ElementwiseLoop::run_rows(Run& run) const {
           run.pointers[k] = at(run.in[k], offset(operand, run.index) + first, operand.element);
         }
       }
-      run.kernel(run.pointers, run.out + (row + first) * static_cast<std::int64_t>(out_element_),
-                 static_cast<std::size_t>(std::min(step, inner_ - first)));
+      call(run, row + first, std::min(step, inner_ - first));
     }
   }
 }
@@ -252,8 +267,7 @@ void ElementwiseLoop::run_gathering(Run& run) const {
         gather(operand, run.in[k], run.workspace + operand.tile, run.index, first, n);
       }
     }
-    run.kernel(run.pointers, run.out + first * static_cast<std::int64_t>(out_element_),
-               static_cast<std::size_t>(n));
+    call(run, first, n);
   }
 }
 

@@ -93,10 +93,10 @@ void infer_elementwise(Inference& inference, const Recording& recording) {
 
 Kernel loop_kernel(SpanKernel span, const KernelRequest& request) {
   assert(span != nullptr);
-  const auto loop = std::make_shared<const ElementwiseLoop>(request.in, request.out[0]);
+  const auto loop = std::make_shared<const ElementwiseLoop>(request.in, request.out);
   return {[loop, span](const KernelArgs& args) {
             SpanKernel kernel = span;
-            loop->run(args.in, args.out[0], args.workspace, bind(kernel));
+            loop->run(args.in, args.out, args.workspace, bind(kernel));
           },
           loop->workspace_bytes()};
 }
@@ -110,14 +110,14 @@ Kernel elementwise_kernel(const Recording& recording, const KernelRequest& reque
   DType dtype = float32;
   for (std::size_t i = 0; i < request.in.size(); ++i)
     if (!is_mask(recording, i)) dtype = request.in[i].dtype;
-  const ElementwiseLoop loop(request.in, request.out[0]);
+  const ElementwiseLoop loop(request.in, request.out);
   const std::size_t tiles = (loop.workspace_bytes() + 63) / 64 * 64;
   const auto planned =
-      std::make_shared<const Planned>(Planned{loop, TileProgram(recording, dtype), tiles});
+      std::make_shared<const Planned>(Planned{loop, TileProgram(tile_code(recording), dtype), tiles});
   return {[planned](const KernelArgs& args) {
             char* tile_space = static_cast<char*>(args.workspace) + planned->tiles;
             TileProgram::Run run{&planned->program, tile_space};
-            planned->loop.run(args.in, args.out[0], args.workspace, TileProgram::bind(run));
+            planned->loop.run(args.in, args.out, args.workspace, TileProgram::bind(run));
           },
           tiles + planned->program.workspace_bytes()};
 }

@@ -2,88 +2,145 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstring>
-#include <optional>
+#include <numeric>
 
 #include <dualtape/core/error.hpp>
 
 namespace dualtape::detail {
 namespace {
 
-constexpr std::size_t tile_bytes = 4096;             // 1024 floats: several tiles stay in L1
-constexpr std::size_t tile_step = tile_bytes + 128;  // tiles 4 KiB apart would alias in the cache
+constexpr std::size_t most_tile_bytes = 4096;     // 1024 floats: several tiles stay in L1
+constexpr std::size_t least_tile_bytes = 512;     // below that the calls cost more than the work
+constexpr std::size_t all_tiles_bytes = 1 << 16;  // long programs stay in L2
+constexpr std::size_t between_tiles = 128;        // tiles 4 KiB apart would alias in the cache
+constexpr std::size_t pad_bytes = 64;             // a lane
 
 std::array<std::uint16_t, 3> operands_of(const Recording::Step& step) {
   return {step.a, step.b, step.c};
 }
+std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// `n` elements, then the first of them until there are `width`.
+template <class T>
+void pad_as(char* to, const char* from, std::size_t n, std::size_t width) {
+  const T* const source = reinterpret_cast<const T*>(from);
+  T* const target = reinterpret_cast<T*>(to);
+  for (std::size_t k = 0; k < width; ++k) target[k] = source[k < n ? k : 0];
+}
+void pad(char* to, const char* from, std::size_t n, std::size_t width, std::size_t element) {
+  switch (element) {
+    case 1: return pad_as<std::uint8_t>(to, from, n, width);
+    case 4: return pad_as<std::uint32_t>(to, from, n, width);
+    default: return pad_as<std::uint64_t>(to, from, n, width);
+  }
+}
+template <class T>
+void copy_as(char* to, const char* from, std::size_t n) {
+  for (std::size_t k = 0; k < n; ++k)
+    reinterpret_cast<T*>(to)[k] = reinterpret_cast<const T*>(from)[k];
+}
+// So few that calling memcpy would cost more.
+void copy_few(char* to, const char* from, std::size_t n, std::size_t element) {
+  switch (element) {
+    case 1: return copy_as<std::uint8_t>(to, from, n);
+    case 4: return copy_as<std::uint32_t>(to, from, n);
+    default: return copy_as<std::uint64_t>(to, from, n);
+  }
+}
 
 }  // namespace
 
+TileCode tile_code(const Recording& recording) {
+  TileCode code;
+  code.steps = recording.steps;
+  code.outputs = {static_cast<std::uint16_t>(recording.steps.size() - 1)};
+  code.kinds = recording.kinds;
+  code.single.resize(recording.kinds.size());
+  return code;
+}
+
 // Turns steps into instructions: folds constants, gives each value a tile and takes it back after
-// its last use.
+// its last use, and computes results where they belong.
 class TileProgram::Compiler {
  public:
-  Compiler(TileProgram& program, const Recording& recording)
-      : program_(program), steps_(recording.steps), places_(steps_.size()), uses_(steps_.size()) {}
+  Compiler(TileProgram& program, const TileCode& code)
+      : program_(program),
+        code_(code),
+        steps_(code.steps),
+        places_(steps_.size()),
+        uses_(steps_.size()) {}
 
   void compile() {
+    program_.last_read_.resize(code_.kinds.size());
+    program_.written_.resize(code_.outputs.size());
     count_uses();
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       const Recording::Step& step = steps_[i];
-      if (step.prim == Prim::constant) {
+      if (step.prim == Prim::constant)
         places_[i] = fix(step.constant);
-      } else if (step.prim == Prim::input) {
-        places_[i] = step.mask ? widened(i) : Operand{Place::input, step.a};
-      } else {
+      else if (step.prim == Prim::input)
+        places_[i] = step.mask ? widened(i) : Place{Kind::input, step.a};
+      else
         emit(i);
-      }
+      deliver(i);
     }
-    deliver();
+    resolve();
   }
 
  private:
-  bool last(std::size_t i) const { return i + 1 == steps_.size(); }
+  enum class Kind : std::uint8_t { input, output, fixed, tile };
+  struct Place {
+    Kind kind = Kind::tile;
+    std::uint16_t index = 0;
+    friend bool operator==(const Place&, const Place&) = default;
+  };
+  struct Draft {
+    TileKernel kernel = nullptr;
+    std::vector<Place> operands;
+    Place result;
+  };
+
+  bool is_single(Place place) const {
+    return place.kind == Kind::fixed || (place.kind == Kind::input && code_.single[place.index]);
+  }
 
   void count_uses() {
     for (const Recording::Step& step : steps_) {
       const auto operands = operands_of(step);
       for (std::size_t k = 0; k < operand_count(step.prim); ++k) ++uses_[operands[k]];
     }
+    for (const std::uint16_t output : code_.outputs) ++uses_[output];
   }
 
-  Operand fix(double value) {
+  Place fix(double value) {
     program_.fixed_.push_back(value);
     program_.fixed_single_.push_back(static_cast<float>(value));
-    return {Place::fixed, static_cast<std::uint16_t>(program_.fixed_.size() - 1)};
+    return {Kind::fixed, static_cast<std::uint16_t>(program_.fixed_.size() - 1)};
   }
 
-  Operand take_tile() {
+  Place take_tile() {
     if (!free_.empty()) {
       const std::uint16_t tile = free_.back();
       free_.pop_back();
-      return {Place::tile, tile};
+      return {Kind::tile, tile};
     }
-    return {Place::tile, program_.registers_++};
+    return {Kind::tile, program_.registers_++};
   }
 
   void release(std::size_t value) {
-    if (--uses_[value] == 0 && places_[value].place == Place::tile) {
+    if (--uses_[value] == 0 && places_[value].kind == Kind::tile)
       free_.push_back(places_[value].index);
-    }
   }
 
-  void push(TileKernel kernel, std::initializer_list<Operand> operands, Operand result) {
-    Instruction instruction;
-    instruction.kernel = kernel;
-    std::copy(operands.begin(), operands.end(), instruction.operands.begin());
-    instruction.arity = static_cast<std::uint8_t>(operands.size());
-    instruction.result = result;
-    program_.code_.push_back(instruction);
+  void push(TileKernel kernel, std::vector<Place> operands, Place result) {
+    for (const Place& operand : operands)
+      if (operand.kind == Kind::input) program_.last_read_[operand.index] = drafts_.size();
+    drafts_.push_back({kernel, std::move(operands), result});
   }
 
-  Operand widened(std::size_t i) {
-    const Operand tile = take_tile();
-    push(tile_widen(program_.dtype_), {{Place::input, steps_[i].a}}, tile);
+  Place widened(std::size_t i) {
+    const Place tile = take_tile();
+    push(tile_widen(program_.dtype_), {{Kind::input, steps_[i].a}}, tile);
     return tile;
   }
 
@@ -91,34 +148,48 @@ class TileProgram::Compiler {
     const Recording::Step& step = steps_[i];
     const std::size_t arity = operand_count(step.prim);
     const auto from = operands_of(step);
-    std::array<Operand, 3> operands;
-    unsigned fixed = 0;
+    std::vector<Place> operands;
+    bool constant = true;
+    bool all_single = true;
     for (std::size_t k = 0; k < arity; ++k) {
-      operands[k] = places_[from[k]];
-      if (operands[k].place == Place::fixed) fixed |= 1U << k;
+      operands.push_back(places_[from[k]]);
+      constant = constant && operands[k].kind == Kind::fixed;
+      all_single = all_single && is_single(operands[k]);
     }
-    if (fixed == (1U << arity) - 1U) {
-      places_[i] = fold(step, operands, arity);
+    if (constant) {
+      places_[i] = fold(step, operands);
       return;
     }
+    Place spread;  // kernels want one operand that is no single value
+    if (all_single) {
+      spread = take_tile();
+      push(tile_fill(program_.dtype_), {operands[0]}, spread);
+      std::ranges::replace(operands, Place(operands[0]), spread);
+    }
+    unsigned fixed = 0;
+    for (std::size_t k = 0; k < arity; ++k)
+      if (is_single(operands[k])) fixed |= 1U << k;
     for (std::size_t k = 0; k < arity; ++k) release(from[k]);
+    if (all_single) free_.push_back(spread.index);
     // Kernels may write over an operand, so a tile released here may be the result's.
-    places_[i] = last(i) && !step.mask ? Operand{Place::output, 0} : take_tile();
-    Instruction instruction;
-    instruction.kernel = tile_kernel(step.prim, step.mask, fixed, program_.dtype_);
-    instruction.operands = operands;
-    instruction.arity = static_cast<std::uint8_t>(arity);
-    instruction.result = places_[i];
-    program_.code_.push_back(instruction);
+    places_[i] = direct_output(i);
+    push(tile_kernel(step.prim, step.mask, fixed, program_.dtype_), std::move(operands),
+         places_[i]);
+  }
+
+  // Where a number is a result it is computed there; everything else gets a tile.
+  Place direct_output(std::size_t i) {
+    const auto output = std::ranges::find(code_.outputs, i);
+    if (steps_[i].mask || output == code_.outputs.end()) return take_tile();
+    return {Kind::output, static_cast<std::uint16_t>(output - code_.outputs.begin())};
   }
 
   // The step's value, by the same kernel that would have computed it for every element.
-  Operand fold(const Recording::Step& step, const std::array<Operand, 3>& operands,
-               std::size_t arity) {
+  Place fold(const Recording::Step& step, const std::vector<Place>& operands) {
     const auto evaluate = [&]<class T>() {
       std::array<T, 3> values{};
       std::array<const void*, 3> pointers{};
-      for (std::size_t k = 0; k < arity; ++k) {
+      for (std::size_t k = 0; k < operands.size(); ++k) {
         values[k] = static_cast<T>(program_.fixed_[operands[k].index]);
         pointers[k] = &values[k];
       }
@@ -130,81 +201,149 @@ class TileProgram::Compiler {
                                                  : evaluate.template operator()<float>());
   }
 
-  // Brings the last value to the output unless it is there already.
-  void deliver() {
-    const Operand result = places_.back();
+  // Brings the value to the outputs it is, unless it was computed there.
+  void deliver(std::size_t i) {
+    for (std::size_t o = 0; o < code_.outputs.size(); ++o) {
+      if (code_.outputs[o] != i) continue;
+      const Place output{Kind::output, static_cast<std::uint16_t>(o)};
+      if (places_[i] != output) push_copy(i, output);
+      program_.written_[o] = drafts_.size() - 1;
+      release(i);
+    }
+  }
+  void push_copy(std::size_t i, Place output) {
     const DType dtype = program_.dtype_;
-    const Operand output{Place::output, 0};
-    if (result.place == Place::output) return;
-    if (!steps_.back().mask) {
-      push(result.place == Place::fixed ? tile_fill(dtype) : tile_copy(dtype), {result}, output);
-      return;
+    Place from = places_[i];
+    if (!steps_[i].mask)
+      return push(is_single(from) ? tile_fill(dtype) : tile_copy(dtype), {from}, output);
+    const bool fixed = from.kind == Kind::fixed;
+    if (fixed) {
+      from = take_tile();
+      push(tile_fill(dtype), {places_[i]}, from);
     }
-    Operand mask = result;
-    if (mask.place == Place::fixed) {
-      mask = take_tile();
-      push(tile_fill(dtype), {result}, mask);
+    push(tile_narrow(dtype), {from}, output);
+    if (fixed) free_.push_back(from.index);
+  }
+
+  // Now that the number of each kind is known, places become slots.
+  void resolve() {
+    const std::size_t inputs = code_.kinds.size();
+    const std::size_t outputs = code_.outputs.size();
+    const std::array<std::size_t, 4> begin{0, inputs, inputs + outputs,
+                                           inputs + outputs + program_.fixed_.size()};
+    const auto slot = [&](Place place) {
+      return static_cast<Slot>(begin[static_cast<std::size_t>(place.kind)] + place.index);
+    };
+    for (const Draft& draft : drafts_) {
+      Instruction instruction;
+      instruction.kernel = draft.kernel;
+      instruction.arity = static_cast<std::uint8_t>(draft.operands.size());
+      std::ranges::transform(draft.operands, instruction.operands.begin(), slot);
+      instruction.result = slot(draft.result);
+      program_.code_.push_back(instruction);
     }
-    push(tile_narrow(dtype), {mask}, output);
   }
 
   TileProgram& program_;
+  const TileCode& code_;
   const std::vector<Recording::Step>& steps_;
-  std::vector<Operand> places_;
+  std::vector<Place> places_;
   std::vector<std::size_t> uses_;
   std::vector<std::uint16_t> free_;
+  std::vector<Draft> drafts_;
 };
 
-TileProgram::TileProgram(const Recording& recording, DType dtype)
-    : dtype_(dtype), element_(size_of(dtype)), out_element_(recording.mask_result ? 1 : element_) {
+TileProgram::TileProgram(const TileCode& code, DType dtype) : dtype_(dtype) {
   if (!is_floating(dtype)) {
     fail<TypeError>({.op = "formula",
                      .what = "recorded formulas run on float32 and float64, not on " +
                              std::string(name_of(dtype)),
                      .help = "cast the inputs to a floating dtype first"});
   }
-  assert(!recording.steps.empty());
-  for (const InputKind kind : recording.kinds) {
-    input_elements_.push_back(kind == InputKind::mask ? 1 : element_);
-  }
-  Compiler(*this, recording).compile();
+  assert(!code.steps.empty() && !code.outputs.empty());
+  for (std::size_t i = 0; i < code.kinds.size(); ++i)
+    in_elements_.push_back(code.single[i]                     ? 0
+                           : code.kinds[i] == InputKind::mask ? 1
+                                                              : size_of(dtype));
+  for (const std::uint16_t output : code.outputs)
+    out_elements_.push_back(code.steps[output].mask ? 1 : size_of(dtype));
+  Compiler(*this, code).compile();
+  width_ = tile_lane_width(dtype);
+  const std::size_t bytes =
+      std::clamp(all_tiles_bytes / std::max<std::size_t>(registers_, 1) / 64 * 64, least_tile_bytes,
+                 most_tile_bytes);
+  tile_ = bytes / size_of(dtype);
+  tile_bytes_ = bytes + between_tiles;
 }
 
-std::size_t TileProgram::workspace_bytes() const { return registers_ * tile_step; }
-
-const void* TileProgram::source(Operand operand, const void* const* in, std::size_t first,
-                                char* workspace) const {
-  switch (operand.place) {
-    case Place::input:
-      return static_cast<const char*>(in[operand.index]) + first * input_elements_[operand.index];
-    case Place::fixed:
-      return dtype_ == DType::float64 ? static_cast<const void*>(&fixed_[operand.index])
-                                      : &fixed_single_[operand.index];
-    default: return workspace + operand.index * tile_step;
-  }
+std::size_t TileProgram::workspace_bytes() const {
+  const std::size_t slots = in_elements_.size() + out_elements_.size() + fixed_.size() + registers_;
+  return aligned(slots * sizeof(char*)) + (in_elements_.size() + out_elements_.size()) * pad_bytes +
+         registers_ * tile_bytes_;
 }
 
-void TileProgram::run(const void* const* in, void* out, std::size_t n, void* workspace) const {
-  auto* const space = static_cast<char*>(workspace);
+void TileProgram::run(const void* const* in, void* const* out, std::size_t n,
+                      void* workspace) const {
+  const std::size_t inputs = in_elements_.size();
+  const std::size_t outputs = out_elements_.size();
+  auto** const slots = static_cast<char**>(workspace);
+  char* const pads = static_cast<char*>(workspace) +
+                     aligned((inputs + outputs + fixed_.size() + registers_) * sizeof(char*));
+  char* const tiles = pads + (inputs + outputs) * pad_bytes;
+  // Never written through: kernels take operands as pointers to const.
+  for (std::size_t i = 0; i < inputs; ++i) slots[i] = static_cast<char*>(const_cast<void*>(in[i]));
+  for (std::size_t o = 0; o < outputs; ++o) slots[inputs + o] = static_cast<char*>(out[o]);
+  for (std::size_t f = 0; f < fixed_.size(); ++f) {
+    const void* const value = dtype_ == DType::float64
+                                  ? static_cast<const void*>(&fixed_[f])
+                                  : static_cast<const void*>(&fixed_single_[f]);
+    slots[inputs + outputs + f] = static_cast<char*>(const_cast<void*>(value));
+  }
+  for (std::size_t r = 0; r < registers_; ++r)
+    slots[inputs + outputs + fixed_.size() + r] = tiles + r * tile_bytes_;
+
+  const std::size_t whole = n / width_ * width_;
   // Without tiles there is nothing to keep in cache: one call does it all.
-  const std::size_t stretch = registers_ == 0 ? n : tile_bytes / element_;
-  for (std::size_t first = 0; first < n; first += stretch) {
-    const std::size_t count = std::min(stretch, n - first);
-    for (const Instruction& instruction : code_) {
-      std::array<const void*, 3> operands{};
-      for (std::size_t k = 0; k < instruction.arity; ++k) {
-        operands[k] = source(instruction.operands[k], in, first, space);
-      }
-      void* const result = instruction.result.place == Place::output
-                               ? static_cast<char*>(out) + first * out_element_
-                               : space + instruction.result.index * tile_step;
-      instruction.kernel(operands.data(), result, count);
-    }
+  const std::size_t stretch = registers_ == 0 && code_.size() == 1 ? whole : tile_;
+  for (std::size_t first = 0; first < whole; first += stretch) {
+    const std::size_t count = std::min(stretch, whole - first);
+    run_block(slots, count);
+    for (std::size_t i = 0; i < inputs; ++i) slots[i] += count * in_elements_[i];
+    for (std::size_t o = 0; o < outputs; ++o) slots[inputs + o] += count * out_elements_[o];
   }
+  if (whole < n) run_tail(in, out, whole, n - whole, slots, pads);
+}
+
+void TileProgram::run_block(char* const* slots, std::size_t n) const {
+  for (const Instruction& instruction : code_) {
+    const std::array<const void*, 3> operands{slots[instruction.operands[0]],
+                                              slots[instruction.operands[1]],
+                                              slots[instruction.operands[2]]};
+    instruction.kernel(operands.data(), slots[instruction.result], n);
+  }
+}
+
+// The last elements go through the same lanes, copied to pads as wide as one and filled up with the
+// first of them, which is a value the code has to expect anyway.
+void TileProgram::run_tail(const void* const* in, void* const* out, std::size_t first,
+                           std::size_t n, char** slots, char* pads) const {
+  const std::size_t inputs = in_elements_.size();
+  for (std::size_t i = 0; i < inputs; ++i) {
+    const std::size_t element = in_elements_[i];
+    if (element == 0) continue;
+    slots[i] = pads + i * pad_bytes;
+    pad(slots[i], static_cast<const char*>(in[i]) + first * element, n, width_, element);
+  }
+  for (std::size_t o = 0; o < out_elements_.size(); ++o)
+    slots[inputs + o] = pads + (inputs + o) * pad_bytes;
+  run_block(slots, width_);
+  for (std::size_t o = 0; o < out_elements_.size(); ++o)
+    copy_few(static_cast<char*>(out[o]) + first * out_elements_[o], slots[inputs + o], n,
+             out_elements_[o]);
 }
 
 BoundKernel TileProgram::bind(Run& run) {
-  return {[](void* context, const void* const* in, void* out, std::size_t n) {
+  return {[](void* context, const void* const* in, void* const* out, std::size_t n) {
             const Run& bound = *static_cast<Run*>(context);
             bound.program->run(in, out, n, bound.workspace);
           },
@@ -212,7 +351,7 @@ BoundKernel TileProgram::bind(Run& run) {
 }
 
 std::size_t tile_workspace_bytes(const Recording& recording, DType dtype) {
-  return TileProgram(recording, dtype).workspace_bytes();
+  return TileProgram(tile_code(recording), dtype).workspace_bytes();
 }
 
 }  // namespace dualtape::detail

@@ -178,4 +178,8 @@ TileKernel tile_narrow(DType dtype) {
   return dtype == DType::float64 ? &narrow_span<double> : &narrow_span<float>;
 }
 
+std::size_t tile_lane_width(DType dtype) {
+  return dtype == DType::float64 ? Memory<double>::width : Memory<float>::width;
+}
+
 }  // namespace dualtape::detail

@@ -15,15 +15,16 @@ namespace dualtape::detail {
 
 class ElementwiseLoop {
  public:
-  // Every input shape must broadcast to the output's (NumPy's rules); that was checked when the
-  // node was made, so here it is asserted.
-  ElementwiseLoop(std::span<const Type> inputs, const Type& output);
+  // Every input shape must broadcast to the outputs', which is one for all (NumPy's rules); that
+  // was checked when the node was made, so here it is asserted.
+  ElementwiseLoop(std::span<const Type> inputs, std::span<const Type> outputs);
 
   std::size_t workspace_bytes() const { return workspace_bytes_; }
 
-  // Calls `kernel` on stretches that cover the output once. Allocates nothing. `workspace` holds
-  // workspace_bytes() and is aligned to 64 bytes. `out` may be an input of the same type and shape.
-  void run(const void* const* in, void* out, void* workspace, BoundKernel kernel) const;
+  // Calls `kernel` on stretches that cover the outputs once. Allocates nothing. `workspace` holds
+  // workspace_bytes() and is aligned to 64 bytes. An output may be an input of the same type and
+  // shape, if the kernel can bear it.
+  void run(const void* const* in, void* const* out, void* workspace, BoundKernel kernel) const;
 
  private:
   // How one input reaches the kernel.
@@ -50,6 +51,7 @@ class ElementwiseLoop {
   void run_flat(Run& run) const;
   void run_rows(Run& run) const;
   void run_gathering(Run& run) const;
+  void call(Run& run, std::int64_t first, std::int64_t n) const;
   void gather(const Operand& operand, const void* from, char* to, std::int64_t* index,
               std::int64_t first, std::int64_t count) const;
   void start_at(std::int64_t row, std::int64_t* index) const;
@@ -59,9 +61,9 @@ class ElementwiseLoop {
   std::vector<Operand> operands_;
   std::vector<std::int64_t> sizes_;  // collapsed axes of the output, at least one unless empty
   std::int64_t count_ = 0;
-  std::int64_t inner_ = 1;    // size of the innermost collapsed axis
-  std::int64_t stretch_ = 0;  // most elements in one call where a tile is involved
-  std::size_t out_element_ = 0;
+  std::int64_t inner_ = 1;                 // size of the innermost collapsed axis
+  std::int64_t stretch_ = 0;               // most elements in one call where a tile is involved
+  std::vector<std::size_t> out_elements_;  // bytes
   std::size_t workspace_bytes_ = 0;
   bool by_rows_ = false;
   bool tiled_ = false;

@@ -10,20 +10,20 @@ namespace dualtape::detail {
 // one of the inputs if their elements have the same size; other overlaps are not allowed.
 using SpanKernel = void (*)(const void* const* in, void* out, std::size_t n);
 
-// The same with a context; owns nothing.
+// The same with a context and any number of outputs; owns nothing.
 struct BoundKernel {
-  void (*call)(void* context, const void* const* in, void* out, std::size_t n) = nullptr;
+  void (*call)(void* context, const void* const* in, void* const* out, std::size_t n) = nullptr;
   void* context = nullptr;
 
-  void operator()(const void* const* in, void* out, std::size_t n) const {
+  void operator()(const void* const* in, void* const* out, std::size_t n) const {
     call(context, in, out, n);
   }
 };
 
 // `kernel` must outlive what is returned.
 inline BoundKernel bind(SpanKernel& kernel) {
-  return {[](void* context, const void* const* in, void* out, std::size_t n) {
-            (*static_cast<SpanKernel*>(context))(in, out, n);
+  return {[](void* context, const void* const* in, void* const* out, std::size_t n) {
+            (*static_cast<SpanKernel*>(context))(in, out[0], n);
           },
           &kernel};
 }

@@ -1,9 +1,9 @@
-// Runs a Recording over contiguous spans, tile by tile, with the library's own SIMD kernels.
+// Runs elementwise code over contiguous spans, tile by tile, with the library's own SIMD kernels.
 // Private, without SIMD headers. A TileProgram is made once, when a program is planned, and is then
 // read-only: any number of threads may run it, each with a workspace of its own.
 //
 // The kernels are the functions of Lane, so the result has the same bits as the formula compiled
-// over lanes (compiled.hpp).
+// over lanes (compiled.hpp), and fused operators the same bits as one after the other.
 #pragma once
 
 #include <array>
@@ -22,17 +22,31 @@ namespace dualtape::detail {
 // or 1. A fixed operand points to its one value.
 using TileKernel = void (*)(const void* const* operands, void* out, std::size_t n);
 
+// A Recording, or several in one: straight-line code with any number of results.
+struct TileCode {
+  std::vector<Recording::Step> steps;
+  std::vector<std::uint16_t> outputs;  // steps
+  std::vector<InputKind> kinds;        // of the inputs
+  std::vector<bool> single;            // number inputs that are one value for all elements
+};
+TileCode tile_code(const Recording& recording);
+
 class TileProgram {
  public:
-  // `dtype`, float32 or float64, is that of the number inputs and of a number result; TypeError for
-  // others.
-  TileProgram(const Recording& recording, DType dtype);
+  // `dtype`, float32 or float64, is that of the number inputs and results; TypeError for others.
+  TileProgram(const TileCode& code, DType dtype);
 
   std::size_t workspace_bytes() const;
   std::size_t registers() const { return registers_; }  // tiles in use at once
+  std::size_t instructions() const { return code_.size(); }
 
-  // As SpanKernel; allocates nothing. `workspace` holds workspace_bytes(), aligned to 64 bytes.
-  void run(const void* const* in, void* out, std::size_t n, void* workspace) const;
+  // out[o][i] = code(in[0][i], ...) for i < n, booleans being bytes; allocates nothing. `workspace`
+  // holds workspace_bytes(), aligned to 64 bytes. An output may be exactly one of the inputs where
+  // may_overwrite() says so; other overlaps are not allowed.
+  void run(const void* const* in, void* const* out, std::size_t n, void* workspace) const;
+
+  // Whether output `o` may lie in the memory of input `i`: nobody reads that after it is written.
+  bool may_overwrite(std::size_t i, std::size_t o) const { return last_read_[i] <= written_[o]; }
 
   // A kernel for ElementwiseLoop. Both arguments' objects must outlive it.
   struct Run {
@@ -42,30 +56,33 @@ class TileProgram {
   static BoundKernel bind(Run& run);
 
  private:
-  enum class Place : std::uint8_t { input, tile, fixed, output };
-  struct Operand {
-    Place place = Place::tile;
-    std::uint16_t index = 0;
-  };
+  // What an instruction reads and writes is found in one table of addresses: the inputs, the
+  // outputs, the fixed values, the tiles.
+  using Slot = std::uint16_t;
   struct Instruction {
     TileKernel kernel = nullptr;
-    std::array<Operand, 3> operands;
+    std::array<Slot, 3> operands{};
     std::uint8_t arity = 0;
-    Operand result;
+    Slot result = 0;
   };
   class Compiler;
 
-  const void* source(Operand operand, const void* const* in, std::size_t first,
-                     char* workspace) const;
+  void run_block(char* const* slots, std::size_t n) const;
+  void run_tail(const void* const* in, void* const* out, std::size_t first, std::size_t n,
+                char** slots, char* pads) const;
 
   DType dtype_ = DType::float32;
-  std::size_t element_ = sizeof(float);      // bytes
-  std::size_t out_element_ = sizeof(float);  // 1 for masks
-  std::vector<std::size_t> input_elements_;  // bytes
+  std::vector<std::size_t> in_elements_;   // bytes; 0 for a single value
+  std::vector<std::size_t> out_elements_;  // bytes; 1 for masks
   std::vector<Instruction> code_;
   std::vector<double> fixed_;  // constants; in place they are T
   std::vector<float> fixed_single_;
+  std::vector<std::size_t> last_read_;  // of each input: an instruction
+  std::vector<std::size_t> written_;    // each output: by which instruction
   std::uint16_t registers_ = 0;
+  std::size_t width_ = 0;       // elements of a lane
+  std::size_t tile_ = 0;        // elements of a tile
+  std::size_t tile_bytes_ = 0;  // from one tile to the next
 };
 
 // What a TileProgram of this recording needs to run.
@@ -74,9 +91,10 @@ std::size_t tile_workspace_bytes(const Recording& recording, DType dtype);
 // The kernels, built for one instruction set in core/tile_kernels.cpp. `fixed` has bit k set where
 // operand k is one value; at least one operand is not fixed.
 TileKernel tile_kernel(Prim prim, bool mask, unsigned fixed, DType dtype);
-TileKernel tile_copy(DType dtype);    // numbers to numbers
-TileKernel tile_fill(DType dtype);    // a fixed number to numbers
-TileKernel tile_widen(DType dtype);   // bytes to a tile's mask
-TileKernel tile_narrow(DType dtype);  // a tile's mask to bytes
+TileKernel tile_copy(DType dtype);         // numbers to numbers
+TileKernel tile_fill(DType dtype);         // a fixed number to numbers
+TileKernel tile_widen(DType dtype);        // bytes to a tile's mask
+TileKernel tile_narrow(DType dtype);       // a tile's mask to bytes
+std::size_t tile_lane_width(DType dtype);  // elements the kernels handle at once
 
 }  // namespace dualtape::detail

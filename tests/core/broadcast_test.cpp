@@ -41,14 +41,14 @@ struct Count {
 };
 
 // out = condition ? a + 3 b : -a, counted.
-void choose(void* context, const void* const* in, void* out, std::size_t n) {
+void choose(void* context, const void* const* in, void* const* outs, std::size_t n) {
   auto& count = *static_cast<Count*>(context);
   ++count.calls;
   count.elements += n;
   const auto* condition = static_cast<const std::uint8_t*>(in[0]);
   const auto* a = static_cast<const double*>(in[1]);
   const auto* b = static_cast<const float*>(in[2]);
-  auto* to = static_cast<double*>(out);
+  auto* to = static_cast<double*>(outs[0]);
   for (std::size_t i = 0; i < n; ++i) to[i] = condition[i] != 0 ? a[i] + 3.0 * double{b[i]} : -a[i];
 }
 
@@ -83,11 +83,13 @@ Count check(const Shape& s0, const Shape& s1, const Shape& s2, const Shape& out_
   const auto b = ramp<float>(s2, 500);
   std::vector<double> got(static_cast<std::size_t>(out_shape.count()), -1e9);
   const std::vector<Type> types{{s0, boolean}, {s1, float64}, {s2, float32}};
-  const ElementwiseLoop loop(types, Type{out_shape, float64});
+  const std::vector<Type> out_types{{out_shape, float64}};
+  const ElementwiseLoop loop(types, out_types);
   Workspace workspace(loop.workspace_bytes());
   Count count;
   const std::vector<const void*> in{condition.data(), a.data(), b.data()};
-  loop.run(in.data(), got.data(), workspace.data(), BoundKernel{&choose, &count});
+  void* const out[] = {got.data()};
+  loop.run(in.data(), out, workspace.data(), BoundKernel{&choose, &count});
 
   CAPTURE(to_string(s0));
   CAPTURE(to_string(s1));
@@ -185,11 +187,13 @@ TEST_CASE("the output may be one of the inputs") {
     const auto before = values;
     const auto b = ramp<float>(other, 9);
     const std::vector<Type> types{{other, boolean}, {shape, float64}, {other, float32}};
-    const ElementwiseLoop loop(types, Type{shape, float64});
+    const std::vector<Type> out_types{{shape, float64}};
+    const ElementwiseLoop loop(types, out_types);
     Workspace workspace(loop.workspace_bytes());
     Count count;
     const std::vector<const void*> in{condition.data(), values.data(), b.data()};
-    loop.run(in.data(), values.data(), workspace.data(), BoundKernel{&choose, &count});
+    void* const out[] = {values.data()};
+    loop.run(in.data(), out, workspace.data(), BoundKernel{&choose, &count});
     for (std::size_t i = 0; i < values.size(); ++i) {
       const double y = double{b[source(other, shape, static_cast<std::int64_t>(i))]};
       REQUIRE(values[i] == before[i] + 3.0 * y);

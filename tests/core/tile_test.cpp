@@ -189,7 +189,7 @@ struct alignas(64) Block {
 
 template <class T, class Out>
 void compare(const Recording& recording, SpanKernel kernel, std::size_t masks, std::size_t most) {
-  const TileProgram program(recording, dtype_of<T>);
+  const TileProgram program(tile_code(recording), dtype_of<T>);
   REQUIRE(program.workspace_bytes() == tile_workspace_bytes(recording, dtype_of<T>));
   std::vector<Block> workspace(program.workspace_bytes() / sizeof(Block) + 1);
   const auto a = inputs<T>(most, 1);
@@ -213,7 +213,8 @@ void compare(const Recording& recording, SpanKernel kernel, std::size_t masks, s
     std::vector<Out> compiled(n + 1, poison);
     std::vector<Out> tiled(n + 1, poison);
     kernel(in.data(), compiled.data(), n);
-    program.run(in.data(), tiled.data(), n, workspace.data());
+    void* const out[] = {tiled.data()};
+    program.run(in.data(), out, n, workspace.data());
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < n; ++i) {
       wrong += same_bits(compiled[i], whole[i]) && same_bits(tiled[i], whole[i]) ? 0 : 1;
@@ -267,11 +268,12 @@ TEST_CASE("formulas without work, or with constant parts") {
 
 TEST_CASE("the values are right") {
   const std::vector<float> x{-100.0F, -1.0F, 0.0F, 1.0F, 100.0F};
-  const TileProgram program(record_formula<Softplus>(), float32);
+  const TileProgram program(tile_code(record_formula<Softplus>()), float32);
   std::vector<Block> workspace(program.workspace_bytes() / sizeof(Block) + 1);
   std::vector<float> y(x.size());
   const void* in[] = {x.data()};
-  program.run(in, y.data(), x.size(), workspace.data());
+  void* const out[] = {y.data()};
+  program.run(in, out, x.size(), workspace.data());
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double right =
         std::max(double{x[i]}, 0.0) + std::log1p(std::exp(-std::abs(double{x[i]})));
@@ -284,26 +286,30 @@ TEST_CASE("tiles are used again") {
     for (int i = 0; i < 50; ++i) x = exp(x) + i;
     return x;
   });
-  CHECK(TileProgram(chain, float32).registers() == 1);
-  CHECK(TileProgram(record_formula<Add>(), float64).workspace_bytes() == 0);
+  CHECK(TileProgram(tile_code(chain), float32).registers() == 1);
+  CHECK(TileProgram(tile_code(record_formula<Add>()), float64).registers() == 0);
 }
 
 TEST_CASE("the output may be an input") {
   const TileProgram program(
-      record<2>([](auto a, auto b) { return (a + b) * exp(b) - a / (1 + abs(a)); }), float64);
+      tile_code(record<2>([](auto a, auto b) { return (a + b) * exp(b) - a / (1 + abs(a)); })),
+      float64);
   std::vector<Block> workspace(program.workspace_bytes() / sizeof(Block) + 1);
   auto a = inputs<double>(3001, 1);
   const auto b = inputs<double>(3001, 2);
   std::vector<double> right(a.size());
   const void* in[] = {a.data(), b.data()};
-  program.run(in, right.data(), a.size(), workspace.data());
-  program.run(in, a.data(), a.size(), workspace.data());
+  REQUIRE(program.may_overwrite(0, 0));
+  void* const elsewhere[] = {right.data()};
+  void* const over[] = {a.data()};
+  program.run(in, elsewhere, a.size(), workspace.data());
+  program.run(in, over, a.size(), workspace.data());
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < a.size(); ++i) wrong += same_bits(a[i], right[i]) ? 0 : 1;
   CHECK(wrong == 0);
 }
 
 TEST_CASE("only floating dtypes") {
-  CHECK_THROWS_AS(TileProgram(record_formula<Add>(), int32), TypeError);
+  CHECK_THROWS_AS(TileProgram(tile_code(record_formula<Add>()), int32), TypeError);
   CHECK((compiled_kernel<Add>(int32) == nullptr));
 }
