@@ -10,6 +10,7 @@
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/products.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
@@ -56,35 +57,6 @@ std::optional<Mistake> inner_mistake(const Shape& a, const Shape& b, MatmulOptio
   return mistake;
 }
 
-// One product of a plan: what BLAS is called with.
-struct Product {
-  bool transpose_a;
-  bool transpose_b;
-  int m;
-  int n;
-  int k;
-
-  // Thin products leave gemm: it measured 2 to 6 times slower than this loop for k = 1, and up to
-  // 2.5 times slower than gemv for one column or row, seldom a little faster.
-  template <class T>
-  void run(const T* a, const T* b, T* c) const {
-    if (k == 1)
-      outer_product(a, b, c);
-    else if (n == 1)
-      detail::gemv(transpose_a, transpose_a ? k : m, transpose_a ? m : k, a, b, c);
-    else if (m == 1)
-      detail::gemv(!transpose_b, transpose_b ? n : k, transpose_b ? k : n, b, a, c);
-    else
-      detail::gemm(transpose_a, transpose_b, m, n, k, a, b, c);
-  }
-  // A column times a row: the same whether they are transposed or not.
-  template <class T>
-  void outer_product(const T* a, const T* b, T* c) const {
-    for (std::int64_t i = 0; i < m; ++i, c += n)
-      for (std::int64_t j = 0; j < n; ++j) c[j] = a[i] * b[j];
-  }
-};
-
 struct Matmul {
   static constexpr auto name = "matmul";
   static constexpr auto doc = "the matrix product, batched and broadcasting";
@@ -94,6 +66,7 @@ struct Matmul {
   static constexpr Example example{
       "matmul(g.constant(Tensor{{1, 2}, {3, 4}}), g.constant(Tensor{1, 1}))", "[3. 7.]"};
   static constexpr Promotion promotion = Promotion::common_floating;
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     inference.require_count(2);
@@ -136,17 +109,18 @@ struct Matmul {
       return {[count = c.count()](const KernelArgs& args) {
         std::fill_n(args.output<T>(), count, T{0});
       }};
-    Product product{options.transpose_a, options.transpose_b, static_cast<int>(rows_of(c)),
-                    static_cast<int>(columns_of(c)), static_cast<int>(k)};
+    detail::GemmShape shape{options.transpose_a, options.transpose_b, static_cast<int>(rows_of(c)),
+                            static_cast<int>(columns_of(c)), static_cast<int>(k)};
     // One right operand for every left one: the rows of all of them in one product.
     const std::int64_t rows = c.count() / columns_of(c);
     const bool stacked = !options.transpose_a && batch_of(b).count() == 1 && rows <= INT_MAX;
-    if (stacked) {
-      product.m = static_cast<int>(rows);
+    if (stacked) shape.m = static_cast<int>(rows);
+    const detail::Product product(shape, request.out[0].dtype);
+    if (stacked || batch_of(c).count() == 1)
       return {[product](const KernelArgs& args) {
-        product.run(args.input<T>(0), args.input<T>(1), args.output<T>());
-      }};
-    }
+                product.assign(args.input<T>(0), args.input<T>(1), args.output<T>());
+              },
+              0, product.note()};
     struct Pair {
       std::int64_t a;
       std::int64_t b;
@@ -156,13 +130,15 @@ struct Matmul {
     std::vector<Pair> pairs(of_a.size());
     for (std::size_t i = 0; i < pairs.size(); ++i)
       pairs[i] = {of_a[i] * rows_of(a) * columns_of(a), of_b[i] * rows_of(b) * columns_of(b)};
+    std::string note = product.note(static_cast<std::int64_t>(pairs.size()));
     return {[product, pairs = std::move(pairs)](const KernelArgs& args) {
-      T* to = args.output<T>();
-      for (const Pair& pair : pairs) {
-        product.run(args.input<T>(0) + pair.a, args.input<T>(1) + pair.b, to);
-        to += std::int64_t{product.m} * product.n;
-      }
-    }};
+              T* to = args.output<T>();
+              for (const Pair& pair : pairs) {
+                product.assign(args.input<T>(0) + pair.a, args.input<T>(1) + pair.b, to);
+                to += std::int64_t{product.shape().m} * product.shape().n;
+              }
+            },
+            0, std::move(note)};
   }
 
   // A' = C' op(B)^T and B' = op(A)^T C', themselves transposed where the operand enters transposed.

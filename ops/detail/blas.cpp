@@ -1,6 +1,5 @@
 #include <dualtape/ops/detail/blas.hpp>
 
-#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -53,26 +52,25 @@ const char* better_blas_core(std::string_view core, bool has_avx2, bool has_avx5
   return has_avx2 ? "Haswell" : "";
 }
 
-void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b,
-          float* c) {
-  cblas_sgemm(CblasRowMajor, flag(transpose_a), flag(transpose_b), m, n, k, 1.0F, a,
-              transpose_a ? m : k, b, transpose_b ? k : n, 0.0F, c, n);
+void gemm(const GemmShape& s, float alpha, const float* a, const float* b, float beta, float* c) {
+  cblas_sgemm(CblasRowMajor, flag(s.transpose_a), flag(s.transpose_b), s.m, s.n, s.k, alpha, a,
+              s.transpose_a ? s.m : s.k, b, s.transpose_b ? s.k : s.n, beta, c, s.n);
 }
-void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
+void gemm(const GemmShape& s, double alpha, const double* a, const double* b, double beta,
           double* c) {
-  cblas_dgemm(CblasRowMajor, flag(transpose_a), flag(transpose_b), m, n, k, 1.0, a,
-              transpose_a ? m : k, b, transpose_b ? k : n, 0.0, c, n);
+  cblas_dgemm(CblasRowMajor, flag(s.transpose_a), flag(s.transpose_b), s.m, s.n, s.k, alpha, a,
+              s.transpose_a ? s.m : s.k, b, s.transpose_b ? s.k : s.n, beta, c, s.n);
 }
 
-// y is cleared here and added to: some versions of OpenBLAS multiply y by a beta of 0, which lets
-// NaNs of uninitialised memory through.
-void gemv(bool transpose, int rows, int columns, const float* a, const float* x, float* y) {
-  std::fill_n(y, transpose ? columns : rows, 0.0F);
-  cblas_sgemv(CblasRowMajor, flag(transpose), rows, columns, 1.0F, a, columns, x, 1, 1.0F, y, 1);
+// Only ever added to: some versions of OpenBLAS multiply y by a beta of 0, which lets NaNs of
+// uninitialised memory through.
+void gemv(bool transpose, int rows, int columns, float alpha, const float* a, const float* x,
+          float* y) {
+  cblas_sgemv(CblasRowMajor, flag(transpose), rows, columns, alpha, a, columns, x, 1, 1.0F, y, 1);
 }
-void gemv(bool transpose, int rows, int columns, const double* a, const double* x, double* y) {
-  std::fill_n(y, transpose ? columns : rows, 0.0);
-  cblas_dgemv(CblasRowMajor, flag(transpose), rows, columns, 1.0, a, columns, x, 1, 1.0, y, 1);
+void gemv(bool transpose, int rows, int columns, double alpha, const double* a, const double* x,
+          double* y) {
+  cblas_dgemv(CblasRowMajor, flag(transpose), rows, columns, alpha, a, columns, x, 1, 1.0, y, 1);
 }
 
 int threads_from(const char* text) {

@@ -6,16 +6,27 @@
 
 namespace dualtape::detail {
 
-// c = op(a) op(b): m x k by k x n, both with the last index contiguous; op transposes where the
-// flag is set (a is then stored k x m, b n x k). Sizes are at least 1.
-void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const float* a, const float* b,
+// op(a) op(b): m x k by k x n, all with the last index contiguous; op transposes where the flag is
+// set (a is then stored k x m, b n x k). Sizes are at least 1.
+struct GemmShape {
+  bool transpose_a;
+  bool transpose_b;
+  int m;
+  int n;
+  int k;
+};
+
+// c = alpha op(a) op(b) + beta c. With beta 0 what c held does not matter.
+void gemm(const GemmShape& shape, float alpha, const float* a, const float* b, float beta,
           float* c);
-void gemm(bool transpose_a, bool transpose_b, int m, int n, int k, const double* a, const double* b,
+void gemm(const GemmShape& shape, double alpha, const double* a, const double* b, double beta,
           double* c);
 
-// y = op(a) x with a stored rows x columns, both at least 1.
-void gemv(bool transpose, int rows, int columns, const float* a, const float* x, float* y);
-void gemv(bool transpose, int rows, int columns, const double* a, const double* x, double* y);
+// y += alpha op(a) x with a stored rows x columns, both at least 1.
+void gemv(bool transpose, int rows, int columns, float alpha, const float* a, const float* x,
+          float* y);
+void gemv(bool transpose, int rows, int columns, double alpha, const double* a, const double* x,
+          double* y);
 
 // Sets the number of BLAS threads, once: one, or DUALTAPE_NUM_THREADS where that is set. More
 // threads than one pay only for products far larger than most, and get in the way of a program's
