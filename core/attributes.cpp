@@ -1,5 +1,6 @@
 #include <dualtape/core/attributes.hpp>
 
+#include <cassert>
 #include <sstream>
 #include <stdexcept>
 
@@ -52,10 +53,13 @@ bool equal(const Attribute& a, const Attribute& b) {
 
 }  // namespace
 
-Attributes::Attributes(std::initializer_list<Entry> entries) {
-  if (entries.size() == 0) return;
+Attributes::Attributes(std::initializer_list<Entry> entries)
+    : Attributes(std::vector<Entry>(entries)) {}
+
+Attributes::Attributes(std::vector<Entry> entries) {
+  if (entries.empty()) return;
   auto data = std::make_shared<Data>();
-  data->entries = entries;
+  data->entries = std::move(entries);
   for (const auto& [name, value] : data->entries)
     data->hash = mix(mix(data->hash, std::hash<std::string>{}(name)), hash_of(value));
   data_ = std::move(data);
@@ -64,6 +68,13 @@ Attributes::Attributes(std::initializer_list<Entry> entries) {
 const std::vector<Attributes::Entry>& Attributes::entries() const {
   static const std::vector<Entry> none;
   return data_ ? data_->entries : none;
+}
+
+Attributes Attributes::with(std::string name, Attribute value) const {
+  assert(!has(name));
+  std::vector<Entry> all = entries();
+  all.emplace_back(std::move(name), std::move(value));
+  return Attributes(std::move(all));
 }
 
 const Attribute* Attributes::find(std::string_view name) const {

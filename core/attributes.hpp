@@ -42,6 +42,8 @@ class Attributes {
     return std::get<T>(*value);
   }
   const std::vector<Entry>& entries() const;
+  // The same with one more, which must be new.
+  Attributes with(std::string name, Attribute value) const;
 
   std::size_t hash() const { return data_ ? data_->hash : 0; }
   friend bool operator==(const Attributes& a, const Attributes& b);
@@ -51,6 +53,7 @@ class Attributes {
     std::vector<Entry> entries;
     std::size_t hash = 0;
   };
+  explicit Attributes(std::vector<Entry> entries);
   const Attribute* find(std::string_view name) const;
   [[noreturn]] void missing(std::string_view name) const;
 

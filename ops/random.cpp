@@ -20,6 +20,8 @@ void require_key(const Inference& inference) {
                           "feed Key(seed).to_tensor()");
 }
 
+// All three draws may carry the attribute "replay", an int64 that no kernel looks at: it only keeps
+// a draw apart from others of the same numbers when equal nodes are merged (see draw_again).
 void infer_draw(Inference& inference) {
   inference.require_count(1);
   require_key(inference);
@@ -59,6 +61,7 @@ struct RandomUniform {
   static constexpr auto doc = "numbers uniform on [low, high), from a key";
   static constexpr auto math = "y = low + (high - low) u with u uniform on [0, 1)";
   static constexpr auto reason = no_dependence;
+  static constexpr bool is_random = true;
   static constexpr Example example{"random_uniform(g, Key{1}, {2}, 3, 3)", "[3. 3.]"};
 
   static void infer(Inference& inference) {
@@ -97,6 +100,7 @@ struct RandomNormal {
   static constexpr auto doc = "normal numbers, from a key";
   static constexpr auto math = "y = mean + stddev z with z standard normal";
   static constexpr auto reason = no_dependence;
+  static constexpr bool is_random = true;
   static constexpr Example example{"random_normal(g, Key{1}, {2}, 3, 0)", "[3. 3.]"};
 
   static void infer(Inference& inference) {
@@ -133,6 +137,7 @@ struct RandomRademacher {
   static constexpr auto doc = "-1 or +1 with equal probability, from a key";
   static constexpr auto math = "P(y = 1) = P(y = -1) = 1/2";
   static constexpr auto reason = no_dependence;
+  static constexpr bool is_random = true;
   static constexpr Example example{
       "random_rademacher(g, Key{1}, {2}) * random_rademacher(g, Key{1}, {2})", "[1. 1.]"};
 
@@ -206,6 +211,23 @@ Var random_rademacher(In key, Shape shape, DType dtype) {
 }
 Var random_rademacher(Graph& graph, Key key, Shape shape, DType dtype, Location where) {
   return random_rademacher(In(key_of(graph, key, where), where), std::move(shape), dtype);
+}
+
+Var draw_again(In draw, std::int64_t replay) {
+  const bool is_draw = draw.form() == In::Form::var && draw.var().defined() &&
+                       draw.var().node().op->is_random() &&
+                       !draw.var().node().attributes.has("replay");
+  if (!is_draw || replay < 1)
+    fail<ValueError>(
+        {.op = "draw_again",
+         .label = is_draw ? draw.var().label() : std::string(),
+         .what = is_draw ? "replay is " + std::to_string(replay) + ", but must be at least 1"
+                         : "takes the result of random_uniform, random_normal or random_rademacher",
+         .where = draw.where()});
+  Graph& graph = draw.var().graph();
+  const Node& node = draw.var().node();
+  return apply(*node.op, {In(graph.var(node.inputs()[0]), draw.where())},
+               node.attributes.with("replay", replay));
 }
 
 Var fold_key(In key, In n) { return fold_key_op(key, n); }

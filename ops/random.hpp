@@ -29,6 +29,12 @@ Var random_rademacher(In key, Shape shape, DType dtype = float32);
 Var random_rademacher(Graph& graph, Key key, Shape shape, DType dtype = float32,
                       Location where = Location::current());
 
+// The same numbers as `draw`, to the last bit, from a node of their own: programs do not merge the
+// two, so the numbers are drawn once more where this one is read instead of being kept from there.
+// Copies with different `replay` (at least 1) are nodes apart too. ValueError unless `draw` is the
+// result of one of the three above and replay >= 1.
+Var draw_again(In draw, std::int64_t replay = 1);
+
 // The key of sub-stream n, as Key::fold(n); both are int64 scalars, n may be int32 or a literal.
 Var fold_key(In key, In n);
 
