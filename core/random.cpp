@@ -10,203 +10,27 @@
 #include <type_traits>
 #include <utility>
 
-#include <dualtape/core/detail/box_muller.hpp>
 #include <dualtape/core/detail/draws.hpp>
 #include <dualtape/core/detail/philox.hpp>
-
-// Fused multiply-adds round once where a product and a sum round twice: without this the bits would
-// depend on the instruction set.
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
-#if defined(__AVX512F__)
-// g++ takes the deliberately undefined pass-through operands of its own intrinsics for mistakes.
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#endif
 
 namespace dualtape {
 namespace {
 
-// The third counter word. Changing a value changes every number drawn from that stream.
-enum Stream : std::uint32_t {
-  uniform_f32 = 1,
-  normal_f32 = 2,
-  rademacher_f32 = 3,
-  uniform_f64 = 17,
-  normal_f64 = 18,
-  rademacher_f64 = 19,
-  fold_number = 64,
-  fold_name = 65,
-  permutation_words = 66,
-};
-
+using detail::DrawStream;
 using detail::lanes;
 
 std::uint32_t low_word(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
 std::uint32_t high_word(std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); }
 
-detail::PhiloxBlock block_of(Key key, Stream stream, std::uint64_t counter) {
-  return detail::philox10({low_word(counter), high_word(counter), stream, 0}, low_word(key.value()),
-                          high_word(key.value()));
+detail::PhiloxBlock block_of(Key key, DrawStream stream, std::uint64_t counter) {
+  return detail::philox10(
+      {low_word(counter), high_word(counter), static_cast<std::uint32_t>(stream), 0},
+      low_word(key.value()), high_word(key.value()));
 }
 
-// Calls f(lane, block) for the 16 blocks of a group; a loop that the compiler turns into SIMD code.
-template <class F>
-inline void for_each_lane(Key key, Stream stream, std::uint64_t group, F&& f) {
-  const std::uint64_t counter = group * lanes;
-  detail::PhiloxGroup g;
-  detail::philox_group(g, {low_word(counter), high_word(counter), stream, 0}, low_word(key.value()),
-                       high_word(key.value()));
-  for (std::size_t lane = 0; lane < lanes; ++lane) {
-    f(lane,
-      detail::PhiloxBlock{g.words[0][lane], g.words[1][lane], g.words[2][lane], g.words[3][lane]});
-  }
-}
-
-// IEEE square roots, hence the same bits everywhere. By hand, because a compiler that must keep
-// errno for std::sqrt does not vectorise it.
-template <class Real, std::size_t n>
-inline void sqrt_in_place(Real (&x)[n]) {
-#if defined(__SSE2__)
-  using Batch = xsimd::batch<Real>;
-  static_assert(n % Batch::size == 0);
-  for (std::size_t i = 0; i < n; i += Batch::size) {
-    xsimd::sqrt(Batch::load_aligned(x + i)).store_aligned(x + i);
-  }
-#else
-  for (Real& value : x) value = std::sqrt(value);
-#endif
-}
-
-// A Maker fills one whole group: make(out, key, group) writes `size` elements.
 template <class Real>
-struct UniformMaker;
-template <class Real>
-struct NormalMaker;
-
-template <>
-struct UniformMaker<float> {
-  static constexpr std::size_t size = detail::draw_group<float>;
-  static void make(float* __restrict out, Key key, std::uint64_t group) {
-    for_each_lane(key, uniform_f32, group, [out](std::size_t lane, detail::PhiloxBlock b) {
-      out[lane] = detail::unit_f32(b.w0);
-      out[lane + lanes] = detail::unit_f32(b.w1);
-      out[lane + 2 * lanes] = detail::unit_f32(b.w2);
-      out[lane + 3 * lanes] = detail::unit_f32(b.w3);
-    });
-  }
-};
-
-template <>
-struct UniformMaker<double> {
-  static constexpr std::size_t size = detail::draw_group<double>;
-  static void make(double* __restrict out, Key key, std::uint64_t group) {
-    for_each_lane(key, uniform_f64, group, [out](std::size_t lane, detail::PhiloxBlock b) {
-      out[lane] = detail::unit_f64(b.w0, b.w1);
-      out[lane + lanes] = detail::unit_f64(b.w2, b.w3);
-    });
-  }
-};
-
-// Box-Muller: r = sqrt(-2 log u), and (r cos 2 pi v, r sin 2 pi v) are two independent normals.
-template <>
-struct NormalMaker<float> {
-  static constexpr std::size_t size = detail::draw_group<float>;
-  static void make(float* __restrict out, Key key, std::uint64_t group) {
-    alignas(64) float radius[2 * lanes];
-    for_each_lane(key, normal_f32, group, [&](std::size_t lane, detail::PhiloxBlock b) {
-      radius[lane] = -2.0F * detail::log_f32(detail::positive_unit_f32(b.w0));
-      radius[lane + lanes] = -2.0F * detail::log_f32(detail::positive_unit_f32(b.w2));
-      const auto first = detail::sincos_turn_f32(b.w1);
-      const auto second = detail::sincos_turn_f32(b.w3);
-      out[lane] = first.cos;
-      out[lane + lanes] = second.cos;
-      out[lane + 2 * lanes] = first.sin;
-      out[lane + 3 * lanes] = second.sin;
-    });
-    sqrt_in_place(radius);
-    for (std::size_t i = 0; i < 2 * lanes; ++i) {
-      out[i] *= radius[i];
-      out[i + 2 * lanes] *= radius[i];
-    }
-  }
-};
-
-template <>
-struct NormalMaker<double> {
-  static constexpr std::size_t size = detail::draw_group<double>;
-  static void make(double* __restrict out, Key key, std::uint64_t group) {
-    alignas(64) double radius[lanes];
-    for_each_lane(key, normal_f64, group, [&](std::size_t lane, detail::PhiloxBlock b) {
-      radius[lane] = -2.0 * detail::log_f64(detail::positive_unit_f64(b.w0, b.w1));
-      const auto turn = detail::sincos_turn_f64(b.w2, b.w3);
-      out[lane] = turn.cos;
-      out[lane + lanes] = turn.sin;
-    });
-    sqrt_in_place(radius);
-    for (std::size_t i = 0; i < lanes; ++i) {
-      out[i] *= radius[i];
-      out[i + lanes] *= radius[i];
-    }
-  }
-};
-
-// Every random bit becomes one sign: bit 31 - k of word w of lane l is element 16 (32 w + k) + l.
-template <class Real>
-struct RademacherMaker {
-  using Bits = std::conditional_t<std::is_same_v<Real, float>, std::uint32_t, std::uint64_t>;
-  static constexpr std::size_t size = detail::sign_group;
-  static_assert(size == 4 * 32 * lanes);
-  static constexpr Stream stream = std::is_same_v<Real, float> ? rademacher_f32 : rademacher_f64;
-
-  static void make(Real* __restrict out, Key key, std::uint64_t group) {
-    alignas(64) std::uint32_t words[4 * lanes];
-    for_each_lane(key, stream, group, [&](std::size_t lane, detail::PhiloxBlock b) {
-      words[lane] = b.w0;
-      words[lane + lanes] = b.w1;
-      words[lane + 2 * lanes] = b.w2;
-      words[lane + 3 * lanes] = b.w3;
-    });
-    constexpr Bits one = std::bit_cast<Bits>(Real{1});
-    constexpr Bits sign = Bits{1} << (8 * sizeof(Real) - 1);
-    for (std::size_t w = 0; w < 4; ++w) {
-      alignas(64) Bits x[lanes];
-      for (std::size_t lane = 0; lane < lanes; ++lane) {
-        x[lane] = Bits{words[w * lanes + lane]} << (8 * sizeof(Real) - 32);
-      }
-      for (std::size_t k = 0; k < 32; ++k, out += lanes) {
-        for (std::size_t lane = 0; lane < lanes; ++lane) {
-          out[lane] = std::bit_cast<Real>((x[lane] & sign) | one);
-          x[lane] <<= 1;
-        }
-      }
-    }
-  }
-};
-
-// Whole groups go straight to `out`; where it begins or ends inside a group, the group is made on
-// the side and the part copied, so an element never depends on where the span begins or ends.
-template <class Maker, class Real>
-void fill(std::span<Real> out, Key key, std::uint64_t first) {
-  std::uint64_t group = first / Maker::size;
-  std::size_t skip = first % Maker::size;
-  while (!out.empty()) {
-    std::size_t taken = Maker::size;
-    if (skip == 0 && out.size() >= Maker::size) {
-      Maker::make(out.data(), key, group);
-    } else {
-      alignas(64) Real whole[Maker::size];
-      Maker::make(whole, key, group);
-      taken = std::min(Maker::size - skip, out.size());
-      std::copy_n(whole + skip, taken, out.data());
-      skip = 0;
-    }
-    out = out.subspan(taken);
-    ++group;
-  }
+const detail::DrawsOf<Real>& draws() {
+  return detail::draw_kernels().of<Real>();
 }
 
 // Calls f with the elements of a new tensor, as floats or as doubles.
@@ -229,22 +53,21 @@ Tensor make_floating(std::string_view function, Shape shape, DType dtype, F&& f)
 
 template <class Real>
 void fill_uniform_in(std::span<Real> out, Key key, double lo, double hi, std::uint64_t first) {
-  fill<UniformMaker<Real>>(out, key, first);
-  if (lo == 0.0 && hi == 1.0) return;
+  if (lo == 0.0 && hi == 1.0)
+    return draws<Real>().uniform(out.data(), out.size(), key.value(), first);
   const auto low = static_cast<Real>(lo);
   const auto width = static_cast<Real>(hi - lo);
   // Rounding may carry lo + width * u up to hi, which [lo, hi) leaves out.
   const Real last = std::max(low, std::nextafter(static_cast<Real>(hi), low));
-  for (Real& x : out) x = std::min(low + width * x, last);
+  draws<Real>().uniform_in(out.data(), out.size(), key.value(), first, low, width, last);
 }
 
 template <class Real>
 void fill_normal_of(std::span<Real> out, Key key, double mean, double stddev, std::uint64_t first) {
-  fill<NormalMaker<Real>>(out, key, first);
-  if (mean == 0.0 && stddev == 1.0) return;
-  const auto shift = static_cast<Real>(mean);
-  const auto scale = static_cast<Real>(stddev);
-  for (Real& x : out) x = shift + scale * x;
+  if (mean == 0.0 && stddev == 1.0)
+    return draws<Real>().normal(out.data(), out.size(), key.value(), first);
+  draws<Real>().normal_of(out.data(), out.size(), key.value(), first, static_cast<Real>(mean),
+                          static_cast<Real>(stddev));
 }
 
 bool finite_in(DType dtype, double x) {
@@ -271,10 +94,11 @@ class WordSource {
  private:
   std::uint64_t next() {
     if (left_ == 0) {
-      for_each_lane(key_, permutation_words, group_++, [&](std::size_t i, detail::PhiloxBlock b) {
-        words_[i] = std::uint64_t{b.w1} << 32 | b.w0;
-        words_[i + lanes] = std::uint64_t{b.w3} << 32 | b.w2;
-      });
+      detail::for_each_lane(key_.value(), DrawStream::permutation_words, group_++,
+                            [&](std::size_t i, detail::PhiloxBlock b) {
+                              words_[i] = std::uint64_t{b.w1} << 32 | b.w0;
+                              words_[i + lanes] = std::uint64_t{b.w3} << 32 | b.w2;
+                            });
       left_ = words_.size();
     }
     return words_[words_.size() - left_--];
@@ -295,14 +119,14 @@ std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
 }
 
 Key Key::fold(std::uint64_t n) const {
-  const auto b = block_of(*this, fold_number, n);
+  const auto b = block_of(*this, DrawStream::fold_number, n);
   return Key(std::uint64_t{b.w1} << 32 | b.w0);
 }
 
 // A chain of blocks: first the length, then the characters, eight to a block, lowest byte first.
 Key Key::fold(std::string_view name) const {
   const auto absorb = [](Key key, std::uint64_t n) {
-    const auto b = block_of(key, fold_name, n);
+    const auto b = block_of(key, DrawStream::fold_name, n);
     return Key(std::uint64_t{b.w1} << 32 | b.w0);
   };
   Key key = absorb(*this, name.size());
@@ -331,22 +155,22 @@ Key Key::from_tensor(const Tensor& tensor) {
 }
 
 void fill_uniform(std::span<float> out, Key key, std::uint64_t first) {
-  fill<UniformMaker<float>>(out, key, first);
+  draws<float>().uniform(out.data(), out.size(), key.value(), first);
 }
 void fill_uniform(std::span<double> out, Key key, std::uint64_t first) {
-  fill<UniformMaker<double>>(out, key, first);
+  draws<double>().uniform(out.data(), out.size(), key.value(), first);
 }
 void fill_normal(std::span<float> out, Key key, std::uint64_t first) {
-  fill<NormalMaker<float>>(out, key, first);
+  draws<float>().normal(out.data(), out.size(), key.value(), first);
 }
 void fill_normal(std::span<double> out, Key key, std::uint64_t first) {
-  fill<NormalMaker<double>>(out, key, first);
+  draws<double>().normal(out.data(), out.size(), key.value(), first);
 }
 void fill_rademacher(std::span<float> out, Key key, std::uint64_t first) {
-  fill<RademacherMaker<float>>(out, key, first);
+  draws<float>().rademacher(out.data(), out.size(), key.value(), first);
 }
 void fill_rademacher(std::span<double> out, Key key, std::uint64_t first) {
-  fill<RademacherMaker<double>>(out, key, first);
+  draws<double>().rademacher(out.data(), out.size(), key.value(), first);
 }
 
 void fill_uniform(std::span<float> out, Key key, double lo, double hi, std::uint64_t first) {

@@ -18,7 +18,7 @@ struct PhiloxBlock {
   std::uint32_t w0, w1, w2, w3;
 };
 
-// Internal linkage, here and below: random.cpp compiles this with its own options, and the linker
+// Internal linkage, here and below: this is compiled for several instruction sets, and the linker
 // must not swap copies between files.
 template <int rounds>
 static inline PhiloxBlock philox_rounds(PhiloxBlock c, std::uint32_t k0, std::uint32_t k1) {
@@ -123,5 +123,20 @@ static inline void philox_group(PhiloxGroup& out, GroupCounter counter, std::uin
 }
 
 #endif
+
+// Calls f(lane, block) for the 16 blocks of a group of a key's stream; a loop that the compiler
+// turns into SIMD code.
+template <class Stream, class F>
+static inline void for_each_lane(std::uint64_t key, Stream stream, std::uint64_t group, F&& f) {
+  const std::uint64_t counter = group * lanes;
+  PhiloxGroup g;
+  philox_group(g,
+               {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32),
+                static_cast<std::uint32_t>(stream), 0},
+               static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32));
+  for (std::size_t lane = 0; lane < lanes; ++lane) {
+    f(lane, PhiloxBlock{g.words[0][lane], g.words[1][lane], g.words[2][lane], g.words[3][lane]});
+  }
+}
 
 }  // namespace dualtape::detail

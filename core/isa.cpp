@@ -1,0 +1,84 @@
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cassert>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/detail/isa.hpp>
+#include <dualtape/core/error.hpp>
+
+namespace dualtape::detail {
+namespace {
+
+std::vector<Isa> find_usable() {
+  std::vector<Isa> found{Isa::baseline};
+#if !defined(DUALTAPE_ONE_ISA)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  if (avx2) found.push_back(Isa::avx2);
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (avx2 && avx512) found.push_back(Isa::avx512);
+#endif
+  return found;
+}
+
+std::string list(std::span<const Isa> isas) {
+  std::string names;
+  for (const Isa isa : isas) names += (names.empty() ? "" : ", ") + std::string(name_of(isa));
+  return names;
+}
+
+Isa choose() {
+  const std::span<const Isa> usable = usable_isas();
+  const char* const wanted = std::getenv("DUALTAPE_ISA");
+  if (wanted == nullptr || *wanted == '\0') return usable.back();
+  const auto found = std::ranges::find_if(usable, [&](Isa isa) { return name_of(isa) == wanted; });
+  if (found != usable.end()) return *found;
+  fail<ValueError>({.op = "DUALTAPE_ISA",
+                    .what = "the environment variable names \"" + std::string(wanted) +
+                            "\", but here there is only: " + list(usable),
+                    .help = "set it to one of these, or unset it to have the last"});
+}
+
+// use_isa's choice, or none.
+constexpr int none = -1;
+std::atomic<int>& forced() {
+  static std::atomic<int> value{none};
+  return value;
+}
+
+}  // namespace
+
+std::string_view name_of(Isa isa) {
+#if defined(DUALTAPE_ONE_ISA)
+  static_cast<void>(isa);
+  return DUALTAPE_ONE_ISA;
+#else
+  static constexpr std::array<std::string_view, 3> names{"baseline", "avx2", "avx512"};
+  return names[static_cast<std::size_t>(isa)];
+#endif
+}
+
+std::span<const Isa> usable_isas() {
+  static const std::vector<Isa> usable = find_usable();
+  return usable;
+}
+
+Isa isa() {
+  const int value = forced().load(std::memory_order_relaxed);
+  if (value != none) return static_cast<Isa>(value);
+  static const Isa chosen = choose();
+  return chosen;
+}
+
+void use_isa(Isa isa) {
+  assert(std::ranges::find(usable_isas(), isa) != usable_isas().end());
+  forced().store(static_cast<int>(isa), std::memory_order_relaxed);
+}
+
+}  // namespace dualtape::detail
