@@ -1,77 +1,58 @@
 #include <dualtape/modes/estimators.hpp>
 
 #include <cmath>
+#include <span>
+#include <string>
 
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/random.hpp>
-#include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
 namespace {
 
-Var draw(Var key, const Type& type, Perturbation perturbation) {
-  switch (perturbation) {
-    case Perturbation::rademacher: return random_rademacher(key, type.shape, type.dtype);
-    case Perturbation::uniform: {
-      const double bound = std::sqrt(3.0);
-      return random_uniform(key, type.shape, -bound, bound, type.dtype);
+// Sums slope * direction over directions, one sweep each.
+class Estimator {
+ public:
+  Estimator(Var loss, const ForwardGradientOptions& options, Location where)
+      : loss_(loss), options_(options), where_(where) {}
+
+  // Adds the share of one direction over `wrt` to the sums for them.
+  void add(const WrtList& wrt, Var key, std::span<MaybeVar> sums) {
+    const RandomDirection direction(
+        wrt, key, options_.perturbation,
+        {.rank = options_.rank, .standardise = options_.standardise, .replay = options_.replay},
+        where_);
+    const Var slope = slope_along(wrt, direction.parts()).named("slope");
+    slopes_.push_back(slope);
+    // As late as the update that reads it, so that estimates need not live together.
+    const Graph::Emitting emitting(loss_.graph(), {no_node, Role::primal, where_, 0, 0, nullptr});
+    const Var weight = weight_of(slope);
+    for (std::size_t i = 0; i < wrt.size(); ++i) {
+      const Var term = weight * direction.again(i);
+      sums[i] = sums[i] ? *sums[i] + term : term;
     }
-    case Perturbation::normal:
-    case Perturbation::sphere: break;
   }
-  return random_normal(key, type.shape, 0.0, 1.0, type.dtype);
-}
+  const std::vector<Var>& slopes() const { return slopes_; }
 
-// Scales normal draws to the sphere whose squared radius is their number.
-void project_to_sphere(std::vector<Var>& direction) {
-  std::int64_t count = 0;
-  Var squares;
-  for (const Var& part : direction) {
-    count += part.shape().count();
-    const Var square_sum = sum(square(part));
-    squares = squares.defined() ? squares + square_sum : square_sum;
+ private:
+  Var slope_along(const WrtList& wrt, const std::vector<Var>& direction) const {
+    const Var slope = forward(loss_, wrt, direction, where_);
+    return slope.rank() > 0 ? reshape(slope, Shape{}) : slope;
   }
-  const Var scale = sqrt(static_cast<double>(count) / squares);
-  for (Var& part : direction) part = part * scale;
-}
+  // The number before the direction: what the mean is divided by goes here, not over a gradient.
+  Var weight_of(Var slope) const {
+    const double limit = options_.slope_limit;
+    const Var limited = std::isinf(limit) ? slope : clamp(slope, -limit, limit);
+    return options_.count > 1 ? limited * (1.0 / static_cast<double>(options_.count)) : limited;
+  }
 
-// To mean 0 and standard deviation 1, by the estimate that divides by n - 1.
-Var standardised(Var part, const Wrt& wrt) {
-  if (part.shape().count() < 2)
-    fail<ValueError>({.op = "forward_gradient",
-                      .what = "a direction of one element cannot be standardised",
-                      .where = wrt.where(),
-                      .help = "leave standardise off, or join small parameters into one"});
-  return (part - mean(part)) / stddev(part);
-}
-
-std::vector<Var> draw_by(const ForwardGradientOptions& options, const WrtList& wrt, Var key,
-                         Location where) {
-  std::vector<Var> direction = draw_direction(wrt, key, options.perturbation, where);
-  if (options.standardise)
-    for (std::size_t i = 0; i < direction.size(); ++i)
-      direction[i] = standardised(direction[i], wrt[i]);
-  return direction;
-}
-
-Var limited(Var slope, double limit) {
-  return std::isinf(limit) ? slope : clamp(slope, -limit, limit);
-}
-
-// sum + slope * direction
-void accumulate(MaybeVar& sum, Var slope, Var direction) {
-  const Var term = slope * direction;
-  sum = sum ? *sum + term : term;
-}
-
-// A slope that is zero because nothing arrives stays out of the estimate.
-MaybeVar slope_of(Var loss, const WrtList& wrt, const std::vector<Var>& direction, Location where) {
-  const MaybeVar slope = forward_all({loss}, wrt, direction, where)[0];
-  return slope && slope->rank() > 0 ? reshape(*slope, Shape{}) : slope;
-}
+  Var loss_;
+  const ForwardGradientOptions& options_;
+  Location where_;
+  std::vector<Var> slopes_;
+};
 
 void check(Var loss, Var key, const ForwardGradientOptions& options, Location where) {
   if (!loss.defined())
@@ -108,70 +89,26 @@ void check(Var loss, Var key, const ForwardGradientOptions& options, Location wh
 
 }  // namespace
 
-std::string_view name_of(Perturbation perturbation) {
-  switch (perturbation) {
-    case Perturbation::normal: return "normal";
-    case Perturbation::rademacher: return "rademacher";
-    case Perturbation::uniform: return "uniform";
-    case Perturbation::sphere: return "sphere";
-  }
-  return "";
-}
-
-std::vector<Var> draw_direction(const WrtList& wrt, Var key, Perturbation perturbation,
-                                Location where) {
-  std::vector<Var> direction;
-  for (std::size_t i = 0; i < wrt.size(); ++i) {
-    const Var input = wrt[i].in(key.graph(), "forward_gradient", where);
-    direction.push_back(
-        draw(fold_key(key, static_cast<std::int64_t>(i)), input.type(), perturbation));
-  }
-  if (perturbation == Perturbation::sphere) project_to_sphere(direction);
-  for (std::size_t i = 0; i < wrt.size(); ++i) {
-    const std::string label = wrt[i].in(key.graph(), "forward_gradient", where).label();
-    if (!label.empty()) direction[i].named("direction of " + label);
-  }
-  return direction;
-}
-
 ForwardGradient forward_gradient(Var loss, const WrtList& wrt, Var key,
                                  const ForwardGradientOptions& options, Location where) {
   check(loss, key, options, where);
+  Estimator estimator(loss, options, where);
   std::vector<MaybeVar> sums(wrt.size());
-  ForwardGradient result;
   for (std::int64_t k = 0; k < options.count; ++k) {
     const Var direction_key = fold_key(key, k);
     if (options.directions == Directions::joint) {
-      const std::vector<Var> direction = draw_by(options, wrt, direction_key, where);
-      const Var slope = [&] {
-        if (const MaybeVar found = slope_of(loss, wrt, direction, where)) return *found;
-        return reshape(forward(loss, wrt, direction, where), Shape{});  // says what is wrong
-      }();
-      result.slopes.push_back(slope.named("slope"));
-      const Var weight = limited(slope, options.slope_limit);
-      for (std::size_t i = 0; i < wrt.size(); ++i) accumulate(sums[i], weight, direction[i]);
-    } else {
-      for (std::size_t i = 0; i < wrt.size(); ++i) {
-        const Var part_key = fold_key(direction_key, static_cast<std::int64_t>(i));
-        const std::vector<Var> part = draw_by(options, {wrt[i]}, part_key, where);
-        const MaybeVar found = slope_of(loss, {wrt[i]}, part, where);
-        const Var slope = found ? *found : forward(loss, {wrt[i]}, part, where);
-        result.slopes.push_back(slope.named("slope"));
-        accumulate(sums[i], limited(slope, options.slope_limit), part[0]);
-      }
+      estimator.add(wrt, direction_key, sums);
+      continue;
     }
+    for (std::size_t i = 0; i < wrt.size(); ++i)
+      estimator.add({wrt[i]}, fold_key(direction_key, static_cast<std::int64_t>(i)),
+                    std::span(sums).subspan(i, 1));
   }
-  for (std::size_t i = 0; i < wrt.size(); ++i) {
-    const Var sum = *sums[i];
-    const Var estimate = options.count > 1 ? sum * (1.0 / static_cast<double>(options.count)) : sum;
-    result.gradients.add(wrt[i], wrt[i].in(loss.graph(), "forward_gradient", where), estimate);
-  }
+  ForwardGradient result;
+  result.slopes = estimator.slopes();
+  for (std::size_t i = 0; i < wrt.size(); ++i)
+    result.gradients.add(wrt[i], wrt[i].in(loss.graph(), "forward_gradient", where), *sums[i]);
   return result;
-}
-
-Var forward(Var output, const WrtList& wrt, const RandomTangents& tangents, Location where) {
-  return forward(output, wrt, draw_direction(wrt, tangents.key, tangents.perturbation, where),
-                 where);
 }
 
 }  // namespace dualtape

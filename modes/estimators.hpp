@@ -5,24 +5,23 @@
 // unbiased when the components of v are uncorrelated with mean 0 and variance 1, which holds for
 // every perturbation here. Averaging K directions divides the variance by K. With n parameters the
 // total variance of one estimate is (n + 1) |grad f|^2 for normal directions and (n - 1) |grad f|^2
-// for Rademacher ones.
+// for Rademacher ones; modes/directions.hpp has that of low-rank ones.
+//
+// What a step costs beside the sweep: a dense direction is as large as the parameters and lives
+// until the update. With `replay` it is drawn twice instead, and only the largest parameter's part
+// exists at a time. A low-rank one is a few vectors, which may as well stay: it needs no replay.
+// The estimate is emitted as a number times a direction, so that an update p - lr * (slope * v)
+// becomes p - (lr * slope) * v and the gradient's buffer is never filled.
 #pragma once
 
 #include <limits>
 #include <vector>
 
 #include <dualtape/core/random.hpp>
+#include <dualtape/modes/directions.hpp>
 #include <dualtape/modes/wrt.hpp>
 
 namespace dualtape {
-
-enum class Perturbation : std::uint8_t {
-  normal,      // N(0, 1)
-  rademacher,  // -1 or 1
-  uniform,     // U(-sqrt(3), sqrt(3))
-  sphere,      // uniform on the sphere of radius sqrt(n) over all n components drawn together
-};
-std::string_view name_of(Perturbation perturbation);
 
 enum class Directions : std::uint8_t {
   joint,          // one direction over all parameters together: one sweep
@@ -40,6 +39,13 @@ struct ForwardGradientOptions {
   // Directional derivatives are cut off to [-slope_limit, slope_limit]; the slopes returned are
   // those before. Biased, but it keeps rare large steps from ending a run.
   double slope_limit = std::numeric_limits<double>::infinity();
+  // 0: dense directions. r >= 1: those of parameters of two axes (n, m) are sums of r outer
+  // products over sqrt(r), so that a product with one costs r (n + m) multiplications a row and not
+  // n m. Unbiased; with signs and r = 1 the variance is that of dense signs.
+  std::int64_t rank = 0;
+  // The directions are drawn again from the key for the estimate instead of being kept from the
+  // sweep. The numbers are the same bits.
+  bool replay = false;
 };
 
 struct ForwardGradient {
@@ -47,30 +53,11 @@ struct ForwardGradient {
   std::vector<Var> slopes;  // the directional derivatives, scalars, in the order drawn
 };
 
-// One direction: a tensor for each of `wrt`, drawn in the graph from `key`, an int64 scalar (see
-// Key::to_tensor). The same key gives the same directions anywhere; component i of the list draws
-// from fold_key(key, i).
-std::vector<Var> draw_direction(const WrtList& wrt, Var key, Perturbation perturbation,
-                                Location where = Location::current());
-
 // The estimate of the gradient of the scalar `loss`. Direction k draws from fold_key(key, k).
 // Throws ShapeError unless `loss` has one element, ValueError if count < 1, if slope_limit is not
-// above 0 or if a parameter of one element is to be standardised, and what forward() throws.
+// above 0 and for what RandomDirection refuses, and what forward() throws.
 ForwardGradient forward_gradient(Var loss, const WrtList& wrt, Var key,
                                  const ForwardGradientOptions& options = {},
                                  Location where = Location::current());
-
-// A perturbation with its key, as forward() takes it in place of tangents.
-struct RandomTangents {
-  RandomTangents(Var key_var, Perturbation kind) : key(key_var), perturbation(kind) {}
-  Var key;
-  Perturbation perturbation;
-};
-inline RandomTangents normal_tangents(Var key) { return {key, Perturbation::normal}; }
-inline RandomTangents rademacher_tangents(Var key) { return {key, Perturbation::rademacher}; }
-
-// The derivative of `output` along a random direction drawn from the key.
-Var forward(Var output, const WrtList& wrt, const RandomTangents& tangents,
-            Location where = Location::current());
 
 }  // namespace dualtape
