@@ -1,5 +1,7 @@
 // Algebra on plans: identities that leave the result as it is or change its rounding only.
 #include <array>
+#include <optional>
+#include <utility>
 
 #include <dualtape/core/pass.hpp>
 #include <dualtape/ops/detail/rewrites.hpp>
@@ -52,10 +54,36 @@ bool chained_reshapes(Rewriter& plan, const PlanNode& node) {
   return true;
 }
 
+// s (t x) with numbers s and t as (s t) x: one pass over x instead of two. Only where nobody else
+// reads t x, which would be computed all the same. Unlike t x, s t may overflow or underflow on the
+// way where x is very small or very large.
+bool gathered_factors(Rewriter& plan, const PlanNode& node) {
+  if (node.op->name() != "mul") return false;
+  const auto is_number = [&](ValueId v) { return plan.type(v).shape.rank() == 0; };
+  // The number and the other operand of a product that is no number itself.
+  const auto parts = [&](const PlanNode& mul) -> std::optional<std::pair<ValueId, ValueId>> {
+    const auto in = plan.operands(mul);
+    if (is_number(mul.first_value) || is_number(in[0]) == is_number(in[1])) return std::nullopt;
+    return is_number(in[0]) ? std::pair{in[0], in[1]} : std::pair{in[1], in[0]};
+  };
+  const Type type = plan.type(node.first_value);
+  const auto outer = parts(node);
+  if (!outer || !is_floating(type.dtype)) return false;
+  const PlanNode* const inner_node = plan.producer(outer->second, "mul");
+  if (inner_node == nullptr || plan.uses(outer->second) > 1) return false;
+  const auto inner = parts(*inner_node);
+  if (!inner) return false;
+  const Type number{Shape{}, type.dtype};
+  const ValueId factor = plan.add(*node.op, node.attributes, {outer->first, inner->first}, number);
+  plan.replace_by(plan.add(*node.op, node.attributes, {factor, inner->second}, type));
+  return true;
+}
+
 }  // namespace
 
 void simplify(Plan& plan) {
-  const std::array<Rewriter::Rule, 3> rules{neutral_elements, double_negation, chained_reshapes};
+  const std::array<Rewriter::Rule, 4> rules{neutral_elements, double_negation, chained_reshapes,
+                                            gathered_factors};
   rewrite(plan, rules);
 }
 
