@@ -11,12 +11,6 @@
 #include <dualtape/core/detail/draws.hpp>
 #include <dualtape/core/detail/philox.hpp>
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__AVX512F__)
-// g++ takes the deliberately undefined pass-through operands of its own intrinsics for mistakes.
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-
 namespace dualtape::detail {
 namespace {
 

@@ -159,27 +159,31 @@ void narrow_span(const void* const* in, void* out, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) to[i] = from[i] != T(0) ? 1 : 0;
 }
 
-}  // namespace
-
-TileKernel tile_kernel(Prim prim, bool mask, unsigned fixed, DType dtype) {
+TileKernel kernel_of(Prim prim, bool mask, unsigned fixed, DType dtype) {
   return dtype == DType::float64 ? find_kernel<double>(prim, mask, fixed)
                                  : find_kernel<float>(prim, mask, fixed);
 }
-TileKernel tile_copy(DType dtype) {
+TileKernel copy_of(DType dtype) {
   return dtype == DType::float64 ? &copy_span<double> : &copy_span<float>;
 }
-TileKernel tile_fill(DType dtype) {
+TileKernel fill_of(DType dtype) {
   return dtype == DType::float64 ? &fill_span<double> : &fill_span<float>;
 }
-TileKernel tile_widen(DType dtype) {
+TileKernel widen_of(DType dtype) {
   return dtype == DType::float64 ? &widen_span<double> : &widen_span<float>;
 }
-TileKernel tile_narrow(DType dtype) {
+TileKernel narrow_of(DType dtype) {
   return dtype == DType::float64 ? &narrow_span<double> : &narrow_span<float>;
 }
-
-std::size_t tile_lane_width(DType dtype) {
+std::size_t lane_width_of(DType dtype) {
   return dtype == DType::float64 ? Memory<double>::width : Memory<float>::width;
 }
+
+constexpr TileKernels tile_table{&kernel_of, &copy_of,   &fill_of,
+                                 &widen_of,  &narrow_of, &lane_width_of};
+
+}  // namespace
+
+const TileKernels& tile_kernels(ThisIsa) { return tile_table; }
 
 }  // namespace dualtape::detail

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include <dualtape/core/detail/isa.hpp>
 #include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/dtype.hpp>
 #include <dualtape/core/formula.hpp>
@@ -88,13 +89,31 @@ class TileProgram {
 // What a TileProgram of this recording needs to run.
 std::size_t tile_workspace_bytes(const Recording& recording, DType dtype);
 
-// The kernels, built for one instruction set in core/tile_kernels.cpp. `fixed` has bit k set where
-// operand k is one value; at least one operand is not fixed.
-TileKernel tile_kernel(Prim prim, bool mask, unsigned fixed, DType dtype);
-TileKernel tile_copy(DType dtype);         // numbers to numbers
-TileKernel tile_fill(DType dtype);         // a fixed number to numbers
-TileKernel tile_widen(DType dtype);        // bytes to a tile's mask
-TileKernel tile_narrow(DType dtype);       // a tile's mask to bytes
-std::size_t tile_lane_width(DType dtype);  // elements the kernels handle at once
+// The kernels of core/tile_kernels.cpp, for each instruction set it is compiled for.
+struct TileKernels {
+  // `fixed` has bit k set where operand k is one value; at least one operand is not fixed.
+  TileKernel (*kernel)(Prim prim, bool mask, unsigned fixed, DType dtype);
+  TileKernel (*copy)(DType dtype);         // numbers to numbers
+  TileKernel (*fill)(DType dtype);         // a fixed number to numbers
+  TileKernel (*widen)(DType dtype);        // bytes to a tile's mask
+  TileKernel (*narrow)(DType dtype);       // a tile's mask to bytes
+  std::size_t (*lane_width)(DType dtype);  // elements the kernels handle at once
+};
+const TileKernels& tile_kernels(IsaTag<Isa::baseline>);
+const TileKernels& tile_kernels(IsaTag<Isa::avx2>);
+const TileKernels& tile_kernels(IsaTag<Isa::avx512>);
+
+// Those for the instruction set in use.
+inline const TileKernels& tile_kernels() {
+  return *for_isa(isa(), [](auto tag) { return &tile_kernels(tag); });
+}
+inline TileKernel tile_kernel(Prim prim, bool mask, unsigned fixed, DType dtype) {
+  return tile_kernels().kernel(prim, mask, fixed, dtype);
+}
+inline TileKernel tile_copy(DType dtype) { return tile_kernels().copy(dtype); }
+inline TileKernel tile_fill(DType dtype) { return tile_kernels().fill(dtype); }
+inline TileKernel tile_widen(DType dtype) { return tile_kernels().widen(dtype); }
+inline TileKernel tile_narrow(DType dtype) { return tile_kernels().narrow(dtype); }
+inline std::size_t tile_lane_width(DType dtype) { return tile_kernels().lane_width(dtype); }
 
 }  // namespace dualtape::detail
