@@ -220,15 +220,86 @@ void schedule(Plan& plan) {
 
 namespace {
 
-// Whether the node, which computes the assigned value, may write it over the parameter it reads.
-bool may_write_over(const Plan& plan, const PlanNode& node, const Parameter& parameter,
-                    const std::vector<const PlanNode*>& root) {
+// The nodes no output needs.
+std::vector<bool> updates(const Plan& plan) {
+  std::vector<bool> read(plan.values.size());
+  for (const ValueId v : plan.outputs) read[v] = true;
+  std::vector<bool> result(plan.nodes.size(), true);
+  for (std::size_t n = plan.nodes.size(); n-- > 0;) {
+    const PlanNode& node = plan.nodes[n];
+    for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v)
+      if (read[v]) result[n] = false;
+    if (!result[n])
+      for (const ValueId v : plan.operands_of(node)) read[v] = true;
+  }
+  return result;
+}
+
+bool can_fail(const PlanNode& node) {
+  return !is_leaf(*node.op) && !node.op->is_alias() && node.op->can_fail();
+}
+
+}  // namespace
+
+void hasten_updates(Plan& plan) {
+  if (plan.assigns.empty()) return;
+  const std::size_t count = plan.nodes.size();
+  const std::vector<bool> movable = updates(plan);
+  // The parameter whose memory a value shares, by Parameter::hash, and the one it is assigned to.
+  std::vector<std::size_t> reads(plan.values.size());
+  std::unordered_map<ValueId, std::size_t> assigned;
+  for (const PlanAssign& a : plan.assigns) assigned.emplace(a.value, a.parameter.hash());
+  // A node that may move runs behind the node of this number; others stay at their own.
+  std::vector<std::size_t> place(count);
+  std::vector<std::size_t> made(plan.values.size());
+  std::unordered_map<std::size_t, std::size_t> last_read;
+  std::size_t safe = 0;
+  // Twice, since the writes of the second round wait for all readers found in the first.
+  for (const bool with_writes : {false, true})
+    for (std::size_t n = 0; n < count; ++n) {
+      const PlanNode& node = plan.nodes[n];
+      const auto operands = plan.operands_of(node);
+      place[n] = movable[n] ? 0 : n;
+      for (const ValueId v : operands) place[n] = std::max(place[n], made[v]);
+      for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v) {
+        if (const auto write = assigned.find(v);
+            with_writes && movable[n] && write != assigned.end())
+          place[n] = std::max({place[n], safe, last_read[write->second]});
+        if (node.op == &parameter_op())
+          reads[v] = node.attributes.get<Parameter>("parameter").hash();
+        else if (node.op->is_alias())
+          reads[v] = reads[operands[0]];
+      }
+      for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v)
+        made[v] = place[n];
+      if (with_writes || is_leaf(*node.op) || node.op->is_alias()) continue;
+      if (can_fail(node)) safe = std::max(safe, place[n]);
+      for (const ValueId v : operands)
+        if (reads[v] != 0) last_read[reads[v]] = std::max(last_read[reads[v]], place[n]);
+    }
+  std::vector<std::uint32_t> order(count);
+  for (std::uint32_t n = 0; n < count; ++n) order[n] = n;
+  std::ranges::stable_sort(order, {}, [&](std::uint32_t n) {
+    return std::pair{place[n], movable[n]};
+  });
+  std::vector<PlanNode> sorted;
+  sorted.reserve(count);
+  for (const std::uint32_t n : order) sorted.push_back(std::move(plan.nodes[n]));
+  plan.nodes = std::move(sorted);
+}
+
+namespace {
+
+// Whether the node may write `value`, one of its outputs, over the parameter it reads.
+bool may_write_over(const Plan& plan, const PlanNode& node, ValueId value,
+                    const Parameter& parameter, const std::vector<const PlanNode*>& root) {
   const auto operands = plan.operands_of(node);
   for (std::size_t i = 0; i < operands.size(); ++i) {
     const PlanNode& read = *root[operands[i]];
     if (read.op != &parameter_op() || read.attributes.get<Parameter>("parameter") != parameter)
       continue;
-    if (!node.op->in_place(i, 0) || plan.values[operands[i]] != plan.values[node.first_value])
+    if (!node.op->in_place(i, value - node.first_value) ||
+        plan.values[operands[i]] != plan.values[value])
       return false;
   }
   return true;
@@ -240,14 +311,16 @@ void assign_in_place(Plan& plan) {
   if (plan.assigns.empty()) return;
   const std::size_t count = plan.nodes.size();
   std::vector<const PlanNode*> root(plan.values.size());   // what made the memory of each value
+  std::vector<ValueId> memory = identity(plan);            // the value whose memory each one shares
   std::vector<std::size_t> step(plan.values.size());       // when it is computed
   std::unordered_map<std::size_t, std::size_t> last_read;  // of each parameter, by Parameter::hash
-  std::size_t safe = 0;  // from here on no kernel throws
+  std::size_t safe = 0;                                    // from here on no kernel throws
   for (std::size_t n = 0; n < count; ++n) {
     const PlanNode& node = plan.nodes[n];
     const auto operands = plan.operands_of(node);
     for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v) {
       root[v] = node.op->is_alias() ? root[operands[0]] : &node;
+      if (node.op->is_alias()) memory[v] = memory[operands[0]];
       step[v] = n;
     }
     const bool runs = !node.op->is_alias() && node.op != &input_op() && node.op != &constant_op() &&
@@ -259,13 +332,13 @@ void assign_in_place(Plan& plan) {
         last_read[root[v]->attributes.get<Parameter>("parameter").hash()] = n;
   }
   std::vector<bool> taken(plan.values.size());
-  for (const ValueId v : plan.outputs) taken[root[v]->first_value] = true;
+  for (const ValueId v : plan.outputs) taken[memory[v]] = true;
   for (PlanAssign& a : plan.assigns) {
     const PlanNode& node = plan.nodes[step[a.value]];
     const auto read = last_read.find(a.parameter.hash());
     a.in_place = !taken[a.value] && step[a.value] >= safe && !node.op->can_fail() &&
                  (read == last_read.end() || read->second <= step[a.value]) &&
-                 may_write_over(plan, node, a.parameter, root);
+                 may_write_over(plan, node, a.value, a.parameter, root);
     taken[a.value] = true;
   }
 }

@@ -165,6 +165,17 @@ class Placer {
       if (a.in_place) placement_.values[a.value].storage = Storage::parameter;
     for (Placement::Value& value : placement_.values)
       value.storage = placement_.values[value.root].storage;
+    for (const auto& pair : plan_.adjacent)
+      if (is_alone(pair.first) && is_alone(pair.second)) {
+        assert(bytes_of(plan_.values[pair.first]) == bytes_of(plan_.values[pair.second]));
+        assert(bytes_of(plan_.values[pair.first]) % arena_alignment == 0);
+        pairs_.emplace(pair.first, pair);
+        pairs_.emplace(pair.second, pair);
+      }
+  }
+  bool is_alone(ValueId value) const {  // in memory that is its own and the arena's
+    return placement_.values[value].storage == Storage::arena &&
+           placement_.values[value].root == value;
   }
 
   void find_last_uses() {
@@ -184,7 +195,12 @@ class Placer {
 
   void give_place(const PlanNode& node, std::size_t step, ValueId value) {
     const std::size_t bytes = padded(bytes_of(plan_.values[value]));
-    const ValueId reused = value == node.first_value ? dying_operand(node, step) : value;
+    if (const auto pair = pairs_.find(value); pair != pairs_.end()) {
+      give_pair(pair->second, bytes);
+      meter_.add(categories_[value], bytes);
+      return;
+    }
+    const ValueId reused = dying_operand(node, step, value);
     if (reused != value) {
       placement_.values[value].offset = placement_.values[reused].offset;
       taken_over_.insert(reused);
@@ -195,21 +211,37 @@ class Placer {
     meter_.add(categories_[value], bytes);
   }
 
-  // An operand that the node may write its result over, or the result itself if there is none.
-  ValueId dying_operand(const PlanNode& node, std::size_t step) const {
-    const Type& type = plan_.values[node.first_value];
-    const auto operands = plan_.operands_of(node);
-    for (std::size_t i = 0; i < operands.size(); ++i) {
-      const Placement::Value& operand = placement_.values[operands[i]];
+  // Both values of a pair get their places when the first of them is computed; each is released
+  // for itself.
+  void give_pair(const std::pair<ValueId, ValueId>& pair, std::size_t bytes) {
+    if (placed_pairs_.erase(pair.first) > 0) return;
+    placed_pairs_.insert(pair.first);
+    placement_.values[pair.first].offset = free_.take(2 * bytes);
+    placement_.values[pair.second].offset = placement_.values[pair.first].offset + bytes;
+  }
+
+  // An operand that the node may write `value`, one of its outputs, over; or `value` itself if
+  // there is none.
+  ValueId dying_operand(const PlanNode& node, std::size_t step, ValueId value) const {
+    for (const ValueId v : plan_.operands_of(node)) {
+      const Placement::Value& operand = placement_.values[v];
       if (operand.storage == Storage::arena && last_use_[operand.root] == step &&
-          node.op->in_place(i, 0) && plan_.values[operands[i]] == type &&
-          bytes_of(plan_.values[operand.root]) == bytes_of(type) &&
-          std::ranges::none_of(operands, [&](ValueId v) {
-            return placement_.values[v].root == operand.root && plan_.values[v] != type;
-          }))
+          !taken_over_.contains(operand.root) && may_overwrite(node, value, operand.root))
         return operand.root;
     }
-    return node.first_value;
+    return value;
+  }
+
+  // Whether every operand in that memory may be overwritten by `value`.
+  bool may_overwrite(const PlanNode& node, ValueId value, ValueId root) const {
+    const Type& type = plan_.values[value];
+    if (bytes_of(plan_.values[root]) != bytes_of(type)) return false;
+    const auto operands = plan_.operands_of(node);
+    for (std::size_t i = 0; i < operands.size(); ++i)
+      if (placement_.values[operands[i]].root == root &&
+          (plan_.values[operands[i]] != type || !node.op->in_place(i, value - node.first_value)))
+        return false;
+    return true;
   }
 
   void release(const PlanNode& node, std::size_t step) {
@@ -236,6 +268,8 @@ class Placer {
   std::vector<std::size_t> last_use_;  // by root
   std::set<ValueId> taken_over_;       // roots whose memory an output of this node took
   std::set<ValueId> released_;         // roots already dropped at this node
+  std::map<ValueId, std::pair<ValueId, ValueId>> pairs_;  // by either value
+  std::set<ValueId> placed_pairs_;  // the first values of pairs of which one is computed
 };
 
 }  // namespace

@@ -55,7 +55,8 @@ struct Plan {
   std::vector<std::string> labels{""};
   std::vector<std::shared_ptr<const Op>> made;  // operators that passes made for this plan
   // Pairs of values, `second` to lie right behind `first` in memory; both are computed, have the
-  // same bytes, a multiple of arena_alignment, and are in no other pair.
+  // same bytes, a multiple of arena_alignment, and are in no other pair. A wish: place() passes
+  // over a pair of which one value lies in a parameter or shares another's memory.
   std::vector<std::pair<ValueId, ValueId>> adjacent;
 
   std::span<const ValueId> operands_of(const PlanNode& node) const {
@@ -76,6 +77,10 @@ void copy_shared(Plan& plan);     // outputs and assigned values get memory of t
 // Orders the nodes by origin: a tangent runs right after its primal, a coefficient or a random
 // direction right before its first reader, so that forward memory does not grow with depth.
 void schedule(Plan& plan);
+// Runs what only assignments need as soon as its operands are there, and an assigned value behind
+// the last reader of its parameter and the last kernel that can fail, so that it may be written over
+// the parameter and gradients do not wait for the end of the run. For plans in run order.
+void hasten_updates(Plan& plan);
 // Marks the assignments whose value may be written over the parameter while the program runs: then
 // nobody reads the old value any more and no kernel to come can fail. For plans in run order.
 void assign_in_place(Plan& plan);

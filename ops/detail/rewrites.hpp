@@ -8,5 +8,13 @@ namespace dualtape::detail {
 
 // Identities that leave the result as it is or change its rounding only.
 void simplify(Plan& plan);
+// The cheaper order of a chain of products, as (x a) b for x (a b); transposes as flags.
+void thin_products(Plan& plan);
+// Two products x W and x' W as one that reads W once; for plans in run order.
+void stack_products(Plan& plan);
+// C + s A B as one node that may run over C.
+void accumulate_products(Plan& plan);
+// One node for elementwise nodes of one shape that run next to each other; for plans in run order.
+void fuse(Plan& plan);
 
 }  // namespace dualtape::detail

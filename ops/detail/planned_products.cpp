@@ -1,0 +1,137 @@
+#include <dualtape/ops/detail/planned_products.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+#include <dualtape/ops/detail/matrix.hpp>
+#include <dualtape/ops/detail/products.hpp>
+
+namespace dualtape::detail {
+namespace {
+
+// Of a product of matrices whose result has the shape `c`.
+GemmShape gemm_shape(const Shape& a, const Shape& c, bool transpose_a, bool transpose_b) {
+  return {transpose_a, transpose_b, static_cast<int>(rows_of(c)), static_cast<int>(columns_of(c)),
+          static_cast<int>(transpose_a ? rows_of(a) : columns_of(a))};
+}
+
+Cost product_cost(const KernelRequest& request, const Shape& a, bool transpose_a) {
+  Cost cost = bytes_only(request);
+  const auto inner = static_cast<double>(transpose_a ? rows_of(a) : columns_of(a));
+  for (const Type& out : request.out)
+    cost.flops += 2 * inner * static_cast<double>(out.shape.count());
+  return cost;
+}
+
+class PlannedProduct : public Op {
+ public:
+  const OpInfo& info() const override { return info_; }
+  std::vector<Case> cases() const override { return {}; }
+  bool can_fail() const override { return false; }
+
+ protected:
+  OpInfo info_;
+};
+
+class MatmulAdd : public PlannedProduct {
+ public:
+  MatmulAdd() {
+    info_.name = "matmul_add";
+    info_.doc = "C + s A B, written over C where nobody reads C again";
+    info_.kind = Kind::general;
+  }
+  void infer(Inference& inference) const override { inference.out = {inference.in[0].type()}; }
+  bool in_place(std::size_t i, std::size_t) const override { return i == 0; }
+  Cost cost(const KernelRequest& request) const override {
+    return product_cost(request, request.in[1].shape, request.attributes.get<bool>("transpose_a"));
+  }
+  Kernel kernel(const KernelRequest& request) const override {
+    prepare_blas();
+    return request.out[0].dtype == float32 ? kernel_for<float>(request)
+                                           : kernel_for<double>(request);
+  }
+
+ private:
+  template <class T>
+  static Kernel kernel_for(const KernelRequest& request) {
+    const GemmShape shape = gemm_shape(request.in[1].shape, request.out[0].shape,
+                                       request.attributes.get<bool>("transpose_a"),
+                                       request.attributes.get<bool>("transpose_b"));
+    const std::size_t bytes = bytes_of(request.out[0]);
+    const bool scaled = request.in.size() == 4;
+    const T sign = request.attributes.get<bool>("subtract") ? T{-1} : T{1};
+    if (bytes == 0 || shape.k == 0) return {[bytes](const KernelArgs& args) { copy(args, bytes); }};
+    const Product product(shape, request.out[0].dtype);
+    return {[=](const KernelArgs& args) {
+              copy(args, bytes);
+              const T scale = scaled ? sign * *args.input<T>(3) : sign;
+              product.add(scale, args.input<T>(1), args.input<T>(2), args.output<T>());
+            },
+            0, product.note()};
+  }
+  static void copy(const KernelArgs& args, std::size_t bytes) {
+    if (args.in[0] != args.out[0])
+      std::copy_n(args.input<std::byte>(0), bytes, args.output<std::byte>());
+  }
+};
+
+class StackedMatmul : public PlannedProduct {
+ public:
+  StackedMatmul() {
+    info_.name = "stacked_matmul";
+    info_.doc = "A B and A' B in one product, whose left operand is A with A' below";
+    info_.kind = Kind::general;
+  }
+  void infer(Inference& inference) const override {
+    const Shape& b = inference.shape(2);
+    const bool transposed = inference.attributes.get<bool>("transpose_b");
+    const Type out{{rows_of(inference.shape(0)), transposed ? rows_of(b) : columns_of(b)},
+                   inference.dtype(0)};
+    inference.out = {out, out};
+  }
+  Cost cost(const KernelRequest& request) const override {
+    return product_cost(request, request.in[0].shape, false);
+  }
+  Kernel kernel(const KernelRequest& request) const override {
+    prepare_blas();
+    return request.out[0].dtype == float32 ? kernel_for<float>(request)
+                                           : kernel_for<double>(request);
+  }
+
+ private:
+  template <class T>
+  static Kernel kernel_for(const KernelRequest& request) {
+    const std::int64_t in_count = request.in[0].shape.count();
+    const std::int64_t out_count = request.out[0].shape.count();
+    GemmShape shape = gemm_shape(request.in[0].shape, request.out[0].shape, false,
+                                 request.attributes.get<bool>("transpose_b"));
+    const Product single(shape, request.out[0].dtype);
+    shape.m *= 2;
+    const Product both(shape, request.out[0].dtype);
+    return {[=](const KernelArgs& args) {
+              const T* const b = args.input<T>(2);
+              if (args.input<T>(1) == args.input<T>(0) + in_count &&
+                  args.output<T>(1) == args.output<T>(0) + out_count) {
+                both.assign(args.input<T>(0), b, args.output<T>(0));
+                return;
+              }
+              single.assign(args.input<T>(0), b, args.output<T>(0));
+              single.assign(args.input<T>(1), b, args.output<T>(1));
+            },
+            0, both.note()};
+  }
+};
+
+}  // namespace
+
+const Op& matmul_add_op() {
+  static const MatmulAdd op;
+  return op;
+}
+
+const Op& stacked_matmul_op() {
+  static const StackedMatmul op;
+  return op;
+}
+
+}  // namespace dualtape::detail

@@ -1,0 +1,204 @@
+// Products as plans run them, against the definition of a product.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/random.hpp>
+#include <dualtape/ops/detail/onednn.hpp>
+#include <dualtape/ops/detail/planned_products.hpp>
+#include <dualtape/ops/detail/products.hpp>
+
+namespace dt = dualtape;
+using dt::Shape;
+using dt::Tensor;
+using dt::detail::GemmShape;
+using dt::detail::ProductBackend;
+
+namespace {
+
+Tensor numbers(std::uint64_t seed, const Shape& shape, dt::DType dtype) {
+  return dt::uniform(dt::Key{seed}, shape, -1.0, 1.0, dtype);
+}
+Shape shape_a(const GemmShape& s) { return s.transpose_a ? Shape{s.k, s.m} : Shape{s.m, s.k}; }
+Shape shape_b(const GemmShape& s) { return s.transpose_b ? Shape{s.n, s.k} : Shape{s.k, s.n}; }
+
+// c + scale op(a) op(b) by the definition, in float64.
+Tensor by_definition(const GemmShape& s, const Tensor& c, double scale, const Tensor& a,
+                     const Tensor& b) {
+  Tensor result = c.to(dt::float64).copy();
+  const Tensor wide_a = a.to(dt::float64);
+  const Tensor wide_b = b.to(dt::float64);
+  const auto at = [](const Tensor& x, int i, int j) {
+    return x.data<double>()[static_cast<std::size_t>(i * x.size(1) + j)];
+  };
+  for (int i = 0; i < s.m; ++i)
+    for (int j = 0; j < s.n; ++j) {
+      double sum = 0;
+      for (int k = 0; k < s.k; ++k)
+        sum += (s.transpose_a ? at(wide_a, k, i) : at(wide_a, i, k)) *
+               (s.transpose_b ? at(wide_b, j, k) : at(wide_b, k, j));
+      result.data<double>()[static_cast<std::size_t>(i * s.n + j)] += scale * sum;
+    }
+  return result;
+}
+
+// Thin in each direction, small, and large enough for either library.
+std::vector<GemmShape> shapes() {
+  std::vector<GemmShape> all;
+  for (const bool ta : {false, true})
+    for (const bool tb : {false, true})
+      for (const auto& [m, n, k] : {std::array{1, 1, 1},
+                                    {3, 4, 1},
+                                    {5, 1, 7},
+                                    {1, 6, 9},
+                                    {2, 3, 5},
+                                    {33, 17, 40},
+                                    {64, 130, 140}})
+        all.push_back({ta, tb, m, n, k});
+  return all;
+}
+double tolerance(dt::DType dtype) { return dtype == dt::float64 ? 1e-12 : 2e-4; }
+
+// Runs an operator's kernel on memory of the test's own.
+template <std::size_t outputs>
+void run(const dt::Op& op, const dt::Attributes& attributes, const std::vector<Tensor>& in,
+         std::array<void*, outputs> out, const dt::Type& type) {
+  std::vector<dt::Type> in_types;
+  std::vector<const void*> data;
+  for (const Tensor& tensor : in) {
+    in_types.push_back(tensor.type());
+    data.push_back(tensor.raw());
+  }
+  const std::vector<dt::Type> out_types(outputs, type);
+  op.kernel({in_types, out_types, attributes}).run({data.data(), out.data(), nullptr});
+}
+
+dt::Attributes flags(const GemmShape& s, bool subtract) {
+  return {{"transpose_a", s.transpose_a}, {"transpose_b", s.transpose_b}, {"subtract", subtract}};
+}
+
+}  // namespace
+
+TEST_CASE("a product is written and added by the definition, whatever its shape") {
+  for (const dt::DType dtype : {dt::float32, dt::float64})
+    for (const GemmShape& s : shapes()) {
+      CAPTURE(s.m);
+      CAPTURE(s.n);
+      CAPTURE(s.k);
+      const Tensor a = numbers(1, shape_a(s), dtype);
+      const Tensor b = numbers(2, shape_b(s), dtype);
+      const dt::detail::Product product(s, dtype);
+      // What was in c before must not matter, NaNs included.
+      Tensor c = dt::full({s.m, s.n}, std::numeric_limits<double>::quiet_NaN(), dtype);
+      Tensor sum = numbers(3, {s.m, s.n}, dtype);
+      const Tensor before = sum.copy();
+      dt::dispatch(dtype, [&]<class T>() {
+        if constexpr (std::is_floating_point_v<T>) {
+          product.assign(a.data<T>().data(), b.data<T>().data(), c.data<T>().data());
+          product.add(T{-0.5}, a.data<T>().data(), b.data<T>().data(), sum.data<T>().data());
+        }
+      });
+      const Tensor zero = dt::zeros({s.m, s.n}, dt::float64);
+      CHECK(dt::all_close(c.to(dt::float64), by_definition(s, zero, 1, a, b), 0, tolerance(dtype)));
+      CHECK(dt::all_close(sum.to(dt::float64), by_definition(s, before, -0.5, a, b), 0,
+                          tolerance(dtype)));
+    }
+}
+
+TEST_CASE("oneDNN, where it is there, and OpenBLAS give the same product") {
+  if (!dt::detail::has_onednn()) return;
+  for (const GemmShape& s : shapes()) {
+    const Tensor a = numbers(1, shape_a(s), dt::float32);
+    const Tensor b = numbers(2, shape_b(s), dt::float32);
+    Tensor c = numbers(3, {s.m, s.n}, dt::float32);
+    const Tensor expected = by_definition(s, c, 1.5, a, b);
+    REQUIRE(dt::detail::onednn_gemm(s, 1.5F, a.data<float>().data(), b.data<float>().data(), 1.0F,
+                                    c.data<float>().data()));
+    CHECK(dt::all_close(c.to(dt::float64), expected, 0, tolerance(dt::float32)));
+  }
+}
+
+TEST_CASE("DUALTAPE_PRODUCTS names a library or nothing") {
+  using dt::detail::backend_from;
+  CHECK(backend_from("openblas") == ProductBackend::openblas);
+  CHECK(backend_from("onednn") == ProductBackend::onednn);
+  for (const char* text : {"", "OneDNN", "mkl"}) CHECK(!backend_from(text));
+  CHECK(!backend_from(nullptr));
+}
+
+TEST_CASE("a note tells the library, the flags and the sizes") {
+  const dt::detail::Product wide({false, true, 64, 1024, 784}, dt::float64);
+  CHECK(wide.note() == "openblas NT 64x784x1024");  // oneDNN has no float64
+  CHECK(wide.note(3) == "openblas NT 64x784x1024 times 3");
+  CHECK(dt::detail::Product({false, false, 3, 4, 1}, dt::float32).note() == "outer product 3x1x4");
+}
+
+TEST_CASE("matmul_add adds to C in its own memory, or leaves C as it was") {
+  const dt::Op& op = dt::detail::matmul_add_op();
+  CHECK(op.in_place(0, 0));
+  CHECK(!op.in_place(1, 0));
+  CHECK(!op.in_place(2, 0));
+  for (const dt::DType dtype : {dt::float32, dt::float64})
+    for (const GemmShape& s : shapes()) {
+      const Tensor a = numbers(1, shape_a(s), dtype);
+      const Tensor b = numbers(2, shape_b(s), dtype);
+      const Tensor c = numbers(3, {s.m, s.n}, dtype);
+      const Tensor kept = c.copy();
+      Tensor out = dt::full({s.m, s.n}, 7, dtype);
+      run<1>(op, flags(s, false), {c, a, b}, {out.raw()}, c.type());
+      CHECK(
+          dt::all_close(out.to(dt::float64), by_definition(s, kept, 1, a, b), 0, tolerance(dtype)));
+      CHECK(dt::identical(c, kept));
+
+      const Tensor scale = Tensor(0.25).to(dtype);
+      Tensor own = c.copy();
+      run<1>(op, flags(s, true), {own, a, b, scale}, {own.raw()}, c.type());
+      CHECK(dt::all_close(own.to(dt::float64), by_definition(s, kept, -0.25, a, b), 0,
+                          tolerance(dtype)));
+    }
+}
+
+TEST_CASE("matmul_add with an empty product gives C") {
+  const Tensor c = numbers(3, {2, 3}, dt::float32);
+  Tensor out = dt::full({2, 3}, 7, dt::float32);
+  run<1>(dt::detail::matmul_add_op(), flags({false, false, 2, 3, 0}, false),
+         {c, dt::zeros({2, 0}), dt::zeros({0, 3})}, {out.raw()}, c.type());
+  CHECK(dt::identical(out, c));
+}
+
+TEST_CASE("stacked products are the two products, one behind the other in memory or not") {
+  for (const dt::DType dtype : {dt::float32, dt::float64})
+    for (const bool transposed : {false, true}) {
+      const GemmShape s{false, transposed, 8, 48, 32};
+      const Tensor both = numbers(1, {2 * s.m, s.k}, dtype);
+      const std::size_t bytes = both.bytes() / 2;
+      const auto* const memory = static_cast<const std::byte*>(both.raw());
+      const Tensor upper = Tensor::view(const_cast<std::byte*>(memory), {{s.m, s.k}, dtype});
+      const Tensor lower =
+          Tensor::view(const_cast<std::byte*>(memory + bytes), {{s.m, s.k}, dtype});
+      const Tensor b = numbers(2, shape_b(s), dtype);
+      const Tensor zero = dt::zeros({s.m, s.n}, dt::float64);
+      const dt::Type out_type{{s.m, s.n}, dtype};
+      const dt::Attributes attributes{{"transpose_b", transposed}};
+      Tensor together({2 * s.m, s.n}, dtype);
+      auto* const first = static_cast<std::byte*>(together.raw());
+      std::byte* const second = first + together.bytes() / 2;
+      // Adjacent; results apart; operands apart.
+      for (const bool operands : {true, false})
+        for (const bool results : {true, false}) {
+          Tensor apart(out_type);
+          run<2>(dt::detail::stacked_matmul_op(), attributes,
+                 {upper, operands ? lower : lower.copy(), b},
+                 {first, results ? static_cast<void*>(second) : apart.raw()}, out_type);
+          const Tensor top = Tensor::view(first, out_type);
+          const Tensor below = results ? Tensor::view(second, out_type) : apart;
+          CHECK(dt::all_close(top.to(dt::float64), by_definition(s, zero, 1, upper, b), 0,
+                              tolerance(dtype)));
+          CHECK(dt::all_close(below.to(dt::float64), by_definition(s, zero, 1, lower, b), 0,
+                              tolerance(dtype)));
+        }
+    }
+}
