@@ -88,6 +88,10 @@ concept HasKernel = requires(const KernelRequest& request) {
   { D::kernel(request) } -> std::convertible_to<Kernel>;
 };
 template <class D>
+concept HasCost = requires(const KernelRequest& request) {
+  { D::cost(request) } -> std::convertible_to<Cost>;
+};
+template <class D>
 concept TransposesOne = requires(const NodeView& node, std::size_t i, Var cotangent) {
   { D::transpose(node, i, cotangent) } -> std::convertible_to<MaybeVar>;
 };
@@ -235,6 +239,12 @@ class PlainOp : public Op {
     else
       return kernel_from_apply(&D::apply, request);
   }
+  Cost cost(const KernelRequest& request) const override {
+    if constexpr (HasCost<D>)
+      return D::cost(request);
+    else
+      return Op::cost(request);
+  }
   std::vector<Case> cases() const override { return D::cases(); }
   bool is_alias() const override {
     if constexpr (requires { D::is_alias; })
@@ -247,6 +257,12 @@ class PlainOp : public Op {
       return D::is_random;
     else
       return false;
+  }
+  Slice slice(const KernelRequest& request) const override {
+    if constexpr (requires { D::slice(request); })
+      return D::slice(request);
+    else
+      return Op::slice(request);
   }
   bool in_place(std::size_t i, std::size_t o) const override {
     if constexpr (requires { D::in_place(i, o); })

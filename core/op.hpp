@@ -3,11 +3,15 @@
 // singletons and may be used from any thread.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/case.hpp>
@@ -109,15 +113,56 @@ struct KernelArgs {
     return static_cast<T*>(out[i]);
   }
 };
+// A callable behind a plain function pointer, which costs a run less than a std::function does.
+// Copies share the callable.
+class KernelFunction {
+ public:
+  using Call = void (*)(void* callable, const KernelArgs& args);
+
+  KernelFunction() = default;
+  template <class F>
+  requires(!std::same_as<std::decay_t<F>, KernelFunction> &&
+           std::invocable<std::decay_t<F>&, const KernelArgs&>) KernelFunction(F&& f)
+      : callable_(std::make_shared<std::decay_t<F>>(std::forward<F>(f))),
+        call_([](void* callable, const KernelArgs& args) {
+          (*static_cast<std::decay_t<F>*>(callable))(args);
+        }) {}
+
+  void operator()(const KernelArgs& args) const { call_(callable_.get(), args); }
+  Call call() const { return call_; }
+  void* callable() const { return callable_.get(); }
+
+ private:
+  std::shared_ptr<void> callable_;
+  Call call_ = nullptr;
+};
 struct Kernel {
-  std::function<void(const KernelArgs&)> run;
+  KernelFunction run;
   std::size_t workspace_bytes = 0;
+  std::string note = {};  // what was chosen for these types, for explain(); "" if nothing was
 };
 struct KernelRequest {
   std::span<const Type> in;
   std::span<const Type> out;
   const Attributes& attributes;
 };
+// Writes elements first ... first + n - 1 of output 0, which has as many as it says in the request.
+using Slice =
+    std::function<void(const void* const* in, void* out, std::size_t first, std::size_t n)>;
+
+// What one run of a node costs: floating point operations (a multiply-add is two), and bytes that
+// must move, each operand and each output counted once.
+struct Cost {
+  double flops = 0;
+  double bytes = 0;
+  Cost& operator+=(const Cost& other) {
+    flops += other.flops;
+    bytes += other.bytes;
+    return *this;
+  }
+};
+Cost bytes_only(const KernelRequest& request);           // no arithmetic: moves, draws
+Cost per_operand_element(const KernelRequest& request);  // one operation an element of operand 0
 
 // A partial derivative: a Var, or a literal (so that 1 costs nothing and 0 stops a walk).
 class Factor {
@@ -148,6 +193,11 @@ class Op {
   virtual Promotion promotion() const { return Promotion::none; }
   virtual void infer(Inference& inference) const = 0;
   virtual Kernel kernel(const KernelRequest& request) const = 0;
+  // For operators that can make any slice of their output from the small inputs they have (random
+  // draws): fused loops then need no memory for it. Empty for all others.
+  virtual Slice slice(const KernelRequest&) const { return {}; }
+  // By default the operations of the formula for each element, and none without a formula.
+  virtual Cost cost(const KernelRequest& request) const;
   // Sample calls for check_op and the generated tests.
   virtual std::vector<Case> cases() const = 0;
 

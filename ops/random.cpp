@@ -41,22 +41,31 @@ Key key_at(const void* memory) {
   return Key(std::bit_cast<std::uint64_t>(*static_cast<const std::int64_t*>(memory)));
 }
 
-// A kernel that calls fill(elements as floats or doubles, key).
-template <class F>
-Kernel draw_kernel(const KernelRequest& request, F fill) {
-  const auto count = static_cast<std::size_t>(request.out[0].shape.count());
-  if (request.out[0].dtype == float32)
-    return {[=](const KernelArgs& args) {
-      fill(std::span<float>(args.output<float>(), count), key_at(args.in[0]));
+// What descriptors of draws share: `fill(attributes)` gives a function of (elements as floats or
+// doubles, key, number of the first element).
+template <class D>
+struct Drawn {
+  static Slice slice(const KernelRequest& request) {
+    const auto fill = D::fill(request.attributes);
+    if (request.out[0].dtype == float32)
+      return [=](const void* const* in, void* out, std::size_t first, std::size_t n) {
+        fill(std::span<float>(static_cast<float*>(out), n), key_at(in[0]), first);
+      };
+    return [=](const void* const* in, void* out, std::size_t first, std::size_t n) {
+      fill(std::span<double>(static_cast<double*>(out), n), key_at(in[0]), first);
+    };
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const auto count = static_cast<std::size_t>(request.out[0].shape.count());
+    return {[count, all = slice(request)](const KernelArgs& args) {
+      all(args.in, args.out[0], 0, count);
     }};
-  return {[=](const KernelArgs& args) {
-    fill(std::span<double>(args.output<double>(), count), key_at(args.in[0]));
-  }};
-}
+  }
+};
 
 const Arg key_arg{Shape{}, domain(0, 1000), int64};
 
-struct RandomUniform {
+struct RandomUniform : Drawn<RandomUniform> {
   static constexpr auto name = "random_uniform";
   static constexpr auto doc = "numbers uniform on [low, high), from a key";
   static constexpr auto math = "y = low + (high - low) u with u uniform on [0, 1)";
@@ -76,11 +85,9 @@ struct RandomUniform {
                                 std::string(name_of(dtype)),
                             "give low <= high, both finite");
   }
-  static Kernel kernel(const KernelRequest& request) {
-    return draw_kernel(request, [low = request.attributes.get<double>("low"),
-                                 high = request.attributes.get<double>("high")](auto out, Key key) {
-      fill_uniform(out, key, low, high);
-    });
+  static auto fill(const Attributes& attributes) {
+    return [low = attributes.get<double>("low"), high = attributes.get<double>("high")](
+               auto out, Key key, std::size_t first) { fill_uniform(out, key, low, high, first); };
   }
   static std::vector<Case> cases() {
     return {{"matrix",
@@ -95,7 +102,7 @@ struct RandomUniform {
 };
 constexpr ZeroDerivative<RandomUniform> random_uniform_op;
 
-struct RandomNormal {
+struct RandomNormal : Drawn<RandomNormal> {
   static constexpr auto name = "random_normal";
   static constexpr auto doc = "normal numbers, from a key";
   static constexpr auto math = "y = mean + stddev z with z standard normal";
@@ -114,10 +121,10 @@ struct RandomNormal {
                                 std::string(name_of(dtype)),
                             "give a finite mean and a finite stddev >= 0");
   }
-  static Kernel kernel(const KernelRequest& request) {
-    return draw_kernel(request, [mean = request.attributes.get<double>("mean"),
-                                 stddev = request.attributes.get<double>("stddev")](
-                                    auto out, Key key) { fill_normal(out, key, mean, stddev); });
+  static auto fill(const Attributes& attributes) {
+    return
+        [mean = attributes.get<double>("mean"), stddev = attributes.get<double>("stddev")](
+            auto out, Key key, std::size_t first) { fill_normal(out, key, mean, stddev, first); };
   }
   static std::vector<Case> cases() {
     return {{"matrix",
@@ -132,7 +139,7 @@ struct RandomNormal {
 };
 constexpr ZeroDerivative<RandomNormal> random_normal_op;
 
-struct RandomRademacher {
+struct RandomRademacher : Drawn<RandomRademacher> {
   static constexpr auto name = "random_rademacher";
   static constexpr auto doc = "-1 or +1 with equal probability, from a key";
   static constexpr auto math = "P(y = 1) = P(y = -1) = 1/2";
@@ -142,8 +149,8 @@ struct RandomRademacher {
       "random_rademacher(g, Key{1}, {2}) * random_rademacher(g, Key{1}, {2})", "[1. 1.]"};
 
   static void infer(Inference& inference) { infer_draw(inference); }
-  static Kernel kernel(const KernelRequest& request) {
-    return draw_kernel(request, [](auto out, Key key) { fill_rademacher(out, key); });
+  static auto fill(const Attributes&) {
+    return [](auto out, Key key, std::size_t first) { fill_rademacher(out, key, first); };
   }
   static std::vector<Case> cases() {
     return {{"vector", {key_arg}, [](std::span<const Var> in) {
