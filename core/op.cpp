@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include <dualtape/core/formula.hpp>
+
 namespace dualtape {
 
 std::string_view name_of(Kind kind) {
@@ -16,6 +18,30 @@ std::string_view name_of(Kind kind) {
     case Kind::none: return "not differentiable";
   }
   return "";
+}
+
+Cost bytes_only(const KernelRequest& request) {
+  Cost cost;
+  for (const Type& type : request.in) cost.bytes += static_cast<double>(bytes_of(type));
+  for (const Type& type : request.out) cost.bytes += static_cast<double>(bytes_of(type));
+  return cost;
+}
+
+Cost per_operand_element(const KernelRequest& request) {
+  Cost cost = bytes_only(request);
+  if (!request.in.empty()) cost.flops = static_cast<double>(request.in[0].shape.count());
+  return cost;
+}
+
+Cost Op::cost(const KernelRequest& request) const {
+  Cost cost = bytes_only(request);
+  const Recording* formula = recording();
+  if (formula == nullptr || request.out.empty()) return cost;
+  const auto steps = std::ranges::count_if(formula->steps, [](const Recording::Step& step) {
+    return step.prim != Prim::input && step.prim != Prim::constant;
+  });
+  cost.flops = static_cast<double>(steps) * static_cast<double>(request.out[0].shape.count());
+  return cost;
 }
 
 bool Op::linear_in(const NodeView& node, std::span<const bool> active) const {

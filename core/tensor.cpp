@@ -1,19 +1,21 @@
+#include <dualtape/core/tensor.hpp>
+
 #include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <cstring>
-#include <dualtape/core/tensor.hpp>
 #include <functional>
-#include <new>
+
+#include <dualtape/core/detail/arena.hpp>
 
 namespace dualtape {
 namespace {
 
-constexpr std::size_t alignment = 64;
+using detail::block_alignment;
 constexpr std::size_t control_bytes = 64;  // room for the reference counts before the elements
 
 // What an empty tensor points to: never read, but no null pointer for memcpy and the like.
-alignas(alignment) std::byte nothing[alignment];
+alignas(block_alignment) std::byte nothing[block_alignment];
 
 // Puts the control block of a shared_ptr into the head of the block that holds the elements, so
 // that a tensor takes one allocation; the block goes when the control block does.
@@ -21,24 +23,23 @@ template <class T>
 struct HeadAllocator {
   using value_type = T;
 
-  explicit HeadAllocator(void* head) : block(head) {}
+  HeadAllocator(void* head, std::size_t bytes_of_block) : block(head), bytes(bytes_of_block) {}
   template <class U>
-  HeadAllocator(const HeadAllocator<U>& other) : block(other.block) {}
+  HeadAllocator(const HeadAllocator<U>& other) : block(other.block), bytes(other.bytes) {}
 
   T* allocate([[maybe_unused]] std::size_t count) {
-    static_assert(sizeof(T) <= control_bytes && alignof(T) <= alignment);
+    static_assert(sizeof(T) <= control_bytes && alignof(T) <= block_alignment);
     assert(count == 1);
     return static_cast<T*>(block);
   }
-  void deallocate(T* /*head*/, std::size_t /*count*/) {
-    ::operator delete (block, std::align_val_t{alignment});
-  }
+  void deallocate(T* /*head*/, std::size_t /*count*/) { detail::free_block(block, bytes); }
   template <class U>
   bool operator==(const HeadAllocator<U>& other) const {
     return block == other.block;
   }
 
   void* block;
+  std::size_t bytes;
 };
 
 struct KeepBlock {
@@ -46,9 +47,9 @@ struct KeepBlock {
 };
 
 std::shared_ptr<void> allocate(std::size_t bytes) {
-  void* block = ::operator new (control_bytes + bytes, std::align_val_t{alignment});
+  void* block = detail::allocate_block(control_bytes + bytes);
   void* elements = static_cast<std::byte*>(block) + control_bytes;
-  return {elements, KeepBlock{}, HeadAllocator<std::byte>(block)};
+  return {elements, KeepBlock{}, HeadAllocator<std::byte>(block, control_bytes + bytes)};
 }
 
 // The index from the front, or ShapeError.

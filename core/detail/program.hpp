@@ -1,0 +1,90 @@
+// What a Program consists of: the plan, its kernels, and the addresses they run on.
+// Private: for the .cpp files of Program. One thread at a time, as for Program.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <dualtape/core/detail/arena.hpp>
+#include <dualtape/core/program.hpp>
+
+namespace dualtape {
+
+namespace detail {
+// The types of a node's operands and outputs.
+std::vector<Type> operand_types(const Plan& plan, const PlanNode& node);
+std::vector<Type> output_types(const Plan& plan, const PlanNode& node);
+}  // namespace detail
+
+struct Program::Impl {
+  struct Step {
+    std::uint32_t kernel;
+    std::uint32_t node;  // in Plan::nodes
+    std::uint32_t first_in;
+    std::uint32_t first_out;
+  };
+  // What a run reads of a step, and no more.
+  struct Call {
+    KernelFunction::Call kernel;
+    void* callable;
+    const void* const* in;
+    void* const* out;
+  };
+  struct InputSlot {
+    NodeId source;
+    ValueId value;
+    std::uint32_t node;
+    std::vector<std::uint32_t> readers;  // places in `in` that point at the fed memory
+  };
+  // The feeds of the last run. When the next one gives the same inputs in the same order, only
+  // their types and addresses are looked at.
+  struct KnownFeed {
+    Var input;
+    const Type* type;
+    const InputSlot* slot;
+    const void* data;
+  };
+
+  Plan plan;
+  Placement placement;
+  std::vector<Kernel> kernels;
+  std::vector<Step> steps;
+  std::vector<Call> calls;  // of the same steps
+  std::vector<const void*> in;
+  std::vector<void*> out;
+  std::vector<InputSlot> inputs;
+  std::vector<bool> fed;
+  std::vector<KnownFeed> known_feeds;
+  bool feeds_known = false;  // the last run was given known_feeds, and they were complete
+  std::unordered_map<ValueId, Parameter> written_parameters;  // those assigned in place
+  std::vector<Tensor> copied_feeds;                           // of this run
+  detail::Block memory;                                       // the arena, then the workspace
+  std::byte* workspace = nullptr;
+  std::size_t workspace_bytes = 0;
+  const Graph* graph = nullptr;  // to tell foreign Vars; compared, never looked into
+  std::vector<std::pair<Var, Tensor>> results;
+  std::atomic<bool> running{false};
+
+  // Of a value that the program computes.
+  std::byte* address(ValueId value) const;
+  void build(std::span<const Var> outputs);
+
+  void bind_feeds(std::span<const Feed> feeds, Location where);
+  void run_steps();
+  void commit();
+
+ private:
+  void plan_kernels();
+  void bind_operands();
+  bool bind_known_feeds(std::span<const Feed> feeds);
+  void bind_feed(const Feed& feed);
+  void bind(const InputSlot& slot, const void* data);
+  const void* unwritten(const Tensor& feed);
+  [[noreturn]] void rethrow(const Step& step, const std::exception& error) const;
+};
+
+}  // namespace dualtape

@@ -1,0 +1,179 @@
+// A run of a Program: binding feeds, calling kernels, committing assignments.
+#include <algorithm>
+#include <cstring>
+
+#include <dualtape/core/detail/denormals.hpp>
+#include <dualtape/core/detail/program.hpp>
+#include <dualtape/core/leaves.hpp>
+
+namespace dualtape {
+namespace {
+
+// The right to run a program and to write its parameters, held for one run.
+class Claim {
+ public:
+  Claim(std::atomic<bool>& running, const std::vector<PlanAssign>& assigns, Location where)
+      : running_(running), assigns_(assigns) {
+    if (running_.exchange(true, std::memory_order_acquire))
+      fail<GraphError>({.op = "run",
+                        .what = "this program is already running in another thread",
+                        .where = where,
+                        .help = "compile one Program per thread"});
+    for (; claimed_ < assigns_.size(); ++claimed_) {
+      const Parameter& parameter = assigns_[claimed_].parameter;
+      if (parameter.claim()) continue;
+      release();
+      fail<GraphError>({.op = "run",
+                        .label = parameter.name(),
+                        .what = "another running program writes the same parameter",
+                        .where = where,
+                        .help = "let one program own the update, or run them one after the other"});
+    }
+  }
+  Claim(const Claim&) = delete;
+  Claim& operator=(const Claim&) = delete;
+  ~Claim() { release(); }
+
+ private:
+  void release() {
+    while (claimed_ > 0) assigns_[--claimed_].parameter.release();
+    running_.store(false, std::memory_order_release);
+  }
+  std::atomic<bool>& running_;
+  const std::vector<PlanAssign>& assigns_;
+  std::size_t claimed_ = 0;
+};
+
+}  // namespace
+
+void Program::Impl::bind_feeds(std::span<const Feed> feeds, Location where) {
+  copied_feeds.clear();
+  if (bind_known_feeds(feeds)) return;
+  feeds_known = false;
+  known_feeds.clear();
+  std::fill(fed.begin(), fed.end(), false);
+  for (const Feed& feed : feeds) bind_feed(feed);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (fed[i]) continue;
+    const PlanNode& node = plan.nodes[inputs[i].node];
+    fail<GraphError>({.op = "run",
+                      .label = plan.labels[node.label],
+                      .what = "the input, " + to_string(plan.values[inputs[i].value]) +
+                              " made at " + to_string(node.where) + ", was not fed",
+                      .where = where,
+                      .help = "add {" + plan.labels[node.label] + ", tensor} to the feeds"});
+  }
+  feeds_known = true;
+}
+
+// The same inputs as in the last run, of the right types? Anything else is left to bind_feed(),
+// which finds the words for it.
+bool Program::Impl::bind_known_feeds(std::span<const Feed> feeds) {
+  if (!feeds_known || feeds.size() != known_feeds.size()) return false;
+  for (std::size_t i = 0; i < feeds.size(); ++i)
+    if (!(feeds[i].input == known_feeds[i].input) ||
+        !(feeds[i].value.type() == *known_feeds[i].type))
+      return false;
+  for (std::size_t i = 0; i < feeds.size(); ++i) {
+    KnownFeed& known = known_feeds[i];
+    const void* data = unwritten(feeds[i].value);
+    if (data != known.data) bind(*known.slot, data);
+    known.data = data;
+  }
+  return true;
+}
+
+void Program::Impl::bind(const InputSlot& slot, const void* data) {
+  for (const std::uint32_t reader : slot.readers) in[reader] = data;
+}
+
+void Program::Impl::bind_feed(const Feed& feed) {
+  if (!feed.input.defined() || &feed.input.graph() != graph)
+    fail<GraphError>({.op = "run",
+                      .what = "a feed's Var does not belong to the graph this program was "
+                              "compiled from",
+                      .where = feed.where,
+                      .help = "feed the inputs of that graph"});
+  const Node& node = feed.input.node();
+  const auto refuse = [&]<class E>(std::string what, std::string help) {
+    fail<E>({.op = "run",
+             .label = feed.input.label(),
+             .what = std::move(what),
+             .where = feed.where,
+             .help = std::move(help)});
+  };
+  if (node.op != &input_op())
+    refuse.template operator()<GraphError>(
+        "a feed is for a node that is no input but '" + std::string(node.op->name()) + "'",
+        "make it with graph.input(...), or set the Parameter");
+  const Type& wanted = node.first_type;
+  const auto types = [&] {
+    return "the input is " + to_string(wanted) + ", the feed is " + to_string(feed.value.type());
+  };
+  if (feed.value.shape() != wanted.shape)
+    refuse.template operator()<ShapeError>(
+        types(), "a graph has fixed shapes; build another one for another batch size");
+  if (feed.value.dtype() != wanted.dtype)
+    refuse.template operator()<TypeError>(
+        types(), "convert it once with tensor.to(dt::" + std::string(name_of(wanted.dtype)) + ")");
+  const auto found = std::ranges::find(inputs, feed.input.id(), &InputSlot::source);
+  if (found == inputs.end()) return;  // the outputs asked for do not need it
+  const auto number = static_cast<std::size_t>(found - inputs.begin());
+  if (fed[number])
+    refuse.template operator()<GraphError>("the input is fed twice",
+                                           "leave one of the two feeds out");
+  fed[number] = true;
+  const void* data = unwritten(feed.value);
+  bind(*found, data);
+  known_feeds.push_back({feed.input, &plan.values[found->value], &*found, data});
+}
+
+// The elements of a feed, or of a copy if it is a parameter that this run writes before its end.
+const void* Program::Impl::unwritten(const Tensor& feed) {
+  for (const auto& [value, parameter] : written_parameters)
+    if (feed.shares_memory_with(parameter.value())) {
+      copied_feeds.push_back(feed.copy());
+      return copied_feeds.back().raw();
+    }
+  return feed.raw();
+}
+
+void Program::Impl::run_steps() {
+  const detail::FlushDenormals flush;
+  const Call* call = calls.data();
+  const Call* const end = call + calls.size();
+  try {
+    for (; call != end; ++call) call->kernel(call->callable, {call->in, call->out, workspace});
+  } catch (const Error& error) {
+    rethrow(steps[static_cast<std::size_t>(call - calls.data())], error);
+  }
+}
+
+void Program::Impl::rethrow(const Step& step, const std::exception& error) const {
+  const PlanNode& node = plan.nodes[step.node];
+  fail<ValueError>({.op = node.op->name(),
+                    .label = plan.labels[node.label],
+                    .what = error.what(),
+                    .where = node.where});
+}
+
+void Program::Impl::commit() {
+  for (const PlanAssign& a : plan.assigns)
+    if (!a.in_place)
+      std::memcpy(const_cast<void*>(a.parameter.value().raw()), address(a.value),
+                  a.parameter.value().bytes());
+}
+
+Outputs Program::run(std::initializer_list<Feed> feeds, Location where) {
+  return run(std::span<const Feed>(feeds.begin(), feeds.size()), where);
+}
+
+Outputs Program::run(std::span<const Feed> feeds, Location where) {
+  const Claim claim(impl_->running, impl_->plan.assigns, where);
+  impl_->bind_feeds(feeds, where);
+  impl_->run_steps();
+  impl_->commit();
+  return Outputs(*impl_);
+}
+
+}  // namespace dualtape
