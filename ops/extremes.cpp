@@ -39,6 +39,7 @@ Tensor distinct_values(const Shape& shape, Key key) {
 
 template <bool larger>
 struct Extreme {
+  static constexpr bool can_fail = false;
   static void infer(Inference& inference) {
     Shape shape = infer_extreme(inference);
     inference.out.push_back({std::move(shape), inference.dtype(0)});
@@ -131,6 +132,7 @@ void places_in_columns(const T* in, std::int64_t* out, std::size_t size, std::si
 
 template <bool larger>
 struct Place {
+  static constexpr bool can_fail = false;
   static constexpr auto reason = "a place does not change with small changes of the elements";
 
   static void infer(Inference& inference) {

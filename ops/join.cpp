@@ -42,6 +42,7 @@ struct Concat {
   static constexpr Example example{"concat({g.constant(Tensor{1, 2}), g.constant(Tensor{3})})",
                                    "[1. 2. 3.]"};
   static constexpr Promotion promotion = Promotion::common;
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     if (inference.in.empty()) inference.shape_error("needs at least one operand");
@@ -108,6 +109,7 @@ struct Split {
       "the "
       "cotangents of the pieces, zeros where a piece has none";
   static constexpr Example example{"split(g.constant(Tensor{1, 2, 3}), {2, 1})[0]", "[1. 2.]"};
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     inference.require_count(1);

@@ -36,6 +36,7 @@ struct Mean {
   static constexpr auto example =
       Example{"mean(g.constant(Tensor{{1, 2}, {3, 4}}), {1})", "[1.5 3.5]"};
   static constexpr auto promotion = Promotion::common_floating;
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) { infer_same_dtype(inference); }
   static Kernel kernel(const KernelRequest& request) {
@@ -94,6 +95,7 @@ struct Norm {
       "y = sqrt(sum_i x_i^2); dy = sum_i (x_i / y) dx_i, taken as 0 where y = 0.";
   static constexpr auto example = Example{"norm(g.constant(Tensor{3, 4}))", "5.0"};
   static constexpr auto promotion = Promotion::common_floating;
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) { infer_same_dtype(inference); }
   static Kernel kernel(const KernelRequest& request) {
@@ -129,6 +131,7 @@ struct LogSumExp {
       "the other.";
   static constexpr auto example = Example{"logsumexp(g.constant(Tensor{1000, 1000}))", "1000.6932"};
   static constexpr auto promotion = Promotion::common_floating;
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) { infer_same_dtype(inference); }
 

@@ -72,6 +72,7 @@ struct RandomUniform : Drawn<RandomUniform> {
   static constexpr auto reason = no_dependence;
   static constexpr bool is_random = true;
   static constexpr Example example{"random_uniform(g, Key{1}, {2}, 3, 3)", "[3. 3.]"};
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     infer_draw(inference);
@@ -109,6 +110,7 @@ struct RandomNormal : Drawn<RandomNormal> {
   static constexpr auto reason = no_dependence;
   static constexpr bool is_random = true;
   static constexpr Example example{"random_normal(g, Key{1}, {2}, 3, 0)", "[3. 3.]"};
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     infer_draw(inference);
@@ -147,6 +149,7 @@ struct RandomRademacher : Drawn<RandomRademacher> {
   static constexpr bool is_random = true;
   static constexpr Example example{
       "random_rademacher(g, Key{1}, {2}) * random_rademacher(g, Key{1}, {2})", "[1. 1.]"};
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) { infer_draw(inference); }
   static auto fill(const Attributes&) {
@@ -167,6 +170,7 @@ struct FoldKey {
   static constexpr auto reason = "keys are integers";
   static constexpr Example example{
       "equal(fold_key(g.constant(Key{1}.to_tensor()), 2), Key{1}.fold(2).to_tensor())", "True"};
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     inference.require_count(2);

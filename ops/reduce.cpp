@@ -15,6 +15,7 @@ struct Sum {
       "y = sum_i x_i; dy = sum_i dx_i. Backward: the cotangent is repeated along the summed axes.";
   static constexpr auto example =
       Example{"sum(g.constant(Tensor{{1, 2}, {3, 4}}), {0})", "[4. 6.]"};
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     const DType dtype = inference.dtype(0);
@@ -48,6 +49,7 @@ constexpr Linear<Sum> sum_op;
 // Whether every, or any, element is true.
 template <bool every>
 struct Truth {
+  static constexpr bool can_fail = false;
   static constexpr auto reason = "a truth value does not change with small changes of its operand";
 
   static void infer(Inference& inference) {

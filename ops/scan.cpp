@@ -54,6 +54,7 @@ struct Prod {
       "(p q)' = p' q + p q' until one is left, so zeros do no harm.";
   static constexpr auto example =
       Example{"prod(g.constant(Tensor{{1, 2}, {3, 4}}), {1})", "[ 2. 12.]"};
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     inference.out.push_back(
@@ -146,6 +147,7 @@ struct Cumsum {
       "the cotangent from the other end.";
   static constexpr auto example = Example{"cumsum(g.constant(Tensor{1, 2, 3}))", "[1. 3. 6.]"};
   static constexpr std::size_t columns_at_once = 64;
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     inference.require_count(1);

@@ -101,6 +101,7 @@ struct Permute {
       "permutes the cotangent by the inverse of p";
   static constexpr Example example{"permute(g.constant(Tensor{{1, 2, 3}, {4, 5, 6}}), {1, 0})",
                                    "[[1. 4.]\n [2. 5.]\n [3. 6.]]"};
+  static constexpr bool can_fail = false;
 
   static std::vector<std::size_t> order(const Attributes& attributes, std::size_t rank) {
     std::vector<std::size_t> axes;
@@ -175,6 +176,7 @@ struct BroadcastTo {
       "axes that are repeated";
   static constexpr Example example{"broadcast_to(g.constant(Tensor{1, 2}), {2, 2})",
                                    "[[1. 2.]\n [1. 2.]]"};
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     inference.require_count(1);
@@ -237,6 +239,7 @@ struct StopGradient {
   static constexpr bool by_definition = true;
   static constexpr Example example{"stop_gradient(g.constant(Tensor{1, 2}))", "[1. 2.]"};
   static constexpr bool is_alias = true;
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     inference.require_count(1);

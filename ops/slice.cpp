@@ -30,6 +30,7 @@ struct Slice {
   static constexpr auto math =
       "y[i] = x[start + i * step]; linear: the vjp puts the cotangent into zeros at these places";
   static constexpr Example example{"slice(g.constant(Tensor{1, 2, 3, 4}), 0, 1, -1)", "[2. 3.]"};
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     inference.require_count(1);
@@ -106,6 +107,7 @@ struct SliceScatter {
       "y = 0 but y[start + i * step] = x[i]; linear: the vjp takes the slice of the cotangent";
   static constexpr Example example{"slice_scatter(g.constant(Tensor{1, 2}), {4}, {0}, {2})",
                                    "[1. 0. 2. 0.]"};
+  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     inference.require_count(1);

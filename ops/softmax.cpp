@@ -63,6 +63,7 @@ void softmax_columns(const T* x, T* out, std::size_t size, std::size_t inner) {
 
 template <bool log>
 struct AnySoftmax {
+  static constexpr bool can_fail = false;
   static constexpr auto promotion = Promotion::common_floating;
 
   static void infer(Inference& inference) {
