@@ -98,6 +98,14 @@ struct Matmul {
     if (request.out[0].dtype == float32) return kernel_for<float>(request);
     return kernel_for<double>(request);
   }
+  static Cost cost(const KernelRequest& request) {
+    Cost cost = bytes_only(request);
+    const Shape& a = request.in[0].shape;
+    cost.flops = 2 * static_cast<double>(request.out[0].shape.count()) *
+                 static_cast<double>(options_of(request.attributes).transpose_a ? rows_of(a)
+                                                                                : columns_of(a));
+    return cost;
+  }
   template <class T>
   static Kernel kernel_for(const KernelRequest& request) {
     const Shape& a = request.in[0].shape;
