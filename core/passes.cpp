@@ -239,6 +239,33 @@ bool can_fail(const PlanNode& node) {
   return !is_leaf(*node.op) && !node.op->is_alias() && node.op->can_fail();
 }
 
+// Moves nodes that take more memory than they free, such as a direction drawn again for the update,
+// back to their first reader. Not those that read a parameter, which might be written before.
+void delay_growth(const Plan& plan, const std::vector<bool>& movable,
+                  const std::vector<std::size_t>& reads, std::vector<std::size_t>& place) {
+  const std::size_t never = plan.nodes.size();
+  std::vector<bool> is_free(plan.values.size());  // it has no memory in the arena
+  for (const PlanNode& node : plan.nodes)
+    if (is_leaf(*node.op)) is_free[node.first_value] = true;
+  std::vector<std::size_t> first_read(plan.values.size(), never);
+  for (std::size_t n = plan.nodes.size(); n-- > 0;) {
+    const PlanNode& node = plan.nodes[n];
+    const auto operands = plan.operands_of(node);
+    std::size_t freed = 0;
+    std::size_t latest = never;
+    for (const ValueId v : operands) freed += is_free[v] ? 0 : bytes_of(plan.values[v]);
+    std::size_t taken = 0;
+    for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v) {
+      taken += bytes_of(plan.values[v]);
+      latest = std::min(latest, first_read[v]);
+    }
+    if (movable[n] && latest != never && taken >= freed && !is_leaf(*node.op) &&
+        std::ranges::all_of(operands, [&](ValueId v) { return reads[v] == 0; }))
+      place[n] = std::max(place[n], latest);
+    for (const ValueId v : operands) first_read[v] = std::min(first_read[v], place[n]);
+  }
+}
+
 }  // namespace
 
 void hasten_updates(Plan& plan) {
@@ -277,6 +304,7 @@ void hasten_updates(Plan& plan) {
       for (const ValueId v : operands)
         if (reads[v] != 0) last_read[reads[v]] = std::max(last_read[reads[v]], place[n]);
     }
+  delay_growth(plan, movable, reads, place);
   std::vector<std::uint32_t> order(count);
   for (std::uint32_t n = 0; n < count; ++n) order[n] = n;
   std::ranges::stable_sort(order, {}, [&](std::uint32_t n) {
