@@ -146,6 +146,7 @@ class Placer {
       release(node, n);
     }
     placement_.arena_bytes = free_.end();
+    placement_.categories = std::move(categories_);
     return std::move(placement_);
   }
 

@@ -102,6 +102,7 @@ struct Placement {
     std::size_t offset = 0;  // in the arena, of the root
   };
   std::vector<Value> values;
+  std::vector<Category> categories;  // of each value
   std::size_t arena_bytes = 0;
   std::size_t peak_live_bytes = 0;  // of all categories at one time
   std::size_t peak_activation_bytes = 0;

@@ -210,7 +210,14 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
     impl->graph = &assigns.front().value.graph();
   impl->plan = optimised_plan(outputs, assigns, options, where);
   impl->build(outputs);
-  return Program(std::move(impl));
+  impl->compiled_at = where;
+  impl->without = options.without;
+  Program program(std::move(impl));
+  if (detail::profiling_wanted()) {
+    program.profile(true);
+    detail::enrol_profiler(program.impl_->profiler);
+  }
+  return program;
 }
 
 Program::Program(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

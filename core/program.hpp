@@ -15,6 +15,7 @@
 #include <dualtape/core/graph.hpp>
 #include <dualtape/core/pass.hpp>
 #include <dualtape/core/plan.hpp>
+#include <dualtape/core/profile.hpp>
 
 namespace dualtape {
 
@@ -30,6 +31,8 @@ struct Feed {
   Location where;
 };
 
+// Bytes. A total counts every value of its category as if no memory were used twice; a peak is the
+// most that is alive at one step.
 struct MemoryUse {
   std::size_t arena_bytes = 0;            // allocated once
   std::size_t workspace_bytes = 0;        // the largest kernel's scratch
@@ -37,6 +40,12 @@ struct MemoryUse {
   std::size_t peak_activation_bytes = 0;  // activations, tangents and cotangents
   std::size_t peak_direction_bytes = 0;   // random directions
   std::size_t peak_update_bytes = 0;      // what only assignments need
+  std::size_t total_activation_bytes = 0;
+  std::size_t total_direction_bytes = 0;
+  std::size_t total_update_bytes = 0;
+  std::size_t parameter_bytes = 0;  // of all parameters read or written; they are the user's
+  std::size_t constant_bytes = 0;   // of the graph's constants
+  std::size_t input_bytes = 0;      // of what a run is fed
 };
 
 class Outputs;
@@ -54,9 +63,17 @@ class Program {
 
   MemoryUse memory() const;
   std::size_t steps() const;
-  std::string explain() const;  // what runs, in order, with bytes
-  std::string to_dot() const;   // the same as a Graphviz drawing
+  // What runs, in order: each step's kernel, arithmetic, bytes and memory; what was fused, and why
+  // other elementwise steps were not.
+  std::string explain() const;
+  std::string to_dot() const;  // the same as a Graphviz drawing
   const Plan& plan() const;
+
+  // From the next run on, the time of every step is taken, or no longer; costs some 25 ns a step.
+  // Switching it on forgets earlier times.
+  void profile(bool on);
+  // The times so far; no runs if it was never switched on.
+  Profile profiled() const;
 
  private:
   friend class Outputs;

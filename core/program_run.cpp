@@ -138,15 +138,28 @@ const void* Program::Impl::unwritten(const Tensor& feed) {
   return feed.raw();
 }
 
-void Program::Impl::run_steps() {
+template <class AfterStep>
+void Program::Impl::run_calls(AfterStep after_step) {
   const detail::FlushDenormals flush;
   const Call* call = calls.data();
   const Call* const end = call + calls.size();
   try {
-    for (; call != end; ++call) call->kernel(call->callable, {call->in, call->out, workspace});
+    for (; call != end; ++call) {
+      call->kernel(call->callable, {call->in, call->out, workspace});
+      after_step(call);
+    }
   } catch (const Error& error) {
     rethrow(steps[static_cast<std::size_t>(call - calls.data())], error);
   }
+}
+
+void Program::Impl::run_steps() {
+  if (!profiling) return run_calls([](const Call*) {});
+  profiler->begin_run();
+  run_calls([this](const Call* call) {
+    profiler->step_done(static_cast<std::size_t>(call - calls.data()));
+  });
+  profiler->end_run();
 }
 
 void Program::Impl::rethrow(const Step& step, const std::exception& error) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <dualtape/core/detail/arena.hpp>
+#include <dualtape/core/detail/profiler.hpp>
 #include <dualtape/core/program.hpp>
 
 namespace dualtape {
@@ -68,6 +69,10 @@ struct Program::Impl {
   const Graph* graph = nullptr;  // to tell foreign Vars; compared, never looked into
   std::vector<std::pair<Var, Tensor>> results;
   std::atomic<bool> running{false};
+  Location compiled_at;
+  std::vector<std::string> without;            // names of passes left out
+  std::shared_ptr<detail::Profiler> profiler;  // null unless runs are timed
+  bool profiling = false;
 
   // Of a value that the program computes.
   std::byte* address(ValueId value) const;
@@ -75,9 +80,14 @@ struct Program::Impl {
 
   void bind_feeds(std::span<const Feed> feeds, Location where);
   void run_steps();
+  Cost cost(const PlanNode& node) const;
+  std::string memory_text(const Step& step) const;
+  Profile description() const;  // everything but times
   void commit();
 
  private:
+  template <class AfterStep>
+  void run_calls(AfterStep after_step);
   void plan_kernels();
   void bind_operands();
   bool bind_known_feeds(std::span<const Feed> feeds);
