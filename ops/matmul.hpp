@@ -1,5 +1,5 @@
-// Products of matrices and vectors. All run on BLAS, in float32 or float64; a graph may be built by
-// one thread at a time.
+// Products of matrices and vectors, in float32 or float64, on OpenBLAS or oneDNN; a graph may be
+// built by one thread at a time.
 #pragma once
 
 #include <dualtape/core/graph.hpp>
@@ -22,7 +22,9 @@ struct MatmulOptions {
 // ShapeError where the inner sizes differ, the batches do not broadcast, or an operand is a scalar.
 //
 // BLAS runs on one thread unless the environment variable DUALTAPE_NUM_THREADS, read when the first
-// product is planned, names more.
+// product is planned, names more. Where the library was built with oneDNN, float32 products of sizes
+// at which that measured faster run on it; DUALTAPE_PRODUCTS=openblas or onednn in the environment
+// names one library for all.
 Var matmul(In a, In b, MatmulOptions options = {});
 
 // The outer product a b^T of two vectors: (m), (n) -> (m, n). dtypes as matmul. ShapeError unless
