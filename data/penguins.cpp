@@ -23,6 +23,12 @@ std::int64_t class_of(const Table& table, std::int64_t row, std::int64_t column)
   table.complain(row, column, "'" + std::string(text) + "' is no species of the penguins file");
 }
 
+void name_penguins(Dataset& penguins) {
+  penguins.class_names = species;
+  penguins.feature_names = {"culmen length", "culmen depth", "flipper length", "body mass"};
+  penguins.name = "penguins";
+}
+
 // The one penguin of unknown sex that the processed set holds.
 constexpr std::array<std::string_view, 4> kept_without_sex = {"44.5", "15.7", "217", "4875"};
 
@@ -40,7 +46,19 @@ Table load_penguins_raw() {
 }
 
 Dataset load_penguins() {
-  const Table raw = load_penguins_raw();
+  const Table table = read_csv(find_data("penguins/penguins_processed.csv"));
+  if (table.columns() != 5 || table.rows() != 334 || table.names().front() != "species")
+    fail<DataError>({.op = "load_penguins",
+                     .what = table.path().string() +
+                             ": not the processed penguins, whose first of 5 columns is 'species' "
+                             "and which are 334 rows"});
+  constexpr std::array<std::int64_t, 4> features = {1, 2, 3, 4};
+  Dataset penguins = to_dataset(table, features, 0, species, "penguins");
+  name_penguins(penguins);
+  return penguins;
+}
+
+Dataset process_penguins(const Table& raw) {
   std::array<std::int64_t, 4> columns{};
   for (std::size_t i = 0; i < columns.size(); ++i) columns[i] = raw.column(measurements[i]);
   const std::int64_t sex = raw.column("Sex");
@@ -65,9 +83,7 @@ Dataset load_penguins() {
   Dataset penguins;
   penguins.inputs = min_max(kept).to(float32);
   penguins.labels = Tensor::from(labels, Shape{static_cast<std::int64_t>(labels.size())});
-  penguins.class_names = species;
-  penguins.feature_names = {"culmen length", "culmen depth", "flipper length", "body mass"};
-  penguins.name = "penguins";
+  name_penguins(penguins);
   return penguins;
 }
 

@@ -10,10 +10,14 @@ namespace dualtape {
 // see find_data; DataError if it is missing or broken.
 Table load_penguins_raw();
 
-// The 334 penguins of the widely used "penguins/processed" set, made from the raw file (how, says
-// penguins/README.md): float32 inputs (334, 4), culmen length and depth, flipper length and body
-// mass, each scaled to [0, 1] over these rows; int64 labels (334,): 0 Adelie (146), 1 Chinstrap
-// (68), 2 Gentoo (120), sorted by class: shuffle or split before training.
+// The 334 penguins of the widely used "penguins/processed" set: float32 inputs (334, 4), culmen
+// length and depth, flipper length and body mass, each scaled to [0, 1] over these rows; int64
+// labels (334,): 0 Adelie (146), 1 Chinstrap (68), 2 Gentoo (120), sorted by class: shuffle or
+// split before training. Reads penguins/penguins_processed.csv, see find_data; DataError if it is
+// missing or broken.
 Dataset load_penguins();
+
+// The same made anew from the raw table (how, says penguins/README.md), equal to the bit.
+Dataset process_penguins(const Table& raw);
 
 }  // namespace dualtape

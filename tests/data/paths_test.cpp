@@ -33,7 +33,7 @@ TEST_CASE("a file that is nowhere: the error lists every place") {
 
 TEST_CASE("the data files in the tree have the checksums beside them") {
   const DataFolder set("");
-  for (const char* name : {"iris", "digits"}) {
+  for (const char* name : {"iris", "digits", "penguins"}) {
     const auto folder = find_data(std::string(name) + "/SHA256SUMS").parent_path();
     CHECK(std::filesystem::is_regular_file(folder / "LICENSE"));
     const std::string command =

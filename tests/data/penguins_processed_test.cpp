@@ -19,7 +19,7 @@ TEST_CASE("the rows are those of the processed file") {
   }
   constexpr std::array<std::int64_t, 4> features = {1, 2, 3, 4};
   const Dataset file = to_dataset(read_csv(path), features, 0, {"a", "b", "c"}, "processed");
-  const Dataset own = load_penguins();
+  const Dataset own = process_penguins(load_penguins_raw());
   CHECK(identical(own.labels, file.labels));
   CHECK(identical(own.inputs, file.inputs));
 }

@@ -56,6 +56,17 @@ TEST_CASE("the processed set has 146, 68 and 120 penguins, scaled to [0, 1]") {
     CHECK(std::abs(penguins.inputs.at({0, i}) - first[static_cast<std::size_t>(i)]) < 1e-7);
 }
 
+TEST_CASE("the processed file holds what the raw one gives") {
+  const DataFolder set("");
+  const Dataset read = load_penguins();
+  const Dataset made = process_penguins(load_penguins_raw());
+  CHECK(identical(read.inputs, made.inputs));
+  CHECK(identical(read.labels, made.labels));
+  CHECK(read.class_names == made.class_names);
+  CHECK(read.feature_names == made.feature_names);
+  CHECK(read.name == made.name);
+}
+
 TEST_CASE("a stratified split leaves 250 for training and 84 for testing") {
   const Split parts = split(load_penguins(), 0.25, Key{1}, Stratify::yes);
   CHECK(parts.train.count() == 250);
@@ -65,8 +76,12 @@ TEST_CASE("a stratified split leaves 250 for training and 84 for testing") {
 TEST_CASE("a file that is not the penguins' is refused by name") {
   const TemporaryFolder folder;
   const DataFolder set(folder.path().string());
-  const auto file = folder.write("penguins/penguins_raw.csv", "a,b\n1,2\n");
-  const std::string text = text_thrown<DataError>([] { load_penguins(); });
-  CHECK(contains(text, file.string()));
+  const auto raw = folder.write("penguins/penguins_raw.csv", "a,b\n1,2\n");
+  std::string text = text_thrown<DataError>([] { load_penguins_raw(); });
+  CHECK(contains(text, raw.string()));
   CHECK(contains(text, "not the penguins file"));
+  const auto processed = folder.write("penguins/penguins_processed.csv", "species,b\n1,2\n");
+  text = text_thrown<DataError>([] { load_penguins(); });
+  CHECK(contains(text, processed.string()));
+  CHECK(contains(text, "not the processed penguins"));
 }
