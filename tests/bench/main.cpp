@@ -1,22 +1,102 @@
-// dualtape-bench: Google Benchmark with all its flags, and a table of ratios at the end. Without
-// DUALTAPE_NUM_THREADS in the environment everything runs on one thread.
+// dualtape-bench: measures dualtape and, with --compare, its rivals by turns; prints tables and the
+// targets, and writes JSON. --micro hands over to Google Benchmark.
 #include <cstring>
+#include <fstream>
 #include <iostream>
 
 #include <benchmark/benchmark.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
-#include <tests/bench/ratios.hpp>
+#include <tests/bench/driver.hpp>
+#include <tests/bench/own.hpp>
+#include <tests/bench/report.hpp>
 
-int main(int argc, char** argv) {
-  // Standard output stays readable for programs where the user asked for json or csv.
-  bool plain = true;
-  for (int i = 1; i < argc; ++i)
-    if (std::strncmp(argv[i], "--benchmark_format=", 19) == 0)
-      plain = std::strcmp(argv[i] + 19, "console") == 0;
+namespace dualtape::bench {
+namespace {
+
+int run_micro(int argc, char** argv) {
+  for (int i = 1; i + 1 < argc; ++i) argv[i] = argv[i + 1];
+  --argc;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  dualtape::bench::NotingReporter reporter;
-  benchmark::RunSpecifiedBenchmarks(&reporter);
+  benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
-  reporter.print_ratios(plain ? std::cout : std::cerr);
+  return 0;
+}
+
+struct Arguments {
+  DriverOptions driver;
+  std::vector<int> threads{1};
+  std::string json;
+  bool check = false, list = false;
+};
+
+void print_setting(const Arguments& arguments) {
+  std::cout << "Networks with convolutions (W3, W3s) are not measured: the library has none yet.\n";
+  if (const std::string core = blas_core(); !core.empty())
+    std::cout << "OPENBLAS_CORETYPE=" << core
+              << " for every program, since OpenBLAS does not know every processor with AVX-512.\n";
+  std::cout << "One thread: processor time, all programs on one processor in turns; more threads: "
+               "time on the wall.\nRounds: "
+            << arguments.driver.rounds << " in " << arguments.driver.launches << " launches\n";
+}
+
+int run(Arguments& arguments) {
+  if (arguments.list) {
+    for (const Workload& workload : own_workloads()) std::cout << workload.name << '\n';
+    return 0;
+  }
+  if (arguments.check) return agree(arguments.driver) ? 0 : 1;
+  print_setting(arguments);
+  nlohmann::json all = nlohmann::json::array();
+  for (const int threads : arguments.threads) {
+    arguments.driver.threads = threads;
+    const Figures figures = measure(arguments.driver);
+    std::cout << "\n== Threads: " << threads << " ==\n";
+    print_times(std::cout, figures);
+    print_cost_ratios(std::cout, figures);
+    print_targets(std::cout, figures);
+    std::cout << std::flush;
+    for (nlohmann::json& record : records(figures, threads)) all.push_back(std::move(record));
+  }
+  if (!arguments.json.empty()) {
+    std::ofstream file(arguments.json);
+    file << all.dump(1) << '\n';
+    if (!file.flush()) {
+      std::cerr << "cannot write " << arguments.json << '\n';
+      return 1;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace dualtape::bench
+
+int main(int argc, char** argv) {
+  using namespace dualtape::bench;
+  if (argc > 1 && std::strcmp(argv[1], "--serve") == 0)
+    return run_peer(argc, argv, "dualtape", own_workloads());
+  if (argc > 1 && std::strcmp(argv[1], "--micro") == 0) return run_micro(argc, argv);
+
+  Arguments arguments;
+  CLI::App app{"Measures dualtape; see also --micro, followed by flags of Google Benchmark."};
+  app.add_option("filters", arguments.driver.filters, "workloads, or workload/mode; all if none");
+  app.add_flag("--compare", arguments.driver.compare, "rivals too, in turns with dualtape");
+  app.add_flag("--check", arguments.check, "only whether all find the same loss and derivatives");
+  app.add_flag("--list", arguments.list, "only the names of the workloads");
+  app.add_option("--json", arguments.json, "writes the figures to this file");
+  app.add_option("--threads", arguments.threads, "thread counts to measure on")->delimiter(',');
+  app.add_option("--rounds", arguments.driver.rounds, "samples of each figure")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--launches", arguments.driver.launches, "fresh processes for each workload")
+      ->check(CLI::PositiveNumber);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return run(arguments);
+  } catch (const std::exception& error) {
+    std::cerr << "dualtape-bench: " << error.what() << '\n';
+    return 1;
+  }
 }

@@ -1,0 +1,86 @@
+#include <tests/bench/nets.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <dualtape/core/random.hpp>
+
+namespace dualtape::bench {
+namespace {
+
+const Key seed{2022};
+
+Net chain(std::int64_t layers) {
+  return {"chain" + std::to_string(layers),
+          std::vector<std::int64_t>(static_cast<std::size_t>(layers) + 1, 256), 64, false,
+          std::sqrt(6.0)};
+}
+
+std::vector<float> uniform_draws(Key key, std::int64_t count, double bound) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  fill_uniform(std::span<float>(values), key, -bound, bound);
+  return values;
+}
+
+}  // namespace
+
+const std::vector<Net>& nets() {
+  static const std::vector<Net> all{{"W1", {784, 10}},
+                                    {"W2", {784, 1024, 1024, 10}},
+                                    {"W2s", {784, 100, 50, 10}},
+                                    {"W4", {2, 32, 1}, 100, true},
+                                    chain(4),
+                                    chain(16),
+                                    chain(64),
+                                    chain(256)};
+  return all;
+}
+
+const Net* find_net(const std::string& name) {
+  const auto found = std::ranges::find(nets(), name, &Net::name);
+  return found == nets().end() ? nullptr : &*found;
+}
+
+std::vector<float> make_inputs(const Net& net) {
+  std::vector<float> x(static_cast<std::size_t>(net.batch * net.sizes.front()));
+  fill_uniform(std::span<float>(x), seed.fold("x"));
+  return x;
+}
+
+std::vector<std::int64_t> make_labels(const Net& net) {
+  std::vector<std::int64_t> labels(static_cast<std::size_t>(net.batch));
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    labels[i] = static_cast<std::int64_t>(i * 7 + 3) % net.sizes.back();
+  return labels;
+}
+
+std::vector<float> make_targets(const Net& net) {
+  std::vector<float> targets(static_cast<std::size_t>(net.batch * net.sizes.back()));
+  for (std::size_t i = 0; i < targets.size(); ++i) targets[i] = static_cast<float>(i % 2);
+  return targets;
+}
+
+std::vector<std::vector<float>> make_parameters(const Net& net) {
+  std::vector<std::vector<float>> parameters;
+  for (std::size_t i = 0; i < net.layers(); ++i) {
+    const std::int64_t in = net.sizes[i];
+    const std::int64_t out = net.sizes[i + 1];
+    const double bound = 1 / std::sqrt(static_cast<double>(in));
+    parameters.push_back(uniform_draws(seed.fold("weight").fold(i), in * out, net.gain * bound));
+    parameters.push_back(uniform_draws(seed.fold("bias").fold(i), out, bound));
+  }
+  return parameters;
+}
+
+std::vector<std::vector<float>> make_directions(const Net& net) {
+  std::vector<std::vector<float>> directions;
+  for (std::size_t i = 0; i < net.layers(); ++i)
+    for (const std::int64_t rows : {net.sizes[i], std::int64_t{1}}) {
+      directions.emplace_back(static_cast<std::size_t>(rows * net.sizes[i + 1]));
+      fill_normal(std::span<float>(directions.back()),
+                  seed.fold("direction").fold(directions.size()));
+    }
+  return directions;
+}
+
+}  // namespace dualtape::bench

@@ -1,0 +1,225 @@
+// The speed that is aimed at, and how near it is.
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <optional>
+#include <sstream>
+
+#include <tests/bench/peer.hpp>
+#include <tests/bench/report.hpp>
+
+namespace dualtape::bench {
+namespace {
+
+using Subjects = std::vector<Subject>;
+
+enum class Measure : std::uint8_t {
+  time,       // ours over the fastest of the others
+  pair,       // our two subjects' ratio over the two of each other
+  peak,       // bytes over bytes
+  bandwidth,  // at least so much of the other's
+  ns,         // no more than so many
+  ns_each,    // the same, of one item
+};
+
+struct Target {
+  std::string what;
+  Measure measure;
+  double limit;
+  Subjects ours;
+  Subjects theirs;
+};
+
+Subject our(const std::string& workload, const std::string& mode) {
+  return {workload, mode, "dualtape"};
+}
+
+void add_hand(std::vector<Target>& all) {
+  for (const char* net : {"W2", "W2s"})
+    for (const char* mode : {"base", "step_reverse", "step_forward_dense", "step_forward_rank1"})
+      all.push_back({"over the best by hand",
+                     Measure::time,
+                     1.10,
+                     {our(net, mode)},
+                     {{net, mode, "hand-openblas"}, {net, mode, "hand-onednn"}}});
+}
+
+void add_libtorch(std::vector<Target>& all) {
+  struct Limit {
+    const char* net;
+    double limit;
+  };
+  for (const auto& [net, limit] : {Limit{"W1", 0.60},
+                                   {"W2", 0.67},
+                                   {"W2s", 0.55},
+                                   {"W4", 0.08},
+                                   {"chain16", 0.45},
+                                   {"chain256", 0.55}})
+    all.push_back({"over libtorch",
+                   Measure::time,
+                   limit,
+                   {our(net, "step_reverse")},
+                   {{net, "step_reverse", "libtorch"}}});
+  const auto forward = [&all](const char* net, const char* mode, double limit) {
+    all.push_back(
+        {"over libtorch's faster draw",
+         Measure::time,
+         limit,
+         {our(net, mode)},
+         {{net, "step_forward_dense", "libtorch"}, {net, "step_forward_normal", "libtorch"}}});
+  };
+  for (const auto& [net, limit] :
+       {Limit{"W1", 0.40}, {"W2", 0.40}, {"W2s", 0.30}, {"W4", 0.08}, {"chain256", 0.45}})
+    forward(net, "step_forward_dense", limit);
+  forward("W2", "step_forward_rank1", 0.22);
+  forward("W2s", "step_forward_rank1", 0.17);
+}
+
+// Forward over backward step, ours over those by hand on one library.
+void add_pairs(std::vector<Target>& all) {
+  for (const char* mode : {"step_forward_rank1", "step_forward_dense"})
+    for (const char* peer : {"hand-openblas", "hand-onednn"})
+      all.push_back({"over step_reverse, " + std::string(peer),
+                     Measure::pair,
+                     1.05,
+                     {our("W2", mode), our("W2", "step_reverse")},
+                     {{"W2", mode, peer}, {"W2", "step_reverse", peer}}});
+}
+
+std::vector<Target> targets() {
+  std::vector<Target> all;
+  add_hand(all);
+  add_libtorch(all);
+  add_pairs(all);
+  all.push_back({"of memcpy's bandwidth",
+                 Measure::bandwidth,
+                 0.8,
+                 {our("elementwise16M", "chain10")},
+                 {{"elementwise16M", "memcpy", "hand"}}});
+  for (const char* rows : {"softmax_64x1000", "layer_norm_64x1000", "cross_entropy_64x1000",
+                           "softmax_4096x1024", "layer_norm_4096x1024", "cross_entropy_4096x1024"})
+    all.push_back({"over a loop by hand",
+                   Measure::time,
+                   1.15,
+                   {our(rows, "base")},
+                   {{rows, "base", "hand"}}});
+  all.push_back({"peak bytes over libtorch",
+                 Measure::peak,
+                 0.9,
+                 {our("W2", "step_reverse")},
+                 {{"W2", "step_reverse", "libtorch"}}});
+  all.push_back({"peak bytes over libtorch",
+                 Measure::peak,
+                 0.25,
+                 {our("chain256", "jvp")},
+                 {{"chain256", "jvp", "libtorch"}}});
+  all.push_back({"over ADOL-C's replay",
+                 Measure::time,
+                 0.5,
+                 {our("beale", "reverse")},
+                 {{"beale", "reverse", "adolc"}}});
+  all.push_back({"over CppAD's replay (aim)",
+                 Measure::time,
+                 1.0,
+                 {our("beale", "reverse")},
+                 {{"beale", "reverse", "cppad"}}});
+  all.push_back({"ns a step", Measure::ns_each, 30, {our("dispatch", "chain_unfused")}, {}});
+  all.push_back({"ms to plan", Measure::ns, 20e6, {our("plan", "mlp30_step_reverse")}, {}});
+  all.push_back({"ms to plan", Measure::ns, 1e9, {our("plan", "mixed100k")}, {}});
+  return all;
+}
+
+struct Result {
+  double value = 0;
+  double low = 0, high = 0;  // quartiles
+};
+
+const std::vector<double>* samples(const Figures& figures, const Subject& subject) {
+  const auto found = figures.ns.find(subject);
+  return found == figures.ns.end() ? nullptr : &found->second;
+}
+
+// The fastest of those measured; empty if none was.
+std::optional<Subject> fastest(const Figures& figures, const Subjects& subjects) {
+  std::optional<Subject> best;
+  double least = HUGE_VAL;
+  for (const Subject& subject : subjects)
+    if (const auto* taken = samples(figures, subject); taken != nullptr && median(*taken) < least) {
+      least = median(*taken);
+      best = subject;
+    }
+  return best;
+}
+
+Result summary(const std::vector<double>& ratios) {
+  return {median(ratios), quantile(ratios, 0.25), quantile(ratios, 0.75)};
+}
+
+// Round by round, so that what disturbs a round disturbs both sides.
+Result ratio_of(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) ratios.push_back(a[i] / b[i]);
+  return summary(ratios);
+}
+
+std::optional<Result> pair_ratio(const Figures& figures, const Target& target) {
+  std::vector<double> ratios;
+  const auto* a = samples(figures, target.ours[0]);
+  const auto* b = samples(figures, target.ours[1]);
+  const auto* c = samples(figures, target.theirs[0]);
+  const auto* d = samples(figures, target.theirs[1]);
+  if (a == nullptr || b == nullptr || c == nullptr || d == nullptr) return std::nullopt;
+  for (std::size_t i = 0; i < std::min({a->size(), b->size(), c->size(), d->size()}); ++i)
+    ratios.push_back((*a)[i] / (*b)[i] / ((*c)[i] / (*d)[i]));
+  return summary(ratios);
+}
+
+std::optional<Result> peak_ratio(const Figures& figures, const Target& target) {
+  const auto a = figures.peak_bytes.find(target.ours[0]);
+  const auto b = figures.peak_bytes.find(target.theirs[0]);
+  if (a == figures.peak_bytes.end() || b == figures.peak_bytes.end()) return std::nullopt;
+  const double ratio = a->second / b->second;
+  return Result{ratio, ratio, ratio};
+}
+
+std::optional<Result> evaluate(const Figures& figures, const Target& target) {
+  if (target.measure == Measure::pair) return pair_ratio(figures, target);
+  if (target.measure == Measure::peak) return peak_ratio(figures, target);
+  const auto* mine = samples(figures, target.ours[0]);
+  if (mine == nullptr) return std::nullopt;
+  if (target.theirs.empty()) {
+    Result found = summary(*mine);
+    double unit = 1;
+    if (target.measure == Measure::ns_each) unit = figures.items.at(target.ours[0]);
+    return Result{found.value / unit, found.low / unit, found.high / unit};
+  }
+  const auto rival = fastest(figures, target.theirs);
+  if (!rival) return std::nullopt;
+  const std::vector<double>& other = *samples(figures, *rival);
+  return target.measure == Measure::bandwidth ? ratio_of(other, *mine) : ratio_of(*mine, other);
+}
+
+}  // namespace
+
+int print_targets(std::ostream& out, const Figures& figures) {
+  out << "\nTargets: medians of ratios taken round by round, with their quartiles\n";
+  int missed = 0;
+  for (const Target& target : targets()) {
+    const auto found = evaluate(figures, target);
+    if (!found) continue;
+    const double scale = target.measure == Measure::ns ? 1e-6 : 1;
+    const bool least = target.measure == Measure::bandwidth;
+    const bool held = least ? found->value >= target.limit : found->value <= target.limit;
+    if (!held) ++missed;
+    out << std::left << std::setw(24) << target.ours[0].workload << std::setw(20)
+        << target.ours[0].mode << std::setw(35) << target.what << std::right
+        << (least ? " >= " : " <= ") << std::setw(6) << target.limit * scale << std::fixed
+        << std::setprecision(3) << std::setw(10) << found->value * scale << "  ["
+        << found->low * scale << ", " << found->high * scale << "]  " << (held ? "held" : "MISSED")
+        << '\n'
+        << std::defaultfloat << std::setprecision(6);
+  }
+  return missed;
+}
+
+}  // namespace dualtape::bench
