@@ -33,19 +33,7 @@ std::string list(std::span<const Isa> isas) {
   return names;
 }
 
-Isa choose() {
-  const std::span<const Isa> usable = usable_isas();
-  const char* const wanted = std::getenv("DUALTAPE_ISA");
-  if (wanted == nullptr || *wanted == '\0') return usable.back();
-  const auto found = std::ranges::find_if(usable, [&](Isa isa) { return name_of(isa) == wanted; });
-  if (found != usable.end()) return *found;
-  fail<ValueError>({.op = "DUALTAPE_ISA",
-                    .what = "the environment variable names \"" + std::string(wanted) +
-                            "\", but here there is only: " + list(usable),
-                    .help = "set it to one of these, or unset it to have the last"});
-}
-
-// use_isa's choice, or none.
+// IsaForTest's choice, or none.
 constexpr int none = -1;
 std::atomic<int>& forced() {
   static std::atomic<int> value{none};
@@ -69,16 +57,27 @@ std::span<const Isa> usable_isas() {
   return usable;
 }
 
+Isa isa_named(const char* wanted) {
+  const std::span<const Isa> usable = usable_isas();
+  if (wanted == nullptr || *wanted == '\0') return usable.back();
+  const auto found = std::ranges::find_if(usable, [&](Isa isa) { return name_of(isa) == wanted; });
+  if (found != usable.end()) return *found;
+  fail<ValueError>({.op = "DUALTAPE_ISA",
+                    .what = "the environment variable names \"" + std::string(wanted) +
+                            "\", but here there is only: " + list(usable),
+                    .help = "set it to one of these, or unset it to have the last"});
+}
+
 Isa isa() {
   const int value = forced().load(std::memory_order_relaxed);
   if (value != none) return static_cast<Isa>(value);
-  static const Isa chosen = choose();
+  static const Isa chosen = isa_named(std::getenv("DUALTAPE_ISA"));
   return chosen;
 }
 
-void use_isa(Isa isa) {
+IsaForTest::IsaForTest(Isa isa) : previous_(forced().exchange(static_cast<int>(isa))) {
   assert(std::ranges::find(usable_isas(), isa) != usable_isas().end());
-  forced().store(static_cast<int>(isa), std::memory_order_relaxed);
 }
+IsaForTest::~IsaForTest() { forced().store(previous_); }
 
 }  // namespace dualtape::detail

@@ -1,5 +1,8 @@
 #include <dualtape/ops/extremes.hpp>
 
+#include <algorithm>
+#include <concepts>
+
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
@@ -47,10 +50,17 @@ struct Extreme {
   static Kernel kernel(const KernelRequest& request) {
     const detail::FoldPlan plan(request.in[0].shape, request.attributes.get<Ints>("axes"));
     return dispatch(request.in[0].dtype, [&]<class T>() -> Kernel {
-      return {[plan](const KernelArgs& args) {
-        plan.run<detail::ExtremeFold<T, larger>>(args.input<T>(0), args.output<T>(),
-                                                 [](T value) { return value; });
-      }};
+      if constexpr (std::floating_point<T>) {
+        const auto& kernels = detail::row_kernels<T>();
+        return {[plan, run = larger ? kernels.max : kernels.min](const KernelArgs& args) {
+          run(plan, args.input<T>(0), args.output<T>());
+        }};
+      } else {
+        return {[plan](const KernelArgs& args) {
+          detail::fold<detail::ExtremeFold<T, larger>>(plan, args.input<T>(0), args.output<T>(),
+                                                       [](T value) { return value; });
+        }};
+      }
     });
   }
   static Var jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
@@ -93,30 +103,24 @@ struct Min : Extreme<false> {
 constexpr General<Max> max_op;
 constexpr General<Min> min_op;
 
-// The first i with matches(row[i]); there must be one. Whole blocks are looked through at once,
-// which the compiler turns into SIMD code.
-template <class T, class Matches>
-std::int64_t first_match(const T* row, std::size_t n, Matches matches) {
-  constexpr std::size_t block = 64;
-  std::size_t i = 0;
-  for (; i + block <= n; i += block) {
-    unsigned found = 0;
-    for (std::size_t k = 0; k < block; ++k) found |= matches(row[i + k]) ? 1U : 0U;
-    if (found != 0) break;
-  }
-  while (!matches(row[i])) ++i;
-  return static_cast<std::int64_t>(i);
-}
-
-// The place of the extreme in n contiguous elements: found by value in registers, then looked up.
+// The place of the extreme in n contiguous integers.
 template <class T, bool larger>
 std::int64_t place_in_row(const T* row, std::size_t n) {
   const T extreme = detail::fold_run<detail::ExtremeFold<T, larger>>(row, n);
-  if (extreme != extreme) return first_match(row, n, [](T value) { return value != value; });
-  return first_match(row, n, [extreme](T value) { return value == extreme; });
+  return std::find(row, row + n, extreme) - row;
 }
 
-// The same for every column of a block of `size` rows of `inner` elements.
+template <class T, bool larger>
+typename detail::RowKernelsOf<T>::Find place_finder() {
+  if constexpr (std::floating_point<T>) {
+    const auto& kernels = detail::row_kernels<T>();
+    return larger ? kernels.argmax : kernels.argmin;
+  } else {
+    return &place_in_row<T, larger>;
+  }
+}
+
+// The same for floats too, for every column of a block of `size` rows of `inner` elements.
 template <class T, bool larger>
 void places_in_columns(const T* in, std::int64_t* out, std::size_t size, std::size_t inner) {
   std::fill(out, out + inner, 0);
@@ -146,12 +150,12 @@ struct Place {
     const auto size = static_cast<std::size_t>(split.size);
     const auto inner = static_cast<std::size_t>(split.inner);
     return dispatch(request.in[0].dtype, [=]<class T>() -> Kernel {
-      return {[=](const KernelArgs& args) {
+      return {[=, find = place_finder<T, larger>()](const KernelArgs& args) {
         const T* in = args.input<T>(0);
         auto* out = args.output<std::int64_t>();
         for (std::size_t k = 0; k < outer; ++k, in += size * inner, out += inner) {
           if (inner == 1)
-            *out = place_in_row<T, larger>(in, size);
+            *out = find(in, size);
           else
             places_in_columns<T, larger>(in, out, size, inner);
         }

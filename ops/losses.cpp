@@ -4,8 +4,8 @@
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/detail/builtin.hpp>
-#include <dualtape/ops/detail/exponentials.hpp>
 #include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/indexing.hpp>
@@ -67,13 +67,13 @@ struct CrossEntropy {
 
   // Calls put(row, loss) for every row, in order.
   template <class T, class Label, class Put>
-  static void losses(const T* x, const Label* labels, std::size_t rows, std::size_t classes,
-                     Put put) {
+  static void losses(const detail::RowKernelsOf<T>& kernels, const T* x, const Label* labels,
+                     std::size_t rows, std::size_t classes, Put put) {
     detail::RowTotals<T> totals;
     const std::size_t step = detail::rows_in_call(classes);
     for (std::size_t first = 0; first < rows; first += step) {
       const std::size_t count = std::min(step, rows - first);
-      detail::totals_of_rows(x + first * classes, count, classes, totals);
+      kernels.totals(x + first * classes, count, classes, totals);
       for (std::size_t i = 0; i < count; ++i) {
         const std::size_t row = first + i;
         const auto label = static_cast<std::int64_t>(labels[row]);
@@ -89,15 +89,15 @@ struct CrossEntropy {
     const auto rows = static_cast<std::size_t>(request.in[1].shape.count());
     const auto classes = static_cast<std::size_t>(request.in[0].shape.back());
     const Reduction reduction = reduction_of(request.attributes);
-    return {[=](const KernelArgs& args) {
+    return {[=, kernels = &detail::row_kernels<T>()](const KernelArgs& args) {
       const T* x = args.input<T>(0);
       const Label* labels = args.input<Label>(1);
       T* out = args.output<T>();
       if (reduction == Reduction::none)
-        return losses(x, labels, rows, classes,
+        return losses(*kernels, x, labels, rows, classes,
                       [out](std::size_t row, T loss) { out[row] = loss; });
       double total = 0;  // a float would lose digits over many rows
-      losses(x, labels, rows, classes,
+      losses(*kernels, x, labels, rows, classes,
              [&](std::size_t, T loss) { total += static_cast<double>(loss); });
       if (reduction == Reduction::mean) total /= static_cast<double>(rows);
       *out = static_cast<T>(total);

@@ -6,9 +6,8 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
-#include <dualtape/ops/detail/exponentials.hpp>
 #include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/fold.hpp>
+#include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
@@ -44,9 +43,11 @@ struct Mean {
     const detail::FoldPlan plan(request.in[0].shape, axes);
     const double count = as_real(detail::reduced_count(request.in[0].shape, axes));
     return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
-      return {[plan, n = static_cast<T>(count)](const KernelArgs& args) {
-        plan.run<detail::SumFold<T>>(args.input<T>(0), args.output<T>(),
-                                     [n](T sum) { return sum / n; });
+      return {[plan, sum = detail::row_kernels<T>().sum,
+               n = static_cast<T>(count)](const KernelArgs& args) {
+        T* const out = args.output<T>();
+        sum(plan, args.input<T>(0), out);
+        for (std::size_t k = 0; k < plan.outputs(); ++k) out[k] /= n;
       }};
     });
   }
@@ -64,30 +65,6 @@ struct Mean {
 };
 constexpr Linear<Mean> mean_op;
 
-// Squares are summed in double, where no square of a float overflows or underflows.
-template <class T>
-struct SquareFold {
-  using Element = T;
-  using Result = double;
-  using Numbers =
-      std::conditional_t<std::same_as<T, double>, detail::Lane<double>, detail::Pack<double>>;
-  static Result identity() { return 0; }
-  static Numbers lift(const T* from) {
-    if constexpr (std::same_as<T, double>)
-      return square(Numbers::load(from));
-    else
-      return Numbers::load(from, [](T value) { return lift(value); });
-  }
-  static Result lift(T value) { return static_cast<double>(value) * static_cast<double>(value); }
-  static Numbers combine(const Numbers& a, const Numbers& b) {
-    if constexpr (std::same_as<T, double>)
-      return a + b;
-    else
-      return Numbers::map(a, b, [](double x, double y) { return x + y; });
-  }
-  static Result combine(Result a, Result b) { return a + b; }
-};
-
 struct Norm {
   static constexpr auto name = "norm";
   static constexpr auto doc = "the Euclidean norm over axes";
@@ -101,9 +78,8 @@ struct Norm {
   static Kernel kernel(const KernelRequest& request) {
     const detail::FoldPlan plan(request.in[0].shape, request.attributes.get<Ints>("axes"));
     return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
-      return {[plan](const KernelArgs& args) {
-        plan.run<SquareFold<T>>(args.input<T>(0), args.output<T>(),
-                                [](double squares) { return static_cast<T>(std::sqrt(squares)); });
+      return {[plan, norm = detail::row_kernels<T>().norm](const KernelArgs& args) {
+        norm(plan, args.input<T>(0), args.output<T>());
       }};
     });
   }
@@ -135,8 +111,13 @@ struct LogSumExp {
 
   static void infer(Inference& inference) { infer_same_dtype(inference); }
 
-  static detail::Blocks blocks(const Shape& shape, const Ints& axes) {
-    detail::Blocks blocks{detail::AxisSplit{}};
+  struct Blocks {
+    std::size_t outer = 1;
+    std::size_t size = 1;
+    std::size_t inner = 1;
+  };
+  static Blocks blocks_of(const Shape& shape, const Ints& axes) {
+    Blocks blocks;
     for (std::size_t i = 0; i < shape.rank(); ++i) {
       const auto axis = static_cast<std::int64_t>(i);
       const auto size = static_cast<std::size_t>(shape[i]);
@@ -147,44 +128,15 @@ struct LogSumExp {
     }
     return blocks;
   }
-  template <class T>
-  static T of_totals(T largest, T total) {
-    return std::isfinite(largest) ? largest + std::log(total) : largest;
-  }
-  template <class T>
-  static void of_rows(const T* x, T* out, std::size_t rows, std::size_t size) {
-    detail::RowTotals<T> totals;
-    const std::size_t step = detail::rows_in_call(size);
-    for (std::size_t row = 0; row < rows; row += step) {
-      const std::size_t count = std::min(step, rows - row);
-      detail::totals_of_rows(x + row * size, count, size, totals);
-      for (std::size_t i = 0; i < count; ++i) {
-        T largest = totals.largest[i];
-        if (!std::isfinite(largest))
-          largest = detail::fold_run<detail::MaxFold<T>>(x + (row + i) * size, size);
-        out[row + i] = of_totals(largest, totals.total[i]);
-      }
-    }
-  }
-  template <class T>
-  static void of_columns(const T* x, T* out, std::size_t size, std::size_t inner) {
-    detail::ColumnTotals<T> totals;
-    for (std::size_t begin = 0; begin < inner; begin += detail::columns_at_once) {
-      const std::size_t count = std::min(detail::columns_at_once, inner - begin);
-      totals.find(x + begin, size, inner, count, [](std::size_t, std::span<const T>) {});
-      for (std::size_t i = 0; i < count; ++i)
-        out[begin + i] = of_totals(totals.largest[i], totals.total[i]);
-    }
-  }
   static Kernel kernel(const KernelRequest& request) {
-    const detail::Blocks b = blocks(request.in[0].shape, request.attributes.get<Ints>("axes"));
+    const Blocks b = blocks_of(request.in[0].shape, request.attributes.get<Ints>("axes"));
     return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
-      return {[b](const KernelArgs& args) {
+      return {[b, kernels = &detail::row_kernels<T>()](const KernelArgs& args) {
         const T* x = args.input<T>(0);
         T* out = args.output<T>();
-        if (b.inner == 1) return of_rows(x, out, b.outer, b.size);
+        if (b.inner == 1) return kernels->logsumexp(x, out, b.outer, b.size);
         for (std::size_t k = 0; k < b.outer; ++k)
-          of_columns(x + k * b.size * b.inner, out + k * b.inner, b.size, b.inner);
+          kernels->logsumexp_columns(x + k * b.size * b.inner, out + k * b.inner, b.size, b.inner);
       }};
     });
   }

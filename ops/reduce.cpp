@@ -27,9 +27,15 @@ struct Sum {
     return dispatch(request.in[0].dtype, [&]<class T>() -> Kernel {
       using Fold = detail::SumFold<T>;
       using Result = typename Fold::Result;
-      return {[plan](const KernelArgs& args) {
-        plan.run<Fold>(args.input<T>(0), args.output<Result>(), [](Result sum) { return sum; });
-      }};
+      if constexpr (std::floating_point<T>)
+        return {[plan, run = detail::row_kernels<T>().sum](const KernelArgs& args) {
+          run(plan, args.input<T>(0), args.output<T>());
+        }};
+      else
+        return {[plan](const KernelArgs& args) {
+          detail::fold<Fold>(plan, args.input<T>(0), args.output<Result>(),
+                             [](Result sum) { return sum; });
+        }};
     });
   }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
@@ -62,8 +68,8 @@ struct Truth {
   static Kernel kernel(const KernelRequest& request) {
     const detail::FoldPlan plan(request.in[0].shape, request.attributes.get<Ints>("axes"));
     return {[plan](const KernelArgs& args) {
-      plan.run<detail::TruthFold<every>>(args.input<bool>(0), args.output<bool>(),
-                                         [](bool truth) { return truth; });
+      detail::fold<detail::TruthFold<every>>(plan, args.input<bool>(0), args.output<bool>(),
+                                             [](bool truth) { return truth; });
     }};
   }
   static std::vector<Case> cases() {

@@ -66,7 +66,8 @@ struct Prod {
       using Fold = ProductFold<T>;
       using Result = typename Fold::Result;
       return {[plan](const KernelArgs& args) {
-        plan.run<Fold>(args.input<T>(0), args.output<Result>(), [](Result y) { return y; });
+        detail::fold<Fold>(plan, args.input<T>(0), args.output<Result>(),
+                           [](Result y) { return y; });
       }};
     });
   }

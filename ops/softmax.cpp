@@ -2,9 +2,10 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/detail/exponentials.hpp>
 #include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
 
@@ -13,53 +14,16 @@ namespace {
 
 std::int64_t axis_of(const Attributes& attributes) { return attributes.get<std::int64_t>("axis"); }
 
-// From e^(x - largest) in `out`, turned into the result in place: divided by the total, or (log)
-// written anew from x, since log of a quotient would lose digits.
-template <class T, bool log>
-void finish(const T* x, T* out, std::size_t n, T largest, T total) {
-  if constexpr (log) {
-    const T log_total = std::log(total);
-    for (std::size_t i = 0; i < n; ++i) out[i] = (x[i] - largest) - log_total;
-  } else {
-    const T inverse = 1 / total;  // the total is at least 1
-    for (std::size_t i = 0; i < n; ++i) out[i] *= inverse;
-  }
-}
-
-template <class T, bool log>
-void softmax_rows(const T* x, T* out, std::size_t rows, std::size_t size) {
-  detail::RowTotals<T> totals;
-  const std::size_t step = detail::rows_in_call(size);
-  for (std::size_t row = 0; row < rows; row += step) {
-    const std::size_t count = std::min(step, rows - row);
-    const T* from = x + row * size;
-    T* to = out + row * size;
-    detail::exponentials_of_rows(from, count, size, to, totals);
-    for (std::size_t i = 0; i < count; ++i)
-      finish<T, log>(from + i * size, to + i * size, size, totals.largest[i], totals.total[i]);
-  }
-}
-
-template <class T, bool log>
-void softmax_columns(const T* x, T* out, std::size_t size, std::size_t inner) {
-  detail::ColumnTotals<T> totals;
-  for (std::size_t begin = 0; begin < inner; begin += detail::columns_at_once) {
-    const std::size_t count = std::min(detail::columns_at_once, inner - begin);
-    totals.find(x + begin, size, inner, count, [&](std::size_t row, std::span<const T> terms) {
-      std::ranges::copy(terms, out + row * inner + begin);
-    });
-    if constexpr (log)
-      for (std::size_t i = 0; i < count; ++i) totals.total[i] = std::log(totals.total[i]);
-    for (std::size_t row = 0; row < size; ++row) {
-      const std::size_t first = row * inner + begin;
-      for (std::size_t i = 0; i < count; ++i) {
-        T& value = out[first + i];
-        value =
-            log ? (x[first + i] - totals.largest[i]) - totals.total[i] : value / totals.total[i];
-      }
-    }
-  }
-}
+// An array as `outer` blocks of `size` rows of `inner` elements; the middle one is folded.
+struct Blocks {
+  std::size_t outer;
+  std::size_t size;
+  std::size_t inner;
+  explicit Blocks(const detail::AxisSplit& split)
+      : outer(static_cast<std::size_t>(split.outer)),
+        size(static_cast<std::size_t>(split.size)),
+        inner(static_cast<std::size_t>(split.inner)) {}
+};
 
 template <bool log>
 struct AnySoftmax {
@@ -74,16 +38,19 @@ struct AnySoftmax {
   static Kernel kernel(const KernelRequest& request) {
     const Type& type = request.in[0];
     const auto axis = static_cast<std::size_t>(axis_of(request.attributes));
-    const detail::Blocks blocks(detail::split_at(type.shape, axis));
+    const Blocks blocks(detail::split_at(type.shape, axis));
     const auto plan = [&]<class T>() -> Kernel {
-      return {[blocks](const KernelArgs& args) {
+      const auto& kernels = detail::row_kernels<T>();
+      const auto rows = log ? kernels.log_softmax : kernels.softmax;
+      const auto columns = log ? kernels.log_softmax_columns : kernels.softmax_columns;
+      return {[blocks, rows, columns](const KernelArgs& args) {
         const auto [outer, size, inner] = blocks;
         if (size == 0 || inner == 0) return;
         const T* x = args.input<T>(0);
         T* out = args.output<T>();
-        if (inner == 1) return softmax_rows<T, log>(x, out, outer, size);
+        if (inner == 1) return rows(x, out, outer, size);
         for (std::size_t k = 0; k < outer; ++k)
-          softmax_columns<T, log>(x + k * size * inner, out + k * size * inner, size, inner);
+          columns(x + k * size * inner, out + k * size * inner, size, inner);
       }};
     };
     return type.dtype == float32 ? plan.template operator()<float>()

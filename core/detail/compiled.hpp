@@ -1,6 +1,10 @@
 // Span kernels compiled from the formula of a built-in operator's descriptor.
 // Private: includes xsimd; instantiate in .cpp files of the library only. Any thread.
 //
+// Built-in operators over floats run on the tile kernels, which are compiled for each instruction
+// set (tile.hpp): kernels compiled from whole formulas would have to be, too, and give the same
+// bits. What is compiled from the formula are the kernels over integers and booleans.
+//
 // A descriptor D has `static auto formula(auto...)`. Where its first inputs are truth values it
 // says how many: `static constexpr std::size_t mask_inputs = 1;`.
 #pragma once
@@ -51,17 +55,13 @@ void compiled_span(const void* const* in, void* out, std::size_t n) {
   run_compiled<D, T, Arch>(in, out, n, std::make_index_sequence<formula_arity<D>>{});
 }
 
-// The kernel of D::formula for number inputs of `dtype` (boolean: all inputs are masks); masks come
-// and go as bytes. nullptr where it is not compiled for that dtype.
-template <class D, CompiledFor For = CompiledFor::floats>
-SpanKernel compiled_kernel(DType dtype) {
+// The kernel of D::formula for integer inputs of `dtype`, or boolean ones: all inputs are masks,
+// which come and go as bytes. nullptr where it is not compiled for that dtype.
+template <class D, CompiledFor For>
+SpanKernel small_kernel(DType dtype) {
   constexpr bool numbers = For == CompiledFor::numbers || For == CompiledFor::numbers_and_booleans;
   constexpr bool booleans =
       For == CompiledFor::booleans || For == CompiledFor::numbers_and_booleans;
-  if constexpr (For != CompiledFor::booleans) {
-    if (dtype == DType::float32) return &compiled_span<D, float>;
-    if (dtype == DType::float64) return &compiled_span<D, double>;
-  }
   if constexpr (numbers) {
     if (dtype == DType::int32) return &compiled_span<D, std::int32_t>;
     if (dtype == DType::int64) return &compiled_span<D, std::int64_t>;
@@ -69,6 +69,14 @@ SpanKernel compiled_kernel(DType dtype) {
   if constexpr (booleans) {
     if (dtype == DType::boolean) return &compiled_span<D, bool>;
   }
+  return nullptr;
+}
+
+// The same for float32 and float64 inputs; masks come and go as bytes.
+template <class D>
+SpanKernel compiled_kernel(DType dtype) {
+  if (dtype == DType::float32) return &compiled_span<D, float>;
+  if (dtype == DType::float64) return &compiled_span<D, double>;
   return nullptr;
 }
 

@@ -1,5 +1,5 @@
 // Which of the instruction sets the library's kernels are compiled for is used here.
-// Private, without SIMD headers. All functions but use_isa may be called from any thread.
+// Private, without SIMD headers. Functions may be called from any thread.
 //
 // On x86-64 the files named *_kernels.cpp are compiled three times, each with DUALTAPE_ISA set to a
 // name below; all else is compiled once, for any processor. What such a file hands out is a table
@@ -28,12 +28,25 @@ std::string_view name_of(Isa isa);
 // Those which are built in and which this processor has, from narrow to wide; at least one.
 std::span<const Isa> usable_isas();
 
-// The one kernels are taken from: the widest usable one, or what the environment variable
-// DUALTAPE_ISA says when this is first called. ValueError if that names none of usable_isas().
+// The one of usable_isas() named so, ValueError if there is none; the widest for null or "".
+Isa isa_named(const char* name);
+
+// The one kernels are taken from: isa_named what the environment variable DUALTAPE_ISA says when
+// this is first called.
 Isa isa();
 
-// For tests: from now on isa() is this usable one. Plans made before keep their kernels.
-void use_isa(Isa isa);
+// For tests, by one thread at a time: isa() is this usable one until the object goes. Plans made
+// before keep their kernels.
+class IsaForTest {
+ public:
+  explicit IsaForTest(Isa isa);
+  ~IsaForTest();
+  IsaForTest(const IsaForTest&) = delete;
+  IsaForTest& operator=(const IsaForTest&) = delete;
+
+ private:
+  int previous_;
+};
 
 template <Isa isa>
 struct IsaTag {};

@@ -122,8 +122,18 @@ class Lane<T, Arch> {
   friend Lane pow(Lane a, Lane b) { return Lane(lane_math::pow(a.batch_, b.batch_)); }
   friend Lane atan2(Lane a, Lane b) { return Lane(lane_math::atan2(a.batch_, b.batch_)); }
   friend Lane mod(Lane a, Lane b) { return Lane(lane_math::mod(a.batch_, b.batch_)); }
+#if defined(__SSE2__)
+  // minps and maxps give b where either is NaN.
+  friend Lane minimum(Lane a, Lane b) {
+    return select(isnan(a), a, Lane(xsimd::min(a.batch_, b.batch_)));
+  }
+  friend Lane maximum(Lane a, Lane b) {
+    return select(isnan(a), a, Lane(xsimd::max(a.batch_, b.batch_)));
+  }
+#else
   friend Lane minimum(Lane a, Lane b) { return select((a < b) | isnan(a), a, b); }
   friend Lane maximum(Lane a, Lane b) { return select((a > b) | isnan(a), a, b); }
+#endif
 
   friend Lane square(Lane x) { return x * x; }
   friend Lane reciprocal(Lane x) { return 1 / x; }

@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <limits>
 
-#include <xsimd/xsimd.hpp>
+#include <dualtape/core/detail/simd.hpp>
 
 namespace dualtape::detail::lane_math {
 

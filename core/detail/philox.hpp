@@ -9,7 +9,7 @@
 #if defined(__SSE2__)
 #include <immintrin.h>
 
-#include <xsimd/xsimd.hpp>
+#include <dualtape/core/detail/simd.hpp>
 #endif
 
 namespace dualtape::detail {

@@ -1,5 +1,5 @@
-// Kinds for built-in elementwise operators: those of core/kinds.hpp, with kernels compiled from the
-// formula for SIMD registers instead of interpreted.
+// Kinds for built-in elementwise operators: those of core/kinds.hpp, with kernels for integers and
+// booleans too.
 // Private: includes xsimd; for the .cpp files of operator families. Any thread.
 //
 // A descriptor says with `static constexpr auto compiled_for = CompiledFor::numbers;` that it takes
@@ -34,7 +34,8 @@ class CompiledOp : public Base {
   Kernel kernel(const KernelRequest& request) const override {
     const DType dtype =
         mask_inputs_of<D> < formula_arity<D> ? request.in[mask_inputs_of<D>].dtype : DType::boolean;
-    return loop_kernel(compiled_kernel<D, compiled_for<D>()>(dtype), request);
+    if (is_floating(dtype)) return elementwise_kernel(recording_of<D>(), request);
+    return loop_kernel(small_kernel<D, compiled_for<D>()>(dtype), request);
   }
 };
 

@@ -1,39 +1,55 @@
 // Exponentials of rows and columns with their largest element taken out: the loops under softmax,
-// logsumexp and cross-entropy. Private: includes xsimd. Plain functions; any thread.
+// logsumexp and cross-entropy. Private: includes xsimd; for one instruction set at a time
+// (core/detail/isa.hpp). Plain functions; any thread.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
-#include <span>
 
 #include <dualtape/ops/detail/fold.hpp>
-#include <dualtape/ops/detail/strided.hpp>
 
 namespace dualtape::detail {
+inline namespace DUALTAPE_ISA {
 
-// An array as `outer` blocks of `size` rows of `inner` elements; the middle one is folded.
-struct Blocks {
-  std::size_t outer;
-  std::size_t size;
-  std::size_t inner;
-  explicit Blocks(const AxisSplit& split)
-      : outer(static_cast<std::size_t>(split.outer)),
-        size(static_cast<std::size_t>(split.size)),
-        inner(static_cast<std::size_t>(split.inner)) {}
-};
+// e^x for x <= 0, and 0 where that is below the normal numbers; NaN stays NaN. Everything here has
+// the largest element taken out, and a program runs with denormals flushed.
+inline xsimd::batch<double> exp_of_difference(const xsimd::batch<double>& x) {
+  return xsimd::exp(x);
+}
+// x = n log 2 + r with |r| <= log(2) / 2 (Cody and Waite, 1980); e^r = 1 + r + r^2 p(r) with p a
+// minimax polynomial (Remez; error 0.05 of a float's last bit). n + 3 2^22 has n in its last bits.
+inline xsimd::batch<float> exp_of_difference(const xsimd::batch<float>& x) {
+  using B = xsimd::batch<float>;
+  const B shift(0x1.8p23F);
+  const B shifted = xsimd::fma(x, B(1.44269504F), shift);
+  const B n = shifted - shift;
+  const B r = xsimd::fnma(n, B(-0x1.bd0106p-13F), xsimd::fnma(n, B(0x1.63p-1F), x));
+  B p = xsimd::fma(B(0x1.6a23dp-10F), r, B(0x1.123a2p-7F));
+  p = xsimd::fma(p, r, B(0x1.5558f2p-5F));
+  p = xsimd::fma(p, r, B(0x1.555492p-3F));
+  p = xsimd::fma(p, r, B(0x1.fffffcp-2F));
+  const B q = xsimd::fma(p, r * r, r) + B(1.0F);
+  using I = xsimd::batch<std::int32_t>;
+  const I power = (xsimd::bitwise_cast<I>(shifted) << 23) + I(0x3F800000);
+  return xsimd::select(x < B(-87.3F), B(0.0F), q * xsimd::bitwise_cast<B>(power));
+}
+
+template <class T>
+inline Line<T> exponentials(const Line<T>& x, const Line<T>& shift) {
+  return each_part(x, shift, [](auto a, auto b) { return exp_of_difference(a - b); });
+}
 
 // to[i] = e^(x[i] - shift[i * step]) for i < n and a step of 0 or 1; `to` may be `x`. The tail goes
 // through the same registers, padded.
 template <class T>
 void shifted_exponentials(const T* x, const T* shift, std::size_t step, T* to, std::size_t n) {
-  constexpr std::size_t width = Lane<T>::width;
+  constexpr std::size_t width = Line<T>::width;
   const auto shift_at = [&](std::size_t i) {
-    return step == 0 ? Lane<T>(*shift) : Lane<T>::load(shift + i);
+    return step == 0 ? Line<T>::of(*shift) : Line<T>::load(shift + i);
   };
   std::size_t i = 0;
-  for (; i + width <= n; i += width) exp(Lane<T>::load(x + i) - shift_at(i)).store(to + i);
+  for (; i + width <= n; i += width) exponentials(Line<T>::load(x + i), shift_at(i)).store(to + i);
   if (i == n) return;
   alignas(64) T from[width] = {};
   alignas(64) T less[width] = {};
@@ -41,32 +57,69 @@ void shifted_exponentials(const T* x, const T* shift, std::size_t step, T* to, s
     from[k] = x[i + k];
     less[k] = shift[(i + k) * step];
   }
-  exp(Lane<T>::load(from) - Lane<T>::load(less)).store(from);
-  std::copy(from, from + (n - i), to + i);
+  exponentials(Line<T>::load(from), Line<T>::load(less)).store(from);
+  for (std::size_t k = 0; i + k < n; ++k) to[i + k] = from[k];
 }
 
-// Rows at most so long are worked on many at a time, since most are no multiple of a register.
-inline constexpr std::size_t narrow_row = 64;
-inline constexpr std::size_t rows_at_once = 64;
+// The sum of e^(x[i] - largest) over n elements, n at least a line; they are written to `to`, which
+// may be x, where `store` says so.
+template <class T, bool store>
+T sum_of_exponentials(const T* x, T largest, T* to, std::size_t n) {
+  constexpr std::size_t width = Line<T>::width;
+  const auto add = [](auto a, auto b) { return a + b; };
+  const auto shift = Line<T>::of(largest);
+  const auto none = Line<T>::of(0);
+  const std::size_t rest = n % width;
+  // Read before it may be written over.
+  const auto last = Line<T>::load(x + n - width);
+  FourLines<T> sums{{none, none, none, none}};
+  const auto take = [&](std::size_t k, std::size_t i) {
+    const auto terms = exponentials(Line<T>::load(x + i), shift);
+    if constexpr (store) terms.store(to + i);
+    sums.line[k] = each_part(sums.line[k], terms, add);
+  };
+  std::size_t i = 0;
+  for (; i + 4 * width <= n; i += 4 * width)
+    for (std::size_t k = 0; k < 4; ++k) take(k, i + k * width);
+  for (std::size_t k = 0; i + width <= n; i += width, ++k) take(k, i);
+  if (rest != 0) {
+    const auto terms = exponentials(last, shift);
+    if constexpr (store) terms.store(to + n - width);
+    sums.line[3] = each_part(sums.line[3], last_of(terms, rest, T(0)), add);
+  }
+  return sum_of_lines(sums);
+}
 
-// Largest elements and totals of up to rows_at_once rows.
+// The same for rows of any length from a line on, whose sums are put together in double.
+template <class T, bool store>
+T total_of_row(const T* x, T largest, T* to, std::size_t size) {
+  constexpr std::size_t stretch = 4096;
+  if (size <= stretch) return sum_of_exponentials<T, store>(x, largest, to, size);
+  double total = 0;
+  while (size != 0) {
+    // What is left is never shorter than a line.
+    const std::size_t n = size < 2 * stretch ? size : stretch;
+    total += static_cast<double>(sum_of_exponentials<T, store>(x, largest, to, n));
+    x += n;
+    if constexpr (store) to += n;
+    size -= n;
+  }
+  return static_cast<T>(total);
+}
+
+// The largest element that is not NaN; the exponentials tell of NaNs.
 template <class T>
-struct RowTotals {
-  T largest[rows_at_once];  // a NaN may be passed over here, the total is NaN then
-  T total[rows_at_once];    // of e^(x - largest)
-};
+T largest_of_row(const T* x, std::size_t n) {
+  return extreme_of_run<T, true, false>(x, n).value;
+}
 
-// How many rows of `size` elements go in one call of the functions below.
-inline std::size_t rows_in_call(std::size_t size) { return size <= narrow_row ? rows_at_once : 1; }
-
-// to = e^(x - largest of the row), and the totals.
+// to = e^(x - largest of the row), and the totals, of rows_in_call(size) rows at most.
 template <class T>
 void exponentials_of_rows(const T* x, std::size_t rows, std::size_t size, T* to,
                           RowTotals<T>& totals) {
   if (size > narrow_row) {
-    totals.largest[0] = fold_run<MaxFold<T>>(x, size);
-    shifted_exponentials(x, totals.largest, 0, to, size);
-    totals.total[0] = fold_run<SumFold<T>>(to, size);
+    totals.largest[0] = largest_of_row(x, size);
+    totals.total[0] = total_of_row<T, true>(x, totals.largest[0], to, size);
     return;
   }
   for (std::size_t row = 0; row < rows; ++row) {
@@ -85,20 +138,16 @@ void exponentials_of_rows(const T* x, std::size_t rows, std::size_t size, T* to,
   }
 }
 
-// The totals alone, through a buffer that stays in the cache.
+// The totals alone.
 template <class T>
 void totals_of_rows(const T* x, std::size_t rows, std::size_t size, RowTotals<T>& totals) {
-  constexpr std::size_t stretch = narrow_row * rows_at_once;
-  alignas(64) T buffer[stretch];
-  if (size <= stretch / rows) return exponentials_of_rows(x, rows, size, buffer, totals);
-  totals.largest[0] = fold_run<MaxFold<T>>(x, size);
-  double total = 0;
-  for (std::size_t i = 0; i < size; i += stretch) {
-    const std::size_t n = std::min(stretch, size - i);
-    shifted_exponentials(x + i, totals.largest, 0, buffer, n);
-    total += static_cast<double>(fold_run<SumFold<T>>(buffer, n));
+  if (size <= narrow_row) {
+    alignas(64) T buffer[narrow_row * rows_at_once];
+    exponentials_of_rows(x, rows, size, buffer, totals);
+    return;
   }
-  totals.total[0] = static_cast<T>(total);
+  totals.largest[0] = largest_of_row(x, size);
+  totals.total[0] = total_of_row<T, false>(x, totals.largest[0], static_cast<T*>(nullptr), size);
 }
 
 inline constexpr std::size_t columns_at_once = 256;
@@ -112,7 +161,7 @@ struct ColumnTotals {
 
   template <class Put>
   void find(const T* x, std::size_t rows, std::size_t stride, std::size_t columns, Put put) {
-    std::fill(largest, largest + columns, MaxFold<T>::identity());
+    for (std::size_t i = 0; i < columns; ++i) largest[i] = MaxFold<T>::identity();
     for (std::size_t row = 0; row < rows; ++row)
       for (std::size_t i = 0; i < columns; ++i)
         largest[i] = MaxFold<T>::combine(largest[i], x[row * stride + i]);
@@ -121,10 +170,11 @@ struct ColumnTotals {
     for (std::size_t row = 0; row < rows; ++row) {
       shifted_exponentials(x + row * stride, largest, 1, terms, columns);
       for (std::size_t i = 0; i < columns; ++i) totals[i] += static_cast<double>(terms[i]);
-      put(row, std::span<const T>(terms, columns));
+      put(row, static_cast<const T*>(terms));
     }
     for (std::size_t i = 0; i < columns; ++i) total[i] = static_cast<T>(totals[i]);
   }
 };
 
+}  // namespace DUALTAPE_ISA
 }  // namespace dualtape::detail

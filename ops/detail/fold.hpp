@@ -1,8 +1,10 @@
 // Folds an array over any of its axes: the loops behind sum, max, any and their like.
-// Private: includes xsimd. A plan is immutable; fold() may be called from any thread.
+// Private: includes xsimd; for one instruction set at a time (core/detail/isa.hpp). Plain
+// functions; any thread.
 //
-// Everything is combined in a balanced tree over fixed blocks: the rounding error of a float32 sum
-// grows with the logarithm of the count, and the same input gives the same bits.
+// Everything is combined in a balanced tree over blocks of fixed size: the rounding error of a
+// float32 sum grows with the logarithm of the count, and the same input gives the same bits, on
+// every instruction set.
 //
 // A fold F says what is combined:
 //   Element, Result    what is read and what comes out
@@ -17,13 +19,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-#include <vector>
+#include <utility>
 
 #include <dualtape/core/detail/lane.hpp>
-#include <dualtape/core/dtype.hpp>
-#include <dualtape/core/shape.hpp>
+#include <dualtape/ops/detail/fold_plan.hpp>
+#include <dualtape/ops/detail/lines.hpp>
 
 namespace dualtape::detail {
+inline namespace DUALTAPE_ISA {
 
 // A stand-in for Lane where there is none, or where results are wider than elements.
 template <class T>
@@ -46,80 +49,7 @@ struct Pack {
   }
 };
 
-// How an array of some shape is walked when some of its axes are folded. Neighbouring axes that are
-// both kept or both folded count as one.
-class FoldPlan {
- public:
-  // `axes` are distinct numbers 0 .. rank-1.
-  FoldPlan(const Shape& shape, const std::vector<std::int64_t>& axes);
-
-  // out[k] = finish(the fold of the elements that meet in output k).
-  template <class F, class Out, class Finish>
-  void run(const typename F::Element* in, Out* out, Finish finish) const;
-
- private:
-  struct Axis {
-    std::size_t size;
-    std::size_t stride;
-  };
-  using Axes = std::vector<Axis>;  // outermost first
-  static std::size_t count(const Axes& axes);
-  static std::size_t offset(const Axes& axes, std::size_t index);
-
-  template <class F>
-  typename F::Result fold_lines(const typename F::Element* in, std::size_t first,
-                                std::size_t lines) const;
-  template <class F, std::size_t N>
-  std::array<typename F::Numbers, N> fold_columns(const typename F::Element* in, std::size_t first,
-                                                  std::size_t lines) const;
-  template <class F>
-  typename F::Result fold_column(const typename F::Element* in, std::size_t first,
-                                 std::size_t lines) const;
-  template <class F, class Out, class Finish>
-  void run_columns(const typename F::Element* in, Out* out, Finish finish) const;
-
-  Axes kept_;    // without the innermost group
-  Axes folded_;  // without the innermost group
-  std::size_t kept_count_ = 1;
-  std::size_t lines_ = 1;  // how many innermost groups one output folds
-  std::size_t inner_ = 1;  // size of the innermost group
-  bool inner_folded_ = true;
-};
-
-inline FoldPlan::FoldPlan(const Shape& shape, const std::vector<std::int64_t>& axes) {
-  struct Group {
-    Axis axis;
-    bool folded;
-  };
-  std::vector<Group> groups;  // innermost first
-  std::size_t stride = 1;
-  for (std::size_t i = shape.rank(); i-- > 0;) {
-    const auto size = static_cast<std::size_t>(shape[i]);
-    const bool folded = std::ranges::find(axes, static_cast<std::int64_t>(i)) != axes.end();
-    if (size != 1) {
-      if (!groups.empty() && groups.back().folded == folded)
-        groups.back().axis.size *= size;
-      else
-        groups.push_back({{size, stride}, folded});
-    }
-    stride *= size;
-  }
-  if (groups.empty()) return;
-  inner_ = groups.front().axis.size;
-  inner_folded_ = groups.front().folded;
-  for (std::size_t i = groups.size(); i-- > 1;)
-    (groups[i].folded ? folded_ : kept_).push_back(groups[i].axis);
-  kept_count_ = count(kept_);
-  lines_ = count(folded_);
-}
-
-inline std::size_t FoldPlan::count(const Axes& axes) {
-  std::size_t product = 1;
-  for (const Axis& axis : axes) product *= axis.size;
-  return product;
-}
-
-inline std::size_t FoldPlan::offset(const Axes& axes, std::size_t index) {
+inline std::size_t offset(const FoldPlan::Axes& axes, std::size_t index) {
   if (axes.size() == 1) return index * axes[0].stride;
   std::size_t sum = 0;
   for (std::size_t i = axes.size(); i-- > 0;) {
@@ -139,14 +69,14 @@ typename F::Result fold_pack(const typename F::Numbers& numbers) {
   return parts[0];
 }
 
-// The fold of n contiguous elements.
+// The fold of n contiguous elements, in Packs.
 template <class F>
-typename F::Result fold_run(const typename F::Element* in, std::size_t n) {
+typename F::Result fold_packs(const typename F::Element* in, std::size_t n) {
   constexpr std::size_t width = F::Numbers::width;
   constexpr std::size_t block = 64 * width;
   if (n > block) {
     const std::size_t half = (n / 2 + block - 1) / block * block;
-    return F::combine(fold_run<F>(in, half), fold_run<F>(in + half, n - half));
+    return F::combine(fold_packs<F>(in, half), fold_packs<F>(in + half, n - half));
   }
   std::size_t i = 0;
   typename F::Result result = F::identity();
@@ -167,29 +97,100 @@ typename F::Result fold_run(const typename F::Element* in, std::size_t n) {
   return result;
 }
 
+// Sums of four lines at once, since each addition waits for the one before.
+template <class T>
+struct FourLines {
+  Line<T> line[4];
+};
+
+template <class T>
+inline FourLines<T> added(FourLines<T> a, const FourLines<T>& b) {
+  for (std::size_t k = 0; k < 4; ++k)
+    a.line[k] = each_part(a.line[k], b.line[k], [](auto x, auto y) { return x + y; });
+  return a;
+}
+
+// The sum of `count` > 0 times four lines.
+template <class T>
+FourLines<T> sum_of_fours(const T* in, std::size_t count) {
+  constexpr std::size_t width = Line<T>::width;
+  constexpr std::size_t block = 16;
+  if (count > block) {
+    const std::size_t half = (count / 2 + block - 1) / block * block;
+    return added(sum_of_fours(in, half), sum_of_fours(in + half * 4 * width, count - half));
+  }
+  const auto load = [](const T* from) {
+    return FourLines<T>{{Line<T>::load(from), Line<T>::load(from + width),
+                         Line<T>::load(from + 2 * width), Line<T>::load(from + 3 * width)}};
+  };
+  FourLines<T> sums = load(in);
+  for (std::size_t i = 1; i < count; ++i) sums = added(sums, load(in + i * 4 * width));
+  return sums;
+}
+
+template <class T>
+T sum_of_lines(const FourLines<T>& sums) {
+  const auto add = [](auto x, auto y) { return x + y; };
+  return fold_line(each_part(each_part(sums.line[0], sums.line[1], add),
+                             each_part(sums.line[2], sums.line[3], add), add),
+                   add);
+}
+
+// The sum of n contiguous numbers.
+template <class T>
+T sum_of_run(const T* in, std::size_t n) {
+  constexpr std::size_t width = Line<T>::width;
+  const auto add = [](auto x, auto y) { return x + y; };
+  if (n < width) {
+    T sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += in[i];
+    return sum;
+  }
+  const std::size_t fours = n / (4 * width);
+  const auto none = Line<T>::of(0);
+  FourLines<T> sums{{none, none, none, none}};
+  if (fours > 0) sums = sum_of_fours(in, fours);
+  std::size_t i = fours * 4 * width;
+  for (std::size_t k = 0; i + width <= n; i += width, ++k)
+    sums.line[k] = each_part(sums.line[k], Line<T>::load(in + i), add);
+  if (i < n)
+    sums.line[3] =
+        each_part(sums.line[3], last_of(Line<T>::load(in + n - width), n - i, T(0)), add);
+  return sum_of_lines(sums);
+}
+
+// The fold of n contiguous elements.
 template <class F>
-typename F::Result FoldPlan::fold_lines(const typename F::Element* in, std::size_t first,
-                                        std::size_t lines) const {
-  if (lines == 1) return fold_run<F>(in + offset(folded_, first), inner_);
+typename F::Result fold_run(const typename F::Element* in, std::size_t n) {
+  if constexpr (requires { F::of_run(in, n); })
+    return F::of_run(in, n);
+  else
+    return fold_packs<F>(in, n);
+}
+
+template <class F>
+typename F::Result fold_lines(const FoldPlan& plan, const typename F::Element* in,
+                              std::size_t first, std::size_t lines) {
+  if (lines == 1) return fold_run<F>(in + offset(plan.folded, first), plan.inner);
   const std::size_t half = lines / 2;
-  return F::combine(fold_lines<F>(in, first, half), fold_lines<F>(in, first + half, lines - half));
+  return F::combine(fold_lines<F>(plan, in, first, half),
+                    fold_lines<F>(plan, in, first + half, lines - half));
 }
 
 inline constexpr std::size_t fold_leaf = 16;  // rows combined one after the other
 
 template <class F, std::size_t N>
-std::array<typename F::Numbers, N> FoldPlan::fold_columns(const typename F::Element* in,
-                                                          std::size_t first,
-                                                          std::size_t lines) const {
+std::array<typename F::Numbers, N> fold_columns(const FoldPlan& plan, const typename F::Element* in,
+                                                std::size_t first, std::size_t lines) {
   constexpr std::size_t width = F::Numbers::width;
   if (lines > fold_leaf) {
     const std::size_t half = lines / 2;
-    auto a = fold_columns<F, N>(in, first, half);
-    const auto b = fold_columns<F, N>(in, first + half, lines - half);
+    auto a = fold_columns<F, N>(plan, in, first, half);
+    const auto b = fold_columns<F, N>(plan, in, first + half, lines - half);
     for (std::size_t k = 0; k < N; ++k) a[k] = F::combine(a[k], b[k]);
     return a;
   }
-  const auto row_at = [&](std::size_t line) { return in + offset(folded_, first + line); };
+  const auto row_at = [&](std::size_t line) { return in + offset(plan.folded, first + line); };
   const auto* row = row_at(0);
   auto sums = [&]<std::size_t... K>(std::index_sequence<K...>) {
     return std::array<typename F::Numbers, N>{F::lift(row + K * width)...};
@@ -203,23 +204,23 @@ std::array<typename F::Numbers, N> FoldPlan::fold_columns(const typename F::Elem
 }
 
 template <class F>
-typename F::Result FoldPlan::fold_column(const typename F::Element* in, std::size_t first,
-                                         std::size_t lines) const {
+typename F::Result fold_column(const FoldPlan& plan, const typename F::Element* in,
+                               std::size_t first, std::size_t lines) {
   if (lines > fold_leaf) {
     const std::size_t half = lines / 2;
-    return F::combine(fold_column<F>(in, first, half),
-                      fold_column<F>(in, first + half, lines - half));
+    return F::combine(fold_column<F>(plan, in, first, half),
+                      fold_column<F>(plan, in, first + half, lines - half));
   }
-  auto sum = F::lift(in[offset(folded_, first)]);
+  auto sum = F::lift(in[offset(plan.folded, first)]);
   for (std::size_t line = 1; line < lines; ++line)
-    sum = F::combine(sum, F::lift(in[offset(folded_, first + line)]));
+    sum = F::combine(sum, F::lift(in[offset(plan.folded, first + line)]));
   return sum;
 }
 
 // Every column is folded in the same order whichever way it is read, so the last registers of a
 // row may overlap the ones before.
 template <class F, class Out, class Finish>
-void FoldPlan::run_columns(const typename F::Element* in, Out* out, Finish finish) const {
+void run_columns(const FoldPlan& plan, const typename F::Element* in, Out* out, Finish finish) {
   constexpr std::size_t width = F::Numbers::width;
   alignas(64) std::array<typename F::Result, width> parts;
   const auto put = [&](const typename F::Numbers& numbers, std::size_t column) {
@@ -229,35 +230,37 @@ void FoldPlan::run_columns(const typename F::Element* in, Out* out, Finish finis
   std::size_t column = 0;
   // Several registers at once, since each addition waits for the one before in its column.
   const auto run_wide = [&]<std::size_t N>(std::integral_constant<std::size_t, N>) {
-    for (; column + N * width <= inner_; column += N * width) {
-      const auto sums = fold_columns<F, N>(in + column, 0, lines_);
+    for (; column + N * width <= plan.inner; column += N * width) {
+      const auto sums = fold_columns<F, N>(plan, in + column, 0, plan.lines);
       for (std::size_t k = 0; k < N; ++k) put(sums[k], column + k * width);
     }
   };
   run_wide(std::integral_constant<std::size_t, 8>{});
   run_wide(std::integral_constant<std::size_t, 4>{});
-  for (; column + width <= inner_; column += width)
-    put(fold_columns<F, 1>(in + column, 0, lines_)[0], column);
-  if (column < inner_ && inner_ >= width) {
-    put(fold_columns<F, 1>(in + inner_ - width, 0, lines_)[0], inner_ - width);
+  for (; column + width <= plan.inner; column += width)
+    put(fold_columns<F, 1>(plan, in + column, 0, plan.lines)[0], column);
+  if (column < plan.inner && plan.inner >= width) {
+    put(fold_columns<F, 1>(plan, in + plan.inner - width, 0, plan.lines)[0], plan.inner - width);
     return;
   }
-  for (; column < inner_; ++column) out[column] = finish(fold_column<F>(in + column, 0, lines_));
+  for (; column < plan.inner; ++column)
+    out[column] = finish(fold_column<F>(plan, in + column, 0, plan.lines));
 }
 
+// out[k] = finish(the fold of the elements that meet in output k).
 template <class F, class Out, class Finish>
-void FoldPlan::run(const typename F::Element* in, Out* out, Finish finish) const {
-  if (lines_ == 0 || (inner_folded_ && inner_ == 0)) {
-    const std::size_t outputs = kept_count_ * (inner_folded_ ? 1 : inner_);
-    std::fill(out, out + outputs, finish(F::identity()));
+void fold(const FoldPlan& plan, const typename F::Element* in, Out* out, Finish finish) {
+  if (plan.lines == 0 || (plan.inner_folded && plan.inner == 0)) {
+    const Out nothing = finish(F::identity());
+    for (std::size_t k = 0; k < plan.outputs(); ++k) out[k] = nothing;
     return;
   }
-  for (std::size_t k = 0; k < kept_count_; ++k) {
-    const auto* from = in + offset(kept_, k);
-    if (inner_folded_)
-      out[k] = finish(fold_lines<F>(from, 0, lines_));
+  for (std::size_t k = 0; k < plan.kept_count; ++k) {
+    const auto* from = in + offset(plan.kept, k);
+    if (plan.inner_folded)
+      out[k] = finish(fold_lines<F>(plan, from, 0, plan.lines));
     else
-      run_columns<F>(from, out + k * inner_, finish);
+      run_columns<F>(plan, from, out + k * plan.inner, finish);
   }
 }
 
@@ -272,6 +275,7 @@ struct SumFold {
   static Result lift(T value) { return value; }
   static Numbers combine(const Numbers& a, const Numbers& b) { return a + b; }
   static Result combine(Result a, Result b) { return a + b; }
+  static Result of_run(const T* in, std::size_t n) { return sum_of_run(in, n); }
 };
 template <class T>
 requires std::integral<T>
@@ -324,6 +328,11 @@ struct ExtremeFold {
     const bool first = larger ? a > b : a < b;
     return first || a != a ? a : b;
   }
+  static Result of_run(const T* in, std::size_t n) requires std::floating_point<T> {
+    if (n == 0) return identity();
+    const Extreme<T> found = extreme_of_run<T, larger, true>(in, n);
+    return found.nan ? std::numeric_limits<T>::quiet_NaN() : found.value;
+  }
 };
 template <class T>
 using MaxFold = ExtremeFold<T, true>;
@@ -347,4 +356,5 @@ struct TruthFold {
   static Result combine(Result a, Result b) { return every ? a && b : a || b; }
 };
 
+}  // namespace DUALTAPE_ISA
 }  // namespace dualtape::detail

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <dualtape/core/detail/compiled.hpp>
+#include <dualtape/core/detail/isa.hpp>
 #include <dualtape/core/detail/tile.hpp>
 #include <dualtape/core/error.hpp>
 
@@ -189,6 +190,7 @@ struct alignas(64) Block {
 
 template <class T, class Out>
 void compare(const Recording& recording, SpanKernel kernel, std::size_t masks, std::size_t most) {
+  const IsaForTest narrow(Isa::baseline);  // which this file's lanes are compiled for
   const TileProgram program(tile_code(recording), dtype_of<T>);
   REQUIRE(program.workspace_bytes() == tile_workspace_bytes(recording, dtype_of<T>));
   std::vector<Block> workspace(program.workspace_bytes() / sizeof(Block) + 1);

@@ -1,0 +1,90 @@
+// How an array is walked when some of its axes are folded; and the kernels that fold rows.
+// Private, without SIMD headers. A plan is immutable; kernels may be called from any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <dualtape/core/detail/isa.hpp>
+#include <dualtape/core/dtype.hpp>
+#include <dualtape/core/shape.hpp>
+
+namespace dualtape::detail {
+
+// Neighbouring axes that are both kept or both folded count as one.
+struct FoldPlan {
+  struct Axis {
+    std::size_t size;
+    std::size_t stride;
+  };
+  using Axes = std::vector<Axis>;  // outermost first
+
+  // `axes` are distinct numbers 0 .. rank-1.
+  FoldPlan(const Shape& shape, const std::vector<std::int64_t>& axes);
+  std::size_t outputs() const { return kept_count * (inner_folded ? 1 : inner); }
+
+  Axes kept;    // without the innermost group
+  Axes folded;  // without the innermost group
+  std::size_t kept_count = 1;
+  std::size_t lines = 1;  // how many innermost groups one output folds
+  std::size_t inner = 1;  // size of the innermost group
+  bool inner_folded = true;
+};
+
+// Rows at most so long are worked on many at a time, since most are no multiple of a register.
+inline constexpr std::size_t narrow_row = 64;
+inline constexpr std::size_t rows_at_once = 64;
+// How many rows of `size` elements go in one call of RowKernels::totals.
+inline std::size_t rows_in_call(std::size_t size) { return size <= narrow_row ? rows_at_once : 1; }
+
+// Largest elements and totals of up to rows_at_once rows.
+template <class T>
+struct RowTotals {
+  T largest[rows_at_once];  // NaNs are passed over here, the total is NaN then
+  T total[rows_at_once];    // of e^(x - largest)
+};
+
+// Of float or double; contiguous rows of `size` elements, or blocks of `size` rows of `inner`.
+template <class T>
+struct RowKernelsOf {
+  using Fold = void (*)(const FoldPlan& plan, const T* in, T* out);
+  Fold sum;
+  Fold max;  // NaN where an element is
+  Fold min;
+  Fold norm;  // Euclidean; squares are summed in double
+  using Find = std::int64_t (*)(const T* row, std::size_t size);
+  Find argmax;  // the first of the largest, or the first NaN; size > 0
+  Find argmin;
+  using Rows = void (*)(const T* x, T* out, std::size_t rows, std::size_t size);
+  Rows softmax;
+  Rows log_softmax;
+  Rows logsumexp;
+  using Columns = void (*)(const T* x, T* out, std::size_t size, std::size_t inner);
+  Columns softmax_columns;
+  Columns log_softmax_columns;
+  Columns logsumexp_columns;
+  // Of rows_in_call(size) rows at most.
+  void (*totals)(const T* x, std::size_t rows, std::size_t size, RowTotals<T>& totals);
+};
+
+// Tables in ops/row_kernels.cpp.
+struct RowKernels {
+  RowKernelsOf<float> single;
+  RowKernelsOf<double> twice;
+};
+const RowKernels& row_kernels(IsaTag<Isa::baseline>);
+const RowKernels& row_kernels(IsaTag<Isa::avx2>);
+const RowKernels& row_kernels(IsaTag<Isa::avx512>);
+
+// Those for the instruction set in use.
+template <class T>
+const RowKernelsOf<T>& row_kernels() {
+  const RowKernels& table = *for_isa(isa(), [](auto tag) { return &row_kernels(tag); });
+  if constexpr (sizeof(T) == sizeof(float))
+    return table.single;
+  else
+    return table.twice;
+}
+
+}  // namespace dualtape::detail

@@ -1,0 +1,185 @@
+// The loops of reductions and of the softmax family over floats, for one instruction set.
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include <dualtape/ops/detail/exponentials.hpp>
+#include <dualtape/ops/detail/fold.hpp>
+#include <dualtape/ops/detail/fold_plan.hpp>
+
+namespace dualtape::detail {
+namespace {
+
+template <class F>
+void run_fold(const FoldPlan& plan, const typename F::Element* in, typename F::Result* out) {
+  fold<F>(plan, in, out, [](auto result) { return result; });
+}
+
+// Squares are summed in double, where no square of a float overflows or underflows.
+template <class T>
+struct SquareFold {
+  using Element = T;
+  using Result = double;
+  using Numbers = Pack<double>;
+  static Result identity() { return 0; }
+  static Numbers lift(const T* from) {
+    return Numbers::load(from, [](T value) { return lift(value); });
+  }
+  static Result lift(T value) { return static_cast<double>(value) * static_cast<double>(value); }
+  static Numbers combine(const Numbers& a, const Numbers& b) {
+    return Numbers::map(a, b, [](double x, double y) { return x + y; });
+  }
+  static Result combine(Result a, Result b) { return a + b; }
+};
+
+template <class T>
+void run_norm(const FoldPlan& plan, const T* in, T* out) {
+  fold<SquareFold<T>>(plan, in, out,
+                      [](double squares) { return static_cast<T>(std::sqrt(squares)); });
+}
+
+// The first i with matches(row[i]); there must be one. Whole blocks are looked through at once,
+// which the compiler turns into SIMD code.
+template <class T, class Matches>
+std::int64_t first_match(const T* row, std::size_t n, Matches matches) {
+  constexpr std::size_t block = 64;
+  std::size_t i = 0;
+  for (; i + block <= n; i += block) {
+    unsigned found = 0;
+    for (std::size_t k = 0; k < block; ++k) found |= matches(row[i + k]) ? 1U : 0U;
+    if (found != 0) break;
+  }
+  while (!matches(row[i])) ++i;
+  return static_cast<std::int64_t>(i);
+}
+
+// The place of the extreme: found by value in registers, then looked up.
+template <class T, bool larger>
+std::int64_t place_in_row(const T* row, std::size_t n) {
+  const Extreme<T> found = extreme_of_run<T, larger, true>(row, n);
+  if (found.nan) return first_match(row, n, [](T value) { return value != value; });
+  return first_match(row, n, [value = found.value](T x) { return x == value; });
+}
+
+// From e^(x - largest) in `out`, turned into the result in place: divided by the total, or (log)
+// written anew from x, since log of a quotient would lose digits.
+template <class T>
+void scale(T* out, std::size_t n, T total) {
+  const T inverse = 1 / total;  // the total is at least 1
+  for (std::size_t i = 0; i < n; ++i) out[i] *= inverse;
+}
+template <class T>
+void subtract(const T* x, T* out, std::size_t n, T largest, T log_total) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = (x[i] - largest) - log_total;
+}
+
+// Calls each(row, totals, index in totals) after find(first row, count, totals).
+template <class T, class Find, class Each>
+void over_rows(std::size_t rows, std::size_t size, Find find, Each each) {
+  RowTotals<T> totals;
+  const std::size_t step = rows_in_call(size);
+  for (std::size_t first = 0; first < rows; first += step) {
+    const std::size_t count = step < rows - first ? step : rows - first;
+    find(first, count, totals);
+    for (std::size_t i = 0; i < count; ++i) each(first + i, totals.largest[i], totals.total[i]);
+  }
+}
+
+template <class T>
+void softmax_rows(const T* x, T* out, std::size_t rows, std::size_t size) {
+  over_rows<T>(
+      rows, size,
+      [=](std::size_t first, std::size_t count, RowTotals<T>& totals) {
+        exponentials_of_rows(x + first * size, count, size, out + first * size, totals);
+      },
+      [=](std::size_t row, T, T total) { scale(out + row * size, size, total); });
+}
+
+template <class T>
+void log_softmax_rows(const T* x, T* out, std::size_t rows, std::size_t size) {
+  over_rows<T>(
+      rows, size,
+      [=](std::size_t first, std::size_t count, RowTotals<T>& totals) {
+        totals_of_rows(x + first * size, count, size, totals);
+      },
+      [=](std::size_t row, T largest, T total) {
+        subtract(x + row * size, out + row * size, size, largest, std::log(total));
+      });
+}
+
+template <class T>
+T of_totals(T largest, T total) {
+  return std::isfinite(largest) ? largest + std::log(total) : largest;
+}
+
+template <class T>
+void logsumexp_rows(const T* x, T* out, std::size_t rows, std::size_t size) {
+  over_rows<T>(
+      rows, size,
+      [=](std::size_t first, std::size_t count, RowTotals<T>& totals) {
+        totals_of_rows(x + first * size, count, size, totals);
+      },
+      [=](std::size_t row, T largest, T total) {
+        // Infinities leave NaN as the total, and so does a NaN: told apart by the row itself.
+        if (!std::isfinite(largest)) largest = fold_run<MaxFold<T>>(x + row * size, size);
+        out[row] = of_totals(largest, total);
+      });
+}
+
+template <class T, bool log>
+void softmax_of_columns(const T* x, T* out, std::size_t size, std::size_t inner) {
+  ColumnTotals<T> totals;
+  for (std::size_t begin = 0; begin < inner; begin += columns_at_once) {
+    const std::size_t count = columns_at_once < inner - begin ? columns_at_once : inner - begin;
+    totals.find(x + begin, size, inner, count, [&](std::size_t row, const T* terms) {
+      T* const to = out + row * inner + begin;
+      for (std::size_t i = 0; i < count; ++i) to[i] = terms[i];
+    });
+    if constexpr (log)
+      for (std::size_t i = 0; i < count; ++i) totals.total[i] = std::log(totals.total[i]);
+    for (std::size_t row = 0; row < size; ++row) {
+      const std::size_t first = row * inner + begin;
+      for (std::size_t i = 0; i < count; ++i) {
+        T& value = out[first + i];
+        value =
+            log ? (x[first + i] - totals.largest[i]) - totals.total[i] : value / totals.total[i];
+      }
+    }
+  }
+}
+
+template <class T>
+void logsumexp_of_columns(const T* x, T* out, std::size_t size, std::size_t inner) {
+  ColumnTotals<T> totals;
+  for (std::size_t begin = 0; begin < inner; begin += columns_at_once) {
+    const std::size_t count = columns_at_once < inner - begin ? columns_at_once : inner - begin;
+    totals.find(x + begin, size, inner, count, [](std::size_t, const T*) {});
+    for (std::size_t i = 0; i < count; ++i)
+      out[begin + i] = of_totals(totals.largest[i], totals.total[i]);
+  }
+}
+
+template <class T>
+constexpr RowKernelsOf<T> kernels_of() {
+  return {&run_fold<SumFold<T>>,
+          &run_fold<MaxFold<T>>,
+          &run_fold<MinFold<T>>,
+          &run_norm<T>,
+          &place_in_row<T, true>,
+          &place_in_row<T, false>,
+          &softmax_rows<T>,
+          &log_softmax_rows<T>,
+          &logsumexp_rows<T>,
+          &softmax_of_columns<T, false>,
+          &softmax_of_columns<T, true>,
+          &logsumexp_of_columns<T>,
+          &totals_of_rows<T>};
+}
+
+constexpr RowKernels table{kernels_of<float>(), kernels_of<double>()};
+
+}  // namespace
+
+const RowKernels& row_kernels(ThisIsa) { return table; }
+
+}  // namespace dualtape::detail
