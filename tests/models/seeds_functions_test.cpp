@@ -127,7 +127,7 @@ TEST_CASE("the published ends of 100 runs of the Rosenbrock script: directions b
   // Known are the figures alone: 7.4e-7, 6.0e-5 and 6.6e-4 at 5, 50 and 95 %, no run lost. In
   // float64, from the script's start and along the draws of default_rng(0) to default_rng(99), all
   // three come out to the digits given, which is why these runs stand here. PyTorch's generator
-  // gives them for none of 3000 ranges of 100 seeds; its own figures are in the case above.
+  // gives them for none of 2900 ranges of 100 seeds; its own figures are in the case above.
   constexpr std::int64_t runs = 100;
   const dt::Tensor drawn = dt::TorchGenerator(42).rand({2}).to(dt::float64);
   dt::Tensor start(dt::Shape{runs, 2}, dt::float64);
