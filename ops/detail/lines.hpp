@@ -73,14 +73,77 @@ inline Line<T> last_of(const Line<T>& line, std::size_t count, T replacement) {
   return r;
 }
 
+// The elements of a register combined in a tree, halves on halves; `combine` takes registers of any
+// width.
+#if defined(__SSE2__)
+template <class F>
+inline float fold_register(__m128 x, F combine) {
+  using B = xsimd::batch<float, xsimd::sse2>;
+  const B two = combine(B(x), B(_mm_movehl_ps(x, x)));
+  const B one = combine(two, B(_mm_shuffle_ps(two, two, 1)));
+  return _mm_cvtss_f32(one);
+}
+template <class F>
+inline double fold_register(__m128d x, F combine) {
+  using B = xsimd::batch<double, xsimd::sse2>;
+  const B one = combine(B(x), B(_mm_unpackhi_pd(x, x)));
+  return _mm_cvtsd_f64(one);
+}
+#if defined(__AVX__)
+template <class F>
+inline float fold_register(__m256 x, F combine) {
+  using B = xsimd::batch<float, xsimd::sse2>;
+  const B half = combine(B(_mm256_castps256_ps128(x)), B(_mm256_extractf128_ps(x, 1)));
+  return fold_register(static_cast<__m128>(half), combine);
+}
+template <class F>
+inline double fold_register(__m256d x, F combine) {
+  using B = xsimd::batch<double, xsimd::sse2>;
+  const B half = combine(B(_mm256_castpd256_pd128(x)), B(_mm256_extractf128_pd(x, 1)));
+  return fold_register(static_cast<__m128d>(half), combine);
+}
+#endif
+#if defined(__AVX512F__)
+template <class F>
+inline float fold_register(__m512 x, F combine) {
+  using B = xsimd::batch<float, xsimd::avx>;
+  const __m256d upper = _mm512_extractf64x4_pd(_mm512_castps_pd(x), 1);
+  const B half = combine(B(_mm512_castps512_ps256(x)), B(_mm256_castpd_ps(upper)));
+  return fold_register(static_cast<__m256>(half), combine);
+}
+template <class F>
+inline double fold_register(__m512d x, F combine) {
+  using B = xsimd::batch<double, xsimd::avx>;
+  const B half = combine(B(_mm512_castpd512_pd256(x)), B(_mm512_extractf64x4_pd(x, 1)));
+  return fold_register(static_cast<__m256d>(half), combine);
+}
+#endif
+template <class T, class F>
+inline T fold_batch(const xsimd::batch<T>& x, F combine) {
+  return fold_register(x.data, combine);
+}
+#else
+template <class T, class F>
+inline T fold_batch(xsimd::batch<T> x, F combine) {
+  constexpr std::size_t size = xsimd::batch<T>::size;
+  alignas(64) T elements[2 * size];
+  for (std::size_t half = size / 2; half > 0; half /= 2) {
+    x.store_aligned(elements);
+    x.store_aligned(elements + size);
+    x = combine(x, xsimd::batch<T>::load_unaligned(elements + half));
+  }
+  x.store_aligned(elements);
+  return elements[0];
+}
+#endif
+
 // combine(x_0 .. x_width-1) in a tree: halves on halves.
 template <class T, class F>
-inline T fold_line(const Line<T>& line, F combine) {
-  alignas(64) T parts[Line<T>::width];
-  line.store(parts);
-  for (std::size_t half = Line<T>::width / 2; half > 0; half /= 2)
-    for (std::size_t i = 0; i < half; ++i) parts[i] = combine(parts[i], parts[i + half]);
-  return parts[0];
+inline T fold_line(Line<T> line, F combine) {
+  for (std::size_t half = Line<T>::parts / 2; half > 0; half /= 2)
+    for (std::size_t i = 0; i < half; ++i)
+      line.part[i] = combine(line.part[i], line.part[i + half]);
+  return fold_batch<T>(line.part[0], combine);
 }
 
 // The larger, or the smaller; b where either is NaN.
@@ -156,12 +219,10 @@ inline Extreme<T> extreme_of_run(const T* in, std::size_t n) {
   }
   for (; i + 2 * width <= n; i += 2 * width) take(best[0], best[1], in + i, in + i + width);
   if (i < n) take(best[2], best[3], in + (i + width <= n ? i : n - width), in + n - width);
-  const auto combine = [](const Batch& a, const Batch& b) {
-    return extreme_or_second<larger>(a, b);
-  };
+  const auto combine = [](const auto& a, const auto& b) { return extreme_or_second<larger>(a, b); };
   const auto all = each_part(each_part(best[0], best[1], combine),
                              each_part(best[2], best[3], combine), combine);
-  return {fold_line(all, pick), look_for_nan && xsimd::any(bad)};
+  return {fold_line(all, combine), look_for_nan && xsimd::any(bad)};
 }
 
 }  // namespace DUALTAPE_ISA
