@@ -25,8 +25,8 @@ class Drawer {
         perturbation_(perturbation),
         options_(options) {}
 
-  // Scales normal draws to the sphere whose squared radius is their number; takes a turn.
-  void project_to_sphere(std::int64_t turn) {
+  // What brings normal draws to the sphere whose squared radius is their number; takes a turn.
+  MaybeVar to_sphere(std::int64_t turn) const {
     std::int64_t count = 0;
     Var squares;
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -34,15 +34,15 @@ class Drawer {
       const Var square_sum = sum(square(part(i, turn)));
       squares = squares.defined() ? squares + square_sum : square_sum;
     }
-    if (squares.defined()) scale_ = sqrt(static_cast<double>(count) / squares);
+    if (!squares.defined()) return std::nullopt;
+    return sqrt(static_cast<double>(count) / squares);
   }
 
   Var part(std::size_t i, std::int64_t turn) const {
     const Type& type = inputs_[i].type();
     const Var key = fold_key(key_, static_cast<std::int64_t>(i));
     if (options_.rank > 0 && type.shape.rank() == 2) return low_rank(key, type, turn);
-    Var drawn = draw(key, type, 1.0, turn);
-    if (scale_.defined()) drawn = drawn * scale_;
+    const Var drawn = draw(key, type, 1.0, turn);
     return options_.standardise ? standardised(drawn, wrt_[i]) : drawn;
   }
 
@@ -93,7 +93,6 @@ class Drawer {
   Var key_;
   Perturbation perturbation_;
   DirectionOptions options_;
-  Var scale_;
 };
 
 void check(Perturbation perturbation, const DirectionOptions& options, Location where) {
@@ -129,28 +128,33 @@ std::string_view name_of(Perturbation perturbation) {
 }
 
 RandomDirection::RandomDirection(const WrtList& wrt, Var key, Perturbation perturbation,
-                                 const DirectionOptions& options, Location where) {
+                                 const DirectionOptions& options, Location where)
+    : where_(where) {
   check(perturbation, options, where);
   std::vector<Var> inputs;
   for (const Wrt& one : wrt) inputs.push_back(one.in(key.graph(), "forward_gradient", where));
   const Graph::Emitting emitting(key.graph(), {no_node, Role::primal, where, 0, 0, nullptr});
-  Drawer drawer(wrt, inputs, key, perturbation, options);
+  const Drawer drawer(wrt, inputs, key, perturbation, options);
   std::int64_t turn = 0;
-  if (perturbation == Perturbation::sphere) {
-    drawer.project_to_sphere(turn);
+  // Standardised parts are the same for every scale.
+  if (perturbation == Perturbation::sphere && !options.standardise) {
+    scale_ = drawer.to_sphere(turn);
     if (options.replay) ++turn;
   }
-  const auto name = [&](std::size_t i, Var part) {
+  const auto named = [&](std::size_t i, Var part) {
     const std::string label = inputs[i].label();
     return label.empty() ? part : part.named("direction of " + label);
   };
-  for (std::size_t i = 0; i < inputs.size(); ++i) parts_.push_back(name(i, drawer.part(i, turn)));
-  if (!options.replay) {
-    again_ = parts_;
-    return;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Var part = drawer.part(i, turn);
+    again_.push_back(options.replay ? named(i, drawer.part(i, turn + 1)) : part);
+    parts_.push_back(named(i, scale_ ? part * *scale_ : part));
   }
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    again_.push_back(name(i, drawer.part(i, turn + 1)));
+}
+
+Var RandomDirection::times(Var number, std::size_t i) const {
+  const Graph::Emitting emitting(number.graph(), {no_node, Role::primal, where_, 0, 0, nullptr});
+  return (scale_ ? number * *scale_ : number) * again_[i];
 }
 
 std::vector<Var> draw_direction(const WrtList& wrt, Var key, Perturbation perturbation,

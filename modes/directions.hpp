@@ -22,7 +22,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -45,7 +44,7 @@ struct DirectionOptions {
   // Each parameter's part is shifted to mean 0 and scaled to standard deviation 1 (dividing by
   // n - 1). Not for low-rank directions.
   bool standardise = false;
-  // RandomDirection::again() draws anew what parts() has drawn, instead of keeping it.
+  // RandomDirection::times() draws anew what parts() has drawn, instead of keeping it.
   bool replay = false;
 };
 
@@ -61,14 +60,16 @@ class RandomDirection {
 
   // The direction, of the shapes and dtypes of the parameters.
   const std::vector<Var>& parts() const { return parts_; }
-  // The same bits as parts()[i], for an update that comes after a sweep along parts(). With replay
-  // these are nodes of their own, drawn once more from the key, so that no buffer of a parameter's
-  // size lives from the sweep to the update; without, they are parts()[i].
-  Var again(std::size_t i) const { return again_[i]; }
+  // number * parts()[i], for an update that comes after a sweep along parts(). With replay the part
+  // is drawn once more from the key, so that no buffer of a parameter's size lives from the sweep
+  // to the update; the result is the same bits with and without. `number` is a scalar.
+  Var times(Var number, std::size_t i) const;
 
  private:
+  Location where_;
   std::vector<Var> parts_;
-  std::vector<Var> again_;
+  std::vector<Var> again_;  // without the scale
+  MaybeVar scale_;          // of the sphere
 };
 
 // RandomDirection's parts.

@@ -30,7 +30,7 @@ class Estimator {
     const Graph::Emitting emitting(loss_.graph(), {no_node, Role::primal, where_, 0, 0, nullptr});
     const Var weight = weight_of(slope);
     for (std::size_t i = 0; i < wrt.size(); ++i) {
-      const Var term = weight * direction.again(i);
+      const Var term = direction.times(weight, i);
       sums[i] = sums[i] ? *sums[i] + term : term;
     }
   }
