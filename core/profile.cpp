@@ -66,15 +66,13 @@ std::string event_text(const Profile& profile, const ProfileEvent& event, std::s
 
 std::string heading(const Profile& profile) {
   Cost cost;
-  double median = 0;
-  for (const StepProfile& step : profile.steps) {
-    cost += step.cost;
-    median += step.median_ns;
-  }
+  for (const StepProfile& step : profile.steps) cost += step.cost;
+  const double run =
+      profile.runs > 0 ? profile.typical_ns() / static_cast<double>(profile.runs) : 0;
   std::string text = profile.name + ": " + std::to_string(profile.steps.size()) + " steps, " +
                      std::to_string(profile.runs) + " runs, " + short_time(profile.total_ns()) +
-                     " in all, " + short_time(median) + " a run";
-  if (const std::string speed = rate(cost.flops, median); !speed.empty())
+                     " in all, " + short_time(run) + " a run at the medians";
+  if (const std::string speed = rate(cost.flops, run); !speed.empty())
     text += ", " + speed + " GFLOP/s";
   return text + '\n';
 }
@@ -86,6 +84,12 @@ double Profile::total_ns() const {
                          [](double sum, const StepProfile& step) { return sum + step.total_ns; });
 }
 
+double Profile::typical_ns() const {
+  return std::accumulate(steps.begin(), steps.end(), 0.0, [](double sum, const StepProfile& step) {
+    return sum + step.typical_ns();
+  });
+}
+
 std::vector<OperatorProfile> Profile::operators() const {
   std::map<std::string, OperatorProfile> by_name;
   for (const StepProfile& step : steps) {
@@ -94,41 +98,43 @@ std::vector<OperatorProfile> Profile::operators() const {
     ++entry.steps;
     entry.calls += step.calls;
     entry.total_ns += step.total_ns;
+    entry.typical_ns += step.typical_ns();
     const auto calls = static_cast<double>(step.calls);
     entry.cost += {step.cost.flops * calls, step.cost.bytes * calls};
   }
   std::vector<OperatorProfile> sorted;
   for (auto& [name_of_op, entry] : by_name) sorted.push_back(std::move(entry));
-  std::ranges::stable_sort(sorted, std::ranges::greater{}, &OperatorProfile::total_ns);
+  std::ranges::stable_sort(sorted, std::ranges::greater{}, &OperatorProfile::typical_ns);
   return sorted;
 }
 
 std::string Profile::table(std::size_t most_steps) const {
-  const double whole = total_ns();
+  const double whole = typical_ns();
   TextTable by_operator({">share", ">time", ">steps", ">calls", ">GFLOP/s", ">GB/s", "operator"});
   for (const OperatorProfile& entry : operators())
-    by_operator.row({share(entry.total_ns, whole), short_time(entry.total_ns),
+    by_operator.row({share(entry.typical_ns, whole), short_time(entry.total_ns),
                      std::to_string(entry.steps), std::to_string(entry.calls),
-                     rate(entry.cost.flops, entry.total_ns), rate(entry.cost.bytes, entry.total_ns),
-                     entry.op});
+                     rate(entry.cost.flops, entry.typical_ns),
+                     rate(entry.cost.bytes, entry.typical_ns), entry.op});
 
   std::vector<const StepProfile*> slowest;
   for (const StepProfile& step : steps) slowest.push_back(&step);
-  std::ranges::stable_sort(slowest, std::ranges::greater{}, &StepProfile::total_ns);
+  std::ranges::stable_sort(slowest, std::ranges::greater{}, &StepProfile::typical_ns);
   const std::size_t shown = std::min(most_steps, slowest.size());
   TextTable by_step({">share", ">median", ">min", ">GFLOP/s", ">GB/s", ">step", "operator", "role",
                      "type", "line", "label", "kernel"});
   for (std::size_t i = 0; i < shown; ++i) {
     const StepProfile& step = *slowest[i];
-    by_step.row({share(step.total_ns, whole), short_time(step.median_ns), short_time(step.min_ns),
-                 rate(step.cost.flops, step.median_ns), rate(step.cost.bytes, step.median_ns),
-                 std::to_string(&step - steps.data()), step.op, std::string(name_of(step.role)),
-                 step.type, step.where, step.label, step.note});
+    by_step.row({share(step.typical_ns(), whole), short_time(step.median_ns),
+                 short_time(step.min_ns), rate(step.cost.flops, step.median_ns),
+                 rate(step.cost.bytes, step.median_ns), std::to_string(&step - steps.data()),
+                 step.op, std::string(name_of(step.role)), step.type, step.where, step.label,
+                 step.note});
   }
   std::string out = heading(*this) + by_operator.text() + '\n' + by_step.text();
   if (shown < slowest.size()) {
     double rest = 0;
-    for (std::size_t i = shown; i < slowest.size(); ++i) rest += slowest[i]->total_ns;
+    for (std::size_t i = shown; i < slowest.size(); ++i) rest += slowest[i]->typical_ns();
     out += "and " + std::to_string(slowest.size() - shown) + " more steps, " + share(rest, whole) +
            '\n';
   }

@@ -35,6 +35,8 @@ struct StepProfile {
   double total_ns = 0;
   double min_ns = 0;
   double median_ns = 0;  // of the last runs, at most 256
+  // All calls at the median: without what the first run alone pays, and interruptions.
+  double typical_ns() const { return median_ns * static_cast<double>(calls); }
 };
 
 // All steps of one operator.
@@ -43,9 +45,10 @@ struct OperatorProfile {
   std::size_t steps = 0;
   std::uint64_t calls = 0;
   double total_ns = 0;
+  double typical_ns = 0;
   Cost cost;  // of all calls
-  double gflops() const { return total_ns > 0 ? cost.flops / total_ns : 0; }
-  double gbytes() const { return total_ns > 0 ? cost.bytes / total_ns : 0; }  // per second
+  double gflops() const { return typical_ns > 0 ? cost.flops / typical_ns : 0; }
+  double gbytes() const { return typical_ns > 0 ? cost.bytes / typical_ns : 0; }  // per second
 };
 
 // A call of a step, for the trace.
@@ -65,9 +68,10 @@ class Profile {
   static constexpr std::size_t event_limit = 100'000;
 
   double total_ns() const;
-  // Sorted by time, the slowest first.
+  double typical_ns() const;
+  // Sorted by typical time, the slowest first.
   std::vector<OperatorProfile> operators() const;
-  // Operators, then the slowest steps, both with their share of the time.
+  // Operators, then the slowest steps, both with their share of the typical time.
   std::string table(std::size_t most_steps = 20) const;
   // Chrome's trace format: a JSON array of complete events, times in microseconds.
   std::string trace() const;

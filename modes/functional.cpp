@@ -1,5 +1,7 @@
 #include <dualtape/modes/functional.hpp>
 
+#include <algorithm>
+
 namespace dualtape {
 
 struct Pullback::Impl {
@@ -105,6 +107,44 @@ Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v, Location w
   Program program = compile({*product});
   const std::vector<Feed> feeds{{input, x}, {direction, v}};
   return program.run(feeds)[*product].copy();
+}
+
+struct FunctionCache::Compiled {
+  Compiled(const std::function<Var(Var)>& f, const Type& argument)
+      : type(argument),
+        input(graph.input("x0", type.shape, type.dtype)),
+        output(f(input)),
+        program(compile({output})) {}
+
+  Type type;
+  Graph graph;
+  Var input;
+  Var output;
+  Program program;
+};
+
+FunctionCache::FunctionCache() = default;
+FunctionCache::~FunctionCache() = default;
+
+std::unique_ptr<FunctionCache::Compiled> FunctionCache::take(const Type& type) {
+  const std::lock_guard lock(mutex_);
+  const auto found =
+      std::ranges::find_if(idle_, [&](const auto& compiled) { return compiled->type == type; });
+  if (found == idle_.end()) return nullptr;
+  std::unique_ptr<Compiled> taken = std::move(*found);
+  idle_.erase(found);
+  return taken;
+}
+
+Tensor FunctionCache::eval(const std::function<Var(Var)>& f, const Tensor& x) {
+  constexpr std::size_t most_idle = 8;
+  std::unique_ptr<Compiled> compiled = take(x.type());
+  if (compiled == nullptr) compiled = std::make_unique<Compiled>(f, x.type());
+  Tensor result = compiled->program.run({{compiled->input, x}})[compiled->output].copy();
+  const std::lock_guard lock(mutex_);
+  if (idle_.size() == most_idle) idle_.erase(idle_.begin());
+  idle_.push_back(std::move(compiled));
+  return result;
 }
 
 }  // namespace detail

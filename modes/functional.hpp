@@ -5,13 +5,15 @@
 //   auto [z, pullback] = dt::vjp(f, x);         // f(x) and c -> J^T c
 //   dt::Tensor g = dt::grad(f)(x);              // gradient of a scalar function
 //
-// Each call builds a graph of its own, compiles and runs it: right for looking and for tests. Loops
-// want a Graph and a Program. f takes one Var, two or three Vars, or a std::span<const Var>.
+// Each call of eval, jvp, vjp and hvp builds a graph of its own, compiles and runs it: right for
+// looking and for tests. Loops want a Graph and a Program, or what grad() returns. f takes one Var,
+// two or three Vars, or a std::span<const Var>.
 #pragma once
 
 #include <concepts>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -74,6 +76,23 @@ JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::
 VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x, Location where);
 Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v, Location where);
 
+// The programs of one function of a Var, by the type of its argument. Any thread: a program that is
+// running is out of the others' reach, and a second one is compiled.
+class FunctionCache {
+ public:
+  FunctionCache();
+  ~FunctionCache();
+  FunctionCache(const FunctionCache&) = delete;
+  FunctionCache& operator=(const FunctionCache&) = delete;
+  Tensor eval(const std::function<Var(Var)>& f, const Tensor& x);
+
+ private:
+  struct Compiled;
+  std::unique_ptr<Compiled> take(const Type& type);
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Compiled>> idle_;  // the one used last at the end
+};
+
 }  // namespace detail
 
 // The value of f at x.
@@ -108,17 +127,23 @@ VjpResult vjp(F f, const std::vector<Tensor>& x, Location where = Location::curr
 }
 
 // The gradient of a scalar function of one tensor, as a function of Tensors and of Vars; so
-// grad(grad(f)) works where grad(f) is scalar.
+// grad(grad(f)) works where grad(f) is scalar. Given Tensors it calls f once for each shape and
+// dtype and keeps the compiled programs: numbers that f captures are read then, Parameters in every
+// call.
 template <class F>
 class Grad {
  public:
-  Grad(F f, Location where) : f_(std::move(f)), where_(where) {}
+  Grad(F f, Location where)
+      : f_(std::move(f)), where_(where), cache_(std::make_shared<detail::FunctionCache>()) {}
   Var operator()(Var x) const { return reverse(f_(x), {x}, Unreachable::error, where_)[x]; }
-  Tensor operator()(const Tensor& x) const { return eval(*this, x); }
+  Tensor operator()(const Tensor& x) const {
+    return cache_->eval([this](Var var) { return (*this)(var); }, x);
+  }
 
  private:
   F f_;
   Location where_;
+  std::shared_ptr<detail::FunctionCache> cache_;  // of all copies
 };
 template <class F>
 Grad<F> grad(F f, Location where = Location::current()) {

@@ -1,7 +1,10 @@
 // Derivatives of plain functions of Vars against closed forms.
 #include <dualtape/modes/functional.hpp>
 
+#include <atomic>
 #include <span>
+#include <thread>
+#include <vector>
 
 #include "points.hpp"
 
@@ -63,6 +66,52 @@ TEST_CASE("gradients nest: derivatives of x^4") {
   CHECK(dt::grad(dt::grad(f))(x).item() == 12 * 9);
   CHECK(dt::grad(dt::grad(dt::grad(f)))(x).item() == 24 * 3);
   CHECK(dt::grad(dt::grad(dt::grad(dt::grad(f))))(x).item() == 24);
+}
+
+TEST_CASE("a gradient is compiled once for each type of its argument") {
+  int calls = 0;
+  const dt::Parameter scale{"scale", dt::Tensor::scalar<double>(1)};
+  const auto gradient = dt::grad([&](dt::Var x) {
+    ++calls;
+    return dt::sum(dt::square(x) * scale);
+  });
+  check_near(gradient(vector({1, 2})), {2, 4}, 0);
+  check_near(gradient(vector({3, -1})), {6, -2}, 0);
+  CHECK(calls == 1);
+  check_near(gradient(vector({1, 2, 3})), {2, 4, 6}, 0);
+  CHECK(calls == 2);
+  const auto copy = gradient;
+  check_near(copy(vector({5, 0})), {10, 0}, 0);
+  CHECK(calls == 2);
+  dt::Parameter(scale).set(dt::Tensor::scalar<double>(10));
+  check_near(gradient(vector({1, 2})), {20, 40}, 0);
+  CHECK(calls == 2);
+  for (std::int64_t size = 4; size < 24; ++size)  // more types than are kept
+    CHECK(gradient(dt::ones({size}, dt::float64)).shape() == dt::Shape{size});
+  CHECK(calls == 22);
+  check_near(gradient(vector({1, 2})), {20, 40}, 0);
+  CHECK(calls == 23);
+}
+
+TEST_CASE("a gradient that throws may be called again") {
+  bool wrong = true;
+  const auto gradient = dt::grad([&](dt::Var x) { return wrong ? x : dt::sum(x); });
+  CHECK_THROWS_AS(gradient(vector({1, 2})), dt::Error);  // not a scalar
+  wrong = false;
+  check_near(gradient(vector({1, 2})), {1, 1}, 0);
+}
+
+TEST_CASE("threads may share a gradient") {
+  const auto gradient = dt::grad([](dt::Var x) { return dt::sum(dt::square(x)); });
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong = 0;
+  for (int t = 1; t <= 4; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 50; ++i)
+        if (gradient(vector({double(t), double(i)})).at({1}) != 2.0 * i) ++wrong;
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("a function that does not depend on its input has derivative zero") {
