@@ -156,25 +156,28 @@ inline B extreme_or_second(const B& a, const B& b) {
 #endif
 }
 
-// Where a or b is NaN.
-template <class B>
-inline typename B::batch_bool_type either_nan(const B& a, const B& b) {
-  return (a != a) | (b != b);
-}
+// Where a or b is NaN. (xsimd's != is false for NaN with AVX.)
 #if defined(__AVX512F__)
-inline xsimd::batch_bool<float> either_nan(const xsimd::batch<float>& a,
-                                           const xsimd::batch<float>& b) {
+inline xsimd::batch_bool<float> either_nan(__m512 a, __m512 b) {
   return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q);
 }
+inline xsimd::batch_bool<double> either_nan(__m512d a, __m512d b) {
+  return _mm512_cmp_pd_mask(a, b, _CMP_UNORD_Q);
+}
 #elif defined(__AVX__)
-inline xsimd::batch_bool<float> either_nan(const xsimd::batch<float>& a,
-                                           const xsimd::batch<float>& b) {
+inline xsimd::batch_bool<float> either_nan(__m256 a, __m256 b) {
   return _mm256_cmp_ps(a, b, _CMP_UNORD_Q);
 }
+inline xsimd::batch_bool<double> either_nan(__m256d a, __m256d b) {
+  return _mm256_cmp_pd(a, b, _CMP_UNORD_Q);
+}
 #elif defined(__SSE2__)
-inline xsimd::batch_bool<float> either_nan(const xsimd::batch<float>& a,
-                                           const xsimd::batch<float>& b) {
-  return _mm_cmpunord_ps(a, b);
+inline xsimd::batch_bool<float> either_nan(__m128 a, __m128 b) { return _mm_cmpunord_ps(a, b); }
+inline xsimd::batch_bool<double> either_nan(__m128d a, __m128d b) { return _mm_cmpunord_pd(a, b); }
+#else
+template <class T>
+inline xsimd::batch_bool<T> either_nan(const xsimd::batch<T>& a, const xsimd::batch<T>& b) {
+  return !(a == a) | !(b == b);
 }
 #endif
 
