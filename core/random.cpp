@@ -79,7 +79,7 @@ bool finite_in(DType dtype, double x) {
 // 64 bits at a time from a key's permutation stream.
 class WordSource {
  public:
-  explicit WordSource(Key key) : key_(key) {}
+  explicit WordSource(Key key) : keys_(detail::philox_keys(key.value())) {}
 
   // Uniform on 0 ... range - 1, range >= 1. Draws above the largest multiple of `range` are thrown
   // away, so no remainder is favoured.
@@ -94,7 +94,7 @@ class WordSource {
  private:
   std::uint64_t next() {
     if (left_ == 0) {
-      detail::for_each_lane(key_.value(), DrawStream::permutation_words, group_++,
+      detail::for_each_lane(keys_, DrawStream::permutation_words, group_++,
                             [&](std::size_t i, detail::PhiloxBlock b) {
                               words_[i] = std::uint64_t{b.w1} << 32 | b.w0;
                               words_[i + lanes] = std::uint64_t{b.w3} << 32 | b.w2;
@@ -104,7 +104,7 @@ class WordSource {
     return words_[words_.size() - left_--];
   }
 
-  Key key_;
+  detail::PhiloxKeys keys_;
   std::uint64_t group_ = 0;
   std::size_t left_ = 0;
   std::array<std::uint64_t, 2 * lanes> words_{};

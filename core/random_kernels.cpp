@@ -38,8 +38,8 @@ struct NormalMaker;
 template <>
 struct UniformMaker<float> {
   static constexpr std::size_t size = draw_group<float>;
-  static void make(float* __restrict out, std::uint64_t key, std::uint64_t group) {
-    for_each_lane(key, DrawStream::uniform_f32, group, [out](std::size_t lane, PhiloxBlock b) {
+  static void make(float* __restrict out, const PhiloxKeys& keys, std::uint64_t group) {
+    for_each_lane(keys, DrawStream::uniform_f32, group, [out](std::size_t lane, PhiloxBlock b) {
       out[lane] = unit_f32(b.w0);
       out[lane + lanes] = unit_f32(b.w1);
       out[lane + 2 * lanes] = unit_f32(b.w2);
@@ -51,8 +51,8 @@ struct UniformMaker<float> {
 template <>
 struct UniformMaker<double> {
   static constexpr std::size_t size = draw_group<double>;
-  static void make(double* __restrict out, std::uint64_t key, std::uint64_t group) {
-    for_each_lane(key, DrawStream::uniform_f64, group, [out](std::size_t lane, PhiloxBlock b) {
+  static void make(double* __restrict out, const PhiloxKeys& keys, std::uint64_t group) {
+    for_each_lane(keys, DrawStream::uniform_f64, group, [out](std::size_t lane, PhiloxBlock b) {
       out[lane] = unit_f64(b.w0, b.w1);
       out[lane + lanes] = unit_f64(b.w2, b.w3);
     });
@@ -63,9 +63,9 @@ struct UniformMaker<double> {
 template <>
 struct NormalMaker<float> {
   static constexpr std::size_t size = draw_group<float>;
-  static void make(float* __restrict out, std::uint64_t key, std::uint64_t group) {
+  static void make(float* __restrict out, const PhiloxKeys& keys, std::uint64_t group) {
     alignas(64) float radius[2 * lanes];
-    for_each_lane(key, DrawStream::normal_f32, group, [&](std::size_t lane, PhiloxBlock b) {
+    for_each_lane(keys, DrawStream::normal_f32, group, [&](std::size_t lane, PhiloxBlock b) {
       radius[lane] = -2.0F * log_f32(positive_unit_f32(b.w0));
       radius[lane + lanes] = -2.0F * log_f32(positive_unit_f32(b.w2));
       const auto first = sincos_turn_f32(b.w1);
@@ -86,9 +86,9 @@ struct NormalMaker<float> {
 template <>
 struct NormalMaker<double> {
   static constexpr std::size_t size = draw_group<double>;
-  static void make(double* __restrict out, std::uint64_t key, std::uint64_t group) {
+  static void make(double* __restrict out, const PhiloxKeys& keys, std::uint64_t group) {
     alignas(64) double radius[lanes];
-    for_each_lane(key, DrawStream::normal_f64, group, [&](std::size_t lane, PhiloxBlock b) {
+    for_each_lane(keys, DrawStream::normal_f64, group, [&](std::size_t lane, PhiloxBlock b) {
       radius[lane] = -2.0 * log_f64(positive_unit_f64(b.w0, b.w1));
       const auto turn = sincos_turn_f64(b.w2, b.w3);
       out[lane] = turn.cos;
@@ -111,9 +111,9 @@ struct RademacherMaker {
   static constexpr DrawStream stream =
       std::is_same_v<Real, float> ? DrawStream::rademacher_f32 : DrawStream::rademacher_f64;
 
-  static void make(Real* __restrict out, std::uint64_t key, std::uint64_t group) {
+  static void make(Real* __restrict out, const PhiloxKeys& keys, std::uint64_t group) {
     alignas(64) std::uint32_t words[4 * lanes];
-    for_each_lane(key, stream, group, [&](std::size_t lane, PhiloxBlock b) {
+    for_each_lane(keys, stream, group, [&](std::size_t lane, PhiloxBlock b) {
       words[lane] = b.w0;
       words[lane + lanes] = b.w1;
       words[lane + 2 * lanes] = b.w2;
@@ -140,15 +140,16 @@ struct RademacherMaker {
 // the side and the part copied, so an element never depends on where the span begins or ends.
 template <class Maker, class Real>
 void fill(Real* out, std::size_t n, std::uint64_t key, std::uint64_t first) {
+  const PhiloxKeys keys = philox_keys(key);
   std::uint64_t group = first / Maker::size;
   std::size_t skip = first % Maker::size;
   while (n != 0) {
     std::size_t taken = Maker::size;
     if (skip == 0 && n >= Maker::size) {
-      Maker::make(out, key, group);
+      Maker::make(out, keys, group);
     } else {
       alignas(64) Real whole[Maker::size];
-      Maker::make(whole, key, group);
+      Maker::make(whole, keys, group);
       taken = Maker::size - skip < n ? Maker::size - skip : n;
       for (std::size_t i = 0; i < taken; ++i) out[i] = whole[skip + i];
       skip = 0;

@@ -51,6 +51,24 @@ struct GroupCounter {
   std::uint32_t c0, c1, c2, c3;
 };
 
+// The keys of the ten rounds, in the lower halves: made once for many groups.
+struct PhiloxKeys {
+  std::uint64_t k0[10];
+  std::uint64_t k1[10];
+};
+static inline PhiloxKeys philox_keys(std::uint64_t key) {
+  PhiloxKeys keys;
+  auto k0 = static_cast<std::uint32_t>(key);
+  auto k1 = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    keys.k0[round] = k0;
+    keys.k1[round] = k1;
+    k0 += 0x9E3779B9U;
+    k1 += 0xBB67AE85U;
+  }
+  return keys;
+}
+
 #if defined(__SSE2__)
 
 using Words64 = xsimd::batch<std::uint64_t>;
@@ -70,19 +88,16 @@ struct PhiloxWords64 {
   Words64 w[4];
 };
 
-static inline PhiloxWords64 philox_round(const PhiloxWords64& c, std::uint32_t k0,
-                                         std::uint32_t k1) {
+static inline PhiloxWords64 philox_round(const PhiloxWords64& c, Words64 k0, Words64 k1) {
   const Words64 a = multiply_low_halves(c.w[0], Words64(std::uint64_t{0xD2511F53U}));
   const Words64 b = multiply_low_halves(c.w[2], Words64(std::uint64_t{0xCD9E8D57U}));
-  return {{(b >> 32) ^ c.w[1] ^ Words64(std::uint64_t{k0}), b,
-           (a >> 32) ^ c.w[3] ^ Words64(std::uint64_t{k1}), a}};
+  return {{(b >> 32) ^ (c.w[1] ^ k0), b, (a >> 32) ^ (c.w[3] ^ k1), a}};
 }
 
 // Each 32-bit word sits in a 64-bit lane, where the multiplier wants it; what gathers in the upper
 // halves is never looked at. Even and odd blocks go in two registers, so that joining them needs a
 // shift but no shuffle.
-static inline void philox_group(PhiloxGroup& out, GroupCounter counter, std::uint32_t key0,
-                                std::uint32_t key1) {
+static inline void philox_group(PhiloxGroup& out, GroupCounter counter, const PhiloxKeys& keys) {
   static_assert(lanes % (2 * Words64::size) == 0);
   alignas(64) static constexpr std::uint64_t even_lanes[] = {0, 2, 4, 6, 8, 10, 12, 14};
   const Words64 step = Words64::load_aligned(even_lanes);
@@ -93,13 +108,11 @@ static inline void philox_group(PhiloxGroup& out, GroupCounter counter, std::uin
     const Words64 c0 = step + Words64(std::uint64_t{counter.c0} + begin);
     PhiloxWords64 even{{c0, rest[0], rest[1], rest[2]}};
     PhiloxWords64 odd{{c0 + Words64(std::uint64_t{1}), rest[0], rest[1], rest[2]}};
-    std::uint32_t k0 = key0;
-    std::uint32_t k1 = key1;
     for (int round = 0; round < 10; ++round) {
+      const Words64 k0(keys.k0[round]);
+      const Words64 k1(keys.k1[round]);
       even = philox_round(even, k0, k1);
       odd = philox_round(odd, k0, k1);
-      k0 += 0x9E3779B9U;
-      k1 += 0xBB67AE85U;
     }
     for (std::size_t w = 0; w < 4; ++w) {
       const Words64 joined = (even.w[w] & lower) | (odd.w[w] << 32);
@@ -110,11 +123,11 @@ static inline void philox_group(PhiloxGroup& out, GroupCounter counter, std::uin
 
 #else
 
-static inline void philox_group(PhiloxGroup& out, GroupCounter counter, std::uint32_t key0,
-                                std::uint32_t key1) {
+static inline void philox_group(PhiloxGroup& out, GroupCounter counter, const PhiloxKeys& keys) {
   for (std::uint32_t lane = 0; lane < lanes; ++lane) {
     const PhiloxBlock b =
-        philox10({counter.c0 + lane, counter.c1, counter.c2, counter.c3}, key0, key1);
+        philox10({counter.c0 + lane, counter.c1, counter.c2, counter.c3},
+                 static_cast<std::uint32_t>(keys.k0[0]), static_cast<std::uint32_t>(keys.k1[0]));
     out.words[0][lane] = b.w0;
     out.words[1][lane] = b.w1;
     out.words[2][lane] = b.w2;
@@ -127,13 +140,14 @@ static inline void philox_group(PhiloxGroup& out, GroupCounter counter, std::uin
 // Calls f(lane, block) for the 16 blocks of a group of a key's stream; a loop that the compiler
 // turns into SIMD code.
 template <class Stream, class F>
-static inline void for_each_lane(std::uint64_t key, Stream stream, std::uint64_t group, F&& f) {
+static inline void for_each_lane(const PhiloxKeys& keys, Stream stream, std::uint64_t group,
+                                 F&& f) {
   const std::uint64_t counter = group * lanes;
   PhiloxGroup g;
   philox_group(g,
                {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32),
                 static_cast<std::uint32_t>(stream), 0},
-               static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32));
+               keys);
   for (std::size_t lane = 0; lane < lanes; ++lane) {
     f(lane, PhiloxBlock{g.words[0][lane], g.words[1][lane], g.words[2][lane], g.words[3][lane]});
   }
