@@ -89,12 +89,11 @@ std::string heading(const MemoryUse& use, std::size_t kernels, const std::vector
     return name + ' ' + bytes_text(peak) + " of " + bytes_text(all);
   };
   return counted(costs.size(), "step") + ", " + counted(kernels, "different kernel") + ", " +
-         short_number(total.flops) + " FLOP, " + short_bytes(total.bytes) + " moved, " +
-         std::string(name_of(detail::isa())) + "\narena " + bytes_text(use.arena_bytes) +
-         ", workspace " + bytes_text(use.workspace_bytes) + ", parameters " +
-         bytes_text(use.parameter_bytes) + ", constants " + bytes_text(use.constant_bytes) +
-         ", fed " + bytes_text(use.input_bytes) + "\nalive at once " +
-         bytes_text(use.peak_live_bytes) + ": " +
+         short_number(total.flops) + " FLOP, " + short_bytes(total.bytes) + " moved\narena " +
+         bytes_text(use.arena_bytes) + ", workspace " + bytes_text(use.workspace_bytes) +
+         ", parameters " + bytes_text(use.parameter_bytes) + ", constants " +
+         bytes_text(use.constant_bytes) + ", fed " + bytes_text(use.input_bytes) +
+         "\nalive at once " + bytes_text(use.peak_live_bytes) + ": " +
          part("activations", use.peak_activation_bytes, use.total_activation_bytes) + ", " +
          part("directions", use.peak_direction_bytes, use.total_direction_bytes) + ", " +
          part("updates", use.peak_update_bytes, use.total_update_bytes) + '\n';
@@ -124,7 +123,9 @@ Cost Program::Impl::cost(const PlanNode& node) const {
 
 Profile Program::Impl::description() const {
   Profile profile;
-  profile.name = "program compiled at " + to_string(compiled_at);
+  // Not in explain(), which pages show: it is to be the same on every machine.
+  profile.name = "program compiled at " + to_string(compiled_at) + " for " +
+                 std::string(name_of(detail::isa()));
   for (const Step& step : steps) {
     const PlanNode& node = plan.nodes[step.node];
     StepProfile entry;

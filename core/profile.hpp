@@ -60,7 +60,7 @@ struct ProfileEvent {
 
 class Profile {
  public:
-  std::string name;  // "program compiled at main.cpp:12"
+  std::string name;  // "program compiled at main.cpp:12 for avx2"
   std::uint64_t runs = 0;
   std::vector<StepProfile> steps;    // in run order
   std::vector<ProfileEvent> events;  // of the first calls, at most event_limit

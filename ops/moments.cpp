@@ -38,6 +38,7 @@ struct Mean {
   static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) { infer_same_dtype(inference); }
+  static Cost cost(const KernelRequest& request) { return per_operand_element(request); }
   static Kernel kernel(const KernelRequest& request) {
     const auto& axes = request.attributes.get<Ints>("axes");
     const detail::FoldPlan plan(request.in[0].shape, axes);

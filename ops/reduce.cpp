@@ -38,6 +38,7 @@ struct Sum {
         }};
     });
   }
+  static Cost cost(const KernelRequest& request) { return per_operand_element(request); }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
     return broadcast_to(detail::with_kept_axes(node, cotangent), node.in[0].shape());
   }

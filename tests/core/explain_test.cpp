@@ -45,6 +45,7 @@ TEST_CASE("costs count operations and bytes") {
   CHECK(product.bytes == 8 * (30 + 35 + 42));
   const Cost total = cost_of(sum(x, {0}));
   CHECK(total.bytes == 4 * (30 + 5));
+  CHECK(total.flops == 30);
 }
 
 TEST_CASE("memory is told by category") {
