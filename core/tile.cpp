@@ -68,7 +68,10 @@ class TileProgram::Compiler {
         code_(code),
         steps_(code.steps),
         places_(steps_.size()),
-        uses_(steps_.size()) {}
+        uses_(steps_.size()),
+        same_tile_(steps_.size()) {
+    std::iota(same_tile_.begin(), same_tile_.end(), std::size_t{0});
+  }
 
   void compile() {
     program_.last_read_.resize(code_.kinds.size());
@@ -128,6 +131,7 @@ class TileProgram::Compiler {
   }
 
   void release(std::size_t value) {
+    value = same_tile_[value];
     if (--uses_[value] == 0 && places_[value].kind == Kind::tile)
       free_.push_back(places_[value].index);
   }
@@ -160,6 +164,9 @@ class TileProgram::Compiler {
       places_[i] = fold(step, operands);
       return;
     }
+    if (step.prim == Prim::select && !step.mask && is_fixed(operands[1], 1) &&
+        is_fixed(operands[2], 0))
+      return share_tile(i, step.a);
     Place spread;  // kernels want one operand that is no single value
     if (all_single) {
       spread = take_tile();
@@ -175,6 +182,17 @@ class TileProgram::Compiler {
     places_[i] = direct_output(i);
     push(tile_kernel(step.prim, step.mask, fixed, program_.dtype_), std::move(operands),
          places_[i]);
+  }
+
+  bool is_fixed(Place place, double value) const {
+    return place.kind == Kind::fixed && program_.fixed_[place.index] == value;
+  }
+  // A mask as numbers is what its tile holds.
+  void share_tile(std::size_t i, std::uint16_t mask) {
+    places_[i] = places_[mask];
+    same_tile_[i] = same_tile_[mask];
+    uses_[same_tile_[mask]] += uses_[i];
+    release(mask);
   }
 
   // Where a number is a result it is computed there; everything else gets a tile.
@@ -249,6 +267,7 @@ class TileProgram::Compiler {
   const std::vector<Recording::Step>& steps_;
   std::vector<Place> places_;
   std::vector<std::size_t> uses_;
+  std::vector<std::size_t> same_tile_;  // the step whose tile each one's value lies in
   std::vector<std::uint16_t> free_;
   std::vector<Draft> drafts_;
 };

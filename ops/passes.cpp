@@ -19,6 +19,7 @@ std::span<const Pass> passes() {
       Pass{"accumulate", "sums with a product are written by the product",
            &detail::accumulate_products},
       Pass{"hasten", "updates run as soon as they may", &hasten_updates},
+      Pass{"fuse", "elementwise nodes next to each other run as one, in cache", &detail::fuse},
       Pass{"overwrite", "an update is written over the parameter where nobody can tell",
            &assign_in_place},
   };

@@ -1,0 +1,32 @@
+// The operator that runs several elementwise operators as one kernel; passes make one for each
+// group they fuse. Private. Immutable once made; any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/detail/tile.hpp>
+#include <dualtape/core/op.hpp>
+
+namespace dualtape::detail {
+
+// An input that is drawn tile by tile: the node's operand is the operand of `op`, a draw.
+struct DrawnInput {
+  const Op* op;
+  Attributes attributes;
+  Type type;  // of what is drawn: the shape of the fused outputs
+};
+
+struct FusedParts {
+  TileCode code;  // its inputs in this order: those looped over, those drawn, the single ones
+  DType dtype = float32;
+  std::vector<DrawnInput> draws;
+  std::string members;  // what was fused, for explain()
+};
+std::shared_ptr<const Op> make_fused_op(FusedParts parts);
+
+// Whether the operator is one of those.
+bool is_fused(const Op& op);
+
+}  // namespace dualtape::detail

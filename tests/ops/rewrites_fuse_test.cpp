@@ -1,0 +1,181 @@
+// Fusion must not change a bit, must leave fewer steps, and must never write over what it still
+// reads.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <dualtape/core/program.hpp>
+#include <dualtape/core/random.hpp>
+#include <dualtape/modes/forward.hpp>
+#include <dualtape/modes/reverse.hpp>
+#include <dualtape/ops/activations.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+using namespace dualtape;
+
+namespace {
+
+const CompileOptions unfused{{"fuse"}};
+
+std::ptrdiff_t fused_count(const Program& program) {
+  return std::ranges::count_if(program.plan().nodes,
+                               [](const PlanNode& n) { return n.op->name() == "fused"; });
+}
+// Nodes that run beside products and the like.
+std::ptrdiff_t count_of(const Program& program, std::string_view op) {
+  return std::ranges::count_if(program.plan().nodes,
+                               [&](const PlanNode& n) { return n.op->name() == op; });
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.type() == b.type() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
+}
+
+// Runs the outputs with and without fusion and compares bits; returns the fused program.
+Program check(const std::vector<Var>& outputs, const std::vector<Feed>& feeds) {
+  Program fused = compile(outputs);
+  Program plain = compile(outputs, {}, unfused);
+  CHECK(fused.steps() < plain.steps());
+  CHECK(fused_count(plain) == 0);
+  const Outputs a = fused.run(feeds);
+  const Outputs b = plain.run(feeds);
+  for (const Var& output : outputs) {
+    CAPTURE(to_string(fused.plan()));
+    CHECK(same_bits(a[output], b[output]));
+  }
+  return fused;
+}
+
+}  // namespace
+
+TEST_CASE("a chain of elementwise operators is one step, whatever the shape") {
+  for (const DType dtype : {float32, float64})
+    for (const Shape& shape : {Shape{}, Shape{3}, Shape{7, 5}, Shape{64, 300}, Shape{3, 2, 1000}}) {
+      CAPTURE(to_string(shape));
+      Graph g;
+      const Var x = g.input("x", shape, dtype);
+      const Var y = tanh(x * 2.0 + 1.0) / (1.0 + exp(-x)) - relu(x);
+      const Program program = check({y}, {{x, normal(Key{1}, shape, 0, 1, dtype)}});
+      CHECK(program.steps() == 1);
+    }
+}
+
+TEST_CASE("operands broadcast inside the fused loop") {
+  Graph g;
+  const Var x = g.input("x", {40, 130});
+  const Var row = g.input("row", {130});
+  const Var column = g.input("column", {40, 1});
+  const Var scalar = g.input("scalar", {});
+  const Var spread = broadcast_to(row, {40, 130});
+  const Var y = relu(x + row) * column - scalar * spread;
+  const Program program = check({y, y * scalar}, {{x, normal(Key{1}, {40, 130})},
+                                                  {row, normal(Key{2}, {130})},
+                                                  {column, normal(Key{3}, {40, 1})},
+                                                  {scalar, Tensor(0.5)}});
+  CHECK(program.steps() == 1);
+}
+
+TEST_CASE("truth values may be inside, go in and come out") {
+  Graph g;
+  const Var x = g.input("x", {9, 30});
+  const Var keep = g.input("keep", {9, 30}, boolean);
+  const Var positive = x > 0;
+  const Var both = logical_and(positive, keep);
+  const Var y = where(both, exp(x), cast(positive, float32) * x);
+  Tensor mask({9, 30}, boolean);
+  for (std::size_t i = 0; i < 270; ++i) mask.data<bool>()[i] = i % 3 == 0;
+  const Program program = check({both, y}, {{x, normal(Key{4}, {9, 30})}, {keep, mask}});
+  CHECK(program.steps() == 1);
+}
+
+TEST_CASE("a layer's primal and tangent run in one loop") {
+  Graph g;
+  const Var x = g.input("x", {64, 20});
+  const Var w = g.input("w", {20, 32});
+  const Var b = g.input("b", {32});
+  const Var dw = g.input("dw", {20, 32});
+  const Var db = g.input("db", {32});
+  const Var h = relu(matmul(x, w) + b);
+  const Var dh = forward(h, {w, b}, std::vector<Var>{dw, db});
+  const Program program = check({h, dh}, {{x, normal(Key{1}, {64, 20})},
+                                          {w, normal(Key{2}, {20, 32})},
+                                          {b, normal(Key{3}, {32})},
+                                          {dw, normal(Key{4}, {20, 32})},
+                                          {db, normal(Key{5}, {32})}});
+  CHECK(fused_count(program) == 1);
+}
+
+TEST_CASE("what a kernel in between reads is not held back") {
+  Graph g;
+  const Var x = g.input("x", {16, 16});
+  const Var a = exp(x) * 0.1;      // read by the product
+  const Var b = matmul(a, x) + a;  // after it
+  const Var y = b * a + sum(tanh(b));
+  const Program program = check({y}, {{x, normal(Key{7}, {16, 16})}});
+  CHECK(count_of(program, "exp") == 0);
+  CHECK(fused_count(program) >= 2);
+}
+
+TEST_CASE("updates of two parameters in one loop see the old values") {
+  const auto make = [](const char* name, std::uint64_t key) {
+    return Parameter(name, normal(Key{key}, {33}));
+  };
+  const auto run = [&](const CompileOptions& options) {
+    const Parameter p = make("p", 1);
+    const Parameter q = make("q", 2);
+    Graph g;
+    const Var a = g.read(p);
+    const Var b = g.read(q);
+    // Each reads the other: neither may be written before both were read.
+    Program program = compile({}, {assign(p, a - 0.1 * b), assign(q, b + 0.1 * a * a)}, options);
+    for (int i = 0; i < 5; ++i) program.run();
+    return std::pair{p.value().copy(), q.value().copy()};
+  };
+  const auto [p, q] = run({});
+  const auto [plain_p, plain_q] = run(unfused);
+  const auto [careful_p, careful_q] = run(CompileOptions{{"fuse", "overwrite"}});
+  CHECK(same_bits(p, careful_p));
+  CHECK(same_bits(q, careful_q));
+  CHECK(same_bits(plain_p, careful_p));
+  CHECK(same_bits(plain_q, careful_q));
+}
+
+TEST_CASE("a momentum update is one step, written in place") {
+  const auto run = [](const CompileOptions& options) {
+    const Parameter p("p", normal(Key{1}, {5000}));
+    const Parameter v("v", zeros({5000}));
+    Graph g;
+    const Var gradient = g.input("gradient", {5000});
+    const Var velocity = 0.9 * g.read(v) + gradient;
+    Program program =
+        compile({}, {assign(v, velocity), assign(p, g.read(p) - 0.1 * velocity)}, options);
+    for (std::uint64_t i = 0; i < 3; ++i) program.run({{gradient, normal(Key{i}, {5000})}});
+    return std::tuple{p.value().copy(), v.value().copy(), program.steps(),
+                      program.memory().arena_bytes};
+  };
+  const auto [p, v, steps, bytes] = run({});
+  const auto [plain_p, plain_v, plain_steps, plain_bytes] =
+      run(CompileOptions{{"fuse", "overwrite"}});
+  CHECK(same_bits(p, plain_p));
+  CHECK(same_bits(v, plain_v));
+  CHECK(steps == 1);
+  CHECK(bytes == 0);
+  CHECK(plain_bytes > 0);
+}
+
+TEST_CASE("long chains become several steps, and the result is the same") {
+  Graph g;
+  const Var x = g.input("x", {100});
+  Var y = x;
+  for (int i = 0; i < 1000; ++i) y = sin(y) + 0.5;
+  const Program program = check({y}, {{x, normal(Key{1}, {100})}});
+  CHECK(program.steps() < 20);
+}
