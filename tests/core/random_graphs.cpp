@@ -28,13 +28,15 @@ class Builder {
     result_.dtype = pick(4) == 0 ? float32 : float64;
     const bool wide = pick(3) == 0;
     dims_ = wide ? Sizes{8, 16, 1 + pick(5)} : Sizes{1 + pick(5), 1 + pick(5), 1 + pick(5)};
-    const int wanted = 3 + pick(38);
+    net_ = pick(25) == 0;  // weights as large as passes look for
+    if (net_) dims_ = {128, 160};
+    const int wanted = net_ ? 2 + pick(4) : 3 + pick(38);
     result_.story = "seed " + std::to_string(seed) + ", mode " +
                     std::to_string(static_cast<int>(result_.mode)) + ", " +
                     std::string(name_of(result_.dtype)) + ", " +
                     std::to_string(std::min(wanted, steps)) + " steps";
     add_leaves();
-    for (int i = 0; i < std::min(wanted, steps); ++i) step();
+    for (int i = 0; i < std::min(wanted, steps); ++i) net_ ? layer() : step();
   }
 
   RandomGraph finish() {
@@ -60,13 +62,17 @@ class Builder {
     return dims_[static_cast<std::size_t>(pick(static_cast<int>(dims_.size())))];
   }
   Shape any_shape() {
+    if (net_) return pick(4) == 0 ? Shape{dim()} : Shape{8, dim()};
     static constexpr std::array<int, 8> ranks = {0, 1, 1, 2, 2, 2, 2, 3};
     Sizes sizes;
     for (int i = ranks[static_cast<std::size_t>(pick(8))]; i > 0; --i) sizes.push_back(dim());
     return Shape(sizes);
   }
+  // In nets smaller weights and steps: else saturated layers lose digits that no pass is to blame
+  // for.
   Tensor numbers(const Shape& shape) {
-    return uniform(Key(random_()), shape, -1, 1, result_.dtype);
+    const double most = net_ ? 0.125 : 1;
+    return uniform(Key(random_()), shape, -most, most, result_.dtype);
   }
   Bounded any() { return values_[values_.size() - 1 - skewed(values_.size())]; }
   // Small numbers are likelier: recent values are read more, which makes graphs deep.
@@ -109,10 +115,11 @@ class Builder {
     key_ = graph().input("key", {}, int64);
     result_.feeds.emplace_back(key_, Key(random_()).to_tensor());
     rate_ = graph().input("rate", {}, result_.dtype);
-    result_.feeds.emplace_back(rate_, full(Shape{}, 0.1, result_.dtype));
+    result_.feeds.emplace_back(rate_, full(Shape{}, net_ ? 0.001 : 0.1, result_.dtype));
     keep(input(any_shape()), 1);
     keep(parameter(any_shape()), 1);
     keep(parameter(Shape{dim(), dim()}), 1);
+    if (net_) keep(input(Shape{8, dim()}), 1);
   }
 
   // Steps ----------------------------------------------------------------------------------------
@@ -124,6 +131,17 @@ class Builder {
       bound = 1;
     }
     if (var.shape().count() <= 4096) values_.push_back({var, bound});
+  }
+  // Of a net: most go on from the one before, as layers do.
+  void layer() {
+    const Var x = values_.back().var;
+    if (x.rank() != 2 || x.shape()[0] != 8 || pick(6) == 0) return step();
+    const std::int64_t in = x.shape()[1];
+    const std::int64_t out = dim();
+    const bool transpose = pick(3) == 0;
+    const Var w = parameter(transpose ? Shape{out, in} : Shape{in, out});
+    const Var y = matmul(x, w, {.transpose_b = transpose});
+    keep(pick(2) == 0 ? tanh(y + parameter(Shape{out})) : sigmoid(y), 1);
   }
   void step() {
     const Bounded x = any();
@@ -387,7 +405,7 @@ class Builder {
     const Var now = graph().read(p);
     switch (pick(3)) {
       case 0: result_.assigns.push_back(assign(p, now - rate_ * change)); break;
-      case 1: result_.assigns.push_back(assign(p, now + change * -0.3)); break;
+      case 1: result_.assigns.push_back(assign(p, now + change * (net_ ? -0.003 : -0.3))); break;
       default: result_.assigns.push_back(assign(p, 0.9 * now - rate_ * change));
     }
   }
@@ -488,6 +506,7 @@ class Builder {
   std::mt19937_64 random_;
   RandomGraph result_;
   Sizes dims_;
+  bool net_ = false;
   Var key_;
   Var rate_;
   std::int64_t draws_ = 0;
