@@ -28,6 +28,12 @@ std::string_view name_of(Category category) {
   return "";
 }
 
+// What it takes in the arena.
+std::size_t padded(std::size_t bytes) {
+  return (std::max<std::size_t>(bytes, 1) + arena_alignment - 1) / arena_alignment *
+         arena_alignment;
+}
+
 bool is_fused(const PlanNode& node) { return node.op->name() == "fused"; }
 
 // Whether the formula of the step might have joined a fused one.
@@ -101,18 +107,24 @@ std::string heading(const MemoryUse& use, std::size_t kernels, const std::vector
 
 }  // namespace
 
-// Which memory the step writes: its category or the parameter, and whether over an operand.
+// Which memory the step writes: categories or parameters, and whether over an operand.
 std::string Program::Impl::memory_text(const Step& step) const {
   const PlanNode& node = plan.nodes[step.node];
-  const ValueId root = placement.values[node.first_value].root;
-  std::string text;
-  if (const auto direct = written_parameters.find(root); direct != written_parameters.end())
-    text = "parameter " + direct->second.name();
-  else
-    text = name_of(placement.categories[node.first_value]);
-  for (std::uint16_t i = 0; i < node.operand_count; ++i)
-    if (in[step.first_in + i] == out[step.first_out]) return text + ", in place";
-  return text;
+  const auto operands = std::span(in).subspan(step.first_in, node.operand_count);
+  std::vector<std::string> texts;
+  for (std::uint16_t i = 0; i < node.value_count; ++i) {
+    const ValueId value = node.first_value + i;
+    const auto direct = written_parameters.find(placement.values[value].root);
+    std::string text = direct != written_parameters.end()
+                           ? "parameter " + direct->second.name()
+                           : std::string(name_of(placement.categories[value]));
+    if (std::ranges::find(operands, out[step.first_out + i]) != operands.end())
+      text += ", in place";
+    if (std::ranges::find(texts, text) == texts.end()) texts.push_back(std::move(text));
+  }
+  std::string joined;
+  for (const std::string& text : texts) joined += (joined.empty() ? "" : "; ") + text;
+  return joined;
 }
 
 Cost Program::Impl::cost(const PlanNode& node) const {
@@ -163,10 +175,10 @@ MemoryUse Program::memory() const {
       const std::size_t bytes = bytes_of(plan.values[v]);
       if (p.values[v].storage == Storage::constant) use.constant_bytes += bytes;
       if (p.values[v].storage == Storage::input) use.input_bytes += bytes;
-      if (p.values[v].storage != Storage::arena) continue;
+      if (p.values[v].storage != Storage::arena || is_leaf(*node.op)) continue;
       (p.categories[v] == Category::activation  ? use.total_activation_bytes
        : p.categories[v] == Category::direction ? use.total_direction_bytes
-                                                : use.total_update_bytes) += bytes;
+                                                : use.total_update_bytes) += padded(bytes);
     }
   }
   for (const PlanAssign& a : plan.assigns) add_parameter(a.parameter);
