@@ -41,7 +41,7 @@ class Drawer {
   Var part(std::size_t i, std::int64_t turn) const {
     const Type& type = inputs_[i].type();
     const Var key = fold_key(key_, static_cast<std::int64_t>(i));
-    if (options_.rank > 0 && type.shape.rank() == 2) return low_rank(key, type, turn);
+    if (options_.rank > 0 && type.shape.rank() == 2) return low_rank(key, type);
     const Var drawn = draw(key, type, 1.0, turn);
     return options_.standardise ? standardised(drawn, wrt_[i]) : drawn;
   }
@@ -67,14 +67,15 @@ class Drawer {
   }
 
   // A B with 1 / sqrt(r) in the smaller factor, so that nothing of the parameter's size is scaled.
-  Var low_rank(Var key, const Type& type, std::int64_t turn) const {
+  // Never drawn again: what stays from the sweep to the update are the factors.
+  Var low_rank(Var key, const Type& type) const {
     const std::int64_t rows = type.shape[0];
     const std::int64_t columns = type.shape[1];
     const std::int64_t r = options_.rank;
     const double scale = 1 / std::sqrt(static_cast<double>(r));
     const bool left = rows <= columns;
-    const Var a = draw(fold_key(key, 0), {{rows, r}, type.dtype}, left ? scale : 1.0, turn);
-    const Var b = draw(fold_key(key, 1), {{r, columns}, type.dtype}, left ? 1.0 : scale, turn);
+    const Var a = draw(fold_key(key, 0), {{rows, r}, type.dtype}, left ? scale : 1.0, 0);
+    const Var b = draw(fold_key(key, 1), {{r, columns}, type.dtype}, left ? 1.0 : scale, 0);
     return matmul(a, b);
   }
 

@@ -44,7 +44,8 @@ struct DirectionOptions {
   // Each parameter's part is shifted to mean 0 and scaled to standard deviation 1 (dividing by
   // n - 1). Not for low-rank directions.
   bool standardise = false;
-  // RandomDirection::times() draws anew what parts() has drawn, instead of keeping it.
+  // RandomDirection::times() draws dense parts anew instead of keeping those of parts(). Low-rank
+  // ones need none of it: their factors stay, and products and updates do not form them.
   bool replay = false;
 };
 

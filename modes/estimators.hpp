@@ -43,7 +43,7 @@ struct ForwardGradientOptions {
   // products over sqrt(r), so that a product with one costs r (n + m) multiplications a row and not
   // n m. Unbiased; with signs and r = 1 the variance is that of dense signs.
   std::int64_t rank = 0;
-  // The directions are drawn again from the key for the estimate instead of being kept from the
+  // Dense directions are drawn again from the key for the estimate instead of being kept from the
   // sweep. The numbers are the same bits.
   bool replay = false;
 };
