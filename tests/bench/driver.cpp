@@ -153,8 +153,7 @@ const std::vector<Rival>& rivals() {
   static const std::vector<Rival> all{
       {"dualtape-bench-hand", {"openblas", "onednn"}, "libdnnl-dev (for its oneDNN half)"},
       {"dualtape-bench-torch", {""}, "libtorch-dev"},
-      {"dualtape-bench-adolc", {""}, "libadolc-dev"},
-      {"dualtape-bench-cppad", {""}, "r-cran-tmb and libeigen3-dev"}};
+      {"dualtape-bench-adolc", {""}, "libadolc-dev"}};
   return all;
 }
 

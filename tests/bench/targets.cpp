@@ -118,11 +118,6 @@ std::vector<Target> targets() {
                  0.5,
                  {our("beale", "reverse")},
                  {{"beale", "reverse", "adolc"}}});
-  all.push_back({"over CppAD's replay (aim)",
-                 Measure::time,
-                 1.0,
-                 {our("beale", "reverse")},
-                 {{"beale", "reverse", "cppad"}}});
   all.push_back({"ns a step", Measure::ns_each, 30, {our("dispatch", "chain_unfused")}, {}});
   all.push_back({"ms to plan", Measure::ns, 20e6, {our("plan", "mlp30_step_reverse")}, {}});
   all.push_back({"ms to plan", Measure::ns, 1e9, {our("plan", "mixed100k")}, {}});
