@@ -26,8 +26,11 @@ class Builder {
     result_.graph = std::make_unique<Graph>();
     result_.mode = static_cast<GraphMode>(pick(graph_modes));
     result_.dtype = pick(4) == 0 ? float32 : float64;
-    const bool wide = pick(3) == 0;
-    dims_ = wide ? Sizes{8, 16, 1 + pick(5)} : Sizes{1 + pick(5), 1 + pick(5), 1 + pick(5)};
+    switch (pick(6)) {
+      case 0: dims_ = {8, 16, 1 + pick(5)}; break;   // rows of whole cache lines
+      case 1: dims_ = {37, 29, 1 + pick(5)}; break;  // several tiles and a rest
+      default: dims_ = {1 + pick(5), 1 + pick(5), 1 + pick(5)};
+    }
     net_ = pick(25) == 0;  // weights as large as passes look for
     if (net_) dims_ = {128, 160};
     const int wanted = net_ ? 2 + pick(4) : 3 + pick(38);

@@ -25,6 +25,9 @@ struct Seeds {
   std::uint64_t count = 0;
 };
 Seeds seeds_to_try(std::uint64_t count) {
+#ifdef __SANITIZE_ADDRESS__
+  count /= 5;  // which takes ten times as long
+#endif
   const char* text = std::getenv("DUALTAPE_GRAPHS");
   if (text == nullptr) return {0, count};
   char* end = nullptr;
@@ -277,7 +280,7 @@ TEST_CASE("every pass, alone and left out, keeps the results of random graphs") 
   MESSAGE("largest difference in float64 "
           << tally.worst << ", " << tally.finite << " of " << seeds.count << " graphs finite, "
           << static_cast<double>(tally.nodes) / count << " nodes on average");
-  CHECK(tally.finite >= 0.99 * count);
+  if (failures == 0) CHECK(tally.finite >= 0.99 * count);
 }
 
 TEST_CASE("every pass changes some of the random graphs, and every mode is among them") {
