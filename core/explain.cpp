@@ -66,8 +66,7 @@ class Neighbours {
       return "not fused: computes in " + std::string(dualtape::name_of(dtype));
     if (!has_neighbour_.contains(n))
       return "not fused: no elementwise step of its shape gives it an operand or reads it";
-    return "not fused: its elementwise neighbours are too far away in run order, or of another "
-           "dtype";
+    return "not fused: apart from its elementwise neighbours in run order, or of another dtype";
   }
 
  private:

@@ -65,7 +65,7 @@ class Profile {
   std::vector<StepProfile> steps;    // in run order
   std::vector<ProfileEvent> events;  // of the first calls, at most event_limit
 
-  static constexpr std::size_t event_limit = 100'000;
+  static constexpr std::size_t event_limit = 20'000;
 
   double total_ns() const;
   double typical_ns() const;
