@@ -148,6 +148,7 @@ struct Cast {
   static constexpr auto math =
       "y = x in the dtype given; dy = dx between floating dtypes, else zero";
   static constexpr Example example{"cast(g.constant(Tensor{1.7, -1.7}), int64)", "[ 1 -1]"};
+  static constexpr bool can_fail = false;
   static void infer(Inference& inference) {
     inference.require_count(1);
     inference.out.push_back({inference.shape(0), inference.attributes.get<DType>("dtype")});

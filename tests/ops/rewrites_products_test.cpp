@@ -15,6 +15,7 @@
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/random.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 
@@ -195,6 +196,41 @@ TEST_CASE("an update runs behind the last reader of its parameter") {
   double corner = 1;
   for (std::int64_t k = 0; k < 4; ++k) corner -= weights.at({0, k}) * weights.at({k, 0});
   CHECK(w.value().at({0, 0}) == doctest::Approx(corner).epsilon(1e-12));
+}
+
+TEST_CASE("gradients and what is drawn for an update do not wait for each other") {
+  constexpr std::int64_t width = 64;
+  constexpr int layers = 12;
+  const auto use = [](bool drawn, const CompileOptions& options) {
+    Graph g;
+    Var h = g.input("x", {4, width});
+    std::vector<Parameter> parameters;
+    std::vector<Wrt> wrt;
+    for (int i = 0; i < layers; ++i) {
+      const Parameter w("w" + std::to_string(i), normal(Key{1}.fold(i), {width, width}, 0, 0.1));
+      parameters.push_back(w);
+      wrt.emplace_back(w);
+      h = tanh(matmul(h, w));
+    }
+    const Var loss = sum(square(h));
+    const Gradients gradients = reverse(loss, wrt);
+    const Var key = g.input("key", {}, int64);
+    std::vector<Assign> assigns;
+    for (int i = 0; i < layers; ++i) {
+      const Parameter& p = parameters[static_cast<std::size_t>(i)];
+      const Var v = random_normal(fold_key(key, i), p.shape());
+      const Var step = drawn ? loss * v : square(gradients[p]) + gradients[p];
+      assigns.push_back(assign(p, g.read(p) - step));
+    }
+    const Program program = compile({loss}, assigns, options);
+    for (const PlanAssign& a : program.plan().assigns) CHECK(a.in_place);
+    const MemoryUse memory = program.memory();
+    return memory.peak_update_bytes + memory.peak_direction_bytes;
+  };
+  const std::size_t one = width * width * sizeof(float);
+  CHECK(use(false, {}) <= 4 * one);
+  CHECK(use(false, {{"hasten"}}) >= layers * one);
+  CHECK(use(true, {}) <= 2 * one);
 }
 
 TEST_CASE("x (a b) is (x a) b, from either side and with every flag") {
