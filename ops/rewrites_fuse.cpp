@@ -54,7 +54,7 @@ bool is_draw(const Plan& plan, const PlanNode& node) {
 
 struct Membership {
   Member kind = Member::none;
-  DType dtype = float32;
+  DType dtype = float32;  // boolean for truth values alone, which fit into every group
 };
 
 Membership membership(const Plan& plan, const PlanNode& node) {
@@ -69,7 +69,8 @@ Membership membership(const Plan& plan, const PlanNode& node) {
   const Recording* const recording = node.op->recording();
   if (recording == nullptr) return {};
   const DType dtype = number_type(plan, node);
-  if (!is_floating(dtype) || !same_number_type(plan, node, *recording, dtype)) return {};
+  if (dtype == boolean && std::ranges::count(recording->kinds, InputKind::number) > 0) return {};
+  if (is_integer(dtype) || !same_number_type(plan, node, *recording, dtype)) return {};
   return {Member::formula, dtype};
 }
 
@@ -95,11 +96,9 @@ class Grouping {
     for (std::uint32_t n = 0; n < plan_.nodes.size(); ++n) {
       const PlanNode& node = plan_.nodes[n];
       const Membership member = membership(plan_, node);
-      if (member.kind == Member::none) {
+      if (member.kind == Member::none || !join(n, member)) {
         for (const ValueId v : plan_.operands_of(node)) close(group_of_value(v));
         if (!is_leaf(*node.op) && !node.op->is_alias() && !is_draw(plan_, node)) last_kernel_ = n;
-      } else {
-        join(n, member);
       }
       for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v)
         producer_[v] = n;
@@ -124,7 +123,8 @@ class Grouping {
     if (group != nobody) groups_[group].open = false;
   }
 
-  void join(std::uint32_t n, Membership member) {
+  // False for truth values that no group wants.
+  bool join(std::uint32_t n, Membership member) {
     const PlanNode& node = plan_.nodes[n];
     const Shape& shape = plan_.values[node.first_value].shape;
     const Recording* const recording = node.op->recording();
@@ -146,6 +146,7 @@ class Grouping {
     if (chosen == nobody && latest != nobody && fits(latest, member.dtype, shape, steps) &&
         (shape.count() <= tiny || groups_[latest].nodes.back() >= last_kernel_))
       chosen = latest;
+    if (chosen == nobody && member.dtype == boolean) return false;
     if (chosen == nobody) {
       chosen = static_cast<std::uint32_t>(groups_.size());
       groups_.push_back({{}, member.dtype, 0, true, 0});
@@ -153,12 +154,13 @@ class Grouping {
     groups_[chosen].nodes.push_back(n);
     groups_[chosen].steps += steps;
     group_of_[n] = chosen;
-    latest = chosen;
+    if (member.dtype != boolean) latest = chosen;
+    return true;
   }
 
   bool fits(std::uint32_t group, DType dtype, const Shape& shape, std::size_t steps) const {
     const Group& g = groups_[group];
-    return g.open && g.dtype == dtype && g.steps + steps <= most_steps &&
+    return g.open && (g.dtype == dtype || dtype == boolean) && g.steps + steps <= most_steps &&
            plan_.values[plan_.nodes[g.nodes.front()].first_value].shape == shape;
   }
 
