@@ -216,10 +216,17 @@ void sigmoid(float* x, std::size_t count) {
 void sigmoid_dual(float* x, float* dx, std::size_t count) {
   for (std::size_t i = 0; i < count; i += width) {
     const std::size_t here = std::min(width, count - i);
-    const Batch s = sigmoid_of(load_part(x + i, here, 0.0F));
-    const Batch t = load_part(dx + i, here, 0.0F) * s * (1.0F - s);
-    store_part(s, x + i, here);
-    store_part(t, dx + i, here);
+    const bool whole = here == width;
+    const Batch s = sigmoid_of(whole ? Batch::load_unaligned(x + i) : load_part(x + i, here, 0.0F));
+    const Batch dz = whole ? Batch::load_unaligned(dx + i) : load_part(dx + i, here, 0.0F);
+    const Batch t = dz * s * (1.0F - s);
+    if (whole) {
+      s.store_unaligned(x + i);
+      t.store_unaligned(dx + i);
+    } else {
+      store_part(s, x + i, here);
+      store_part(t, dx + i, here);
+    }
   }
 }
 

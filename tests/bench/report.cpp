@@ -75,12 +75,12 @@ void print_times(std::ostream& out, const Figures& figures) {
   std::set<std::string> peers;
   for (const auto& [subject, samples] : figures.ns)
     if (subject.peer != own) peers.insert(subject.peer);
-  out << std::left << std::setw(24) << "\nMedian times" << std::setw(22) << "" << std::right
+  out << std::left << std::setw(25) << "\nMedian times" << std::setw(22) << "" << std::right
       << std::setw(12) << own;
   for (const std::string& peer : peers) out << std::setw(15) << peer;
   out << '\n';
   for (const auto& [workload, mode] : rows_of(figures)) {
-    out << std::left << std::setw(23) << workload << std::setw(22) << mode << std::right;
+    out << std::left << std::setw(24) << workload << std::setw(22) << mode << std::right;
     const auto time = [&](const std::string& peer) {
       const auto ns = median_of(figures, {workload, mode, peer});
       return ns ? in_units(*ns) : "-";
@@ -92,7 +92,7 @@ void print_times(std::ostream& out, const Figures& figures) {
       const auto ns = median_of(figures, subject);
       if (!ns) continue;
       if (const auto bytes = find(figures.bytes, subject))
-        out << "  " << fixed(*bytes / *ns) << " GB/s";
+        out << "  " << peer << " " << fixed(*bytes / *ns) << " GB/s";
       if (const auto items = find(figures.items, subject))
         out << "  " << std::setprecision(3) << *ns / *items << " ns each";
     }

@@ -230,15 +230,18 @@ int main(int argc, char** argv) {
   using namespace dualtape::bench;
   at::set_num_threads(threads_wanted());
   std::vector<Workload> workloads;
-  const auto add = [&workloads](const std::string& name, auto make) {
-    workloads.push_back({name, [make] {
+  const auto add = [&workloads](const std::string& name, auto make, std::size_t modes = 6) {
+    workloads.push_back({name, [make, modes] {
                            Work work = work_on(make());
+                           work.modes.resize(modes);  // scalar functions have no steps
                            work.check = [make] { return make()->check(); };
                            return work;
                          }});
   };
   for (const Net& net : nets()) add(net.name, [&net] { return make_model(net); });
-  add("beale", [] { return make_scalar(true); });
-  add("rosenbrock", [] { return make_scalar(false); });
+  add(
+      "beale", [] { return make_scalar(true); }, 3);
+  add(
+      "rosenbrock", [] { return make_scalar(false); }, 3);
   return run_peer(argc, argv, "libtorch", workloads);
 }
