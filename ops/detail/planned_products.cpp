@@ -61,7 +61,7 @@ class MatmulAdd : public PlannedProduct {
     const bool scaled = request.in.size() == 4;
     const T sign = request.attributes.get<bool>("subtract") ? T{-1} : T{1};
     if (bytes == 0 || shape.k == 0) return {[bytes](const KernelArgs& args) { copy(args, bytes); }};
-    const Product product(shape, request.out[0].dtype);
+    const Product product(shape, request.out[0].dtype, ProductUse::add);
     return {[=](const KernelArgs& args) {
               copy(args, bytes);
               const T scale = scaled ? sign * *args.input<T>(3) : sign;

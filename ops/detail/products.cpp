@@ -45,9 +45,12 @@ std::optional<ProductBackend> backend_from(const char* text) {
 // multiplications oneDNN took 0.4 to 0.97 of OpenBLAS's time at every shape tried. Up to there
 // OpenBLAS has kernels that do not pack their operands: twice as fast as oneDNN's when the result
 // has few columns, but slow for a transposed right operand unless k is much larger than n.
-ProductBackend measured_backend(const GemmShape& s) {
+// Adding a product with a short inner size to a large matrix, as updates do, is bound by that
+// matrix: oneDNN took 0.9 to 1.15 times as long alone, and 1.04 in whole training steps.
+ProductBackend measured_backend(const GemmShape& s, ProductUse use) {
   const std::int64_t operations = std::int64_t{s.m} * s.n * s.k;
   constexpr std::int64_t unpacked = 1'000'000;
+  if (use == ProductUse::add && s.k <= 64) return ProductBackend::openblas;
   const bool onednn =
       operations > unpacked ||
       (s.transpose_b && !s.transpose_a && operations >= unpacked / 5 && s.k <= 10 * s.n) ||
@@ -57,13 +60,13 @@ ProductBackend measured_backend(const GemmShape& s) {
 
 // Thin products leave gemm: it measured 2 to 6 times slower than a loop for k = 1, and up to 2.5
 // times slower than gemv for one column or row, seldom a little faster.
-Product::Product(const GemmShape& shape, DType dtype)
+Product::Product(const GemmShape& shape, DType dtype, ProductUse use)
     : shape_(shape),
       way_(shape.k == 1   ? Way::outer
            : shape.n == 1 ? Way::column
            : shape.m == 1 ? Way::row
                           : Way::gemm),
-      backend_(forced_backend().value_or(measured_backend(shape))) {
+      backend_(forced_backend().value_or(measured_backend(shape, use))) {
   if (dtype != float32 || !has_onednn()) backend_ = ProductBackend::openblas;
 }
 

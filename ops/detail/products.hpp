@@ -14,17 +14,21 @@ namespace dualtape::detail {
 
 enum class ProductBackend : std::uint8_t { openblas, onednn };
 
+// What is done with a product: written to c, or added to what c holds.
+enum class ProductUse : std::uint8_t { assign, add };
+
 // Where a product of these sizes ran faster when measured; always the same answer.
-ProductBackend measured_backend(const GemmShape& shape);
+ProductBackend measured_backend(const GemmShape& shape, ProductUse use);
 // What the text of DUALTAPE_PRODUCTS names, "openblas" or "onednn"; nothing for null and the rest.
 std::optional<ProductBackend> backend_from(const char* text);
 
-// c = op(a) op(b), or c += scale op(a) op(b), for matrices of the sizes of `shape`.
+// c = op(a) op(b), or c += scale op(a) op(b), for matrices of the sizes of `shape`. Either may be
+// called whatever `use` says, which only tells what the library is chosen for.
 class Product {
  public:
   // `dtype` is float32 or float64. The backend is what DUALTAPE_PRODUCTS names or else the measured
   // one; OpenBLAS where oneDNN is missing or does not have the dtype.
-  Product(const GemmShape& shape, DType dtype);
+  Product(const GemmShape& shape, DType dtype, ProductUse use = ProductUse::assign);
 
   const GemmShape& shape() const { return shape_; }
   template <class T>

@@ -129,6 +129,20 @@ TEST_CASE("DUALTAPE_PRODUCTS names a library or nothing") {
   CHECK(!backend_from(nullptr));
 }
 
+TEST_CASE("the library of a product follows from its sizes and use") {
+  using dt::detail::measured_backend;
+  using dt::detail::ProductUse;
+  const GemmShape wide{false, false, 64, 1024, 784};
+  const GemmShape update{true, false, 784, 1024, 64};
+  CHECK(measured_backend(wide, ProductUse::assign) == ProductBackend::onednn);
+  CHECK(measured_backend(wide, ProductUse::add) == ProductBackend::onednn);
+  CHECK(measured_backend(update, ProductUse::assign) == ProductBackend::onednn);
+  CHECK(measured_backend(update, ProductUse::add) == ProductBackend::openblas);
+  CHECK(measured_backend({false, true, 64, 10, 1024}, ProductUse::assign) ==
+        ProductBackend::openblas);
+  CHECK(measured_backend({false, false, 8, 8, 8}, ProductUse::assign) == ProductBackend::openblas);
+}
+
 TEST_CASE("a note tells the library, the flags and the sizes") {
   const dt::detail::Product wide({false, true, 64, 1024, 784}, dt::float64);
   CHECK(wide.note() == "openblas NT 64x784x1024");  // oneDNN has no float64
