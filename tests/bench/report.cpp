@@ -79,7 +79,9 @@ void print_times(std::ostream& out, const Figures& figures) {
       << std::setw(12) << own;
   for (const std::string& peer : peers) out << std::setw(15) << peer;
   out << '\n';
-  for (const auto& [workload, mode] : rows_of(figures)) {
+  for (const auto& row : rows_of(figures)) {
+    const std::string& workload = row.first;
+    const std::string& mode = row.second;
     out << std::left << std::setw(24) << workload << std::setw(22) << mode << std::right;
     const auto time = [&](const std::string& peer) {
       const auto ns = median_of(figures, {workload, mode, peer});

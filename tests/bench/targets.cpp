@@ -113,6 +113,12 @@ std::vector<Target> targets() {
                  0.25,
                  {our("chain256", "jvp")},
                  {{"chain256", "jvp", "libtorch"}}});
+  // The whole step, directions included: what is drawn again need not be kept.
+  all.push_back({"peak bytes over libtorch",
+                 Measure::peak,
+                 0.25,
+                 {our("chain256", "step_forward_replay")},
+                 {{"chain256", "step_forward_dense", "libtorch"}}});
   all.push_back({"over ADOL-C's replay",
                  Measure::time,
                  0.5,
