@@ -207,7 +207,8 @@ TEST_CASE("gradients and what is drawn for an update do not wait for each other"
     std::vector<Parameter> parameters;
     std::vector<Wrt> wrt;
     for (int i = 0; i < layers; ++i) {
-      const Parameter w("w" + std::to_string(i), normal(Key{1}.fold(i), {width, width}, 0, 0.1));
+      const Parameter w("w" + std::to_string(i),
+                        normal(Key{1}.fold(std::to_string(i)), {width, width}, 0, 0.1));
       parameters.push_back(w);
       wrt.emplace_back(w);
       h = tanh(matmul(h, w));
