@@ -14,6 +14,8 @@ constexpr std::size_t least_tile_bytes = 512;     // below that the calls cost m
 constexpr std::size_t all_tiles_bytes = 1 << 16;  // long programs stay in L2
 constexpr std::size_t between_tiles = 128;        // tiles 4 KiB apart would alias in the cache
 constexpr std::size_t pad_bytes = 64;             // a lane
+constexpr std::size_t fetched_from = 1 << 14;     // elements still to come
+constexpr std::size_t streamed_from = 1 << 24;    // bytes
 
 std::array<std::uint16_t, 3> operands_of(const Recording::Step& step) {
   return {step.a, step.b, step.c};
@@ -298,7 +300,7 @@ TileProgram::TileProgram(const TileCode& code, DType dtype) : dtype_(dtype) {
 std::size_t TileProgram::workspace_bytes() const {
   const std::size_t slots = in_elements_.size() + out_elements_.size() + fixed_.size() + registers_;
   return aligned(slots * sizeof(char*)) + (in_elements_.size() + out_elements_.size()) * pad_bytes +
-         registers_ * tile_bytes_;
+         (registers_ + out_elements_.size()) * tile_bytes_;
 }
 
 void TileProgram::run(const void* const* in, void* const* out, std::size_t n,
@@ -321,16 +323,62 @@ void TileProgram::run(const void* const* in, void* const* out, std::size_t n,
   for (std::size_t r = 0; r < registers_; ++r)
     slots[inputs + outputs + fixed_.size() + r] = tiles + r * tile_bytes_;
 
+  if (streams(in, out, n)) return run_streaming(out, n, slots, tiles + registers_ * tile_bytes_);
   const std::size_t whole = n / width_ * width_;
   // Without tiles there is nothing to keep in cache: one call does it all.
   const std::size_t stretch = registers_ == 0 && code_.size() == 1 ? whole : tile_;
   for (std::size_t first = 0; first < whole; first += stretch) {
     const std::size_t count = std::min(stretch, whole - first);
+    if (whole - first - count >= fetched_from) fetch_next(slots, count);
     run_block(slots, count);
-    for (std::size_t i = 0; i < inputs; ++i) slots[i] += count * in_elements_[i];
-    for (std::size_t o = 0; o < outputs; ++o) slots[inputs + o] += count * out_elements_[o];
+    advance(slots, count);
   }
   if (whole < n) run_tail(in, out, whole, n - whole, slots, pads);
+}
+
+void TileProgram::advance(char** slots, std::size_t n) const {
+  for (const std::size_t element : in_elements_) *slots++ += n * element;
+  for (const std::size_t element : out_elements_) *slots++ += n * element;
+}
+
+// Asks for the inputs of the next tile. Left to itself the processor notices them late, as it looks
+// ahead within pages of 4 KiB, and a tile is one.
+void TileProgram::fetch_next(char* const* slots, std::size_t n) const {
+  for (std::size_t i = 0; i < in_elements_.size(); ++i) {
+    const char* const next = slots[i] + n * in_elements_[i];
+    for (std::size_t at = 0; at < n * in_elements_[i]; at += 64) __builtin_prefetch(next + at);
+  }
+}
+
+// Whether the results are so large that they leave the caches before anybody reads them, so that
+// fetching their old contents would be in vain.
+bool TileProgram::streams(const void* const* in, void* const* out, std::size_t n) const {
+  std::size_t bytes = 0;
+  for (std::size_t o = 0; o < out_elements_.size(); ++o) {
+    bytes += n * out_elements_[o];
+    if (out_elements_[o] == 1 || reinterpret_cast<std::uintptr_t>(out[o]) % 64 != 0) return false;
+    for (std::size_t i = 0; i < in_elements_.size(); ++i)
+      if (in[i] == out[o]) return false;
+  }
+  return bytes >= streamed_from && n % (64 / size_of(dtype_)) == 0;
+}
+
+// Computes into tiles behind the others and copies them out past the caches.
+void TileProgram::run_streaming(void* const* out, std::size_t n, char** slots, char* tiles) const {
+  const std::size_t inputs = in_elements_.size();
+  const std::size_t element = size_of(dtype_);
+  for (std::size_t first = 0; first < n; first += tile_) {
+    const std::size_t count = std::min(tile_, n - first);
+    if (n - first > count) fetch_next(slots, std::min(count, n - first - count));
+    for (std::size_t o = 0; o < out_elements_.size(); ++o)
+      slots[inputs + o] = tiles + o * tile_bytes_;
+    run_block(slots, count);
+    for (std::size_t o = 0; o < out_elements_.size(); ++o)
+      tile_kernels().stream(tiles + o * tile_bytes_, static_cast<char*>(out[o]) + first * element,
+                            count * element);
+    advance(slots, count);
+  }
+  tile_kernels().end_stream();
 }
 
 void TileProgram::run_block(char* const* slots, std::size_t n) const {

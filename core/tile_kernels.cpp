@@ -1,5 +1,10 @@
 // The SIMD kernels of tile programs: one loop for each primitive, type and choice of operands that
 // are constants.
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cstdint>
@@ -179,8 +184,26 @@ std::size_t lane_width_of(DType dtype) {
   return dtype == DType::float64 ? Memory<double>::width : Memory<float>::width;
 }
 
-constexpr TileKernels tile_table{&kernel_of, &copy_of,   &fill_of,
-                                 &widen_of,  &narrow_of, &lane_width_of};
+void stream_bytes(const char* from, char* to, std::size_t bytes) {
+#if defined(__AVX512F__)
+  for (std::size_t i = 0; i < bytes; i += 64)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_load_si512(from + i));
+#elif defined(__SSE2__)
+  for (std::size_t i = 0; i < bytes; i += 16)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i),
+                     _mm_load_si128(reinterpret_cast<const __m128i*>(from + i)));
+#else
+  std::copy_n(from, bytes, to);
+#endif
+}
+void stream_fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+constexpr TileKernels tile_table{&kernel_of, &copy_of,       &fill_of,      &widen_of,
+                                 &narrow_of, &lane_width_of, &stream_bytes, &stream_fence};
 
 }  // namespace
 

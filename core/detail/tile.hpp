@@ -69,6 +69,10 @@ class TileProgram {
   class Compiler;
 
   void run_block(char* const* slots, std::size_t n) const;
+  void run_streaming(void* const* out, std::size_t n, char** slots, char* tiles) const;
+  bool streams(const void* const* in, void* const* out, std::size_t n) const;
+  void fetch_next(char* const* slots, std::size_t n) const;
+  void advance(char** slots, std::size_t n) const;
   void run_tail(const void* const* in, void* const* out, std::size_t first, std::size_t n,
                 char** slots, char* pads) const;
 
@@ -98,6 +102,9 @@ struct TileKernels {
   TileKernel (*widen)(DType dtype);        // bytes to a tile's mask
   TileKernel (*narrow)(DType dtype);       // a tile's mask to bytes
   std::size_t (*lane_width)(DType dtype);  // elements the kernels handle at once
+  // Copies past the caches; both are aligned to 64 bytes, of which `bytes` is a multiple.
+  void (*stream)(const char* from, char* to, std::size_t bytes);
+  void (*end_stream)();  // after the last of them, before others may look
 };
 const TileKernels& tile_kernels(IsaTag<Isa::baseline>);
 const TileKernels& tile_kernels(IsaTag<Isa::avx2>);
