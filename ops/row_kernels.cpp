@@ -1,4 +1,5 @@
-// The loops of reductions and of the softmax family over floats, for one instruction set.
+// The loops of reductions, of the softmax family and of outer products over floats, for one
+// instruction set.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -159,6 +160,17 @@ void logsumexp_of_columns(const T* x, T* out, std::size_t size, std::size_t inne
   }
 }
 
+template <class T, bool add>
+void outer_product(std::size_t m, std::size_t n, T scale, const T* a, const T* b, T* c) {
+  for (std::size_t i = 0; i < m; ++i, c += n) {
+    const T factor = scale * a[i];
+    if constexpr (add)
+      for (std::size_t j = 0; j < n; ++j) c[j] += factor * b[j];
+    else
+      for (std::size_t j = 0; j < n; ++j) c[j] = factor * b[j];
+  }
+}
+
 template <class T>
 constexpr RowKernelsOf<T> kernels_of() {
   return {&run_fold<SumFold<T>>,
@@ -173,7 +185,9 @@ constexpr RowKernelsOf<T> kernels_of() {
           &softmax_of_columns<T, false>,
           &softmax_of_columns<T, true>,
           &logsumexp_of_columns<T>,
-          &totals_of_rows<T>};
+          &totals_of_rows<T>,
+          &outer_product<T, false>,
+          &outer_product<T, true>};
 }
 
 constexpr RowKernels table{kernels_of<float>(), kernels_of<double>()};

@@ -1,4 +1,4 @@
-// How an array is walked when some of its axes are folded; and the kernels that fold rows.
+// How an array is walked when some of its axes are folded; and the kernels that work row by row.
 // Private, without SIMD headers. A plan is immutable; kernels may be called from any thread.
 #pragma once
 
@@ -66,6 +66,10 @@ struct RowKernelsOf {
   Columns logsumexp_columns;
   // Of rows_in_call(size) rows at most.
   void (*totals)(const T* x, std::size_t rows, std::size_t size, RowTotals<T>& totals);
+  // c = scale a b^T and c += scale a b^T: a column of m elements, a row of n, and c is m x n.
+  using Outer = void (*)(std::size_t m, std::size_t n, T scale, const T* a, const T* b, T* c);
+  Outer outer;
+  Outer add_outer;
 };
 
 // Tables in ops/row_kernels.cpp.

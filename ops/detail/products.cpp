@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <type_traits>
 
+#include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/onednn.hpp>
 
 namespace dualtape::detail {
@@ -16,20 +17,13 @@ std::optional<ProductBackend> forced_backend() {
   return forced;
 }
 
-// A column times a row, which is the same whether they are transposed or not.
+// c = scale a b, or c += scale a b: a column times a row, which is the same whether they are
+// transposed or not.
 template <class T>
-void outer_product(const GemmShape& shape, const T* a, const T* b, T* c) {
-  for (std::int64_t i = 0; i < shape.m; ++i, c += shape.n) {
-    const T factor = a[i];
-    for (std::int64_t j = 0; j < shape.n; ++j) c[j] = factor * b[j];
-  }
-}
-template <class T>
-void add_outer_product(const GemmShape& shape, T scale, const T* a, const T* b, T* c) {
-  for (std::int64_t i = 0; i < shape.m; ++i, c += shape.n) {
-    const T factor = scale * a[i];
-    for (std::int64_t j = 0; j < shape.n; ++j) c[j] += factor * b[j];
-  }
+void outer_product(const GemmShape& shape, T scale, const T* a, const T* b, T* c, bool add) {
+  const auto& kernels = row_kernels<T>();
+  (add ? kernels.add_outer : kernels.outer)(static_cast<std::size_t>(shape.m),
+                                            static_cast<std::size_t>(shape.n), scale, a, b, c);
 }
 
 }  // namespace
@@ -89,7 +83,7 @@ void Product::add_vector(T alpha, const T* a, const T* b, T* c) const {
 template <class T>
 void Product::assign(const T* a, const T* b, T* c) const {
   switch (way_) {
-    case Way::outer: outer_product(shape_, a, b, c); break;
+    case Way::outer: outer_product(shape_, T(1), a, b, c, false); break;
     case Way::column:
     case Way::row:
       std::fill_n(c, std::int64_t{shape_.m} * shape_.n, T{0});
@@ -102,7 +96,7 @@ void Product::assign(const T* a, const T* b, T* c) const {
 template <class T>
 void Product::add(T scale, const T* a, const T* b, T* c) const {
   switch (way_) {
-    case Way::outer: add_outer_product(shape_, scale, a, b, c); break;
+    case Way::outer: outer_product(shape_, scale, a, b, c, true); break;
     case Way::column:
     case Way::row: add_vector(scale, a, b, c); break;
     case Way::gemm: run_gemm(scale, a, b, T{1}, c); break;

@@ -180,3 +180,32 @@ TEST_CASE("a softmax may be written over its operand") {
     }
   }
 }
+
+TEST_CASE_TEMPLATE("outer products round each product and each sum once", T, float, double) {
+  for (const Isa isa : usable_isas()) {
+    const IsaForTest here(isa);
+    CAPTURE(std::string(name_of(isa)));
+    for (const std::size_t n : {1U, 7U, 16U, 50U}) {
+      const std::size_t m = 5;
+      const auto a = numbers<T>(m, 1);
+      const auto b = numbers<T>(n, 2);
+      auto sum = numbers<T>(m * n, 3);
+      std::vector<T> product(m * n);
+      std::vector<T> plain_product(m * n);
+      auto plain_sum = sum;
+      const T scale = T(-0.3);
+      for (std::size_t i = 0; i < m; ++i) {
+        volatile T factor = scale * a[i];
+        for (std::size_t j = 0; j < n; ++j) {
+          volatile T term = factor * b[j];
+          plain_product[i * n + j] = term;
+          plain_sum[i * n + j] += term;
+        }
+      }
+      row_kernels<T>().outer(m, n, scale, a.data(), b.data(), product.data());
+      row_kernels<T>().add_outer(m, n, scale, a.data(), b.data(), sum.data());
+      CHECK(same_bits(product, plain_product));
+      CHECK(same_bits(sum, plain_sum));
+    }
+  }
+}
