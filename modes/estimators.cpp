@@ -95,13 +95,13 @@ ForwardGradient forward_gradient(Var loss, const WrtList& wrt, Var key,
   Estimator estimator(loss, options, where);
   std::vector<MaybeVar> sums(wrt.size());
   for (std::int64_t k = 0; k < options.count; ++k) {
-    const Var direction_key = fold_key(key, k);
+    const Var direction_key = fold_key({key, where}, k);
     if (options.directions == Directions::joint) {
       estimator.add(wrt, direction_key, sums);
       continue;
     }
     for (std::size_t i = 0; i < wrt.size(); ++i)
-      estimator.add({wrt[i]}, fold_key(direction_key, static_cast<std::int64_t>(i)),
+      estimator.add({wrt[i]}, fold_key({direction_key, where}, static_cast<std::int64_t>(i)),
                     std::span(sums).subspan(i, 1));
   }
   ForwardGradient result;

@@ -255,6 +255,20 @@ TEST_CASE("forward mode takes a perturbation in place of tangents") {
   CHECK(dt::eval(random, {{x, at}}).item() == dt::eval(given, {{x, at}}).item());
 }
 
+TEST_CASE("the nodes of an estimate carry the user's line, not one of the library") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {3}, dt::float64);
+  const dt::Var key = g.constant(dt::Key(9).to_tensor());
+  const dt::Var loss = whole(x);
+  for (const dt::Directions directions : {dt::Directions::joint, dt::Directions::per_parameter})
+    static_cast<void>(dt::forward_gradient(loss, {x}, key, {.directions = directions, .count = 2}));
+  for (dt::NodeId n = 0; n < g.size(); ++n) {
+    INFO(g.node(n).op->name(), " made at ", to_string(g.node(n).where));
+    CHECK(std::string_view(g.node(n).where.file).find("modes/estimators.cpp") ==
+          std::string_view::npos);
+  }
+}
+
 TEST_CASE("what cannot be estimated is refused") {
   dt::Graph g;
   const dt::Var x = g.input("x", {3}, dt::float64);
