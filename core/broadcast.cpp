@@ -175,9 +175,19 @@ void ElementwiseLoop::place_tiles() {
   }
 }
 
+// Rows may be cut anywhere, and flat loops where their stretches begin, which is at multiples of
+// this; short rows are copied in stretches of whole ones.
+std::size_t ElementwiseLoop::unit() const {
+  const bool gathers = tiled_ && !by_rows_ && sizes_.size() > 1;
+  return static_cast<std::size_t>(gathers ? stretch_ : 2 * tile_elements);
+}
+
 void ElementwiseLoop::run(const void* const* in, void* const* out, void* workspace,
-                          BoundKernel kernel) const {
+                          BoundKernel kernel, std::size_t begin, std::size_t end) const {
   if (count_ == 0) return;
+  assert(begin % unit() == 0 && end <= count());
+  const auto first = static_cast<std::int64_t>(begin);
+  const auto last = static_cast<std::int64_t>(end);
   auto* space = static_cast<char*>(workspace);
   char* const results = space + aligned(operands_.size() * sizeof(void*));
   char* const index = results + aligned(out_elements_.size() * sizeof(void*));
@@ -189,7 +199,9 @@ void ElementwiseLoop::run(const void* const* in, void* const* out, void* workspa
           reinterpret_cast<void**>(results),
           reinterpret_cast<std::int64_t*>(index)};
   if (!tiled_ && !by_rows_) {
-    kernel(in, out, static_cast<std::size_t>(count_));
+    for (std::size_t k = 0; k < operands_.size(); ++k)
+      run.pointers[k] = at(in[k], first, operands_[k].element);
+    call(run, first, last - first);
     return;
   }
   for (std::size_t k = 0; k < operands_.size(); ++k) {
@@ -206,9 +218,9 @@ void ElementwiseLoop::run(const void* const* in, void* const* out, void* workspa
              static_cast<std::size_t>(stretch_ * element));
     }
   }
-  if (by_rows_) return run_rows(run);
-  if (sizes_.size() == 1) return run_flat(run);
-  run_gathering(run);
+  if (by_rows_) return run_rows(run, first, last);
+  if (sizes_.size() == 1) return run_flat(run, first, last);
+  run_gathering(run, first, last);
 }
 
 // The kernel on elements [first, first + n) of the outputs; run.pointers is set.
@@ -220,45 +232,47 @@ void ElementwiseLoop::call(Run& run, std::int64_t first, std::int64_t n) const {
 }
 
 // One axis: operands are contiguous or a scalar's tile.
-void ElementwiseLoop::run_flat(Run& run) const {
-  for (std::int64_t first = 0; first < count_; first += stretch_) {
-    const std::int64_t n = std::min(stretch_, count_ - first);
+void ElementwiseLoop::run_flat(Run& run, std::int64_t first, std::int64_t last) const {
+  for (; first < last; first += stretch_) {
     for (std::size_t k = 0; k < operands_.size(); ++k) {
       if (operands_[k].feed == Feed::pass) {
         run.pointers[k] = at(run.in[k], first, operands_[k].element);
       }
     }
-    call(run, first, n);
+    call(run, first, std::min(stretch_, last - first));
   }
 }
 
 // Long rows: a call for each, in stretches where tiles are shorter than the row.
-void ElementwiseLoop::run_rows(Run& run) const {
+void ElementwiseLoop::run_rows(Run& run, std::int64_t first, std::int64_t last) const {
   const std::int64_t step = tiled_ ? stretch_ : inner_;
-  std::fill_n(run.index, sizes_.size(), 0);
-  for (std::int64_t row = 0; row < count_; row += inner_, next_row(run.index)) {
+  start_at(first / inner_, run.index);
+  std::int64_t row = first / inner_ * inner_;
+  for (; row < last; row += inner_, next_row(run.index)) {
     for (std::size_t k = 0; k < operands_.size(); ++k) {
       if (operands_[k].feed != Feed::per_row) continue;
       const Operand& operand = operands_[k];
       fill(run.workspace + operand.tile, at(run.in[k], offset(operand, run.index), operand.element),
            stretch_, operand.element);
     }
-    for (std::int64_t first = 0; first < inner_; first += step) {
+    const std::int64_t row_end = std::min(row + inner_, last);
+    for (; first < row_end; first = std::min(first + step, row_end)) {
       for (std::size_t k = 0; k < operands_.size(); ++k) {
         const Operand& operand = operands_[k];
         if (operand.feed == Feed::pass || operand.feed == Feed::row) {
-          run.pointers[k] = at(run.in[k], offset(operand, run.index) + first, operand.element);
+          run.pointers[k] =
+              at(run.in[k], offset(operand, run.index) + first - row, operand.element);
         }
       }
-      call(run, row + first, std::min(step, inner_ - first));
+      call(run, first, std::min(step, row_end - first));
     }
   }
 }
 
 // Short rows: whole numbers of them are copied into tiles, and the kernel runs over the tiles.
-void ElementwiseLoop::run_gathering(Run& run) const {
-  for (std::int64_t first = 0; first < count_; first += stretch_) {
-    const std::int64_t n = std::min(stretch_, count_ - first);
+void ElementwiseLoop::run_gathering(Run& run, std::int64_t first, std::int64_t last) const {
+  for (; first < last; first += stretch_) {
+    const std::int64_t n = std::min(stretch_, last - first);
     for (std::size_t k = 0; k < operands_.size(); ++k) {
       const Operand& operand = operands_[k];
       if (operand.feed == Feed::pass) {

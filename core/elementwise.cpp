@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <dualtape/core/detail/broadcast.hpp>
+#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/detail/tile.hpp>
 #include <dualtape/core/kinds.hpp>
 
@@ -91,14 +92,33 @@ void infer_elementwise(Inference& inference, const Recording& recording) {
   infer_elementwise(inference, recording, {});
 }
 
+namespace {
+
+// The kernel that runs `run(args, first, last, workspace)` on ranges of the loop, one for a thread.
+template <class Run>
+Kernel divided_kernel(const ElementwiseLoop& loop, std::size_t workspace_bytes, Run run) {
+  return {.run =
+              [run, count = loop.count(), unit = loop.unit()](const KernelArgs& args) {
+                in_ranges(args, count, unit, count,
+                          [&](std::size_t first, std::size_t last, void* workspace) {
+                            run(args, first, last, workspace);
+                          });
+              },
+          .workspace_bytes = workspace_bytes,
+          .thread_workspace_bytes = workspace_bytes};
+}
+
+}  // namespace
+
 Kernel loop_kernel(SpanKernel span, const KernelRequest& request) {
   assert(span != nullptr);
   const auto loop = std::make_shared<const ElementwiseLoop>(request.in, request.out);
-  return {[loop, span](const KernelArgs& args) {
-            SpanKernel kernel = span;
-            loop->run(args.in, args.out, args.workspace, bind(kernel));
-          },
-          loop->workspace_bytes()};
+  return divided_kernel(
+      *loop, loop->workspace_bytes(),
+      [loop, span](const KernelArgs& args, std::size_t first, std::size_t last, void* workspace) {
+        SpanKernel kernel = span;
+        loop->run(args.in, args.out, workspace, bind(kernel), first, last);
+      });
 }
 
 Kernel elementwise_kernel(const Recording& recording, const KernelRequest& request) {
@@ -112,14 +132,14 @@ Kernel elementwise_kernel(const Recording& recording, const KernelRequest& reque
     if (!is_mask(recording, i)) dtype = request.in[i].dtype;
   const ElementwiseLoop loop(request.in, request.out);
   const std::size_t tiles = (loop.workspace_bytes() + 63) / 64 * 64;
-  const auto planned =
-      std::make_shared<const Planned>(Planned{loop, TileProgram(tile_code(recording), dtype), tiles});
-  return {[planned](const KernelArgs& args) {
-            char* tile_space = static_cast<char*>(args.workspace) + planned->tiles;
-            TileProgram::Run run{&planned->program, tile_space};
-            planned->loop.run(args.in, args.out, args.workspace, TileProgram::bind(run));
-          },
-          tiles + planned->program.workspace_bytes()};
+  const auto planned = std::make_shared<const Planned>(
+      Planned{loop, TileProgram(tile_code(recording), dtype), tiles});
+  return divided_kernel(
+      loop, tiles + planned->program.workspace_bytes(),
+      [planned](const KernelArgs& args, std::size_t first, std::size_t last, void* workspace) {
+        TileProgram::Run run{&planned->program, static_cast<char*>(workspace) + planned->tiles};
+        planned->loop.run(args.in, args.out, workspace, TileProgram::bind(run), first, last);
+      });
 }
 
 std::vector<Case> elementwise_cases(const Op& op, std::vector<Domain> domains) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <dualtape/core/detail/broadcast.hpp>
+#include <dualtape/core/detail/team.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -39,17 +40,25 @@ class FusedKernel {
   std::size_t workspace_bytes() const { return tiles_ + program_.workspace_bytes(); }
 
   void run(const KernelArgs& args) const {
-    char* const space = static_cast<char*>(args.workspace);
+    in_ranges(args, loop_.count(), loop_.unit(), loop_.count(),
+              [&](std::size_t first, std::size_t last, void* workspace) {
+                run(args, first, last, workspace);
+              });
+  }
+
+ private:
+  void run(const KernelArgs& args, std::size_t first, std::size_t last, void* workspace) const {
+    char* const space = static_cast<char*>(workspace);
     Bound bound{this, &args, reinterpret_cast<const void**>(space + pointers_),
                 reinterpret_cast<void**>(space + pointers_) + inputs_, space};
     for (std::size_t d = 0; d < draws_.size(); ++d)
       bound.in[looped_ + d] = space + drawn_ + d * drawn_bytes_;
     std::copy(args.in + looped_ + draws_.size(), args.in + inputs_,
               bound.in + looped_ + draws_.size());
-    loop_.run(args.in, args.out, args.workspace, {draws_.empty() ? &call : &call_drawing, &bound});
+    loop_.run(args.in, args.out, workspace, {draws_.empty() ? &call : &call_drawing, &bound}, first,
+              last);
   }
 
- private:
   struct Bound {
     const FusedKernel* kernel;
     const KernelArgs* args;
@@ -120,9 +129,17 @@ class FusedOp : public Op {
   bool in_place(std::size_t i, std::size_t o) const override {
     return i < looped_ && program_.may_overwrite(i, o);
   }
+  Cost cost(const KernelRequest& request) const override {
+    Cost cost = bytes_only(request);
+    cost.flops = static_cast<double>(program_.instructions()) *
+                 static_cast<double>(request.out[0].shape.count());
+    return cost;
+  }
   Kernel kernel(const KernelRequest& request) const override {
     const auto planned = std::make_shared<const FusedKernel>(program_, draws_, looped_, request);
-    return {[planned](const KernelArgs& args) { planned->run(args); }, planned->workspace_bytes()};
+    return {.run = [planned](const KernelArgs& args) { planned->run(args); },
+            .workspace_bytes = planned->workspace_bytes(),
+            .thread_workspace_bytes = planned->workspace_bytes()};
   }
 
  private:

@@ -20,6 +20,9 @@
 namespace dualtape {
 
 struct Recording;
+namespace detail {
+class Team;
+}
 
 enum class Kind : std::uint8_t {
   elementwise,  // one formula; partial derivatives
@@ -103,6 +106,7 @@ struct KernelArgs {
   const void* const* in;
   void* const* out;
   void* workspace;
+  const detail::Team* team = nullptr;  // null where the program runs on one thread
 
   template <class T>
   const T* input(std::size_t i) const {
@@ -140,6 +144,7 @@ struct Kernel {
   KernelFunction run;
   std::size_t workspace_bytes = 0;
   std::string note = {};  // what was chosen for these types, for explain(); "" if nothing was
+  std::size_t thread_workspace_bytes = 0;  // scratch of each further thread of the team
 };
 struct KernelRequest {
   std::span<const Type> in;

@@ -27,7 +27,8 @@ struct Pass {
 std::span<const Pass> passes();
 
 struct CompileOptions {
-  std::vector<std::string> without;  // names of passes to leave out
+  std::vector<std::string> without = {};  // names of passes to leave out
+  int threads = 0;                        // to run on; 0 stands for num_threads()
 };
 
 // make_plan() and every pass but those left out. GraphError if a name is no optional pass.

@@ -6,6 +6,7 @@
 
 #include <dualtape/core/detail/program.hpp>
 #include <dualtape/core/leaves.hpp>
+#include <dualtape/core/threads.hpp>
 
 namespace dualtape {
 namespace {
@@ -113,15 +114,32 @@ void Program::Impl::plan_kernels() {
   }
   in.resize(operands);
   out.resize(results_so_far);
-  for (const Kernel& kernel : kernels)
-    workspace_bytes = std::max(workspace_bytes, kernel.workspace_bytes);
+}
+
+// One for every thread behind the arena, the first one's being large enough for any kernel.
+void Program::Impl::place_workspaces() {
+  std::size_t first = 0;
+  std::size_t further = 0;
+  for (const Kernel& kernel : kernels) {
+    first = std::max(first, kernel.workspace_bytes);
+    further = std::max(further, kernel.thread_workspace_bytes);
+  }
+  workspace_bytes = first;
+  if (threads > 1) {
+    constexpr std::size_t apart = 2 * detail::block_alignment;  // no cache line is shared
+    first = (first + apart - 1) / apart * apart;
+    further = (further + apart - 1) / apart * apart;
+    workspace_bytes = first + static_cast<std::size_t>(threads - 1) * further;
+  }
+  memory = detail::make_block(placement.arena_bytes + workspace_bytes);
+  workspace = memory.get() + placement.arena_bytes;
+  if (threads > 1) team.emplace(threads, workspace + first, further);
 }
 
 void Program::Impl::build(std::span<const Var> outputs) {
   placement = place(plan);
   plan_kernels();
-  memory = detail::make_block(placement.arena_bytes + workspace_bytes);
-  workspace = memory.get() + placement.arena_bytes;
+  place_workspaces();
   for (const PlanAssign& a : plan.assigns)
     if (a.in_place) written_parameters.emplace(a.value, a.parameter);
   bind_operands();
@@ -203,7 +221,15 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
                       .where = where,
                       .help = "list the Vars whose values you want"});
   check_same_graph(outputs, assigns, where);
+  if (options.threads < 0 || options.threads > detail::most_threads)
+    fail<ValueError>(
+        {.op = "compile",
+         .what = "a program cannot run on " + std::to_string(options.threads) + " threads",
+         .where = where,
+         .help = "give a number from 1 to " + std::to_string(detail::most_threads) +
+                 ", or 0 for num_threads()"});
   auto impl = std::make_unique<Program::Impl>();
+  impl->threads = options.threads == 0 ? num_threads() : options.threads;
   if (!outputs.empty())
     impl->graph = &outputs.front().graph();
   else if (!assigns.empty())
@@ -239,6 +265,7 @@ const Tensor& Outputs::operator[](Var var) const {
 }
 
 std::size_t Program::steps() const { return impl_->steps.size(); }
+int Program::threads() const { return impl_->threads; }
 const Plan& Program::plan() const { return impl_->plan; }
 std::string Program::to_dot() const { return dualtape::to_dot(impl_->plan); }
 

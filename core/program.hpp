@@ -35,7 +35,7 @@ struct Feed {
 // most that is alive at one step.
 struct MemoryUse {
   std::size_t arena_bytes = 0;            // allocated once
-  std::size_t workspace_bytes = 0;        // the largest kernel's scratch
+  std::size_t workspace_bytes = 0;        // the largest kernel's scratch, on every thread
   std::size_t peak_live_bytes = 0;        // the most that is alive at one step, all categories
   std::size_t peak_activation_bytes = 0;  // activations, tangents and cotangents
   std::size_t peak_direction_bytes = 0;   // random directions
@@ -63,6 +63,7 @@ class Program {
 
   MemoryUse memory() const;
   std::size_t steps() const;
+  int threads() const;  // that it was compiled for
   // What runs, in order: each step's kernel, arithmetic, bytes and memory; what was fused, and why
   // other elementwise steps were not.
   std::string explain() const;

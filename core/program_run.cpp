@@ -141,11 +141,12 @@ const void* Program::Impl::unwritten(const Tensor& feed) {
 template <class AfterStep>
 void Program::Impl::run_calls(AfterStep after_step) {
   const detail::FlushDenormals flush;
+  const detail::Team* const of_run = team ? &*team : nullptr;
   const Call* call = calls.data();
   const Call* const end = call + calls.size();
   try {
     for (; call != end; ++call) {
-      call->kernel(call->callable, {call->in, call->out, workspace});
+      call->kernel(call->callable, {call->in, call->out, workspace, of_run});
       after_step(call);
     }
   } catch (const Error& error) {

@@ -6,6 +6,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/divided_fold.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
@@ -48,18 +49,23 @@ struct Extreme {
     inference.out.push_back({std::move(shape), inference.dtype(0)});
   }
   static Kernel kernel(const KernelRequest& request) {
-    const detail::FoldPlan plan(request.in[0].shape, request.attributes.get<Ints>("axes"));
+    const detail::DividedFold folds({request.in[0].shape, request.attributes.get<Ints>("axes")},
+                                    true);
     return dispatch(request.in[0].dtype, [&]<class T>() -> Kernel {
       if constexpr (std::floating_point<T>) {
         const auto& kernels = detail::row_kernels<T>();
-        return {[plan, run = larger ? kernels.max : kernels.min](const KernelArgs& args) {
-          run(plan, args.input<T>(0), args.output<T>());
-        }};
+        return {[folds, extreme = larger ? kernels.max : kernels.min](const KernelArgs& args) {
+                  folds.run<T, T>(args, extreme);
+                },
+                folds.workspace_bytes(sizeof(T))};
       } else {
-        return {[plan](const KernelArgs& args) {
-          detail::fold<detail::ExtremeFold<T, larger>>(plan, args.input<T>(0), args.output<T>(),
-                                                       [](T value) { return value; });
-        }};
+        return {[folds](const KernelArgs& args) {
+                  folds.run<T, T>(args, [](const auto& plan, const T* in, T* out) {
+                    detail::fold<detail::ExtremeFold<T, larger>>(plan, in, out,
+                                                                 [](T value) { return value; });
+                  });
+                },
+                folds.workspace_bytes(sizeof(T))};
       }
     });
   }
@@ -153,12 +159,16 @@ struct Place {
       return {[=, find = place_finder<T, larger>()](const KernelArgs& args) {
         const T* in = args.input<T>(0);
         auto* out = args.output<std::int64_t>();
-        for (std::size_t k = 0; k < outer; ++k, in += size * inner, out += inner) {
-          if (inner == 1)
-            *out = find(in, size);
-          else
-            places_in_columns<T, larger>(in, out, size, inner);
-        }
+        const std::size_t block = size * inner;
+        detail::in_ranges(
+            args, outer, 1, outer * block, [&](std::size_t first, std::size_t last, void*) {
+              for (std::size_t k = first; k < last; ++k) {
+                if (inner == 1)
+                  out[k] = find(in + k * block, size);
+                else
+                  places_in_columns<T, larger>(in + k * block, out + k * inner, size, inner);
+              }
+            });
       }};
     });
   }

@@ -1,5 +1,6 @@
 #include <dualtape/ops/losses.hpp>
 
+#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
@@ -65,14 +66,14 @@ struct CrossEntropy {
     inference.out.push_back({each ? inference.shape(1) : Shape{}, inference.dtype(0)});
   }
 
-  // Calls put(row, loss) for every row, in order.
+  // Calls put(row, loss) for rows first ... last - 1, in order.
   template <class T, class Label, class Put>
   static void losses(const detail::RowKernelsOf<T>& kernels, const T* x, const Label* labels,
-                     std::size_t rows, std::size_t classes, Put put) {
+                     std::size_t first, std::size_t last, std::size_t classes, Put put) {
     detail::RowTotals<T> totals;
     const std::size_t step = detail::rows_in_call(classes);
-    for (std::size_t first = 0; first < rows; first += step) {
-      const std::size_t count = std::min(step, rows - first);
+    for (; first < last; first += step) {
+      const std::size_t count = std::min(step, last - first);
       kernels.totals(x + first * classes, count, classes, totals);
       for (std::size_t i = 0; i < count; ++i) {
         const std::size_t row = first + i;
@@ -89,19 +90,25 @@ struct CrossEntropy {
     const auto rows = static_cast<std::size_t>(request.in[1].shape.count());
     const auto classes = static_cast<std::size_t>(request.in[0].shape.back());
     const Reduction reduction = reduction_of(request.attributes);
+    const bool each = reduction == Reduction::none;
     return {[=, kernels = &detail::row_kernels<T>()](const KernelArgs& args) {
-      const T* x = args.input<T>(0);
-      const Label* labels = args.input<Label>(1);
-      T* out = args.output<T>();
-      if (reduction == Reduction::none)
-        return losses(*kernels, x, labels, rows, classes,
-                      [out](std::size_t row, T loss) { out[row] = loss; });
-      double total = 0;  // a float would lose digits over many rows
-      losses(*kernels, x, labels, rows, classes,
-             [&](std::size_t, T loss) { total += static_cast<double>(loss); });
-      if (reduction == Reduction::mean) total /= static_cast<double>(rows);
-      *out = static_cast<T>(total);
-    }};
+              const T* x = args.input<T>(0);
+              const Label* labels = args.input<Label>(1);
+              // Losses are added up in order afterwards, so that threads change no bits.
+              T* const of_rows = each ? args.output<T>() : static_cast<T*>(args.workspace);
+              detail::in_ranges(args, rows, detail::rows_in_call(classes), rows * classes,
+                                [&](std::size_t first, std::size_t last, void*) {
+                                  losses(*kernels, x, labels, first, last, classes,
+                                         [=](std::size_t row, T loss) { of_rows[row] = loss; });
+                                });
+              if (each) return;
+              double total = 0;  // a float would lose digits over many rows
+              for (std::size_t row = 0; row < rows; ++row)
+                total += static_cast<double>(of_rows[row]);
+              if (reduction == Reduction::mean) total /= static_cast<double>(rows);
+              *args.output<T>() = static_cast<T>(total);
+            },
+            each ? 0 : rows * sizeof(T)};
   }
   template <class T>
   static Kernel plan_for(const KernelRequest& request) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/blas.hpp>
 #include <dualtape/ops/detail/families.hpp>
@@ -126,7 +127,7 @@ struct Matmul {
     const detail::Product product(shape, request.out[0].dtype);
     if (stacked || batch_of(c).count() == 1)
       return {[product](const KernelArgs& args) {
-                product.assign(args.input<T>(0), args.input<T>(1), args.output<T>());
+                product.assign(args.input<T>(0), args.input<T>(1), args.output<T>(), args.team);
               },
               0, product.note()};
     struct Pair {
@@ -139,12 +140,17 @@ struct Matmul {
     for (std::size_t i = 0; i < pairs.size(); ++i)
       pairs[i] = {of_a[i] * rows_of(a) * columns_of(a), of_b[i] * rows_of(b) * columns_of(b)};
     std::string note = product.note(static_cast<std::int64_t>(pairs.size()));
-    return {[product, pairs = std::move(pairs)](const KernelArgs& args) {
-              T* to = args.output<T>();
-              for (const Pair& pair : pairs) {
-                product.assign(args.input<T>(0) + pair.a, args.input<T>(1) + pair.b, to);
-                to += std::int64_t{product.shape().m} * product.shape().n;
-              }
+    // Bound by arithmetic: some 32 multiplications take as long as an elementwise step's element.
+    const std::size_t cost = static_cast<std::size_t>(c.count() * k) / 32;
+    return {[product, cost, pairs = std::move(pairs)](const KernelArgs& args) {
+              detail::in_ranges(
+                  args, pairs.size(), 1, cost, [&](std::size_t first, std::size_t last, void*) {
+                    const auto step = std::int64_t{product.shape().m} * product.shape().n;
+                    T* to = args.output<T>() + static_cast<std::int64_t>(first) * step;
+                    for (std::size_t i = first; i < last; ++i, to += step)
+                      product.assign(args.input<T>(0) + pairs[i].a, args.input<T>(1) + pairs[i].b,
+                                     to);
+                  });
             },
             0, std::move(note)};
   }

@@ -21,10 +21,9 @@ struct MatmulOptions {
 // With C = A B: dC = dA B + A dB, A' = C' B^T, B' = A^T C'.
 // ShapeError where the inner sizes differ, the batches do not broadcast, or an operand is a scalar.
 //
-// BLAS runs on one thread unless the environment variable DUALTAPE_NUM_THREADS, read when the first
-// product is planned, names more. Where the library was built with oneDNN, float32 products of sizes
-// at which that measured faster run on it; DUALTAPE_PRODUCTS=openblas or onednn in the environment
-// names one library for all.
+// Large products are divided between the threads of a program (core/threads.hpp). Where the library
+// was built with oneDNN, float32 products of sizes at which that measured faster run on it;
+// DUALTAPE_PRODUCTS=openblas or onednn in the environment names one library for all.
 Var matmul(In a, In b, MatmulOptions options = {});
 
 // The outer product a b^T of two vectors: (m), (n) -> (m, n). dtypes as matmul. ShapeError unless

@@ -6,8 +6,8 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/divided_fold.hpp>
 #include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
@@ -41,15 +41,16 @@ struct Mean {
   static Cost cost(const KernelRequest& request) { return per_operand_element(request); }
   static Kernel kernel(const KernelRequest& request) {
     const auto& axes = request.attributes.get<Ints>("axes");
-    const detail::FoldPlan plan(request.in[0].shape, axes);
+    const detail::DividedFold folds({request.in[0].shape, axes}, true);
     const double count = as_real(detail::reduced_count(request.in[0].shape, axes));
     return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
-      return {[plan, sum = detail::row_kernels<T>().sum,
+      return {[folds, sum = detail::row_kernels<T>().sum,
                n = static_cast<T>(count)](const KernelArgs& args) {
-        T* const out = args.output<T>();
-        sum(plan, args.input<T>(0), out);
-        for (std::size_t k = 0; k < plan.outputs(); ++k) out[k] /= n;
-      }};
+                T* const out = args.output<T>();
+                folds.run<T, T>(args, sum);
+                for (std::size_t k = 0; k < folds.plan().outputs(); ++k) out[k] /= n;
+              },
+              folds.workspace_bytes(sizeof(T))};
     });
   }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
@@ -77,10 +78,11 @@ struct Norm {
 
   static void infer(Inference& inference) { infer_same_dtype(inference); }
   static Kernel kernel(const KernelRequest& request) {
-    const detail::FoldPlan plan(request.in[0].shape, request.attributes.get<Ints>("axes"));
+    const detail::DividedFold folds({request.in[0].shape, request.attributes.get<Ints>("axes")},
+                                    false);
     return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
-      return {[plan, norm = detail::row_kernels<T>().norm](const KernelArgs& args) {
-        norm(plan, args.input<T>(0), args.output<T>());
+      return {[folds, norm = detail::row_kernels<T>().norm](const KernelArgs& args) {
+        folds.run<T, T>(args, norm);
       }};
     });
   }
@@ -135,9 +137,16 @@ struct LogSumExp {
       return {[b, kernels = &detail::row_kernels<T>()](const KernelArgs& args) {
         const T* x = args.input<T>(0);
         T* out = args.output<T>();
-        if (b.inner == 1) return kernels->logsumexp(x, out, b.outer, b.size);
-        for (std::size_t k = 0; k < b.outer; ++k)
-          kernels->logsumexp_columns(x + k * b.size * b.inner, out + k * b.inner, b.size, b.inner);
+        const std::size_t unit = b.inner == 1 ? detail::rows_in_call(b.size) : 1;
+        detail::in_ranges(args, b.outer, unit, b.outer * b.size * b.inner,
+                          [&](std::size_t first, std::size_t last, void*) {
+                            if (b.inner == 1)
+                              return kernels->logsumexp(x + first * b.size, out + first,
+                                                        last - first, b.size);
+                            for (std::size_t k = first; k < last; ++k)
+                              kernels->logsumexp_columns(x + k * b.size * b.inner,
+                                                         out + k * b.inner, b.size, b.inner);
+                          });
       }};
     });
   }

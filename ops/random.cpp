@@ -1,6 +1,7 @@
 #include <bit>
 #include <cmath>
 
+#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/random.hpp>
@@ -57,8 +58,12 @@ struct Drawn {
   }
   static Kernel kernel(const KernelRequest& request) {
     const auto count = static_cast<std::size_t>(request.out[0].shape.count());
-    return {[count, all = slice(request)](const KernelArgs& args) {
-      all(args.in, args.out[0], 0, count);
+    const std::size_t bytes = size_of(request.out[0].dtype);
+    return {[count, bytes, some = slice(request)](const KernelArgs& args) {
+      constexpr std::size_t unit = 2048;  // whole groups of every distribution
+      detail::in_ranges(args, count, unit, count, [&](std::size_t first, std::size_t last, void*) {
+        some(args.in, static_cast<std::byte*>(args.out[0]) + first * bytes, first, last - first);
+      });
     }};
   }
 };

@@ -1,6 +1,7 @@
 #include <dualtape/ops/reduce.hpp>
 
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/detail/divided_fold.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
@@ -23,18 +24,21 @@ struct Sum {
         {detail::infer_reduction(inference), is_floating(dtype) ? dtype : int64});
   }
   static Kernel kernel(const KernelRequest& request) {
-    const detail::FoldPlan plan(request.in[0].shape, request.attributes.get<Ints>("axes"));
+    const detail::DividedFold folds({request.in[0].shape, request.attributes.get<Ints>("axes")},
+                                    is_floating(request.in[0].dtype));
     return dispatch(request.in[0].dtype, [&]<class T>() -> Kernel {
       using Fold = detail::SumFold<T>;
       using Result = typename Fold::Result;
       if constexpr (std::floating_point<T>)
-        return {[plan, run = detail::row_kernels<T>().sum](const KernelArgs& args) {
-          run(plan, args.input<T>(0), args.output<T>());
-        }};
+        return {[folds, sum = detail::row_kernels<T>().sum](const KernelArgs& args) {
+                  folds.run<T, T>(args, sum);
+                },
+                folds.workspace_bytes(sizeof(T))};
       else
-        return {[plan](const KernelArgs& args) {
-          detail::fold<Fold>(plan, args.input<T>(0), args.output<Result>(),
-                             [](Result sum) { return sum; });
+        return {[folds](const KernelArgs& args) {
+          folds.run<T, Result>(args, [](const auto& plan, const T* in, Result* out) {
+            detail::fold<Fold>(plan, in, out, [](Result total) { return total; });
+          });
         }};
     });
   }

@@ -1,5 +1,6 @@
 #include <dualtape/ops/softmax.hpp>
 
+#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/detail/families.hpp>
@@ -44,13 +45,20 @@ struct AnySoftmax {
       const auto rows = log ? kernels.log_softmax : kernels.softmax;
       const auto columns = log ? kernels.log_softmax_columns : kernels.softmax_columns;
       return {[blocks, rows, columns](const KernelArgs& args) {
-        const auto [outer, size, inner] = blocks;
+        const std::size_t outer = blocks.outer;
+        const std::size_t size = blocks.size;
+        const std::size_t inner = blocks.inner;
         if (size == 0 || inner == 0) return;
         const T* x = args.input<T>(0);
         T* out = args.output<T>();
-        if (inner == 1) return rows(x, out, outer, size);
-        for (std::size_t k = 0; k < outer; ++k)
-          columns(x + k * size * inner, out + k * size * inner, size, inner);
+        const std::size_t block = size * inner;
+        detail::in_ranges(args, outer, inner == 1 ? detail::rows_in_call(size) : 1, outer * block,
+                          [&](std::size_t first, std::size_t last, void*) {
+                            if (inner == 1)
+                              return rows(x + first * size, out + first * size, last - first, size);
+                            for (std::size_t k = first; k < last; ++k)
+                              columns(x + k * block, out + k * block, size, inner);
+                          });
       }};
     };
     return type.dtype == float32 ? plan.template operator()<float>()

@@ -24,7 +24,15 @@ class ElementwiseLoop {
   // Calls `kernel` on stretches that cover the outputs once. Allocates nothing. `workspace` holds
   // workspace_bytes() and is aligned to 64 bytes. An output may be an input of the same type and
   // shape, if the kernel can bear it.
-  void run(const void* const* in, void* const* out, void* workspace, BoundKernel kernel) const;
+  void run(const void* const* in, void* const* out, void* workspace, BoundKernel kernel) const {
+    run(in, out, workspace, kernel, 0, count());
+  }
+  // The same for elements first ... last - 1 of the outputs; `first` is a multiple of unit().
+  // Distinct ranges may run at the same time, with a workspace each.
+  void run(const void* const* in, void* const* out, void* workspace, BoundKernel kernel,
+           std::size_t first, std::size_t last) const;
+  std::size_t count() const { return static_cast<std::size_t>(count_); }
+  std::size_t unit() const;
 
  private:
   // How one input reaches the kernel.
@@ -48,9 +56,9 @@ class ElementwiseLoop {
   void place_tiles();
   bool passes(const Operand& operand) const;
 
-  void run_flat(Run& run) const;
-  void run_rows(Run& run) const;
-  void run_gathering(Run& run) const;
+  void run_flat(Run& run, std::int64_t first, std::int64_t last) const;
+  void run_rows(Run& run, std::int64_t first, std::int64_t last) const;
+  void run_gathering(Run& run, std::int64_t first, std::int64_t last) const;
   void call(Run& run, std::int64_t first, std::int64_t n) const;
   void gather(const Operand& operand, const void* from, char* to, std::int64_t* index,
               std::int64_t first, std::int64_t count) const;

@@ -5,12 +5,14 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include <dualtape/core/detail/arena.hpp>
 #include <dualtape/core/detail/profiler.hpp>
+#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/program.hpp>
 
 namespace dualtape {
@@ -65,8 +67,10 @@ struct Program::Impl {
   std::vector<Tensor> copied_feeds;                           // of this run
   detail::Block memory;                                       // the arena, then the workspace
   std::byte* workspace = nullptr;
-  std::size_t workspace_bytes = 0;
-  const Graph* graph = nullptr;  // to tell foreign Vars; compared, never looked into
+  std::size_t workspace_bytes = 0;  // of all threads together
+  int threads = 1;
+  std::optional<detail::Team> team;  // none on one thread
+  const Graph* graph = nullptr;      // to tell foreign Vars; compared, never looked into
   std::vector<std::pair<Var, Tensor>> results;
   std::atomic<bool> running{false};
   Location compiled_at;
@@ -89,6 +93,7 @@ struct Program::Impl {
   template <class AfterStep>
   void run_calls(AfterStep after_step);
   void plan_kernels();
+  void place_workspaces();
   void bind_operands();
   bool bind_known_feeds(std::span<const Feed> feeds);
   void bind_feed(const Feed& feed);

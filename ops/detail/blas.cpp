@@ -1,8 +1,6 @@
 #include <dualtape/ops/detail/blas.hpp>
 
-#include <charconv>
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
 
 // Never in one file with xtensor-blas, which declares these functions again.
@@ -54,39 +52,28 @@ const char* better_blas_core(std::string_view core, bool has_avx2, bool has_avx5
 
 void gemm(const GemmShape& s, float alpha, const float* a, const float* b, float beta, float* c) {
   cblas_sgemm(CblasRowMajor, flag(s.transpose_a), flag(s.transpose_b), s.m, s.n, s.k, alpha, a,
-              s.transpose_a ? s.m : s.k, b, s.transpose_b ? s.k : s.n, beta, c, s.n);
+              s.row_of_a(), b, s.row_of_b(), beta, c, s.row_of_c());
 }
 void gemm(const GemmShape& s, double alpha, const double* a, const double* b, double beta,
           double* c) {
   cblas_dgemm(CblasRowMajor, flag(s.transpose_a), flag(s.transpose_b), s.m, s.n, s.k, alpha, a,
-              s.transpose_a ? s.m : s.k, b, s.transpose_b ? s.k : s.n, beta, c, s.n);
+              s.row_of_a(), b, s.row_of_b(), beta, c, s.row_of_c());
 }
 
 // Only ever added to: some versions of OpenBLAS multiply y by a beta of 0, which lets NaNs of
 // uninitialised memory through.
-void gemv(bool transpose, int rows, int columns, float alpha, const float* a, const float* x,
-          float* y) {
-  cblas_sgemv(CblasRowMajor, flag(transpose), rows, columns, alpha, a, columns, x, 1, 1.0F, y, 1);
+void gemv(bool transpose, int rows, int columns, int stride, float alpha, const float* a,
+          const float* x, float* y) {
+  cblas_sgemv(CblasRowMajor, flag(transpose), rows, columns, alpha, a, stride, x, 1, 1.0F, y, 1);
 }
-void gemv(bool transpose, int rows, int columns, double alpha, const double* a, const double* x,
-          double* y) {
-  cblas_dgemv(CblasRowMajor, flag(transpose), rows, columns, alpha, a, columns, x, 1, 1.0, y, 1);
-}
-
-int threads_from(const char* text) {
-  if (text == nullptr) return 1;
-  const char* end = text + std::strlen(text);
-  int count = 0;
-  const auto [stop, error] = std::from_chars(text, end, count);
-  return error == std::errc{} && stop == end && count >= 1 && count <= 1024 ? count : 1;
+void gemv(bool transpose, int rows, int columns, int stride, double alpha, const double* a,
+          const double* x, double* y) {
+  cblas_dgemv(CblasRowMajor, flag(transpose), rows, columns, alpha, a, stride, x, 1, 1.0, y, 1);
 }
 
 void prepare_blas() {
   static std::once_flag once;
-  std::call_once(once, [] {
-    const char* wanted = std::getenv("DUALTAPE_NUM_THREADS");  // NOLINT(concurrency-mt-unsafe)
-    openblas_set_num_threads(threads_from(wanted));
-  });
+  std::call_once(once, [] { openblas_set_num_threads(1); });
 }
 
 }  // namespace dualtape::detail

@@ -47,8 +47,7 @@ bool onednn_gemm(const GemmShape& s, float alpha, const float* a, const float* b
                  float* c) {
   const OneThread one;
   return dnnl_sgemm(s.transpose_a ? 'T' : 'N', s.transpose_b ? 'T' : 'N', s.m, s.n, s.k, alpha, a,
-                    s.transpose_a ? s.m : s.k, b, s.transpose_b ? s.k : s.n, beta, c,
-                    s.n) == dnnl_success;
+                    s.row_of_a(), b, s.row_of_b(), beta, c, s.row_of_c()) == dnnl_success;
 }
 
 }  // namespace dualtape::detail

@@ -65,7 +65,7 @@ class MatmulAdd : public PlannedProduct {
     return {[=](const KernelArgs& args) {
               copy(args, bytes);
               const T scale = scaled ? sign * *args.input<T>(3) : sign;
-              product.add(scale, args.input<T>(1), args.input<T>(2), args.output<T>());
+              product.add(scale, args.input<T>(1), args.input<T>(2), args.output<T>(), args.team);
             },
             0, product.note()};
   }
@@ -112,11 +112,11 @@ class StackedMatmul : public PlannedProduct {
               const T* const b = args.input<T>(2);
               if (args.input<T>(1) == args.input<T>(0) + in_count &&
                   args.output<T>(1) == args.output<T>(0) + out_count) {
-                both.assign(args.input<T>(0), b, args.output<T>(0));
+                both.assign(args.input<T>(0), b, args.output<T>(0), args.team);
                 return;
               }
-              single.assign(args.input<T>(0), b, args.output<T>(0));
-              single.assign(args.input<T>(1), b, args.output<T>(1));
+              single.assign(args.input<T>(0), b, args.output<T>(0), args.team);
+              single.assign(args.input<T>(1), b, args.output<T>(1), args.team);
             },
             0, both.note()};
   }

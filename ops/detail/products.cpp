@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <type_traits>
 
+#include <dualtape/core/detail/team.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/onednn.hpp>
 
@@ -17,14 +18,11 @@ std::optional<ProductBackend> forced_backend() {
   return forced;
 }
 
-// c = scale a b, or c += scale a b: a column times a row, which is the same whether they are
-// transposed or not.
-template <class T>
-void outer_product(const GemmShape& shape, T scale, const T* a, const T* b, T* c, bool add) {
-  const auto& kernels = row_kernels<T>();
-  (add ? kernels.add_outer : kernels.outer)(static_cast<std::size_t>(shape.m),
-                                            static_cast<std::size_t>(shape.n), scale, a, b, c);
-}
+// Products of fewer multiplications are not divided: threads would cost more than they save.
+constexpr std::int64_t least_divided_gemm = 2'000'000;
+constexpr std::int64_t least_divided_thin = 200'000;  // bound by memory
+// Rows and columns of c are divided at multiples of what the libraries' kernels hold in registers.
+constexpr int division = 16;
 
 }  // namespace
 
@@ -64,49 +62,62 @@ Product::Product(const GemmShape& shape, DType dtype, ProductUse use)
   if (dtype != float32 || !has_onednn()) backend_ = ProductBackend::openblas;
 }
 
-template <class T>
-void Product::run_gemm(T alpha, const T* a, const T* b, T beta, T* c) const {
-  if constexpr (std::is_same_v<T, float>)
-    if (backend_ == ProductBackend::onednn && onednn_gemm(shape_, alpha, a, b, beta, c)) return;
-  detail::gemm(shape_, alpha, a, b, beta, c);
+// The rows of a column or of an outer product, the columns of a row, else the longer side.
+bool Product::divided_by_rows() const {
+  return way_ == Way::gemm ? shape_.m > shape_.n : way_ != Way::row;
 }
 
 template <class T>
-void Product::add_vector(T alpha, const T* a, const T* b, T* c) const {
-  const auto [ta, tb, m, n, k] = shape_;
-  if (way_ == Way::column)
-    detail::gemv(ta, ta ? k : m, ta ? m : k, alpha, a, b, c);
-  else
-    detail::gemv(!tb, tb ? n : k, tb ? k : n, alpha, b, a, c);
+void Product::run(bool adds, T scale, const T* a, const T* b, T* c, const Team* team) const {
+  const std::int64_t operations = std::int64_t{shape_.m} * shape_.n * shape_.k;
+  const bool rows = divided_by_rows();
+  const int side = rows ? shape_.m : shape_.n;
+  if (team == nullptr || side < 2 * division ||
+      operations < (way_ == Way::gemm ? least_divided_gemm : least_divided_thin))
+    return run_on_this_thread(shape_, adds, scale, a, b, c);
+  const int share = (side - 1) / team->threads() + 1;
+  const int step = (share + division - 1) / division * division;
+  team->run(static_cast<std::size_t>((side - 1) / step + 1), [&](std::size_t part, int) {
+    const int first = static_cast<int>(part) * step;
+    GemmShape s = shape_;
+    s.stride_a = shape_.row_of_a();
+    s.stride_b = shape_.row_of_b();
+    s.stride_c = shape_.row_of_c();
+    (rows ? s.m : s.n) = std::min(step, side - first);
+    const std::int64_t begin = first;
+    run_on_this_thread(s, adds, scale, a + (rows ? begin * (s.transpose_a ? 1 : s.stride_a) : 0),
+                       b + (rows ? 0 : begin * (s.transpose_b ? s.stride_b : 1)),
+                       c + (rows ? begin * s.stride_c : begin));
+  });
 }
 
 template <class T>
-void Product::assign(const T* a, const T* b, T* c) const {
+void Product::run_on_this_thread(const GemmShape& s, bool adds, T scale, const T* a, const T* b,
+                                 T* c) const {
   switch (way_) {
-    case Way::outer: outer_product(shape_, T(1), a, b, c, false); break;
+    case Way::outer: {  // a column times a row, which is the same whether transposed or not
+      const auto& kernels = row_kernels<T>();
+      return (adds ? kernels.add_outer : kernels.outer)(
+          static_cast<std::size_t>(s.m), static_cast<std::size_t>(s.n), scale, a, b, c);
+    }
     case Way::column:
+      if (!adds) std::fill_n(c, s.m, T{0});
+      return detail::gemv(s.transpose_a, s.transpose_a ? s.k : s.m, s.transpose_a ? s.m : s.k,
+                          s.row_of_a(), scale, a, b, c);
     case Way::row:
-      std::fill_n(c, std::int64_t{shape_.m} * shape_.n, T{0});
-      add_vector(T{1}, a, b, c);
-      break;
-    case Way::gemm: run_gemm(T{1}, a, b, T{0}, c); break;
+      if (!adds) std::fill_n(c, s.n, T{0});
+      return detail::gemv(!s.transpose_b, s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n,
+                          s.row_of_b(), scale, b, a, c);
+    case Way::gemm: break;
   }
+  const T keep = adds ? T{1} : T{0};
+  if constexpr (std::is_same_v<T, float>)
+    if (backend_ == ProductBackend::onednn && onednn_gemm(s, scale, a, b, keep, c)) return;
+  detail::gemm(s, scale, a, b, keep, c);
 }
 
-template <class T>
-void Product::add(T scale, const T* a, const T* b, T* c) const {
-  switch (way_) {
-    case Way::outer: outer_product(shape_, scale, a, b, c, true); break;
-    case Way::column:
-    case Way::row: add_vector(scale, a, b, c); break;
-    case Way::gemm: run_gemm(scale, a, b, T{1}, c); break;
-  }
-}
-
-template void Product::assign(const float*, const float*, float*) const;
-template void Product::assign(const double*, const double*, double*) const;
-template void Product::add(float, const float*, const float*, float*) const;
-template void Product::add(double, const double*, const double*, double*) const;
+template void Product::run(bool, float, const float*, const float*, float*, const Team*) const;
+template void Product::run(bool, double, const double*, const double*, double*, const Team*) const;
 
 std::string_view Product::library() const {
   switch (way_) {

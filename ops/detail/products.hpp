@@ -14,6 +14,8 @@ namespace dualtape::detail {
 
 enum class ProductBackend : std::uint8_t { openblas, onednn };
 
+class Team;
+
 // What is done with a product: written to c, or added to what c holds.
 enum class ProductUse : std::uint8_t { assign, add };
 
@@ -31,10 +33,15 @@ class Product {
   Product(const GemmShape& shape, DType dtype, ProductUse use = ProductUse::assign);
 
   const GemmShape& shape() const { return shape_; }
+  // With a team, c is cut into one part for each of its threads where the product is large.
   template <class T>
-  void assign(const T* a, const T* b, T* c) const;
+  void assign(const T* a, const T* b, T* c, const Team* team = nullptr) const {
+    run(false, T{1}, a, b, c, team);
+  }
   template <class T>
-  void add(T scale, const T* a, const T* b, T* c) const;
+  void add(T scale, const T* a, const T* b, T* c, const Team* team = nullptr) const {
+    run(true, scale, a, b, c, team);
+  }
   // "openblas NT 64x784x1024": the library, which operands are transposed, and m x k x n.
   std::string note(std::int64_t times = 1) const;
 
@@ -42,9 +49,11 @@ class Product {
   enum class Way : std::uint8_t { outer, column, row, gemm };
 
   template <class T>
-  void run_gemm(T alpha, const T* a, const T* b, T beta, T* c) const;
+  void run(bool adds, T scale, const T* a, const T* b, T* c, const Team* team) const;
   template <class T>
-  void add_vector(T alpha, const T* a, const T* b, T* c) const;
+  void run_on_this_thread(const GemmShape& s, bool adds, T scale, const T* a, const T* b,
+                          T* c) const;
+  bool divided_by_rows() const;
   std::string_view library() const;
 
   GemmShape shape_;

@@ -280,17 +280,6 @@ TEST_CASE("errors of products name both shapes and a mend") {
   CHECK_THROWS_AS(dt::matmul(Tensor{1, 2}, Tensor{1, 2}), dt::GraphError);
 }
 
-TEST_CASE("the number of BLAS threads is one unless the text is a number of threads") {
-  using dt::detail::threads_from;
-  CHECK(threads_from(nullptr) == 1);
-  CHECK(threads_from("") == 1);
-  CHECK(threads_from("2") == 2);
-  CHECK(threads_from("0") == 1);
-  CHECK(threads_from("-3") == 1);
-  CHECK(threads_from("2x") == 1);
-  CHECK(threads_from("999999999999") == 1);
-}
-
 TEST_CASE("OpenBLAS does not run a processor it does not know as one of 2004") {
   using dt::detail::better_blas_core;
   CHECK(std::string(better_blas_core("Prescott", true, true)) == "SkylakeX");

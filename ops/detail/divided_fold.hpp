@@ -1,0 +1,56 @@
+// A fold cut in pieces, so that threads can share it, with the same bits on any number of them.
+// Private, without SIMD headers. A plan is immutable; any thread.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <type_traits>
+#include <vector>
+
+#include <dualtape/core/detail/team.hpp>
+#include <dualtape/ops/detail/fold_plan.hpp>
+
+namespace dualtape::detail {
+
+class DividedFold {
+ public:
+  // Outputs are shared out. A long fold to a single output is cut in pieces by its length alone,
+  // which are folded in turn, if it `joins`: if a fold of folds is the fold of everything.
+  DividedFold(const FoldPlan& plan, bool joins);
+
+  const FoldPlan& plan() const { return plan_; }
+  // What the kernel needs, of results that have so many bytes.
+  std::size_t workspace_bytes(std::size_t result) const {
+    return join_ ? pieces_.size() * result : 0;
+  }
+  // fold(plan, const Element* in, Result* out) for the kernel's first operand and output.
+  template <class Element, class Result, class Fold>
+  void run(const KernelArgs& args, Fold fold) const {
+    const auto* in = args.input<Element>(0);
+    auto* out = args.output<Result>();
+    if constexpr (std::is_same_v<Element, Result>)
+      if (join_) out = static_cast<Result*>(args.workspace);
+    if (args.team == nullptr && out == args.output<Result>()) return fold(plan_, in, out);
+    const auto run_piece = [&](std::size_t i, int) {
+      fold(pieces_[i].plan, in + pieces_[i].in, out + pieces_[i].out);
+    };
+    if (args.team != nullptr)
+      args.team->run(pieces_.size(), run_piece);
+    else
+      for (std::size_t i = 0; i < pieces_.size(); ++i) run_piece(i, 0);
+    if constexpr (std::is_same_v<Element, Result>)
+      if (join_) fold(*join_, out, args.output<Result>());
+  }
+
+ private:
+  struct Piece {
+    FoldPlan plan;
+    std::size_t in;
+    std::size_t out;
+  };
+  FoldPlan plan_;
+  std::vector<Piece> pieces_;     // at least one
+  std::optional<FoldPlan> join_;  // of the results of the pieces
+};
+
+}  // namespace dualtape::detail
