@@ -45,6 +45,7 @@ enum class Prim : std::uint8_t {
   cosh,
   tanh,
   erf,
+  sigmoid,
   floor,
   ceil,
   round,  // half to even
@@ -237,6 +238,7 @@ class Recorded {
   friend Recorded cosh(Recorded x) { return number(Prim::cosh, x); }
   friend Recorded tanh(Recorded x) { return number(Prim::tanh, x); }
   friend Recorded erf(Recorded x) { return number(Prim::erf, x); }
+  friend Recorded sigmoid(Recorded x) { return number(Prim::sigmoid, x); }  // 1 / (1 + e^-x)
   friend Recorded floor(Recorded x) { return number(Prim::floor, x); }
   friend Recorded ceil(Recorded x) { return number(Prim::ceil, x); }
   friend Recorded round(Recorded x) { return number(Prim::round, x); }

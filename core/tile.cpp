@@ -89,6 +89,7 @@ class TileProgram::Compiler {
         emit(i);
       deliver(i);
     }
+    join_pairs();
     resolve();
   }
 
@@ -103,7 +104,10 @@ class TileProgram::Compiler {
     TileKernel kernel = nullptr;
     std::vector<Place> operands;
     Place result;
+    Prim prim = Prim::constant;  // the primitive, if it is one on numbers
+    bool passed_on = false;      // one later step alone reads the result
   };
+  static constexpr std::size_t no_form = pair_forms.size();
 
   bool is_single(Place place) const {
     return place.kind == Kind::fixed || (place.kind == Kind::input && code_.single[place.index]);
@@ -184,6 +188,59 @@ class TileProgram::Compiler {
     places_[i] = direct_output(i);
     push(tile_kernel(step.prim, step.mask, fixed, program_.dtype_), std::move(operands),
          places_[i]);
+    drafts_.back().prim = step.mask ? Prim::constant : step.prim;
+    drafts_.back().passed_on = uses_[i] == 1 && places_[i].kind == Kind::tile;
+  }
+
+  // The form of a draft whose operand `x` is the running value.
+  std::size_t form_of(const Draft& draft, std::size_t x) const {
+    PairForm form{draft.prim};
+    if (draft.operands.size() == 2) {
+      const bool fixed = is_single(draft.operands[1 - x]);
+      form.operand = fixed ? PairForm::Operand::fixed : PairForm::Operand::tile;
+      form.reversed = x == 1 && draft.prim == Prim::sub;
+      // Which zero min and max give depends on the order; sums and products do not.
+      if (x == 1 && (draft.prim == Prim::minimum || draft.prim == Prim::maximum)) return no_form;
+    }
+    const auto found = std::ranges::find(pair_forms, form);
+    return static_cast<std::size_t>(found - pair_forms.begin());
+  }
+
+  // Where one cheap primitive feeds the next and nobody else, both run in one loop.
+  void join_pairs() {
+    std::vector<Draft> joined;
+    std::vector<std::size_t> place(drafts_.size());
+    for (std::size_t d = 0; d < drafts_.size(); ++d) {
+      if (d + 1 < drafts_.size() && join(drafts_[d], drafts_[d + 1])) {
+        place[d] = joined.size();
+        ++d;
+      }
+      place[d] = joined.size();
+      joined.push_back(std::move(drafts_[d]));
+    }
+    drafts_ = std::move(joined);
+    for (std::size_t& d : program_.last_read_) d = place.empty() ? 0 : place[d];
+    for (std::size_t& d : program_.written_) d = place[d];
+  }
+
+  // Makes `second` do the work of both if it can.
+  bool join(const Draft& first, Draft& second) const {
+    if (!first.passed_on || first.prim == Prim::constant || second.prim == Prim::constant)
+      return false;
+    const auto read = std::ranges::count(second.operands, first.result);
+    if (read != 1 || first.operands.size() > 2 || second.operands.size() > 2) return false;
+    const std::size_t x = is_single(first.operands[0]) ? 1 : 0;
+    const std::size_t y = second.operands[0] == first.result ? 0 : 1;
+    const std::size_t one = form_of(first, x);
+    const std::size_t two = form_of(second, y);
+    if (one == no_form || two == no_form) return false;
+    const Place value = first.operands[x];
+    const auto other = [&](const Draft& draft, std::size_t running) {
+      return draft.operands.size() == 2 ? draft.operands[1 - running] : value;
+    };
+    second.operands = {value, other(first, x), other(second, y)};
+    second.kernel = pair_kernel(one, two, program_.dtype_);
+    return true;
   }
 
   bool is_fixed(Place place, double value) const {

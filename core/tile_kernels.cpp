@@ -44,6 +44,7 @@ auto apply_prim(const X&... x) {
   else if constexpr (P == Prim::cosh) return cosh(a);
   else if constexpr (P == Prim::tanh) return tanh(a);
   else if constexpr (P == Prim::erf) return erf(a);
+  else if constexpr (P == Prim::sigmoid) return sigmoid(a);
   else if constexpr (P == Prim::floor) return floor(a);
   else if constexpr (P == Prim::ceil) return ceil(a);
   else if constexpr (P == Prim::round) return round(a);

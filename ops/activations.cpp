@@ -14,18 +14,12 @@ namespace {
 
 using Operands = std::span<const Var>;
 
-// 1 / (1 + e^-x) by e^-|x|, which never overflows and loses no digit on either side.
-auto sigmoid_of(auto x) {
-  const auto tail = exp(-abs(x));
-  return select(x >= 0, decltype(x)(1), tail) / (1 + tail);
-}
-
 struct Sigmoid {
   static constexpr auto name = "sigmoid";
   static constexpr auto doc = "Logistic function 1 / (1 + e^-x).";
   static constexpr auto math = "y = 1 / (1 + e^-x); dy/dx = y (1 - y)";
   static constexpr Example example{"sigmoid(g.constant(Tensor{0, 1000}))", "[0.5 1. ]"};
-  static auto formula(auto x) { return sigmoid_of(x); }
+  static auto formula(auto x) { return sigmoid(x); }
   static Factor partial(Var, Var y) { return y * (1 - y); }
   static auto sample() { return domain(-4, 4); }
 };
@@ -116,7 +110,7 @@ struct Silu {
   static constexpr auto doc = "x sigmoid(x), also called swish.";
   static constexpr auto math = "y = x s, s = sigmoid(x); dy/dx = s (1 + x (1 - s))";
   static constexpr Example example{"silu(g.constant(Tensor{0, 1}))", "[0.        0.7310586]"};
-  static auto formula(auto x) { return x * sigmoid_of(x); }
+  static auto formula(auto x) { return x * sigmoid(x); }
   static Factor partial(Var x, Var) {
     const Var s = sigmoid(x);
     return s * (1 + x * (1 - s));

@@ -19,6 +19,8 @@ std::span<const Pass> passes() {
       Pass{"accumulate", "sums with a product are written by the product",
            &detail::accumulate_products},
       Pass{"hasten", "updates run as soon as they may", &hasten_updates},
+      Pass{"redraw", "large random signs are drawn again, not kept, for updates",
+           &detail::redraw_signs},
       Pass{"fuse", "elementwise nodes next to each other run as one, in cache", &detail::fuse},
       Pass{"overwrite", "an update is written over the parameter where nobody can tell",
            &assign_in_place},

@@ -2,6 +2,7 @@
 // computes tile by tile in cache, so that what only they read never reaches memory. The results
 // have the same bits, since each primitive is the same kernel as before.
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -12,7 +13,8 @@
 
 #include <dualtape/core/detail/fused.hpp>
 #include <dualtape/core/leaves.hpp>
-#include <dualtape/core/plan.hpp>
+#include <dualtape/core/pass.hpp>
+#include <dualtape/core/registry.hpp>
 #include <dualtape/ops/detail/rewrites.hpp>
 
 namespace dualtape::detail {
@@ -455,9 +457,41 @@ void see_through_aliases(Plan& plan) {
   eliminate_dead(plan);
 }
 
+// A column times a row is an elementwise product that broadcasts. Where the result is read element
+// by element it becomes one, so that it can be fused.
+void spread_outer_products(Plan& plan) {
+  std::vector<bool> read_by_formula(plan.values.size());
+  for (const PlanNode& node : plan.nodes)
+    if (membership(plan, node).kind == Member::formula)
+      for (const ValueId v : plan.operands_of(node)) read_by_formula[v] = true;
+  const Op& mul = require_op("mul");
+  const Op& reshape = require_op("reshape");
+  const auto as = [&](Rewriter& sweep, ValueId v, Shape shape) {
+    const Type type{std::move(shape), sweep.type(v).dtype};
+    return sweep.type(v) == type ? v : sweep.add(reshape, {{"shape", type.shape}}, {v}, type);
+  };
+  const std::array<Rewriter::Rule, 1> rules{[&](Rewriter& sweep, const PlanNode& node) {
+    if (node.op->name() != "matmul" || node.first_value >= read_by_formula.size() ||
+        !read_by_formula[node.first_value])
+      return false;
+    const Type type = sweep.type(node.first_value);
+    const ValueId a = sweep.operands(node)[0];
+    const ValueId b = sweep.operands(node)[1];
+    if (type.shape.rank() != 2 || sweep.type(a).shape.count() != type.shape[0] ||
+        sweep.type(b).shape.count() != type.shape[1] || type.shape.count() == 0)
+      return false;
+    const ValueId column = as(sweep, a, {type.shape[0], 1});
+    const ValueId row = as(sweep, b, {1, type.shape[1]});
+    sweep.replace_by(sweep.add(mul, {}, {column, row}, type));
+    return true;
+  }};
+  rewrite(plan, rules, 1);
+}
+
 }  // namespace
 
 void fuse(Plan& plan) {
+  spread_outer_products(plan);
   see_through_aliases(plan);
   Grouping grouping(plan);
   grouping.run();

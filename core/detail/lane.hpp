@@ -111,6 +111,11 @@ class Lane<T, Arch> {
   friend Lane cosh(Lane x) { return Lane(lane_math::cosh(x.batch_)); }
   friend Lane tanh(Lane x) { return Lane(lane_math::tanh(x.batch_)); }
   friend Lane erf(Lane x) { return Lane(lane_math::erf(x.batch_)); }
+  // 1 / (1 + e^-x) by e^-|x|, which never overflows and loses no digit on either side.
+  friend Lane sigmoid(Lane x) {
+    const Lane tail = exp(-abs(x));
+    return select(x >= Lane(0), Lane(1), tail) / (Lane(1) + tail);
+  }
   friend Lane floor(Lane x) {
     return Lane(lane_math::signed_like(xsimd::floor(x.batch_), x.batch_));
   }

@@ -110,6 +110,38 @@ const TileKernels& tile_kernels(IsaTag<Isa::baseline>);
 const TileKernels& tile_kernels(IsaTag<Isa::avx2>);
 const TileKernels& tile_kernels(IsaTag<Isa::avx512>);
 
+// Two primitives in one loop, of core/pair_kernels.cpp: operand 0 is x, operands 1 and 2 are the
+// other operands of the first and the second, or anything where they take none. `n` is a multiple
+// of the lane width.
+struct PairForm {
+  enum class Operand : std::uint8_t { none, fixed, tile };
+  Prim prim;
+  Operand operand = Operand::none;
+  bool reversed = false;  // the running value is the second operand
+  friend constexpr bool operator==(const PairForm&, const PairForm&) = default;
+};
+inline constexpr std::array<PairForm, 12> pair_forms{{
+    {Prim::neg},
+    {Prim::abs},
+    {Prim::add, PairForm::Operand::fixed},
+    {Prim::add, PairForm::Operand::tile},
+    {Prim::sub, PairForm::Operand::fixed},
+    {Prim::sub, PairForm::Operand::fixed, true},
+    {Prim::sub, PairForm::Operand::tile},
+    {Prim::sub, PairForm::Operand::tile, true},
+    {Prim::mul, PairForm::Operand::fixed},
+    {Prim::mul, PairForm::Operand::tile},
+    {Prim::minimum, PairForm::Operand::fixed},
+    {Prim::maximum, PairForm::Operand::fixed},
+}};
+using PairKernel = TileKernel (*)(std::size_t first, std::size_t second, DType dtype);
+PairKernel pair_kernel(IsaTag<Isa::baseline>);
+PairKernel pair_kernel(IsaTag<Isa::avx2>);
+PairKernel pair_kernel(IsaTag<Isa::avx512>);
+inline TileKernel pair_kernel(std::size_t first, std::size_t second, DType dtype) {
+  return for_isa(isa(), [](auto tag) { return pair_kernel(tag); })(first, second, dtype);
+}
+
 // Those for the instruction set in use.
 inline const TileKernels& tile_kernels() {
   return *for_isa(isa(), [](auto tag) { return &tile_kernels(tag); });

@@ -14,6 +14,8 @@ void thin_products(Plan& plan);
 void stack_products(Plan& plan);
 // C + s A B as one node that may run over C.
 void accumulate_products(Plan& plan);
+// Elementwise readers of a large draw of signs that others keep in memory draw them once more.
+void redraw_signs(Plan& plan);
 // One node for elementwise nodes of one shape that run next to each other; for plans in run order.
 void fuse(Plan& plan);
 

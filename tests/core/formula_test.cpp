@@ -185,6 +185,7 @@ TEST_CASE("each function records its primitive, with its operands in order") {
   DUALTAPE_CHECK_RECORDS(cosh)
   DUALTAPE_CHECK_RECORDS(tanh)
   DUALTAPE_CHECK_RECORDS(erf)
+  DUALTAPE_CHECK_RECORDS(sigmoid)
   DUALTAPE_CHECK_RECORDS(floor)
   DUALTAPE_CHECK_RECORDS(ceil)
   DUALTAPE_CHECK_RECORDS(round)

@@ -66,7 +66,8 @@ bool rounded_once(Prim prim) {
     case Prim::cos:
     case Prim::tan:
     case Prim::tanh:
-    case Prim::erf: return false;
+    case Prim::erf:
+    case Prim::sigmoid: return false;
     default: return true;
   }
 }

@@ -102,8 +102,12 @@ TEST_CASE("an update is written over its parameter where nobody can tell") {
     CHECK(identical(u.value(), Tensor{{20.0, 80.0}}));
   }
   SUBCASE("the old value is read by a later update") {
-    Program program = compile({}, {assign(w, vw + 1.0), assign(u, vu + vw)});
-    CHECK(in_place(program) == std::vector<bool>{false, true});
+    bool as_written = false;
+    SUBCASE("in the order written") { as_written = true; }
+    SUBCASE("in the order planned") {}
+    Program program = compile({}, {assign(w, vw + 1.0), assign(u, vu + vw)},
+                              as_written ? CompileOptions{{"fuse", "hasten"}} : CompileOptions{});
+    if (as_written) CHECK(in_place(program) == std::vector<bool>{false, true});
     program.run();
     CHECK(identical(w.value(), Tensor{{2.0, 3.0}}));
     CHECK(identical(u.value(), Tensor{{11.0, 22.0}}));
