@@ -3,6 +3,8 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
+#include <iterator>
+#include <stdexcept>
 
 #include <benchmark/benchmark.h>
 #include <CLI/CLI.hpp>
@@ -28,7 +30,7 @@ int run_micro(int argc, char** argv) {
 struct Arguments {
   DriverOptions driver;
   std::vector<int> threads{1};
-  std::string json;
+  std::string json, markdown, from;
   bool check = false, list = false;
 };
 
@@ -42,32 +44,52 @@ void print_setting(const Arguments& arguments) {
             << arguments.driver.rounds << " in " << arguments.driver.launches << " launches\n";
 }
 
+void print(const Report& report) {
+  std::cout << "\n== Threads: " << report.threads << " ==\n";
+  print_times(std::cout, report.figures);
+  print_cost_ratios(std::cout, report.figures);
+  print_targets(std::cout, report.figures);
+  std::cout << std::flush;
+}
+
+// "" for a file that is not there.
+std::string read(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  file << text;
+  if (!file.flush()) throw std::runtime_error("cannot write " + path);
+}
+
 int run(Arguments& arguments) {
   if (arguments.list) {
     for (const Workload& workload : own_workloads()) std::cout << workload.name << '\n';
     return 0;
   }
   if (arguments.check) return agree(arguments.driver) ? 0 : 1;
-  print_setting(arguments);
-  nlohmann::json all = nlohmann::json::array();
-  for (const int threads : arguments.threads) {
-    arguments.driver.threads = threads;
-    const Figures figures = measure(arguments.driver);
-    std::cout << "\n== Threads: " << threads << " ==\n";
-    print_times(std::cout, figures);
-    print_cost_ratios(std::cout, figures);
-    print_targets(std::cout, figures);
-    std::cout << std::flush;
-    for (nlohmann::json& record : records(figures, threads)) all.push_back(std::move(record));
-  }
-  if (!arguments.json.empty()) {
-    std::ofstream file(arguments.json);
-    file << all.dump(1) << '\n';
-    if (!file.flush()) {
-      std::cerr << "cannot write " << arguments.json << '\n';
-      return 1;
+  std::vector<Report> reports;
+  if (arguments.from.empty()) {
+    print_setting(arguments);
+    for (const int threads : arguments.threads) {
+      arguments.driver.threads = threads;
+      reports.push_back({threads, this_machine(), measure(arguments.driver)});
+      print(reports.back());
     }
+  } else {
+    const std::string text = read(arguments.from);
+    if (text.empty()) throw std::runtime_error("cannot read " + arguments.from);
+    reports = from_records(nlohmann::json::parse(text));
+    for (const Report& report : reports) print(report);
   }
+  nlohmann::json all = nlohmann::json::array();
+  for (const Report& report : reports)
+    for (nlohmann::json& record : records(report)) all.push_back(std::move(record));
+  if (!arguments.json.empty()) write(arguments.json, all.dump(1) + '\n');
+  if (!arguments.markdown.empty())
+    write(arguments.markdown, put_between_marks(read(arguments.markdown), markdown(reports)));
   return 0;
 }
 
@@ -87,6 +109,10 @@ int main(int argc, char** argv) {
   app.add_flag("--check", arguments.check, "only whether all find the same loss and derivatives");
   app.add_flag("--list", arguments.list, "only the names of the workloads");
   app.add_option("--json", arguments.json, "writes the figures to this file");
+  app.add_option("--markdown", arguments.markdown,
+                 "writes the tables to this file; between its lines <!-- bench --> and "
+                 "<!-- /bench --> if it has them");
+  app.add_option("--from", arguments.from, "measures nothing, but reads what --json once wrote");
   app.add_option("--threads", arguments.threads, "thread counts to measure on")->delimiter(',');
   app.add_option("--rounds", arguments.driver.rounds, "samples of each figure")
       ->check(CLI::PositiveNumber);

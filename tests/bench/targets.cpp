@@ -202,21 +202,37 @@ std::optional<Result> evaluate(const Figures& figures, const Target& target) {
 
 }  // namespace
 
+std::vector<Judged> judge(const Figures& figures) {
+  std::vector<Judged> all;
+  for (const Target& target : targets()) {
+    Judged one;
+    one.workload = target.ours[0].workload;
+    one.mode = target.ours[0].mode;
+    one.what = target.what;
+    one.limit = target.limit;
+    one.scale = target.measure == Measure::ns ? 1e-6 : 1;
+    one.at_least = target.measure == Measure::bandwidth;
+    if (const auto found = evaluate(figures, target)) {
+      one.value = found->value;
+      one.low = found->low;
+      one.high = found->high;
+    }
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
 int print_targets(std::ostream& out, const Figures& figures) {
   out << "\nTargets: medians of ratios taken round by round, with their quartiles\n";
   int missed = 0;
-  for (const Target& target : targets()) {
-    const auto found = evaluate(figures, target);
-    if (!found) continue;
-    const double scale = target.measure == Measure::ns ? 1e-6 : 1;
-    const bool least = target.measure == Measure::bandwidth;
-    const bool held = least ? found->value >= target.limit : found->value <= target.limit;
-    if (!held) ++missed;
-    out << std::left << std::setw(24) << target.ours[0].workload << std::setw(20)
-        << target.ours[0].mode << std::setw(35) << target.what << std::right
-        << (least ? " >= " : " <= ") << std::setw(6) << target.limit * scale << std::fixed
-        << std::setprecision(3) << std::setw(10) << found->value * scale << "  ["
-        << found->low * scale << ", " << found->high * scale << "]  " << (held ? "held" : "MISSED")
+  for (const Judged& target : judge(figures)) {
+    if (!target.value) continue;
+    if (!target.held()) ++missed;
+    out << std::left << std::setw(24) << target.workload << std::setw(20) << target.mode
+        << std::setw(35) << target.what << std::right << (target.at_least ? " >= " : " <= ")
+        << std::setw(6) << target.limit * target.scale << std::fixed << std::setprecision(3)
+        << std::setw(10) << *target.value * target.scale << "  [" << target.low * target.scale
+        << ", " << target.high * target.scale << "]  " << (target.held() ? "held" : "MISSED")
         << '\n'
         << std::defaultfloat << std::setprecision(6);
   }
