@@ -134,6 +134,12 @@ Kernel elementwise_kernel(const Recording& recording, const KernelRequest& reque
   const std::size_t tiles = (loop.workspace_bytes() + 63) / 64 * 64;
   const auto planned = std::make_shared<const Planned>(
       Planned{loop, TileProgram(tile_code(recording), dtype), tiles});
+  // For a few elements the loop would cost more than the work.
+  if (loop.is_direct() && loop.count() <= 1024)
+    return {[planned](const KernelArgs& args) {
+              planned->program.run(args.in, args.out, planned->loop.count(), args.workspace);
+            },
+            planned->program.workspace_bytes()};
   return divided_kernel(
       loop, tiles + planned->program.workspace_bytes(),
       [planned](const KernelArgs& args, std::size_t first, std::size_t last, void* workspace) {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view fused_name = "fused";
 constexpr std::size_t drawn_at_once = 2048;  // whole groups of every distribution
+constexpr std::size_t few = 1024;            // elements that are worth no loop around them
 
 std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -40,6 +41,9 @@ class FusedKernel {
   std::size_t workspace_bytes() const { return tiles_ + program_.workspace_bytes(); }
 
   void run(const KernelArgs& args) const {
+    if (draws_.empty() && loop_.is_direct() && loop_.count() <= few)
+      return program_.run(args.in, args.out, loop_.count(),
+                          static_cast<char*>(args.workspace) + tiles_);
     in_ranges(args, loop_.count(), loop_.unit(), loop_.count(),
               [&](std::size_t first, std::size_t last, void* workspace) {
                 run(args, first, last, workspace);

@@ -13,6 +13,7 @@ constexpr std::size_t most_tile_bytes = 4096;     // 1024 floats: several tiles 
 constexpr std::size_t least_tile_bytes = 512;     // below that the calls cost more than the work
 constexpr std::size_t all_tiles_bytes = 1 << 16;  // long programs stay in L2
 constexpr std::size_t between_tiles = 128;        // tiles 4 KiB apart would alias in the cache
+constexpr std::size_t few = 1024;                 // elements
 constexpr std::size_t pad_bytes = 64;             // a lane
 constexpr std::size_t fetched_from = 1 << 14;     // elements still to come
 constexpr std::size_t streamed_from = 1 << 24;    // bytes
@@ -89,6 +90,8 @@ class TileProgram::Compiler {
         emit(i);
       deliver(i);
     }
+    program_.alone_ = drafts_.size() == 1 && drafts_[0].prim != Prim::constant &&
+                      code_.outputs.size() == 1 && program_.registers_ == 0;
     join_pairs();
     resolve();
   }
@@ -362,6 +365,7 @@ std::size_t TileProgram::workspace_bytes() const {
 
 void TileProgram::run(const void* const* in, void* const* out, std::size_t n,
                       void* workspace) const {
+  if (alone_ && n <= few) return run_alone(in, out, n);
   const std::size_t inputs = in_elements_.size();
   const std::size_t outputs = out_elements_.size();
   auto** const slots = static_cast<char**>(workspace);
@@ -391,6 +395,22 @@ void TileProgram::run(const void* const* in, void* const* out, std::size_t n,
     advance(slots, count);
   }
   if (whole < n) run_tail(in, out, whole, n - whole, slots, pads);
+}
+
+// A table of addresses would cost more than a few elements.
+void TileProgram::run_alone(const void* const* in, void* const* out, std::size_t n) const {
+  const std::size_t inputs = in_elements_.size();
+  std::array<const void*, 3> operands{};
+  for (std::size_t k = 0; k < code_[0].arity; ++k) {
+    const Slot slot = code_[0].operands[k];
+    if (slot < inputs)
+      operands[k] = in[slot];
+    else if (dtype_ == DType::float64)
+      operands[k] = &fixed_[slot - inputs - 1];
+    else
+      operands[k] = &fixed_single_[slot - inputs - 1];
+  }
+  code_[0].kernel(operands.data(), out[0], n);
 }
 
 void TileProgram::advance(char** slots, std::size_t n) const {

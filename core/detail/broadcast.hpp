@@ -33,6 +33,8 @@ class ElementwiseLoop {
            std::size_t first, std::size_t last) const;
   std::size_t count() const { return static_cast<std::size_t>(count_); }
   std::size_t unit() const;
+  // Whether run() would call the kernel once with the pointers it is given, and so may be left out.
+  bool is_direct() const { return !tiled_ && !by_rows_ && count_ > 0; }
 
  private:
   // How one input reaches the kernel.

@@ -68,6 +68,7 @@ class TileProgram {
   };
   class Compiler;
 
+  void run_alone(const void* const* in, void* const* out, std::size_t n) const;
   void run_block(char* const* slots, std::size_t n) const;
   void run_streaming(void* const* out, std::size_t n, char** slots, char* tiles) const;
   bool streams(const void* const* in, void* const* out, std::size_t n) const;
@@ -85,6 +86,7 @@ class TileProgram {
   std::vector<std::size_t> last_read_;  // of each input: an instruction
   std::vector<std::size_t> written_;    // each output: by which instruction
   std::uint16_t registers_ = 0;
+  bool alone_ = false;          // one primitive of inputs and constants, whose kernel takes any n
   std::size_t width_ = 0;       // elements of a lane
   std::size_t tile_ = 0;        // elements of a tile
   std::size_t tile_bytes_ = 0;  // from one tile to the next
