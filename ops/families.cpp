@@ -15,6 +15,7 @@ void register_builtin_ops() {
   detail::register_extremes();
   detail::register_moments();
   detail::register_softmax();
+  detail::register_normalise();
   detail::register_losses();
   detail::register_join();
   detail::register_shapes();

@@ -1,5 +1,5 @@
-// The loops of reductions, of the softmax family and of outer products over floats, for one
-// instruction set.
+// The loops of reductions, of the softmax family, of normalisation and of outer products over
+// floats, for one instruction set.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <dualtape/ops/detail/exponentials.hpp>
 #include <dualtape/ops/detail/fold.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
+#include <dualtape/ops/detail/spread.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -160,6 +161,38 @@ void logsumexp_of_columns(const T* x, T* out, std::size_t size, std::size_t inne
   }
 }
 
+constexpr double least_squares = 1e-30;  // of floats: what underflows is far below
+
+template <class T>
+void variance_of_rows(const T* x, std::size_t rows, std::size_t size, double divisor, bool root,
+                      T* out, T* mean) {
+  for (std::size_t row = 0; row < rows; ++row) {
+    const Spread<T> spread = spread_of_row(x + row * size, size, least_squares);
+    const double variance = spread.squares / divisor;
+    out[row] = static_cast<T>(root ? std::sqrt(variance) : variance);
+    mean[row] = spread.mean + spread.rest;
+  }
+}
+
+template <class T>
+void layer_norm_of_rows(const T* x, const T* scale, const T* shift, std::size_t rows,
+                        std::size_t size, double epsilon, T* out, T* mean, T* inverse) {
+  const double least = epsilon > 1e-20 ? 0 : least_squares;
+  const auto count = static_cast<double>(size);
+  for (std::size_t row = 0; row < rows; ++row) {
+    const T* const from = x + row * size;
+    T* const to = out + row * size;
+    const Spread<T> spread = spread_of_row(from, size, least);
+    const T factor = static_cast<T>(1 / std::sqrt(spread.squares / count + epsilon));
+    if (scale == nullptr)
+      standardise_row<T, false>(from, size, spread, factor, scale, shift, to);
+    else
+      standardise_row<T, true>(from, size, spread, factor, scale, shift, to);
+    mean[row] = spread.mean + spread.rest;
+    inverse[row] = factor;
+  }
+}
+
 template <class T, bool add>
 void outer_product(std::size_t m, std::size_t n, T scale, const T* a, const T* b, T* c) {
   for (std::size_t i = 0; i < m; ++i, c += n) {
@@ -186,6 +219,8 @@ constexpr RowKernelsOf<T> kernels_of() {
           &softmax_of_columns<T, true>,
           &logsumexp_of_columns<T>,
           &totals_of_rows<T>,
+          &variance_of_rows<T>,
+          &layer_norm_of_rows<T>,
           &outer_product<T, false>,
           &outer_product<T, true>};
 }

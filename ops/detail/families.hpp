@@ -25,6 +25,7 @@ void register_reduce();
 void register_extremes();
 void register_moments();
 void register_softmax();
+void register_normalise();
 void register_losses();
 void register_shapes();
 void register_slice();

@@ -66,6 +66,13 @@ struct RowKernelsOf {
   Columns logsumexp_columns;
   // Of rows_in_call(size) rows at most.
   void (*totals)(const T* x, std::size_t rows, std::size_t size, RowTotals<T>& totals);
+  // out = sum (x - mean)^2 / divisor of each row, or its root; the means too.
+  void (*variance)(const T* x, std::size_t rows, std::size_t size, double divisor, bool root,
+                   T* out, T* mean);
+  // out = (x - mean) inverse scale + shift with inverse = 1 / sqrt(variance + epsilon); scale and
+  // shift hold `size` elements or are both null. `out` may be x. The factors of each row too.
+  void (*layer_norm)(const T* x, const T* scale, const T* shift, std::size_t rows, std::size_t size,
+                     double epsilon, T* out, T* mean, T* inverse);
   // c = scale a b^T and c += scale a b^T: a column of m elements, a row of n, and c is m x n.
   using Outer = void (*)(std::size_t m, std::size_t n, T scale, const T* a, const T* b, T* c);
   Outer outer;

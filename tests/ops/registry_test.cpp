@@ -26,7 +26,7 @@ const std::vector<std::string> promised = {
     "logical_or", "logical_xor", "logical_not", "cast",
     // reductions
     "sum", "mean", "max", "min", "argmax", "argmin", "any", "all", "var", "std", "norm",
-    "logsumexp", "softmax", "log_softmax",
+    "logsumexp", "softmax", "log_softmax", "layer_norm",
     // products
     "matmul", "outer", "dot", "transpose",
     // shapes

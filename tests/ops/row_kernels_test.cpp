@@ -1,5 +1,5 @@
-// Reductions and the softmax family under every instruction set this processor has, against plain
-// loops in double and against one another.
+// Reductions, normalisation and the softmax family under every instruction set this processor has,
+// against plain loops in double and against one another.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -107,6 +107,63 @@ TEST_CASE_TEMPLATE("rows of every length, on every instruction set", T, float, d
       if (isa == Isa::baseline) continue;
       if (rounded.empty()) rounded = y;
       CHECK(same_bits(y, rounded));
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("variances and layer normalisation have the same bits everywhere", T, float,
+                   double) {
+  for (const std::size_t n : sizes) {
+    CAPTURE(n);
+    const std::size_t rows = 3;
+    auto x = numbers<T>(rows * n, static_cast<unsigned>(n));
+    for (std::size_t i = 2 * n; i < rows * n; ++i) x[i] += T(1e5);  // far from zero
+    const auto scale = numbers<T>(n, 1);
+    const auto shift = numbers<T>(n, 2);
+    std::vector<T> first;
+    for (const Isa isa : usable_isas()) {
+      const IsaForTest here(isa);
+      CAPTURE(std::string(name_of(isa)));
+      const auto& k = row_kernels<T>();
+      std::vector<T> y(rows * (n + 4));
+      T* const variance = &y[rows * n];
+      T* const mean = variance + rows;
+      T* const inverse = mean + rows;
+      k.layer_norm(x.data(), scale.data(), shift.data(), rows, n, 0.5, y.data(), mean, inverse);
+      k.variance(x.data(), rows, n, static_cast<double>(n), false, variance, inverse + rows);
+      for (std::size_t row = 0; row < rows; ++row) {
+        long double sum = 0;
+        long double squares = 0;
+        // From the first element on, or the sum would lose more than is looked for.
+        const long double origin = x[row * n];
+        for (std::size_t i = 0; i < n; ++i) sum += x[row * n + i] - origin;
+        const long double step = sum / static_cast<long double>(n);
+        const long double centre = origin + step;
+        for (std::size_t i = 0; i < n; ++i) {
+          const long double d = x[row * n + i] - origin - step;
+          squares += d * d;
+        }
+        const long double wanted = squares / static_cast<long double>(n);
+        CHECK(std::abs(variance[row] - wanted) <= 16 * eps<T> * wanted);
+        CHECK(std::abs(mean[row] - centre) <= eps<T> * (1 + std::abs(centre)));
+        CHECK(mean[row] == inverse[rows + row]);
+        const long double r = 1 / std::sqrt(wanted + 0.5L);
+        CHECK(std::abs(inverse[row] - r) <= 16 * eps<T> * r);
+        long double off = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+          const long double z = (x[row * n + i] - origin - step) * r;
+          const long double size = std::abs(z * scale[i]) + std::abs(shift[i]) + 0.1L;
+          off = std::max(off, std::abs(y[row * n + i] - (z * scale[i] + shift[i])) / size);
+        }
+        CHECK(off <= 16 * eps<T>);
+      }
+      if (first.empty()) first = y;
+      CHECK(same_bits(y, first));
+      // Written over its operand.
+      auto over = x;
+      k.layer_norm(over.data(), scale.data(), shift.data(), rows, n, 0.5, over.data(), mean,
+                   inverse);
+      CHECK(std::equal(over.begin(), over.end(), first.begin()));
     }
   }
 }

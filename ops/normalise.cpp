@@ -1,0 +1,133 @@
+#include <dualtape/ops/normalise.hpp>
+
+#include <cmath>
+
+#include <dualtape/core/detail/team.hpp>
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/fold_plan.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/moments.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+namespace dualtape {
+namespace {
+
+// Output 0 is the result; 1 and 2 are the mean and 1 / sqrt(variance + epsilon) of each row, which
+// the derivative reads instead of finding them again.
+struct LayerNorm {
+  static constexpr bool can_fail = false;
+  static constexpr auto promotion = Promotion::common_floating;
+  static constexpr auto name = "layer_norm";
+  static constexpr auto doc = "rows along the last axis brought to mean 0 and variance 1";
+  static constexpr auto math =
+      "z = r (x - mean x) with r = 1 / sqrt(var x + epsilon), var x = mean (x - mean x)^2; y = z, "
+      "or y = scale z + shift. dz = r (dx - mean dx - z mean(z dx)); dy = scale dz + z dscale + "
+      "dshift.";
+  static constexpr auto example = Example{"layer_norm(g.constant(Tensor{1, 2, 3, 4}), 0.0)",
+                                          "[-1.3416408 -0.4472136  0.4472136  1.3416408]"};
+
+  static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
+
+  static void infer(Inference& inference) {
+    if (inference.in.size() != 3) inference.require_count(1);
+    const Shape& shape = inference.shape(0);
+    const std::size_t last = inference.axis(-1, shape.rank());
+    for (std::size_t i = 1; i < inference.in.size(); ++i)
+      if (inference.shape(i) != Shape{shape[last]})
+        inference.shape_error(std::string(i == 1 ? "scale" : "shift") + " has shape " +
+                                  to_string(inference.shape(i)) + ", and x has shape " +
+                                  to_string(shape),
+                              "give one number per column: shape " + to_string(Shape{shape[last]}));
+    const auto epsilon = inference.attributes.get<double>("epsilon");
+    if (!(epsilon >= 0 && std::isfinite(epsilon)))
+      inference.value_error("epsilon is " + std::to_string(epsilon),
+                            "use a small number that is not negative, such as 1e-5");
+    std::vector<std::int64_t> sizes(shape.sizes().begin(), shape.sizes().end());
+    sizes.back() = 1;
+    const Type each_row{Shape(sizes), inference.dtype(0)};
+    inference.out = {inference.in[0].type(), each_row, each_row};
+  }
+  static Cost cost(const KernelRequest& request) {
+    Cost cost = bytes_only(request);
+    cost.flops =
+        (request.in.size() == 3 ? 10.0 : 8.0) * static_cast<double>(request.in[0].shape.count());
+    return cost;
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const bool affine = request.in.size() == 3;
+    const auto size = static_cast<std::size_t>(request.in[0].shape.sizes().back());
+    const auto rows = static_cast<std::size_t>(request.out[1].shape.count());
+    const auto epsilon = request.attributes.get<double>("epsilon");
+    const auto plan = [&]<class T>() -> Kernel {
+      return {[=, normalise = detail::row_kernels<T>().layer_norm](const KernelArgs& args) {
+        detail::in_ranges(
+            args, rows, 1, rows * size, [&](std::size_t first, std::size_t last, void*) {
+              normalise(args.input<T>(0) + first * size, affine ? args.input<T>(1) : nullptr,
+                        affine ? args.input<T>(2) : nullptr, last - first, size, epsilon,
+                        args.output<T>(0) + first * size, args.output<T>(1) + first,
+                        args.output<T>(2) + first);
+            });
+      }};
+    };
+    return request.in[0].dtype == float32 ? plan.template operator()<float>()
+                                          : plan.template operator()<double>();
+  }
+  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const bool affine = node.in.size() == 3;
+    const Var inverse = node.out[2];
+    // The standardised rows: two cheap operations, which cost less than keeping them.
+    const Var z = affine ? (node.in[0] - node.out[1]) * inverse : node.out[0];
+    std::vector<MaybeVar> out(3);
+    const auto add_to_result = [&](Var term) { out[0] = out[0] ? *out[0] + term : term; };
+    if (tangents[0]) {
+      const Var t = *tangents[0];
+      const Var level = mean(t, {-1}, true);
+      const Var along = mean(z * t, {-1}, true);
+      const Var dz = (t - level - z * along) * inverse;
+      add_to_result(affine ? dz * node.in[1] : dz);
+      out[1] = level;
+      out[2] = -(square(inverse) * along);
+    }
+    if (affine && tangents[1]) add_to_result(z * *tangents[1]);
+    if (affine && tangents[2]) add_to_result(broadcast_to(*tangents[2], node.out[0].shape()));
+    return out;
+  }
+  static std::vector<Case> cases();
+};
+constexpr General<LayerNorm> layer_norm_op;
+
+std::vector<Case> LayerNorm::cases() {
+  std::vector<Case> cases;
+  const auto add = [&](const std::string& name, const Shape& shape, double epsilon) {
+    cases.push_back({name, {Arg{shape}}, [epsilon](std::span<const Var> in) {
+                       return std::vector<Var>{layer_norm(in[0], epsilon)};
+                     }});
+    const Shape columns{shape.sizes().back()};
+    cases.push_back({name + ", scale and shift",
+                     {Arg{shape}, Arg{columns}, Arg{columns}},
+                     [epsilon](std::span<const Var> in) {
+                       return std::vector<Var>{layer_norm(in[0], in[1], in[2], epsilon)};
+                     }});
+  };
+  add("rows", {3, 5}, 1e-2);
+  add("rows longer than a register", {2, 19}, 1e-5);
+  add("three axes", {2, 2, 4}, 1e-2);
+  add("a vector", {6}, 1e-2);
+  add("one column", {3, 1}, 1e-5);
+  add("no rows", {0, 3}, 1e-5);
+  add("no columns", {2, 0}, 1e-5);
+  return cases;
+}
+
+}  // namespace
+
+Var layer_norm(In x, double epsilon) { return layer_norm_op(x, Attributes{{"epsilon", epsilon}}); }
+Var layer_norm(In x, In scale, In shift, double epsilon) {
+  return layer_norm_op(x, scale, shift, Attributes{{"epsilon", epsilon}});
+}
+
+void detail::register_normalise() { register_all(layer_norm_op); }
+
+}  // namespace dualtape
