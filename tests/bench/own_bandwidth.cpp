@@ -9,6 +9,7 @@
 #include <dualtape/ops/extremes.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/moments.hpp>
+#include <dualtape/ops/normalise.hpp>
 #include <dualtape/ops/random.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/softmax.hpp>
@@ -187,17 +188,12 @@ Work cross_entropy_rows(std::int64_t rows, std::int64_t columns) {
   return work;
 }
 
-// The library has no operator of that name yet; this is how it is written with those there are.
 Work layer_norm_rows(std::int64_t rows, std::int64_t columns) {
   const auto r = make_rows(rows, columns);
   const double moved = 2.0 * static_cast<double>(r->x.bytes());
   Work work;
   work.modes = {program_mode("base", {r->x, r->gain, r->bias}, moved,
-                             [](const auto& in) {
-                               const Var centred = in[0] - mean(in[0], {-1}, true);
-                               const Var scale = rsqrt(var(in[0], {-1}, true, 0) + 1e-5);
-                               return centred * scale * in[1] + in[2];
-                             }),
+                             [](const auto& in) { return layer_norm(in[0], in[1], in[2]); }),
                 loop_mode("hand/base", moved, [r] {
                   loops::layer_norm(r->x.data<float>().data(), r->gain.data<float>().data(),
                                     r->bias.data<float>().data(), r->y.data<float>().data(),
