@@ -143,7 +143,8 @@ Kernel elementwise_kernel(const Recording& recording, const KernelRequest& reque
   return divided_kernel(
       loop, tiles + planned->program.workspace_bytes(),
       [planned](const KernelArgs& args, std::size_t first, std::size_t last, void* workspace) {
-        TileProgram::Run run{&planned->program, static_cast<char*>(workspace) + planned->tiles};
+        TileProgram::Run run{&planned->program, static_cast<char*>(workspace) + planned->tiles,
+                             planned->loop.count()};
         planned->loop.run(args.in, args.out, workspace, TileProgram::bind(run), first, last);
       });
 }

@@ -44,7 +44,8 @@ class FusedKernel {
     if (draws_.empty() && loop_.is_direct() && loop_.count() <= few)
       return program_.run(args.in, args.out, loop_.count(),
                           static_cast<char*>(args.workspace) + tiles_);
-    in_ranges(args, loop_.count(), loop_.unit(), loop_.count(),
+    const std::size_t cost = loop_.count() * (1 + program_.instructions() / 4 + 4 * draws_.size());
+    in_ranges(args, loop_.count(), loop_.unit(), cost,
               [&](std::size_t first, std::size_t last, void* workspace) {
                 run(args, first, last, workspace);
               });
@@ -75,7 +76,7 @@ class FusedKernel {
     const Bound& bound = *static_cast<Bound*>(context);
     const FusedKernel& kernel = *bound.kernel;
     std::copy_n(in, kernel.looped_, bound.in);
-    kernel.program_.run(bound.in, out, n, bound.space + kernel.tiles_);
+    kernel.program_.run(bound.in, out, n, bound.space + kernel.tiles_, kernel.loop_.count());
   }
 
   // The same in stretches, for each of which the random numbers are drawn.

@@ -9,14 +9,15 @@
 namespace dualtape::detail {
 namespace {
 
-constexpr std::size_t most_tile_bytes = 4096;     // 1024 floats: several tiles stay in L1
-constexpr std::size_t least_tile_bytes = 512;     // below that the calls cost more than the work
-constexpr std::size_t all_tiles_bytes = 1 << 16;  // long programs stay in L2
-constexpr std::size_t between_tiles = 128;        // tiles 4 KiB apart would alias in the cache
-constexpr std::size_t few = 1024;                 // elements
-constexpr std::size_t pad_bytes = 64;             // a lane
-constexpr std::size_t fetched_from = 1 << 14;     // elements still to come
-constexpr std::size_t streamed_from = 1 << 24;    // bytes
+constexpr std::size_t most_tile_bytes = 4096;      // 1024 floats: several tiles stay in L1
+constexpr std::size_t least_tile_bytes = 512;      // below that the calls cost more than the work
+constexpr std::size_t all_tiles_bytes = 1 << 16;   // long programs stay in L2
+constexpr std::size_t between_tiles = 128;         // tiles 4 KiB apart would alias in the cache
+constexpr std::size_t few = 1024;                  // elements
+constexpr std::size_t pad_bytes = 64;              // a lane
+constexpr std::size_t fetched_from = 1 << 14;      // elements still to come
+constexpr std::size_t streamed_from = 1 << 24;     // bytes
+constexpr std::size_t streamed_at_once = 1 << 16;  // elements
 
 std::array<std::uint16_t, 3> operands_of(const Recording::Step& step) {
   return {step.a, step.b, step.c};
@@ -363,8 +364,8 @@ std::size_t TileProgram::workspace_bytes() const {
          (registers_ + out_elements_.size()) * tile_bytes_;
 }
 
-void TileProgram::run(const void* const* in, void* const* out, std::size_t n,
-                      void* workspace) const {
+void TileProgram::run(const void* const* in, void* const* out, std::size_t n, void* workspace,
+                      std::size_t all) const {
   if (alone_ && n <= few) return run_alone(in, out, n);
   const std::size_t inputs = in_elements_.size();
   const std::size_t outputs = out_elements_.size();
@@ -384,7 +385,8 @@ void TileProgram::run(const void* const* in, void* const* out, std::size_t n,
   for (std::size_t r = 0; r < registers_; ++r)
     slots[inputs + outputs + fixed_.size() + r] = tiles + r * tile_bytes_;
 
-  if (streams(in, out, n)) return run_streaming(out, n, slots, tiles + registers_ * tile_bytes_);
+  if (streams(in, out, n, all))
+    return run_streaming(out, n, slots, tiles + registers_ * tile_bytes_);
   const std::size_t whole = n / width_ * width_;
   // Without tiles there is nothing to keep in cache: one call does it all.
   const std::size_t stretch = registers_ == 0 && code_.size() == 1 ? whole : tile_;
@@ -429,15 +431,17 @@ void TileProgram::fetch_next(char* const* slots, std::size_t n) const {
 
 // Whether the results are so large that they leave the caches before anybody reads them, so that
 // fetching their old contents would be in vain.
-bool TileProgram::streams(const void* const* in, void* const* out, std::size_t n) const {
+bool TileProgram::streams(const void* const* in, void* const* out, std::size_t n,
+                          std::size_t all) const {
   std::size_t bytes = 0;
   for (std::size_t o = 0; o < out_elements_.size(); ++o) {
-    bytes += n * out_elements_[o];
+    bytes += all * out_elements_[o];
     if (out_elements_[o] == 1 || reinterpret_cast<std::uintptr_t>(out[o]) % 64 != 0) return false;
     for (std::size_t i = 0; i < in_elements_.size(); ++i)
       if (in[i] == out[o]) return false;
   }
-  return bytes >= streamed_from && n % (64 / size_of(dtype_)) == 0;
+  // Rows and stretches are too short: each call ends in a fence.
+  return bytes >= streamed_from && n >= streamed_at_once && n % (64 / size_of(dtype_)) == 0;
 }
 
 // Computes into tiles behind the others and copies them out past the caches.
@@ -489,7 +493,7 @@ void TileProgram::run_tail(const void* const* in, void* const* out, std::size_t 
 BoundKernel TileProgram::bind(Run& run) {
   return {[](void* context, const void* const* in, void* const* out, std::size_t n) {
             const Run& bound = *static_cast<Run*>(context);
-            bound.program->run(in, out, n, bound.workspace);
+            bound.program->run(in, out, n, bound.workspace, bound.all);
           },
           &run};
 }

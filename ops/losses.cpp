@@ -96,7 +96,7 @@ struct CrossEntropy {
               const Label* labels = args.input<Label>(1);
               // Losses are added up in order afterwards, so that threads change no bits.
               T* const of_rows = each ? args.output<T>() : static_cast<T*>(args.workspace);
-              detail::in_ranges(args, rows, detail::rows_in_call(classes), rows * classes,
+              detail::in_ranges(args, rows, detail::rows_in_call(classes), 2 * rows * classes,
                                 [&](std::size_t first, std::size_t last, void*) {
                                   losses(*kernels, x, labels, first, last, classes,
                                          [=](std::size_t row, T loss) { of_rows[row] = loss; });

@@ -138,7 +138,7 @@ struct LogSumExp {
         const T* x = args.input<T>(0);
         T* out = args.output<T>();
         const std::size_t unit = b.inner == 1 ? detail::rows_in_call(b.size) : 1;
-        detail::in_ranges(args, b.outer, unit, b.outer * b.size * b.inner,
+        detail::in_ranges(args, b.outer, unit, 2 * b.outer * b.size * b.inner,
                           [&](std::size_t first, std::size_t last, void*) {
                             if (b.inner == 1)
                               return kernels->logsumexp(x + first * b.size, out + first,

@@ -61,9 +61,11 @@ struct Drawn {
     const std::size_t bytes = size_of(request.out[0].dtype);
     return {[count, bytes, some = slice(request)](const KernelArgs& args) {
       constexpr std::size_t unit = 2048;  // whole groups of every distribution
-      detail::in_ranges(args, count, unit, count, [&](std::size_t first, std::size_t last, void*) {
-        some(args.in, static_cast<std::byte*>(args.out[0]) + first * bytes, first, last - first);
-      });
+      detail::in_ranges(args, count, unit, 4 * count,
+                        [&](std::size_t first, std::size_t last, void*) {
+                          some(args.in, static_cast<std::byte*>(args.out[0]) + first * bytes, first,
+                               last - first);
+                        });
     }};
   }
 };

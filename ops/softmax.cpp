@@ -52,8 +52,8 @@ struct AnySoftmax {
         const T* x = args.input<T>(0);
         T* out = args.output<T>();
         const std::size_t block = size * inner;
-        detail::in_ranges(args, outer, inner == 1 ? detail::rows_in_call(size) : 1, outer * block,
-                          [&](std::size_t first, std::size_t last, void*) {
+        detail::in_ranges(args, outer, inner == 1 ? detail::rows_in_call(size) : 1,
+                          2 * outer * block, [&](std::size_t first, std::size_t last, void*) {
                             if (inner == 1)
                               return rows(x + first * size, out + first * size, last - first, size);
                             for (std::size_t k = first; k < last; ++k)

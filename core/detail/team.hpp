@@ -52,12 +52,13 @@ class Team {
   std::size_t workspace_bytes_;
 };
 
-// Below that many elements, or arithmetic operations, waking a thread takes longer than it saves.
-inline constexpr std::size_t least_divided = std::size_t{1} << 16;
+// Below that many elements of cheap steps, some 15 us, handing work to a thread (2 to 5 us where it
+// is awake) costs more than it saves.
+inline constexpr std::size_t least_divided = std::size_t{1} << 17;
 
 // f(first, last, workspace) for ranges that cover 0 ... count - 1 and begin at multiples of `unit`;
-// `cost` is that of all of them, in elements. For work whose results do not depend on where ranges
-// begin, since there are more of them than threads: the fast ones do more.
+// `cost` is that of all of them, in elements of cheap steps. For work whose results do not depend
+// on where ranges begin, since there are more of them than threads: the fast ones do more.
 template <class F>
 void in_ranges(const KernelArgs& args, std::size_t count, std::size_t unit, std::size_t cost,
                F&& f) {

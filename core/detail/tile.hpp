@@ -44,7 +44,12 @@ class TileProgram {
   // out[o][i] = code(in[0][i], ...) for i < n, booleans being bytes; allocates nothing. `workspace`
   // holds workspace_bytes(), aligned to 64 bytes. An output may be exactly one of the inputs where
   // may_overwrite() says so; other overlaps are not allowed.
-  void run(const void* const* in, void* const* out, std::size_t n, void* workspace) const;
+  void run(const void* const* in, void* const* out, std::size_t n, void* workspace) const {
+    run(in, out, n, workspace, n);
+  }
+  // The same for a range of arrays that have `all` elements.
+  void run(const void* const* in, void* const* out, std::size_t n, void* workspace,
+           std::size_t all) const;
 
   // Whether output `o` may lie in the memory of input `i`: nobody reads that after it is written.
   bool may_overwrite(std::size_t i, std::size_t o) const { return last_read_[i] <= written_[o]; }
@@ -53,6 +58,7 @@ class TileProgram {
   struct Run {
     const TileProgram* program;
     void* workspace;
+    std::size_t all;  // elements of the whole loop
   };
   static BoundKernel bind(Run& run);
 
@@ -71,7 +77,7 @@ class TileProgram {
   void run_alone(const void* const* in, void* const* out, std::size_t n) const;
   void run_block(char* const* slots, std::size_t n) const;
   void run_streaming(void* const* out, std::size_t n, char** slots, char* tiles) const;
-  bool streams(const void* const* in, void* const* out, std::size_t n) const;
+  bool streams(const void* const* in, void* const* out, std::size_t n, std::size_t all) const;
   void fetch_next(char* const* slots, std::size_t n) const;
   void advance(char** slots, std::size_t n) const;
   void run_tail(const void* const* in, void* const* out, std::size_t first, std::size_t n,

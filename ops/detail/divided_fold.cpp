@@ -36,7 +36,8 @@ DividedFold::DividedFold(const FoldPlan& plan, bool joins) : plan_(plan) {
     }
     return;
   }
-  const std::size_t share = share_of(plan.inner, to_one ? 1024 : 64, elements);
+  // Narrow pieces of rows far apart would be slow to fetch.
+  const std::size_t share = share_of(plan.inner, to_one ? 1024 : 512, elements);
   for (std::size_t first = 0; first < plan.inner; first += share) {
     Piece piece{plan, first, to_one ? pieces_.size() : first};
     piece.plan.inner = std::min(share, plan.inner - first);

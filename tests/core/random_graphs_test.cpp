@@ -25,7 +25,7 @@ struct Seeds {
   std::uint64_t count = 0;
 };
 Seeds seeds_to_try(std::uint64_t count) {
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   count /= 5;  // which takes ten times as long
 #endif
   const char* text = std::getenv("DUALTAPE_GRAPHS");
