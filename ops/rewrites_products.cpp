@@ -253,6 +253,13 @@ ScaledProduct scaled_product(const Rewriter& plan, ValueId x) {
   return result;
 }
 
+// Whether several columns are added up to a vector. Libraries add each of them to what is there,
+// and so round every one at the size of C: a small update of a large C would suffer.
+bool sums_to_vector(const Rewriter& plan, const Factors& product) {
+  return columns(plan, product.left) > 1 &&
+         (rows(plan, product.left) == 1 || columns(plan, product.right) == 1);
+}
+
 // C + s A B and C - s A B as one node.
 bool accumulated(Rewriter& plan, const PlanNode& node) {
   const bool subtract = node.op->name() == "sub";
@@ -272,6 +279,7 @@ bool accumulated(Rewriter& plan, const PlanNode& node) {
   }
   if (product.node == nullptr) return false;
   const auto factors = *product_of(plan, product.node);  // before nodes are added
+  if (sums_to_vector(plan, factors)) return false;
   Scale scale;
   for (const ValueId scalar : product.scalars) scale = times(plan, scale, scalar);
   Attributes attributes{{"transpose_a", factors.left.transposed},

@@ -123,6 +123,35 @@ TEST_CASE("a product that is read elsewhere, stretched, batched or subtracted fr
   CHECK(count_of(checked(leaves, {batched}), "matmul_add") == 0);
 }
 
+TEST_CASE("a small update of a large value is rounded once, by products with vectors too") {
+  constexpr std::int64_t terms = 1024;
+  for (const Shape& shape : {Shape{16, 1}, Shape{1, 16}, Shape{4, 4}}) {
+    Graph g;
+    const Var a = g.input("a", {shape[0], terms});
+    const Var b = g.input("b", {terms, shape[1]});
+    const Var c = g.input("c", shape);
+    const Var out = c - 0x1p-20 * matmul(a, b);
+    const Tensor a_is = uniform(Key{1}, a.shape());
+    const Tensor b_is = uniform(Key{2}, b.shape());
+    const Tensor c_is = uniform(Key{3}, c.shape(), 1.25, 1.75);
+    const Tensor got = eval(out, {{a, a_is}, {b, b_is}, {c, c_is}}).to(float64);
+    const auto row = a_is.to(float64);
+    const auto column = b_is.to(float64);
+    const auto before = c_is.to(float64);
+    for (std::int64_t i = 0; i < shape[0]; ++i)
+      for (std::int64_t j = 0; j < shape[1]; ++j) {
+        double sum = 0;
+        for (std::int64_t k = 0; k < terms; ++k)
+          sum += row.data<double>()[static_cast<std::size_t>(i * terms + k)] *
+                 column.data<double>()[static_cast<std::size_t>(k * shape[1] + j)];
+        const auto place = static_cast<std::size_t>(i * shape[1] + j);
+        const double exact = before.data<double>()[place] - 0x1p-20 * sum;
+        // Half of the last digit of numbers in [1, 2), and a little for the product itself.
+        CHECK(std::abs(got.data<double>()[place] - exact) < 0.75 * 0x1p-23);
+      }
+  }
+}
+
 TEST_CASE("a product added to its own factor does not run over it") {
   Leaves leaves;
   const Var h = exp(leaves.add({6, 6}));
