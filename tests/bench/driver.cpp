@@ -10,6 +10,7 @@
 #include <iostream>
 #include <memory>
 #include <set>
+#include <stdexcept>
 
 #include <tests/bench/process.hpp>
 
@@ -50,9 +51,11 @@ bool wanted(const std::vector<std::string>& filters, const std::string& workload
          });
 }
 
+std::string workload_of(const std::string& filter) { return filter.substr(0, filter.find('/')); }
+
 bool wanted_workload(const std::vector<std::string>& filters, const std::string& workload) {
   return filters.empty() || std::ranges::any_of(filters, [&](const std::string& filter) {
-           return filter.substr(0, filter.find('/')) == workload;
+           return workload_of(filter) == workload;
          });
 }
 
@@ -87,9 +90,18 @@ std::vector<Offer> ask_offers(const DriverOptions& options) {
   return offers;
 }
 
+[[noreturn]] void refuse_filter(const std::string& filter, const std::string& what,
+                                const std::vector<std::string>& known) {
+  std::string text = "nothing to measure for \"" + filter + "\"; " + what;
+  for (const std::string& name : known) text += ' ' + name;
+  throw std::runtime_error(text);
+}
+
+// Throws if a filter names a mode of the workload that nobody has.
 std::vector<Player> start(const std::vector<Offer>& offers, const std::string& workload,
                           const DriverOptions& options, Figures* figures) {
   std::vector<Player> players;
+  std::vector<std::string> offered;
   for (const Offer& offer : offers) {
     if (std::ranges::find(offer.workloads, workload) == offer.workloads.end()) continue;
     Player player{
@@ -97,6 +109,7 @@ std::vector<Player> start(const std::vector<Offer>& offers, const std::string& w
     const Json opened = player.process->ask("open " + workload);
     for (const Json& mode : opened["modes"]) {
       const std::string name = mode["name"];
+      offered.push_back(name);
       if (!wanted(options.filters, workload, name)) continue;
       player.modes.push_back(name);
       if (figures == nullptr) continue;
@@ -106,6 +119,11 @@ std::vector<Player> start(const std::vector<Offer>& offers, const std::string& w
     }
     players.push_back(std::move(player));
   }
+  for (const std::string& filter : options.filters)
+    if (filter != workload && workload_of(filter) == workload &&
+        std::ranges::none_of(
+            offered, [&](const std::string& mode) { return filter == workload + '/' + mode; }))
+      refuse_filter(filter, "the modes of " + workload + " are:", offered);
   return players;
 }
 
@@ -141,8 +159,12 @@ void ask_peaks(std::vector<Player>& players, const std::string& workload, Figure
 
 std::vector<std::string> wanted_workloads(const std::vector<Offer>& offers,
                                           const DriverOptions& options) {
+  const std::vector<std::string>& known = offers.front().workloads;
+  for (const std::string& filter : options.filters)
+    if (std::ranges::find(known, workload_of(filter)) == known.end())
+      refuse_filter(filter, "the workloads are:", known);
   std::vector<std::string> all;
-  for (const std::string& name : offers.front().workloads)
+  for (const std::string& name : known)
     if (wanted_workload(options.filters, name)) all.push_back(name);
   return all;
 }
