@@ -60,8 +60,8 @@ std::vector<dt::Case> Differences::cases() {
 // [/linear]
 
 // [general]
-struct Norm {
-  static constexpr auto name = "norm";
+struct Length {
+  static constexpr auto name = "length";
   static constexpr auto doc = "the Euclidean length of a vector";
 
   static void infer(dt::Inference& inference) {
@@ -81,11 +81,11 @@ struct Norm {
   }
   static std::vector<dt::Case> cases();
 };
-inline constexpr dt::General<Norm> norm;
+inline constexpr dt::General<Length> length;
 
-std::vector<dt::Case> Norm::cases() {
+std::vector<dt::Case> Length::cases() {
   return {{"of five", {{dt::Shape{5}, dt::domain(0.5, 2)}}, [](std::span<const dt::Var> in) {
-             return std::vector<dt::Var>{norm(in[0])};
+             return std::vector<dt::Var>{length(in[0])};
            }}};
 }
 // [/general]
@@ -97,7 +97,7 @@ struct Wrong : LogCosh {
 };
 inline constexpr dt::Elementwise<Wrong> wrong;
 
-struct Crooked : Norm {
+struct Crooked : Length {
   static constexpr auto name = "crooked";
   static dt::MaybeVar jvp(const dt::NodeView& node, std::span<const dt::MaybeVar> tangents) {
     return dt::sum(dt::square(*tangents[0])) / node.out[0];
@@ -126,7 +126,7 @@ void check(const dt::docs::Tutorial& tutorial) {
   // [check]
   dt::check_op(logcosh);  // throws if anything is wrong
   dt::check_op(differences);
-  dt::check_op(norm);
+  dt::check_op(length);
   std::cout << "all three are right\n";
   // [/check]
 }
@@ -136,7 +136,7 @@ void use(const dt::docs::Tutorial& tutorial) {
   // [use]
   dt::Graph g;
   const dt::Var x = g.input("x", {4});
-  const dt::Var rough = dt::sum(logcosh(differences(x))) + norm(x);
+  const dt::Var rough = dt::sum(logcosh(differences(x))) + length(x);
   const dt::Var v = g.input("v", {4});
   const dt::Var gradient = dt::reverse(rough, {x})[x];
   const dt::Var slope = dt::forward(rough, {x}, {v});
