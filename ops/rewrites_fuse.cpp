@@ -21,7 +21,9 @@ namespace dualtape::detail {
 namespace {
 
 constexpr std::size_t most_steps = 400;  // of the code of one group
-constexpr std::int64_t tiny = 64;        // elements; nodes up to here cost more than their work
+constexpr std::int64_t small = 4096;  // elements; up to here a step less is worth having even for
+                                      // nodes next to each other that share nothing
+constexpr std::int64_t tiny = 64;     // elements; nodes up to here cost more than their work
 
 enum class Member : std::uint8_t {
   none,       // not to be fused
@@ -146,7 +148,8 @@ class Grouping {
         chosen = merged(chosen, g, steps);
     }
     if (chosen == nobody && latest != nobody && fits(latest, member.dtype, shape, steps) &&
-        (shape.count() <= tiny || groups_[latest].nodes.back() >= last_kernel_))
+        (shape.count() <= tiny ||
+         (shape.count() <= small && groups_[latest].nodes.back() >= last_kernel_)))
       chosen = latest;
     if (chosen == nobody && member.dtype == boolean) return false;
     if (chosen == nobody) {

@@ -31,7 +31,7 @@ class Builder {
       case 1: dims_ = {37, 29, 1 + pick(5)}; break;  // several tiles and a rest
       default: dims_ = {1 + pick(5), 1 + pick(5), 1 + pick(5)};
     }
-    net_ = pick(25) == 0;  // weights as large as passes look for
+    net_ = pick(14) == 0;  // weights as large as passes look for
     if (net_) dims_ = {128, 160};
     const int wanted = net_ ? 2 + pick(4) : 3 + pick(38);
     result_.story = "seed " + std::to_string(seed) + ", mode " +
@@ -487,7 +487,7 @@ class Builder {
   }
   void estimated() {
     ForwardGradientOptions options;
-    options.perturbation = pick(2) == 0 ? Perturbation::normal : Perturbation::rademacher;
+    options.perturbation = pick(2) == 0 && !net_ ? Perturbation::normal : Perturbation::rademacher;
     options.directions = pick(4) == 0 ? Directions::per_parameter : Directions::joint;
     options.count = 1 + pick(2);
     options.rank = pick(3);
