@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -30,6 +31,8 @@
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 #include <dualtape/ops/softmax.hpp>
+
+#include "tests/allocations.hpp"
 
 #if defined(__unix__)
 #include <sys/wait.h>
@@ -158,6 +161,8 @@ TEST_CASE("of the parts that throw the lowest is heard of, and the pool goes on"
     CHECK_THROWS_WITH_AS(team.run(50,
                                   [&](std::size_t part, int) {
                                     ++done;
+                                    if (part == 4)  // the lowest, and not the first to throw
+                                      std::this_thread::sleep_for(std::chrono::milliseconds(1));
                                     if (part % 7 == 4)
                                       throw std::runtime_error("part " + std::to_string(part));
                                   }),
@@ -326,6 +331,18 @@ TEST_CASE("programs of many user threads run at once, on shared parameters and a
   set_num_threads(before);
   for (std::size_t kind = 0; kind < 8; ++kind)
     for (std::size_t i = 0; i < 2; ++i) CHECK(identical(together[kind][i], alone[kind][i]));
+}
+
+TEST_CASE("a run on several threads allocates nothing either") {
+  Graph g;
+  const Var x = given(g, {64, 5000}, 1);
+  const Var w = given(g, {5000, 96}, 2);
+  const Var loss = mean(square(matmul(tanh(x), w)));
+  CompileOptions how;
+  how.threads = 3;
+  Program program = compile({loss, reverse(loss, {w})[w], softmax(x), sum(x)}, {}, how);
+  program.run();
+  CHECK(allocations_in([&] { program.run(); }) == 0);
 }
 
 #if defined(__unix__)
