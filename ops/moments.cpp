@@ -165,26 +165,71 @@ struct LogSumExp {
 };
 constexpr General<LogSumExp> logsumexp_op;
 
-// x - mean(x) as an operand with the user's line, and the divisor of the variance.
-struct Deviations {
-  In values;
-  Ints axes;
-  double divisor;
-};
-Deviations deviations(In x, Ints axes, std::int64_t correction) {
-  axes = detail::reduction_axes(x, std::move(axes));
-  const In centre(mean(x, axes, true), x.where());  // refuses axes that do not exist
-  const std::int64_t count = detail::reduced_count(detail::shape_of(x), axes);
-  const auto divisor = std::max<std::int64_t>(count - correction, 0);
-  return {In(x - centre, x.where()), axes, as_real(divisor)};
+// Whether what meets in one result lies together: rows, which have kernels of their own.
+bool folds_rows(const Shape& shape, const Ints& axes) {
+  const detail::FoldPlan plan(shape, axes);
+  return plan.inner_folded && plan.folded.empty();
 }
 
-struct Variance {
+// Variances of rows, or their roots; output 1 holds the means, which the derivative reads. var()
+// and stddev() compose those over other axes.
+template <bool root>
+struct AnyVariance {
+  static constexpr auto promotion = Promotion::common_floating;
+  static constexpr bool can_fail = false;
+
+  static double divisor_of(const Shape& shape, const Attributes& attributes) {
+    const std::int64_t count = detail::reduced_count(shape, attributes.get<Ints>("axes"));
+    const std::int64_t rest = count - attributes.get<std::int64_t>("correction");
+    return rest > 0 ? as_real(rest) : std::numeric_limits<double>::quiet_NaN();
+  }
+  static void infer(Inference& inference) {
+    infer_same_dtype(inference);
+    inference.out.push_back(inference.out[0]);
+  }
+  static Cost cost(const KernelRequest& request) {
+    Cost cost = bytes_only(request);
+    cost.flops = 5.0 * as_real(request.in[0].shape.count());
+    return cost;
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Shape& shape = request.in[0].shape;
+    const auto& axes = request.attributes.get<Ints>("axes");
+    const auto size = static_cast<std::size_t>(detail::reduced_count(shape, axes));
+    const auto rows = static_cast<std::size_t>(request.out[0].shape.count());
+    const double divisor = divisor_of(shape, request.attributes);
+    return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
+      return {[=, variance = detail::row_kernels<T>().variance](const KernelArgs& args) {
+        detail::in_ranges(args, rows, 1, rows * size,
+                          [&](std::size_t first, std::size_t last, void*) {
+                            variance(args.input<T>(0) + first * size, last - first, size, divisor,
+                                     root, args.output<T>(0) + first, args.output<T>(1) + first);
+                          });
+      }};
+    });
+  }
+  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const Ints& axes = detail::axes_of(node);
+    const bool keepdims = detail::keeps_dims(node);
+    const Var t = *tangents[0];
+    const double divisor = divisor_of(node.in[0].shape(), node.attributes);
+    const Var centred = node.in[0] - detail::with_kept_axes(node, node.out[1]);
+    const Var along = sum(centred * t, axes, keepdims);
+    const Var level = mean(t, axes, keepdims);
+    if constexpr (root) {
+      const Var y = node.out[0];
+      return {along / (where(equal(y, 0), 1, y) * divisor), level};
+    }
+    return {along * (2 / divisor), level};
+  }
+};
+
+struct Variance : AnyVariance<false> {
   static constexpr auto name = "var";
   static constexpr auto doc = "the variance over axes";
   static constexpr auto math =
       "y = sum_i (x_i - mean x)^2 / (n - correction); dy = 2 sum_i (x_i - mean x) dx_i / (n - "
-      "correction). Written as sum, mean and square.";
+      "correction). Over axes that are not the last ones: written as sum, mean and square.";
   static constexpr auto example = Example{"var(g.constant(Tensor{1, 2, 3}))", "1.0"};
   static std::vector<Case> cases() {
     return detail::reduction_cases(
@@ -192,29 +237,53 @@ struct Variance {
         domain(-2, 2), false);
   }
 };
-struct StandardDeviation {
+struct StandardDeviation : AnyVariance<true> {
   static constexpr auto name = "std";
   static constexpr auto doc = "the standard deviation over axes (C++ name: stddev)";
   static constexpr auto math =
       "y = |x - mean x| / sqrt(n - correction), |.| being the Euclidean norm; dy = sum_i (x_i - "
-      "mean x) dx_i / (y (n - correction)), taken as 0 where y = 0.";
+      "mean x) dx_i / (y (n - correction)), taken as 0 where y = 0. Over axes that are not the "
+      "last ones: written as mean and norm.";
   static constexpr auto example = Example{"stddev(g.constant(Tensor{1, 2, 3}))", "1.0"};
   static std::vector<Case> cases() {
     const auto call = [](std::span<const Var> in) { return std::vector<Var>{stddev(in[0], {-1})}; };
     const auto kept = [](std::span<const Var> in) {
       return std::vector<Var>{stddev(in[0], {}, true, 0)};
     };
+    const auto columns = [](std::span<const Var> in) {
+      return std::vector<Var>{stddev(in[0], {0})};
+    };
     // Far apart from each other: the derivative grows without bound as they come together.
     const auto spread = [](Key key) {
       Tensor x = draw(Arg{{2, 4}, domain(0, 0.5)}, key, float64);
       const auto values = x.data<double>();
-      for (std::size_t i = 0; i < values.size(); ++i) values[i] += static_cast<double>(i % 4);
+      for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] += static_cast<double>(i % 4 + 2 * (i / 4));
       return x;
     };
     return {Case{"rows", {Arg{{2, 4}, {}, float64, spread}}, call},
+            Case{"columns", {Arg{{2, 4}, {}, float64, spread}}, columns},
             Case{"all axes, kept, correction 0", {Arg{{2, 4}, {}, float64, spread}}, kept}};
   }
 };
+constexpr General<Variance> variance_op;
+constexpr General<StandardDeviation> deviation_op;
+
+Attributes variance_attributes(const Ints& axes, bool keepdims, std::int64_t correction) {
+  return {{"axes", axes}, {"keepdims", keepdims}, {"correction", correction}};
+}
+
+// x - mean(x) as an operand with the user's line, and the divisor of the variance.
+struct Deviations {
+  In values;
+  double divisor;
+};
+Deviations deviations(const In& x, const Ints& axes, std::int64_t correction) {
+  const In centre(mean(x, axes, true), x.where());  // refuses axes that do not exist
+  const std::int64_t rest = detail::reduced_count(detail::shape_of(x), axes) - correction;
+  return {In(x - centre, x.where()),
+          rest > 0 ? as_real(rest) : std::numeric_limits<double>::quiet_NaN()};
+}
 
 }  // namespace
 
@@ -223,14 +292,20 @@ Var mean(In x, std::vector<std::int64_t> axes, bool keepdims) {
 }
 
 Var var(In x, std::vector<std::int64_t> axes, bool keepdims, std::int64_t correction) {
-  const Deviations d = deviations(x, std::move(axes), correction);
+  axes = detail::reduction_axes(x, std::move(axes));
+  if (folds_rows(detail::shape_of(x), axes))
+    return variance_op(x, variance_attributes(axes, keepdims, correction));
+  const Deviations d = deviations(x, axes, correction);
   const In squares(square(d.values), x.where());
-  return In(sum(squares, d.axes, keepdims), x.where()) / d.divisor;
+  return In(sum(squares, axes, keepdims), x.where()) / d.divisor;
 }
 
 Var stddev(In x, std::vector<std::int64_t> axes, bool keepdims, std::int64_t correction) {
-  const Deviations d = deviations(x, std::move(axes), correction);
-  return In(norm(d.values, d.axes, keepdims), x.where()) / std::sqrt(d.divisor);
+  axes = detail::reduction_axes(x, std::move(axes));
+  if (folds_rows(detail::shape_of(x), axes))
+    return deviation_op(x, variance_attributes(axes, keepdims, correction));
+  const Deviations d = deviations(x, axes, correction);
+  return In(norm(d.values, axes, keepdims), x.where()) / std::sqrt(d.divisor);
 }
 
 Var norm(In x, std::vector<std::int64_t> axes, bool keepdims) {
@@ -249,9 +324,7 @@ Var logsumexp(In x, std::vector<std::int64_t> axes, bool keepdims) {
 }
 
 void detail::register_moments() {
-  register_all(mean_op, norm_op, logsumexp_op);
-  register_composite<Variance>();
-  register_composite<StandardDeviation>();
+  register_all(mean_op, norm_op, logsumexp_op, variance_op, deviation_op);
 }
 
 }  // namespace dualtape

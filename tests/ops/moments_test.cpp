@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/moments.hpp>
 
 #include "gradient.hpp"
@@ -60,9 +61,73 @@ TEST_CASE("variances of too few, and of equal elements") {
   CHECK(std::isnan(value(dt::var(one))));
   CHECK(std::isnan(value(dt::stddev(one))));
   CHECK(value(dt::var(one, {}, false, 0)) == 0);
+  for (const std::int64_t axis : {0, 1}) {  // the kernel of rows, and the composition
+    const dt::Var two = graph.constant(tensor({1, 2, 3, 4}).reshape({2, 2}));
+    for (const double v : numbers(dt::eval(dt::var(two, {axis}, false, 3)))) CHECK(std::isnan(v));
+    for (const double v : numbers(dt::eval(dt::stddev(two, {axis}, false, 2))))
+      CHECK(std::isnan(v));
+  }
   const dt::Var equal = graph.constant(tensor({3, 3, 3}));
   CHECK(value(dt::stddev(equal)) == 0);
   CHECK(gradient(dt::stddev(equal), equal) == Numbers{0, 0, 0});
+}
+
+TEST_CASE("variances over any axes, of rows and columns of any length") {
+  for (const std::int64_t size : {1, 2, 15, 16, 33, 300, 9001})
+    for (const dt::DType dtype : {dt::float64, dt::float32}) {
+      CAPTURE(size);
+      Numbers values(static_cast<std::size_t>(size * 3));
+      for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = std::sin(static_cast<double>(i)) * 3 + 100;
+      values = numbers(tensor(values, dtype));
+      const auto wanted = [&](auto row_of) {
+        Numbers means(3, 0);
+        Numbers variances(3, 0);
+        for (std::size_t i = 0; i < values.size(); ++i)
+          means[row_of(i)] += values[i] / static_cast<double>(size);
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          const double d = values[i] - means[row_of(i)];
+          variances[row_of(i)] += d * d / static_cast<double>(size);
+        }
+        return variances;
+      };
+      const Numbers by_rows =
+          wanted([&](std::size_t i) { return i / static_cast<std::size_t>(size); });
+      const Numbers by_columns = wanted([](std::size_t i) { return i % 3; });
+      const double tolerance = dtype == dt::float64 ? 1e-13 : 1e-5;
+      dt::Graph graph;
+      const dt::Tensor data = tensor(values, dtype);
+      const dt::Var rows = graph.constant(data.reshape({3, size}));
+      const dt::Var columns = graph.constant(data.reshape({size, 3}));
+      check_close(numbers(dt::eval(dt::var(rows, {-1}, true, 0))), by_rows, tolerance);
+      check_close(numbers(dt::eval(dt::square(dt::stddev(rows, {1}, false, 0)))), by_rows,
+                  tolerance);
+      check_close(numbers(dt::eval(dt::var(columns, {0}, true, 0))), by_columns, tolerance);
+      check_close(numbers(dt::eval(dt::square(dt::stddev(columns, {0}, false, 0)))), by_columns,
+                  tolerance);
+    }
+  dt::Graph graph;
+  const dt::Var x = graph.constant(dt::zeros({2, 3, 4}));
+  CHECK(dt::var(x, {1, 2}).shape() == dt::Shape{2});
+  CHECK(dt::var(x, {0, 2}, true).shape() == dt::Shape{1, 3, 1});
+  CHECK(dt::stddev(x, {-1, 1}, true).shape() == dt::Shape{2, 1, 1});
+  CHECK(has(error_of<dt::ShapeError>([&] { dt::var(x, {3}); }), "axis 3 is out of range"));
+  CHECK(has(error_of<dt::ShapeError>([&] { dt::var(x, {2, 2}); }), "is named twice"));
+  CHECK(dt::eval(dt::var(graph.constant(dt::zeros({0, 3})), {1})).shape() == dt::Shape{0});
+  for (const double v : numbers(dt::eval(dt::var(graph.constant(dt::zeros({2, 0})), {1}))))
+    CHECK(std::isnan(v));
+}
+
+TEST_CASE("deviations of floats whose squares are no floats") {
+  dt::Graph graph;
+  const auto of = [&](const Numbers& values) {
+    return value(dt::stddev(graph.constant(tensor(values, dt::float32)), {}, false, 0));
+  };
+  CHECK(of({3e25, -3e25}) == doctest::Approx(3e25).epsilon(1e-6));
+  CHECK(of({3e-25, -3e-25}) == doctest::Approx(3e-25).epsilon(1e-6));
+  CHECK(std::isnan(of({1, nan, 2})));
+  CHECK(std::isnan(of({1, inf, 2})));
+  CHECK(of(Numbers(1000, 0.1)) == 0);
 }
 
 TEST_CASE("norms") {
