@@ -90,7 +90,7 @@ TEST_CASE("demo training: every method from one start, a table, a page and drawi
        {"net-reverse.dot", "net-forward-1-direction.dot", "net-forward-4-directions.dot"}) {
     const std::string drawing = read_file(folder / name);
     CHECK(drawing.substr(0, 7) == "digraph");
-    CHECK(drawing.find("gradient of logits.weight") != std::string::npos);
+    CHECK(drawing.find("assign logits.weight") != std::string::npos);
   }
   CHECK(read_file(folder / "net-reverse.dot").find("random") == std::string::npos);
   CHECK(read_file(folder / "net-forward-1-direction.dot").find("random") != std::string::npos);
