@@ -27,6 +27,7 @@
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/moments.hpp>
+#include <dualtape/ops/normalise.hpp>
 #include <dualtape/ops/random.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -210,17 +211,21 @@ TEST_CASE("elementwise steps and draws give the same bits on any number of threa
   }
 }
 
-TEST_CASE("reductions and softmax give the same bits on any number of threads") {
+TEST_CASE("reductions, softmax and normalisation give the same bits on any number of threads") {
   for (const DType dtype : {float32, float64})
     for (const Shape& shape : {Shape{600, 501}, Shape{20'000, 10}, Shape{7, 50'000},
                                Shape{8, 90, 301}, Shape{1'100'003}})
       check_same_bits([&](Graph& g) {
         const Var x = given(g, shape, 1, dtype);
-        std::vector<Var> wanted{sum(x), max(x), mean(x), norm(x), logsumexp(x)};
+        const Var columns = given(g, {shape.sizes().back()}, 2, dtype);
+        std::vector<Var> wanted{sum(x),    max(x),        mean(x),
+                                norm(x),   logsumexp(x),  var(x),
+                                stddev(x), layer_norm(x), layer_norm(x, columns, columns)};
         for (std::int64_t axis = 0; axis < static_cast<std::int64_t>(shape.rank()); ++axis)
-          for (const Var& y : {sum(x, {axis}), min(x, {axis}), mean(x, {axis}), norm(x, {axis}),
-                               softmax(x, axis), log_softmax(x, axis), logsumexp(x, {axis}),
-                               argmax(x, axis), sum(cast(x, int64), {axis})})
+          for (const Var& y :
+               {sum(x, {axis}), min(x, {axis}), mean(x, {axis}), norm(x, {axis}), var(x, {axis}),
+                stddev(x, {axis}), softmax(x, axis), log_softmax(x, axis), logsumexp(x, {axis}),
+                argmax(x, axis), sum(cast(x, int64), {axis})})
             wanted.push_back(y);
         if (shape.rank() > 1)
           for (const Reduction reduction : {Reduction::mean, Reduction::none}) {
