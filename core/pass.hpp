@@ -50,7 +50,7 @@ class Rewriter {
   const PlanNode* producer(ValueId value) const;
   const PlanNode* producer(ValueId value, std::string_view op) const;  // null if it is another's
   std::span<const ValueId> operands(const PlanNode& node) const;
-  const Type& type(ValueId value) const { return plan_.values[value]; }
+  Type type(ValueId value) const { return plan_.values[value]; }  // a copy: add() moves them
   // How many operands, outputs and assignments read the value, as the sweep began.
   std::size_t uses(ValueId value) const { return value < uses_.size() ? uses_[value] : 1; }
   // The constant the value holds, or null.

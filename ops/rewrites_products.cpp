@@ -147,7 +147,7 @@ bool split_sum(const Rewriter& plan, Factor2d x, Term so_far, std::vector<Term>&
 }
 
 ValueId add_sum(Rewriter& plan, const std::vector<Term>& terms, const std::vector<ValueId>& values,
-                const Type& type) {
+                Type type) {
   std::optional<ValueId> sum;
   for (std::size_t i = 0; i < terms.size(); ++i) {
     Scale scale;
