@@ -120,6 +120,11 @@ class FusedOp : public Op {
         draws_(std::move(parts.draws)),
         looped_(static_cast<std::size_t>(std::ranges::count(parts.code.single, false)) -
                 draws_.size()),
+        arithmetic_(static_cast<std::size_t>(
+            std::ranges::count_if(parts.code.steps,
+                                  [](const Recording::Step& step) {
+                                    return step.prim != Prim::input && step.prim != Prim::constant;
+                                  }))),
         members_(std::move(parts.members)) {
     assert(std::ranges::is_sorted(parts.code.single));
     info_.name = fused_name;
@@ -136,8 +141,8 @@ class FusedOp : public Op {
   }
   Cost cost(const KernelRequest& request) const override {
     Cost cost = bytes_only(request);
-    cost.flops = static_cast<double>(program_.instructions()) *
-                 static_cast<double>(request.out[0].shape.count());
+    cost.flops =
+        static_cast<double>(arithmetic_) * static_cast<double>(request.out[0].shape.count());
     return cost;
   }
   Kernel kernel(const KernelRequest& request) const override {
@@ -151,6 +156,7 @@ class FusedOp : public Op {
   TileProgram program_;
   std::vector<DrawnInput> draws_;
   std::size_t looped_;
+  std::size_t arithmetic_;  // operations an element
   std::string members_;
   OpInfo info_;
 };
