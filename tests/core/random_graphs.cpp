@@ -250,7 +250,7 @@ class Builder {
     const bool keepdims = pick(2) == 0;
     const auto count = static_cast<double>(
         axes.empty() ? v.shape().count() : v.shape()[static_cast<std::size_t>(axes[0])]);
-    switch (pick(8)) {
+    switch (pick(10)) {
       case 0:
       case 1: return keep(sum(v, axes, keepdims), count * x.bound);
       case 2: return keep(mean(v, axes, keepdims), x.bound);
@@ -258,6 +258,14 @@ class Builder {
       case 4: return keep(logsumexp(v, axes, keepdims), x.bound + std::log(count));
       case 5: return keep(softmax(v, pick(rank)), 1);
       case 6: return keep(log_softmax(v, pick(rank)), 2 * x.bound + std::log(count));
+      case 7: return keep(var(v, axes, keepdims, 0), x.bound * x.bound);
+      case 8: {
+        const double bound = std::sqrt(static_cast<double>(v.shape().sizes().back()));
+        if (pick(2) == 0) return keep(layer_norm(v, 0.5), bound);
+        Var scale = v;
+        while (scale.rank() > 1) scale = mean(scale, {0});
+        return keep(layer_norm(v, scale, scale * 0.5, 0.5), (bound + 1) * x.bound);
+      }
       default: return keep(cumsum(v, pick(rank)), count * x.bound);
     }
   }
