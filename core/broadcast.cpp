@@ -9,9 +9,6 @@ namespace {
 
 constexpr std::int64_t tile_elements = 1024;  // 4 KiB of float32: a few tiles stay in L1
 constexpr std::int64_t long_row = 128;        // rows from here on are worth a call of their own
-constexpr std::size_t alignment = 64;
-
-std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 const char* at(const void* base, std::int64_t elements, std::size_t element) {
   return static_cast<const char*>(base) + elements * static_cast<std::int64_t>(element);

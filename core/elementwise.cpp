@@ -131,7 +131,7 @@ Kernel elementwise_kernel(const Recording& recording, const KernelRequest& reque
   for (std::size_t i = 0; i < request.in.size(); ++i)
     if (!is_mask(recording, i)) dtype = request.in[i].dtype;
   const ElementwiseLoop loop(request.in, request.out);
-  const std::size_t tiles = (loop.workspace_bytes() + 63) / 64 * 64;
+  const std::size_t tiles = aligned(loop.workspace_bytes());
   const auto planned = std::make_shared<const Planned>(
       Planned{loop, TileProgram(tile_code(recording), dtype), tiles});
   // For a few elements the loop would cost more than the work.

@@ -14,8 +14,6 @@ constexpr std::string_view fused_name = "fused";
 constexpr std::size_t drawn_at_once = 2048;  // whole groups of every distribution
 constexpr std::size_t few = 1024;            // elements that are worth no loop around them
 
-std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
-
 // The kernel of a fused node; read-only while it runs.
 class FusedKernel {
  public:

@@ -22,7 +22,6 @@ constexpr std::size_t streamed_at_once = 1 << 16;  // elements
 std::array<std::uint16_t, 3> operands_of(const Recording::Step& step) {
   return {step.a, step.b, step.c};
 }
-std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // `n` elements, then the first of them until there are `width`.
 template <class T>

@@ -6,6 +6,9 @@
 
 namespace dualtape::detail {
 
+// Up to the next multiple of 64, where parts of a workspace begin.
+constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
 // out[i] = f(in[0][i], in[1][i], ...) for i < n. Booleans are bytes, 0 or 1. `out` may be exactly
 // one of the inputs if their elements have the same size; other overlaps are not allowed.
 using SpanKernel = void (*)(const void* const* in, void* out, std::size_t n);
