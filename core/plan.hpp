@@ -78,9 +78,10 @@ void copy_shared(Plan& plan);     // outputs and assigned values get memory of t
 // direction right before its first reader, so that forward memory does not grow with depth.
 void schedule(Plan& plan);
 // Runs what only assignments need as soon as that frees memory, and a new value of a parameter as
-// soon as all is there, the last reader of the old one is done and no kernel before it can fail: then
-// it may be written over the parameter, and gradients do not wait for the end of the run. What would
-// only take memory, such as a direction drawn again, waits for its reader. For plans in run order.
+// soon as all is there, the last reader of the old one is done and no kernel before it can fail:
+// then it may be written over the parameter, and gradients do not wait for the end of the run. What
+// would only take memory, such as a direction drawn again, waits for its reader. For plans in run
+// order.
 void hasten_updates(Plan& plan);
 // Marks the assignments whose value may be written over the parameter while the program runs: then
 // nobody reads the old value any more and no kernel to come can fail. For plans in run order.
