@@ -124,12 +124,15 @@ struct Matmul {
     const std::int64_t rows = c.count() / columns_of(c);
     const bool stacked = !options.transpose_a && batch_of(b).count() == 1 && rows <= INT_MAX;
     if (stacked) shape.m = static_cast<int>(rows);
-    const detail::Product product(shape, request.out[0].dtype);
-    if (stacked || batch_of(c).count() == 1)
+    detail::Product product(shape, request.out[0].dtype);
+    if (stacked || batch_of(c).count() == 1) {
+      product.prepare();
       return {[product](const KernelArgs& args) {
-                product.assign(args.input<T>(0), args.input<T>(1), args.output<T>(), args.team);
+                product.assign(args.input<T>(0), args.input<T>(1), args.output<T>(), args.team,
+                               args.workspace);
               },
-              0, product.note()};
+              product.scratch_bytes(), product.note()};
+    }
     struct Pair {
       std::int64_t a;
       std::int64_t b;

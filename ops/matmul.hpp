@@ -22,7 +22,8 @@ struct MatmulOptions {
 // ShapeError where the inner sizes differ, the batches do not broadcast, or an operand is a scalar.
 //
 // Large products are divided between the threads of a program (core/threads.hpp). Where the library
-// was built with oneDNN, float32 products of sizes at which that measured faster run on it;
+// was built with oneDNN, float32 products of sizes at which that measured faster run on it, and
+// wide ones by a transposed B on code it prepares when the program is compiled.
 // DUALTAPE_PRODUCTS=openblas or onednn in the environment names one library for all.
 Var matmul(In a, In b, MatmulOptions options = {});
 

@@ -2,6 +2,9 @@
 // Private. Safe from any thread.
 #pragma once
 
+#include <cstddef>
+#include <memory>
+
 #include <dualtape/ops/detail/blas.hpp>
 
 namespace dualtape::detail {
@@ -12,5 +15,19 @@ bool has_onednn();
 // False if oneDNN refused; c is then as it was.
 bool onednn_gemm(const GemmShape& shape, float alpha, const float* a, const float* b, float beta,
                  float* c);
+
+// A product c = op(a) op(b) that oneDNN has made its code and its plan of blocks for beforehand,
+// for one thread and matrices that are not parts of wider ones.
+class PreparedGemm {
+ public:
+  virtual ~PreparedGemm() = default;
+  virtual std::size_t scratch_bytes() const = 0;
+  // `scratch` is aligned to 64 bytes and nobody else's meanwhile. False if oneDNN refused. oneDNN
+  // notes the operands in some small records that it allocates for each call; nothing else does.
+  virtual bool run(const float* a, const float* b, float* c, void* scratch) const = 0;
+};
+// Null without oneDNN 2, or where it has no such code for these sizes or this processor and would
+// only call its gemm.
+std::shared_ptr<const PreparedGemm> prepare_onednn_gemm(const GemmShape& shape);
 
 }  // namespace dualtape::detail

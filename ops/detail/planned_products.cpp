@@ -105,20 +105,22 @@ class StackedMatmul : public PlannedProduct {
     const std::int64_t out_count = request.out[0].shape.count();
     GemmShape shape = gemm_shape(request.in[0].shape, request.out[0].shape, false,
                                  request.attributes.get<bool>("transpose_b"));
-    const Product single(shape, request.out[0].dtype);
+    Product single(shape, request.out[0].dtype);
     shape.m *= 2;
-    const Product both(shape, request.out[0].dtype);
+    Product both(shape, request.out[0].dtype);
+    single.prepare();
+    both.prepare();
     return {[=](const KernelArgs& args) {
               const T* const b = args.input<T>(2);
               if (args.input<T>(1) == args.input<T>(0) + in_count &&
                   args.output<T>(1) == args.output<T>(0) + out_count) {
-                both.assign(args.input<T>(0), b, args.output<T>(0), args.team);
+                both.assign(args.input<T>(0), b, args.output<T>(0), args.team, args.workspace);
                 return;
               }
-              single.assign(args.input<T>(0), b, args.output<T>(0), args.team);
-              single.assign(args.input<T>(1), b, args.output<T>(1), args.team);
+              single.assign(args.input<T>(0), b, args.output<T>(0), args.team, args.workspace);
+              single.assign(args.input<T>(1), b, args.output<T>(1), args.team, args.workspace);
             },
-            0, both.note()};
+            std::max(single.scratch_bytes(), both.scratch_bytes()), both.note()};
   }
 };
 

@@ -1,8 +1,10 @@
 // One matrix product of a plan, and the library and loop it runs on: chosen once, from its sizes.
-// Private. Plain data; any thread.
+// Private. Any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +16,7 @@ namespace dualtape::detail {
 
 enum class ProductBackend : std::uint8_t { openblas, onednn };
 
+class PreparedGemm;
 class Team;
 
 // What is done with a product: written to c, or added to what c holds.
@@ -21,6 +24,8 @@ enum class ProductUse : std::uint8_t { assign, add };
 
 // Where a product of these sizes ran faster when measured; always the same answer.
 ProductBackend measured_backend(const GemmShape& shape, ProductUse use);
+// Whether a product of oneDNN's, written to c, ran faster prepared for its sizes than as a gemm.
+bool faster_prepared(const GemmShape& shape);
 // What the text of DUALTAPE_PRODUCTS names, "openblas" or "onednn"; nothing for null and the rest.
 std::optional<ProductBackend> backend_from(const char* text);
 
@@ -33,23 +38,29 @@ class Product {
   Product(const GemmShape& shape, DType dtype, ProductUse use = ProductUse::assign);
 
   const GemmShape& shape() const { return shape_; }
+  // Has oneDNN prepare the product where that ran faster. Without a team that divides the product,
+  // assign() then uses what was prepared if it gets scratch_bytes() of memory, aligned to 64 bytes.
+  void prepare();
+  std::size_t scratch_bytes() const;
   // With a team, c is cut into one part for each of its threads where the product is large.
   template <class T>
-  void assign(const T* a, const T* b, T* c, const Team* team = nullptr) const {
-    run(false, T{1}, a, b, c, team);
+  void assign(const T* a, const T* b, T* c, const Team* team = nullptr,
+              void* scratch = nullptr) const {
+    run(false, T{1}, a, b, c, team, scratch);
   }
   template <class T>
   void add(T scale, const T* a, const T* b, T* c, const Team* team = nullptr) const {
-    run(true, scale, a, b, c, team);
+    run(true, scale, a, b, c, team, nullptr);
   }
-  // "openblas NT 64x784x1024": the library, which operands are transposed, and m x k x n.
+  // "openblas NT 64x784x1024": the library, "prepared" if it is, which operands are transposed, and
+  // m x k x n.
   std::string note(std::int64_t times = 1) const;
 
  private:
   enum class Way : std::uint8_t { outer, column, row, gemm };
 
   template <class T>
-  void run(bool adds, T scale, const T* a, const T* b, T* c, const Team* team) const;
+  void run(bool adds, T scale, const T* a, const T* b, T* c, const Team* team, void* scratch) const;
   template <class T>
   void run_on_this_thread(const GemmShape& s, bool adds, T scale, const T* a, const T* b,
                           T* c) const;
@@ -59,6 +70,7 @@ class Product {
   GemmShape shape_;
   Way way_;
   ProductBackend backend_;
+  std::shared_ptr<const PreparedGemm> prepared_;
 };
 
 }  // namespace dualtape::detail

@@ -1,15 +1,20 @@
 // Products as plans run them, against the definition of a product.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
+#include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
 #include <dualtape/ops/detail/onednn.hpp>
 #include <dualtape/ops/detail/planned_products.hpp>
 #include <dualtape/ops/detail/products.hpp>
+#include <dualtape/ops/matmul.hpp>
 
 namespace dt = dualtape;
 using dt::Shape;
@@ -121,6 +126,92 @@ TEST_CASE("oneDNN, where it is there, and OpenBLAS give the same product") {
   }
 }
 
+TEST_CASE("a prepared product of oneDNN is the product, for any operands and transposes") {
+  for (const GemmShape& s : shapes()) {
+    CAPTURE(s.m);
+    CAPTURE(s.transpose_a);
+    CAPTURE(s.transpose_b);
+    const auto prepared = dt::detail::prepare_onednn_gemm(s);
+    if (prepared == nullptr) continue;  // no oneDNN, or a processor it has no such code for
+    const Tensor scratch({static_cast<std::int64_t>(prepared->scratch_bytes() / 4 + 1)},
+                         dt::float32);
+    for (const std::uint64_t seed : {1U, 2U, 3U}) {
+      const Tensor a = numbers(seed, shape_a(s), dt::float32);
+      const Tensor b = numbers(seed + 9, shape_b(s), dt::float32);
+      Tensor c = dt::full({s.m, s.n}, std::numeric_limits<double>::quiet_NaN(), dt::float32);
+      REQUIRE(prepared->run(a.data<float>().data(), b.data<float>().data(), c.data<float>().data(),
+                            const_cast<void*>(scratch.raw())));
+      const Tensor zero = dt::zeros({s.m, s.n}, dt::float64);
+      CHECK(dt::all_close(c.to(dt::float64), by_definition(s, zero, 1, a, b), 0,
+                          tolerance(dt::float32)));
+    }
+  }
+}
+
+TEST_CASE("a product prepared or not is the same, with scratch or without") {
+  const GemmShape s{false, true, 16, 64, 1024};
+  dt::detail::Product product(s, dt::float32);
+  const dt::detail::Product plain = product;
+  CHECK(plain.scratch_bytes() == 0);
+  product.prepare();
+  CHECK((product.note().find("prepared") != std::string::npos) == (product.scratch_bytes() > 0));
+  CHECK(plain.note().find("prepared") == std::string::npos);
+  const Tensor a = numbers(1, shape_a(s), dt::float32);
+  const Tensor b = numbers(2, shape_b(s), dt::float32);
+  const Tensor zero = dt::zeros({s.m, s.n}, dt::float64);
+  const Tensor expected = by_definition(s, zero, 1, a, b);
+  Tensor scratch({static_cast<std::int64_t>(product.scratch_bytes() / 4 + 1)}, dt::float32);
+  for (void* memory : {scratch.raw(), static_cast<void*>(nullptr)}) {
+    Tensor c = dt::full({s.m, s.n}, std::numeric_limits<double>::quiet_NaN(), dt::float32);
+    product.assign(a.data<float>().data(), b.data<float>().data(), c.data<float>().data(), nullptr,
+                   memory);
+    CHECK(dt::all_close(c.to(dt::float64), expected, 0, tolerance(dt::float32)));
+    // Adding takes nothing that is prepared.
+    product.add(-1.0F, a.data<float>().data(), b.data<float>().data(), c.data<float>().data());
+    CHECK(dt::all_close(c.to(dt::float64), zero, 0, tolerance(dt::float32)));
+  }
+}
+
+TEST_CASE("threads may share a prepared product, each with operands and scratch of its own") {
+  const GemmShape s{false, true, 4, 16, 16};
+  const auto prepared = dt::detail::prepare_onednn_gemm(s);
+  if (prepared == nullptr) return;
+  std::array<bool, 3> good{};
+  const auto repeat = [&](std::size_t thread) {
+    const Tensor a = dt::full(shape_a(s), static_cast<double>(thread + 1), dt::float32);
+    const Tensor b = dt::full(shape_b(s), 1, dt::float32);
+    Tensor c = dt::zeros({s.m, s.n}, dt::float32);
+    Tensor scratch({static_cast<std::int64_t>(prepared->scratch_bytes() / 4 + 1)}, dt::float32);
+    const std::span<float> out = c.data<float>();
+    const auto sum = static_cast<float>(s.k) * static_cast<float>(thread + 1);
+    good[thread] = true;
+    for (int i = 0; i < 30'000; ++i) {
+      std::ranges::fill(out, 0.0F);
+      good[thread] &= prepared->run(a.data<float>().data(), b.data<float>().data(), out.data(),
+                                    scratch.raw()) &&
+                      std::ranges::all_of(out, [&](float x) { return x == sum; });
+    }
+  };
+  std::vector<std::thread> running;
+  for (std::size_t i = 0; i < good.size(); ++i) running.emplace_back(repeat, i);
+  for (std::thread& thread : running) thread.join();
+  for (const bool ok : good) CHECK(ok);
+}
+
+TEST_CASE("products are prepared where that measured faster, and float32 ones of oneDNN only") {
+  using dt::detail::faster_prepared;
+  CHECK(faster_prepared({false, true, 64, 1024, 1024}));
+  CHECK(faster_prepared({false, true, 32, 784, 1536}));
+  CHECK(!faster_prepared({false, false, 64, 1024, 1024}));
+  CHECK(!faster_prepared({true, true, 64, 1024, 1024}));
+  CHECK(!faster_prepared({false, true, 128, 1024, 1024}));
+  CHECK(!faster_prepared({false, true, 64, 1024, 1100}));
+  CHECK(!faster_prepared({false, true, 64, 1024, 256}));
+  dt::detail::Product wide({false, true, 64, 1024, 1024}, dt::float64);
+  wide.prepare();
+  CHECK(wide.scratch_bytes() == 0);
+}
+
 TEST_CASE("DUALTAPE_PRODUCTS names a library or nothing") {
   using dt::detail::backend_from;
   CHECK(backend_from("openblas") == ProductBackend::openblas);
@@ -173,6 +264,25 @@ TEST_CASE("matmul_add adds to C in its own memory, or leaves C as it was") {
       CHECK(dt::all_close(own.to(dt::float64), by_definition(s, kept, -0.25, a, b), 0,
                           tolerance(dtype)));
     }
+}
+
+TEST_CASE("a program's wide product by a transposed matrix is the product, on one thread or two") {
+  const GemmShape s{false, true, 32, 128, 1024};
+  const Tensor first = numbers(1, shape_a(s), dt::float32);
+  const Tensor second = numbers(2, shape_b(s), dt::float32);
+  const Tensor expected = by_definition(s, dt::zeros({s.m, s.n}, dt::float64), 1, first, second);
+  for (const int threads : {1, 2}) {
+    dt::Graph g;
+    const dt::Var a = g.input("a", {s.m, s.k});
+    const dt::Var b = g.input("b", {s.n, s.k});
+    dt::CompileOptions how;
+    how.threads = threads;
+    const dt::Var c = dt::matmul(a, b, {false, true});
+    dt::Program program = dt::compile({c}, {}, how);
+    for (int i = 0; i < 2; ++i)
+      CHECK(dt::all_close(program.run({{a, first}, {b, second}})[c].to(dt::float64), expected, 0,
+                          tolerance(dt::float32)));
+  }
 }
 
 TEST_CASE("matmul_add with an empty product gives C") {
