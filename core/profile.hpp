@@ -22,7 +22,7 @@
 namespace dualtape {
 
 // One step of a program. Times are in nanoseconds of a steady clock; each holds the reading of the
-// clock, some 20 ns, as well.
+// clock, tens of nanoseconds, as well.
 struct StepProfile {
   std::string op;
   Role role = Role::primal;

@@ -1,9 +1,10 @@
 // Program: a graph compiled to a list of kernels on memory placed ahead of time.
 //
-// Compile once, run many times; after the first run a run allocates nothing. Every read of a
-// Parameter sees its value at the start of the run and every assignment commits at the end, all or
-// none. A Program may be used by one thread at a time; different Programs run at the same time as
-// long as they do not write the same Parameter (that is detected and throws GraphError).
+// Compile once, run many times; after the first run a run allocates nothing (oneDNN, where products
+// go to it, makes a few small allocations of its own). Every read of a Parameter sees its value at
+// the start of the run and every assignment commits at the end, all or none. A Program may be used
+// by one thread at a time; different Programs run at the same time as long as they do not write the
+// same Parameter (that is detected and throws GraphError).
 #pragma once
 
 #include <initializer_list>
@@ -70,7 +71,8 @@ class Program {
   std::string to_dot() const;  // the same as a Graphviz drawing
   const Plan& plan() const;
 
-  // From the next run on, the time of every step is taken, or no longer; costs some 25 ns a step.
+  // From the next run on, the time of every step is taken, or no longer; costs tens of
+  // nanoseconds a step.
   // Switching it on forgets earlier times.
   void profile(bool on);
   // The times so far; no runs if it was never switched on.
