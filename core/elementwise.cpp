@@ -134,8 +134,7 @@ Kernel elementwise_kernel(const Recording& recording, const KernelRequest& reque
   const std::size_t tiles = aligned(loop.workspace_bytes());
   const auto planned = std::make_shared<const Planned>(
       Planned{loop, TileProgram(tile_code(recording), dtype), tiles});
-  // For a few elements the loop would cost more than the work.
-  if (loop.is_direct() && loop.count() <= 1024)
+  if (loop.is_direct())
     return {[planned](const KernelArgs& args) {
               planned->program.run(args.in, args.out, planned->loop.count(), args.workspace);
             },

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <set>
 
+#include <dualtape/core/detail/fused.hpp>
 #include <dualtape/core/detail/isa.hpp>
+#include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/detail/program.hpp>
 #include <dualtape/core/detail/table.hpp>
 #include <dualtape/core/leaves.hpp>
@@ -27,14 +29,6 @@ std::string_view name_of(Category category) {
   }
   return "";
 }
-
-// What it takes in the arena.
-std::size_t padded(std::size_t bytes) {
-  return (std::max<std::size_t>(bytes, 1) + arena_alignment - 1) / arena_alignment *
-         arena_alignment;
-}
-
-bool is_fused(const PlanNode& node) { return node.op->name() == "fused"; }
 
 // Whether the formula of the step might have joined a fused one.
 bool could_fuse(const Plan& plan, const PlanNode& node) {
@@ -70,7 +64,9 @@ class Neighbours {
   }
 
  private:
-  bool joins(const PlanNode& node) const { return is_fused(node) || could_fuse(plan_, node); }
+  bool joins(const PlanNode& node) const {
+    return detail::is_fused(*node.op) || could_fuse(plan_, node);
+  }
   const Shape& shape(const PlanNode& node) const { return plan_.values[node.first_value].shape; }
 
   const Plan& plan_;
@@ -145,7 +141,8 @@ Profile Program::Impl::description() const {
     entry.label = plan.labels[node.label];
     if (node.where.known()) entry.where = to_string(node.where);
     entry.type = to_string(plan.values[node.first_value]);
-    entry.note = is_fused(node) ? std::string(node.op->info().doc) : kernels[step.kernel].note;
+    entry.note =
+        detail::is_fused(*node.op) ? std::string(node.op->info().doc) : kernels[step.kernel].note;
     entry.cost = cost(node);
     profile.steps.push_back(std::move(entry));
   }
@@ -177,7 +174,8 @@ MemoryUse Program::memory() const {
       if (p.values[v].storage != Storage::arena || is_leaf(*node.op)) continue;
       (p.categories[v] == Category::activation  ? use.total_activation_bytes
        : p.categories[v] == Category::direction ? use.total_direction_bytes
-                                                : use.total_update_bytes) += padded(bytes);
+                                                : use.total_update_bytes) +=
+          detail::aligned(std::max<std::size_t>(bytes, 1));
     }
   }
   for (const PlanAssign& a : plan.assigns) add_parameter(a.parameter);
@@ -202,7 +200,7 @@ std::string Program::explain() const {
                short_number(costs[i].bytes), impl_->memory_text(step), place_of(plan, node)});
     if (const std::string& note = impl_->kernels[step.kernel].note; !note.empty())
       table.remark(note);
-    if (is_fused(node)) {
+    if (detail::is_fused(*node.op)) {
       ++fused;
       table.remark(std::string(node.op->info().doc));
     } else if (could_fuse(plan, node)) {

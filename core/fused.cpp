@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::string_view fused_name = "fused";
 constexpr std::size_t drawn_at_once = 2048;  // whole groups of every distribution
-constexpr std::size_t few = 1024;            // elements that are worth no loop around them
 
 // The kernel of a fused node; read-only while it runs.
 class FusedKernel {
@@ -39,7 +38,7 @@ class FusedKernel {
   std::size_t workspace_bytes() const { return tiles_ + program_.workspace_bytes(); }
 
   void run(const KernelArgs& args) const {
-    if (draws_.empty() && loop_.is_direct() && loop_.count() <= few)
+    if (draws_.empty() && loop_.is_direct())
       return program_.run(args.in, args.out, loop_.count(),
                           static_cast<char*>(args.workspace) + tiles_);
     const std::size_t cost = loop_.count() * (1 + program_.instructions() / 4 + 4 * draws_.size());

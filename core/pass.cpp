@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cassert>
 #include <limits>
-#include <numeric>
 
+#include <dualtape/core/detail/rename.hpp>
 #include <dualtape/core/leaves.hpp>
 
 namespace dualtape {
@@ -43,8 +43,7 @@ Rewriter::Rewriter(Plan& plan)
     : plan_(plan),
       producer_(plan.values.size(), unseen),
       uses_(plan.values.size()),
-      replacement_(plan.values.size()) {
-  std::iota(replacement_.begin(), replacement_.end(), ValueId{0});
+      replacement_(detail::identity(plan)) {
   for (const PlanNode& node : plan.nodes)
     for (const ValueId v : plan.operands_of(node)) ++uses_[v];
   for (const ValueId v : plan.outputs) ++uses_[v];
@@ -71,8 +70,7 @@ std::size_t Rewriter::sweep(std::span<const Rule> rules) {
     done_.push_back(std::move(current_));
   }
   plan_.nodes = std::move(done_);
-  for (ValueId& v : plan_.outputs) v = replacement_[v];
-  for (PlanAssign& a : plan_.assigns) a.value = replacement_[a.value];
+  detail::rename(plan_, replacement_);
   return count;
 }
 

@@ -1,7 +1,9 @@
 // The passes from plan to plan. Each leaves a plan that computes the same outputs.
 #include <algorithm>
+#include <numeric>
 #include <unordered_map>
 
+#include <dualtape/core/detail/rename.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/plan.hpp>
 
@@ -39,20 +41,29 @@ std::size_t hash_of(const Plan& plan, const PlanNode& node) {
   return h;
 }
 
-// Replaces values everywhere they are read.
+}  // namespace
+
+namespace detail {
+
+std::vector<ValueId> identity(const Plan& plan) {
+  std::vector<ValueId> map(plan.values.size());
+  std::iota(map.begin(), map.end(), ValueId{0});
+  return map;
+}
+
 void rename(Plan& plan, const std::vector<ValueId>& replacement) {
   for (ValueId& v : plan.operands) v = replacement[v];
   for (ValueId& v : plan.outputs) v = replacement[v];
   for (PlanAssign& a : plan.assigns) a.value = replacement[a.value];
+  for (auto& [first, second] : plan.adjacent) {
+    first = replacement[first];
+    second = replacement[second];
+  }
 }
 
-std::vector<ValueId> identity(const Plan& plan) {
-  std::vector<ValueId> map(plan.values.size());
-  for (ValueId v = 0; v < map.size(); ++v) map[v] = v;
-  return map;
-}
+}  // namespace detail
 
-}  // namespace
+using detail::identity;
 
 void merge_common(Plan& plan) {
   std::vector<ValueId> replacement = identity(plan);
@@ -75,7 +86,7 @@ void merge_common(Plan& plan) {
     }
     if (!merged) seen.emplace(hash, n);
   }
-  rename(plan, replacement);
+  detail::rename(plan, replacement);
   eliminate_dead(plan);
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/plan.hpp>
 
@@ -68,8 +69,8 @@ class FreeList {
 };
 
 std::size_t padded(std::size_t bytes) {
-  return (std::max<std::size_t>(bytes, 1) + arena_alignment - 1) / arena_alignment *
-         arena_alignment;
+  static_assert(arena_alignment == 64);
+  return detail::aligned(std::max<std::size_t>(bytes, 1));
 }
 
 std::vector<Category> categories(const Plan& plan) {

@@ -76,6 +76,8 @@ bool Program::Impl::bind_known_feeds(std::span<const Feed> feeds) {
       return false;
   for (std::size_t i = 0; i < feeds.size(); ++i) {
     KnownFeed& known = known_feeds[i];
+    // Memory that was fed last time is no parameter that this program writes.
+    if (feeds[i].value.raw() == known.data) continue;
     const void* data = unwritten(feeds[i].value);
     if (data != known.data) bind(*known.slot, data);
     known.data = data;

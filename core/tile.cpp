@@ -497,8 +497,4 @@ BoundKernel TileProgram::bind(Run& run) {
           &run};
 }
 
-std::size_t tile_workspace_bytes(const Recording& recording, DType dtype) {
-  return TileProgram(tile_code(recording), dtype).workspace_bytes();
-}
-
 }  // namespace dualtape::detail

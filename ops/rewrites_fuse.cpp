@@ -5,13 +5,14 @@
 #include <array>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <dualtape/core/detail/fused.hpp>
+#include <dualtape/core/detail/rename.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/pass.hpp>
 #include <dualtape/core/registry.hpp>
@@ -263,10 +264,10 @@ class GroupCode {
   void find_inputs() {
     std::vector<ValueId> singles;
     std::vector<ValueId> own_draws;
-    std::unordered_map<ValueId, bool> known;
+    std::unordered_set<ValueId> known;
     for (const std::uint32_t n : group_.nodes)
       for (const ValueId v : plan_.operands_of(plan_.nodes[n])) {
-        if (inside(v) || !known.try_emplace(v, true).second) continue;
+        if (inside(v) || !known.insert(v).second) continue;
         if (const Tensor* const number = constant(v))
           step_of_[v] = push_constant(number->dtype() == float64
                                           ? number->data<double>()[0]
@@ -372,8 +373,7 @@ std::string members_of(const Plan& plan, const Group& group, const std::vector<D
 class Fuser {
  public:
   Fuser(Plan& plan, const Grouping& grouping)
-      : plan_(plan), grouping_(grouping), replacement_(plan.values.size()) {
-    std::iota(replacement_.begin(), replacement_.end(), ValueId{0});
+      : plan_(plan), grouping_(grouping), replacement_(identity(plan)) {
     find_wanted();
   }
 
@@ -388,13 +388,7 @@ class Fuser {
         nodes.push_back(fused(grouping_.groups()[g]));
     }
     plan_.nodes = std::move(nodes);
-    for (ValueId& v : plan_.operands) v = replacement_[v];
-    for (ValueId& v : plan_.outputs) v = replacement_[v];
-    for (PlanAssign& a : plan_.assigns) a.value = replacement_[a.value];
-    for (auto& [first, second] : plan_.adjacent) {
-      first = replacement_[first];
-      second = replacement_[second];
-    }
+    rename(plan_, replacement_);
   }
 
  private:
@@ -449,8 +443,7 @@ class Fuser {
 
 // Readers of an alias of the same type read what it stands for.
 void see_through_aliases(Plan& plan) {
-  std::vector<ValueId> behind(plan.values.size());
-  std::iota(behind.begin(), behind.end(), ValueId{0});
+  std::vector<ValueId> behind = identity(plan);
   for (PlanNode& node : plan.nodes) {
     for (ValueId& v : plan.operands_of(node)) v = behind[v];
     if (!node.op->is_alias()) continue;

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <numeric>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include <dualtape/core/detail/rename.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/pass.hpp>
 #include <dualtape/core/registry.hpp>
@@ -320,7 +320,7 @@ class Stacker {
       else
         place->second = n;
     }
-    rename();
+    rename_results();
     std::erase_if(plan_.nodes, [](const PlanNode& node) { return node.op == nullptr; });
   }
 
@@ -387,16 +387,11 @@ class Stacker {
     first.op = nullptr;
     return true;
   }
-  void rename() {
+  void rename_results() {
     if (replacement_.empty()) return;
-    std::vector<ValueId> now(plan_.values.size());
-    std::iota(now.begin(), now.end(), ValueId{0});
+    std::vector<ValueId> now = identity(plan_);
     for (const auto& [before, after] : replacement_) now[before] = after;
-    for (ValueId& v : plan_.operands) v = now[v];
-    for (auto& [first, second] : plan_.adjacent) {
-      first = now[first];
-      second = now[second];
-    }
+    rename(plan_, now);
   }
 
   Plan& plan_;

@@ -33,8 +33,9 @@ class ElementwiseLoop {
            std::size_t first, std::size_t last) const;
   std::size_t count() const { return static_cast<std::size_t>(count_); }
   std::size_t unit() const;
-  // Whether run() would call the kernel once with the pointers it is given, and so may be left out.
-  bool is_direct() const { return !tiled_ && !by_rows_ && count_ > 0; }
+  // Whether run() would call the kernel once with the pointers it is given, for so few elements
+  // that it would cost more than they do: then it may be left out.
+  bool is_direct() const { return !tiled_ && !by_rows_ && count_ > 0 && count_ <= 1024; }
 
  private:
   // How one input reaches the kernel.

@@ -98,9 +98,6 @@ class TileProgram {
   std::size_t tile_bytes_ = 0;  // from one tile to the next
 };
 
-// What a TileProgram of this recording needs to run.
-std::size_t tile_workspace_bytes(const Recording& recording, DType dtype);
-
 // The kernels of core/tile_kernels.cpp, for each instruction set it is compiled for.
 struct TileKernels {
   // `fixed` has bit k set where operand k is one value; at least one operand is not fixed.
