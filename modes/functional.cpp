@@ -110,41 +110,61 @@ Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v, Location w
 }
 
 struct FunctionCache::Compiled {
-  Compiled(const std::function<Var(Var)>& f, const Type& argument)
-      : type(argument),
-        input(graph.input("x0", type.shape, type.dtype)),
-        output(f(input)),
-        program(compile({output})) {}
+  Compiled(const Body& f, std::span<const Tensor> x, const CompileOptions& options)
+      : inputs(make_inputs(graph, {x.begin(), x.end()}, "x")),
+        outputs(f(inputs)),
+        program(compile(outputs, {}, options)) {
+    for (const Var& input : inputs) feeds.emplace_back(input, Tensor());
+  }
 
-  Type type;
+  bool fits(std::span<const Tensor> x) const {
+    return std::ranges::equal(inputs, x, {}, &Var::type, &Tensor::type);
+  }
+  std::vector<Tensor> run(std::span<const Tensor> x) {
+    for (std::size_t i = 0; i < x.size(); ++i) feeds[i].value = x[i];
+    const Outputs out = program.run(feeds);
+    std::vector<Tensor> results;
+    for (const Var& output : outputs) results.push_back(out[output].copy());
+    for (Feed& fed : feeds) fed.value = Tensor();  // the caller's memory is not kept
+    return results;
+  }
+
   Graph graph;
-  Var input;
-  Var output;
+  std::vector<Var> inputs;
+  std::vector<Var> outputs;
   Program program;
+  std::vector<Feed> feeds;
 };
 
-FunctionCache::FunctionCache() = default;
+FunctionCache::FunctionCache(CompileOptions options) : options_(std::move(options)) {}
 FunctionCache::~FunctionCache() = default;
 
-std::unique_ptr<FunctionCache::Compiled> FunctionCache::take(const Type& type) {
+std::unique_ptr<FunctionCache::Compiled> FunctionCache::take(std::span<const Tensor> x) {
   const std::lock_guard lock(mutex_);
   const auto found =
-      std::ranges::find_if(idle_, [&](const auto& compiled) { return compiled->type == type; });
+      std::ranges::find_if(idle_, [&](const auto& compiled) { return compiled->fits(x); });
   if (found == idle_.end()) return nullptr;
   std::unique_ptr<Compiled> taken = std::move(*found);
   idle_.erase(found);
   return taken;
 }
 
-Tensor FunctionCache::eval(const std::function<Var(Var)>& f, const Tensor& x) {
-  constexpr std::size_t most_idle = 8;
-  std::unique_ptr<Compiled> compiled = take(x.type());
-  if (compiled == nullptr) compiled = std::make_unique<Compiled>(f, x.type());
-  Tensor result = compiled->program.run({{compiled->input, x}})[compiled->output].copy();
+std::vector<Tensor> FunctionCache::run(const Body& f, std::span<const Tensor> x) {
+  constexpr std::size_t most_idle = 16;
+  std::unique_ptr<Compiled> compiled = take(x);
+  if (compiled == nullptr) compiled = std::make_unique<Compiled>(f, x, options_);
+  std::vector<Tensor> results = compiled->run(x);
   const std::lock_guard lock(mutex_);
   if (idle_.size() == most_idle) idle_.erase(idle_.begin());
   idle_.push_back(std::move(compiled));
-  return result;
+  return results;
+}
+
+void require_arguments(std::size_t taken, std::size_t given) {
+  if (given != taken)
+    fail<ValueError>(
+        {.op = "function of Vars",
+         .what = "it takes " + std::to_string(taken) + " arguments, got " + std::to_string(given)});
 }
 
 }  // namespace detail

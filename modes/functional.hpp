@@ -4,16 +4,20 @@
 //   auto [y, dy] = dt::jvp(f, x, v);            // f(x) and J v
 //   auto [z, pullback] = dt::vjp(f, x);         // f(x) and c -> J^T c
 //   dt::Tensor g = dt::grad(f)(x);              // gradient of a scalar function
+//   auto step = dt::jit([](dt::Var x, dt::Var v) { return dt::forward(f(x), {x}, {v}); });
+//   dt::Tensor dy = step(x, v);                 // compiled once for each shape
 //
 // Each call of eval, jvp, vjp and hvp builds a graph of its own, compiles and runs it: right for
-// looking and for tests. Loops want a Graph and a Program, or what grad() returns. f takes one Var,
-// two or three Vars, or a std::span<const Var>.
+// looking and for tests. Loops want a Graph and a Program, or what jit() and grad() return. f takes
+// one Var, two or three Vars, or a std::span<const Var>.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -55,19 +59,30 @@ using VarFunction = std::function<Var(std::span<const Var>)>;
 
 namespace detail {
 
+// Throws ValueError unless as many arguments are given as the function takes.
+void require_arguments(std::size_t taken, std::size_t given);
+
+template <class F>
+auto call_with(const F& f, std::span<const Var> x) {
+  if constexpr (std::is_invocable_v<const F&, Var>) {
+    require_arguments(1, x.size());
+    return f(x[0]);
+  } else if constexpr (std::is_invocable_v<const F&, Var, Var>) {
+    require_arguments(2, x.size());
+    return f(x[0], x[1]);
+  } else if constexpr (std::is_invocable_v<const F&, Var, Var, Var>) {
+    require_arguments(3, x.size());
+    return f(x[0], x[1], x[2]);
+  } else {
+    static_assert(std::is_invocable_v<const F&, std::span<const Var>>,
+                  "dualtape: the function must take one to three Vars or a std::span<const Var>");
+    return f(x);
+  }
+}
+
 template <class F>
 VarFunction erase(F f) {
-  if constexpr (std::is_invocable_v<F, Var>)
-    return [f](std::span<const Var> x) -> Var { return f(x[0]); };
-  else if constexpr (std::is_invocable_v<F, Var, Var>)
-    return [f](std::span<const Var> x) -> Var { return f(x[0], x[1]); };
-  else if constexpr (std::is_invocable_v<F, Var, Var, Var>)
-    return [f](std::span<const Var> x) -> Var { return f(x[0], x[1], x[2]); };
-  else {
-    static_assert(std::is_invocable_v<F, std::span<const Var>>,
-                  "dualtape: the function must take one to three Vars or a std::span<const Var>");
-    return f;
-  }
+  return [f](std::span<const Var> x) -> Var { return call_with(f, x); };
 }
 
 Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x);
@@ -76,19 +91,21 @@ JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::
 VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x, Location where);
 Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v, Location where);
 
-// The programs of one function of a Var, by the type of its argument. Any thread: a program that is
+// The programs of one function, by the types of its arguments. Any thread: a program that is
 // running is out of the others' reach, and a second one is compiled.
 class FunctionCache {
  public:
-  FunctionCache();
+  using Body = std::function<std::vector<Var>(std::span<const Var>)>;
+  explicit FunctionCache(CompileOptions options = {});
   ~FunctionCache();
   FunctionCache(const FunctionCache&) = delete;
   FunctionCache& operator=(const FunctionCache&) = delete;
-  Tensor eval(const std::function<Var(Var)>& f, const Tensor& x);
+  std::vector<Tensor> run(const Body& f, std::span<const Tensor> x);
 
  private:
   struct Compiled;
-  std::unique_ptr<Compiled> take(const Type& type);
+  std::unique_ptr<Compiled> take(std::span<const Tensor> x);
+  CompileOptions options_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Compiled>> idle_;  // the one used last at the end
 };
@@ -126,10 +143,48 @@ VjpResult vjp(F f, const std::vector<Tensor>& x, Location where = Location::curr
   return detail::vjp_at(detail::erase(std::move(f)), x, where);
 }
 
+// A function of Vars as a function of Tensors that is compiled once for each combination of its
+// arguments' shapes and dtypes; the 16 used last are kept. f returns a Var or a std::vector<Var>,
+// the call a Tensor or a std::vector<Tensor>, which are the caller's own. f is called when a
+// combination is met first: numbers that it captures are read then, Parameters in every call.
+// Copies share their programs, and any thread may call them. Given Vars it is f itself.
+template <class F>
+class Jit {
+ public:
+  explicit Jit(F f, const CompileOptions& options = {})
+      : f_(std::move(f)), cache_(std::make_shared<detail::FunctionCache>(options)) {}
+
+  template <std::same_as<Tensor>... Tensors>
+  requires(sizeof...(Tensors) > 0) auto operator()(const Tensors&... x) const {
+    return (*this)(std::vector<Tensor>{x...});
+  }
+  auto operator()(const std::vector<Tensor>& x) const {
+    using Result = decltype(detail::call_with(f_, std::span<const Var>()));
+    const auto body = [this](std::span<const Var> in) -> std::vector<Var> {
+      return {detail::call_with(f_, in)};
+    };
+    if constexpr (std::is_same_v<Result, Var>)
+      return cache_->run(body, x)[0];
+    else
+      return cache_->run(body, x);
+  }
+  template <std::same_as<Var>... Vars>
+  requires(sizeof...(Vars) > 0) auto operator()(Vars... x) const {
+    const std::array<Var, sizeof...(Vars)> in{x...};
+    return detail::call_with(f_, in);
+  }
+
+ private:
+  F f_;
+  std::shared_ptr<detail::FunctionCache> cache_;  // of all copies
+};
+template <class F>
+Jit<F> jit(F f, const CompileOptions& options = {}) {
+  return Jit<F>(std::move(f), options);
+}
+
 // The gradient of a scalar function of one tensor, as a function of Tensors and of Vars; so
-// grad(grad(f)) works where grad(f) is scalar. Given Tensors it calls f once for each shape and
-// dtype and keeps the compiled programs: numbers that f captures are read then, Parameters in every
-// call.
+// grad(grad(f)) works where grad(f) is scalar. Given Tensors it keeps its programs as jit() does.
 template <class F>
 class Grad {
  public:
@@ -137,7 +192,8 @@ class Grad {
       : f_(std::move(f)), where_(where), cache_(std::make_shared<detail::FunctionCache>()) {}
   Var operator()(Var x) const { return reverse(f_(x), {x}, Unreachable::error, where_)[x]; }
   Tensor operator()(const Tensor& x) const {
-    return cache_->eval([this](Var var) { return (*this)(var); }, x);
+    return cache_->run([this](std::span<const Var> in) { return std::vector{(*this)(in[0])}; },
+                       std::span(&x, 1))[0];
   }
 
  private:

@@ -93,6 +93,27 @@ TEST_CASE("a gradient is compiled once for each type of its argument") {
   CHECK(calls == 23);
 }
 
+TEST_CASE("jit compiles any mode once for each combination of types") {
+  int calls = 0;
+  const auto slope = dt::jit([&](dt::Var x, dt::Var v) {
+    ++calls;
+    const dt::Var y = dt::sum(x * x * x);
+    return std::vector<dt::Var>{y, *dt::forward_all({y}, {x}, {v})[0]};
+  });
+  const std::vector<dt::Tensor> at_one = slope(vector({1, 2}), vector({1, 1}));
+  CHECK(at_one[0].item() == 9);
+  CHECK(at_one[1].item() == 3 + 12);
+  const std::vector<dt::Tensor> elsewhere = slope(vector({2, 0}), vector({1, 5}));
+  CHECK(elsewhere[1].item() == 12);
+  CHECK(at_one[1].item() == 15);  // its results are the caller's
+  CHECK(calls == 1);
+  CHECK(slope(dt::Tensor{1, 2}, dt::Tensor{1, 1})[1].dtype() == dt::float32);
+  CHECK(calls == 2);
+  CHECK_THROWS_AS(slope(vector({1, 2})), dt::ValueError);  // takes two
+  const auto square = dt::jit([](dt::Var x) { return dt::square(x); }, {.without = {"fuse"}});
+  check_near(dt::grad([&](dt::Var x) { return dt::sum(square(x)); })(vector({3, 4})), {6, 8}, 0);
+}
+
 TEST_CASE("a gradient that throws may be called again") {
   bool wrong = true;
   const auto gradient = dt::grad([&](dt::Var x) { return wrong ? x : dt::sum(x); });
