@@ -19,6 +19,7 @@ void Parameter::set(const Tensor& value) {
     fail<TypeError>(
         {.op = "Parameter", .label = name(), .what = what, .help = "value.to(parameter.dtype())"});
   state_->value.assign(value);
+  state_->version.fetch_add(1, std::memory_order_release);
 }
 
 }  // namespace dualtape

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -31,15 +32,23 @@ class Parameter {
   friend bool operator==(const Parameter& a, const Parameter& b) { return a.state_ == b.state_; }
   std::size_t hash() const { return std::hash<const void*>{}(state_.get()); }
 
+  // Grows whenever set() or a program that assigns it is done writing; what is written through a
+  // copy of value(), which shares its memory, goes unnoticed.
+  std::uint64_t version() const { return state_->version.load(std::memory_order_acquire); }
+
   // For programs: claims the right to write until release. False if another program holds it.
   bool claim() const { return !state_->claimed.exchange(true, std::memory_order_acquire); }
-  void release() const { state_->claimed.store(false, std::memory_order_release); }
+  void release() const {
+    state_->version.fetch_add(1, std::memory_order_release);
+    state_->claimed.store(false, std::memory_order_release);
+  }
 
  private:
   struct State {
     std::string name;
     Tensor value;
     std::atomic<bool> claimed{false};
+    std::atomic<std::uint64_t> version{0};
   };
   std::shared_ptr<State> state_;
 };

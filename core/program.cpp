@@ -4,6 +4,7 @@
 #include <cassert>
 #include <unordered_map>
 
+#include <dualtape/core/detail/compile_scope.hpp>
 #include <dualtape/core/detail/program.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/threads.hpp>
@@ -234,6 +235,7 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
     impl->graph = &outputs.front().graph();
   else if (!assigns.empty())
     impl->graph = &assigns.front().value.graph();
+  const detail::CompileScope scope(options);
   impl->plan = optimised_plan(outputs, assigns, options, where);
   impl->build(outputs);
   impl->compiled_at = where;

@@ -1,0 +1,26 @@
+#include <dualtape/core/detail/compile_scope.hpp>
+
+namespace dualtape::detail {
+namespace {
+
+thread_local const CompileOptions* current = nullptr;
+
+}  // namespace
+
+const CompileOptions& compile_scope() {
+  static const CompileOptions defaults;
+  return current == nullptr ? defaults : *current;
+}
+
+CompileScope::CompileScope(const CompileOptions& options)
+    : options_(compile_scope()), around_(current) {
+  if (options.precision != Precision::full) options_.precision = options.precision;
+  options_.tune = options_.tune || options.tune;
+  if (!options.tune_file.empty()) options_.tune_file = options.tune_file;
+  options_.keep_weights = options_.keep_weights || options.keep_weights;
+  current = &options_;
+}
+
+CompileScope::~CompileScope() { current = around_; }
+
+}  // namespace dualtape::detail
