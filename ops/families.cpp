@@ -25,6 +25,7 @@ void register_builtin_ops() {
   detail::register_gather();
   detail::register_indexing();
   detail::register_random();
+  detail::register_special();
 }
 
 }  // namespace dualtape

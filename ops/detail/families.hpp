@@ -21,6 +21,7 @@ void register_gather();
 void register_indexing();
 void register_join();
 void register_random();
+void register_special();
 void register_reduce();
 void register_extremes();
 void register_moments();

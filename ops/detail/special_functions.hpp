@@ -1,0 +1,32 @@
+// Special functions of one double, to some 1e-15 relative but near zeros they have below 0. What
+// has no closed form in the formulas' primitives is computed here, float32 too, and rounded once.
+// Private. Plain functions; any thread.
+#pragma once
+
+#include <cstdint>
+
+namespace dualtape::detail {
+
+// log |Gamma(x)|; +inf at 0, -1, -2 ...
+double log_gamma(double x);
+
+// The digamma function Gamma'(x) / Gamma(x): recurrence and asymptotic series (Abramowitz and
+// Stegun 6.3.5, 6.3.18), reflected below 0 (6.3.7), Taylor's series about the positive root.
+// Infinite at 0, NaN at -1, -2 ...
+double digamma(double x);
+
+// Its derivative of order n >= 0, by Euler and Maclaurin's formula for n! zeta(n + 1, x) and
+// derivatives of the cotangent below 0. At 0, -1, ... it is +inf for odd n and NaN for even ones.
+inline constexpr std::int64_t highest_polygamma = 100;
+double polygamma(std::int64_t n, double x);
+
+// x with erf(x) = y: the polynomial of Giles, "Approximating the erfinv function" (GPU Computing
+// Gems, 2011), good to 1e-7, and Halley's steps from there. NaN outside -1 .. 1.
+double erfinv(double y);
+
+// Modified Bessel functions of the first kind of order 0 and 1: power series (9.6.10) up to 20,
+// asymptotic series (9.7.1) beyond.
+double bessel_i0(double x);
+double bessel_i1(double x);
+
+}  // namespace dualtape::detail
