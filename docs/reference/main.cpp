@@ -1,0 +1,142 @@
+// Prints docs/reference.md: every operator of the registry, and the modes it has. A test holds the
+// page to what this prints, so an operator that loses a mode is found.
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <dualtape/core/registry.hpp>
+#include <dualtape/dualtape.hpp>
+namespace dt = dualtape;
+
+namespace {
+
+using Vars = std::vector<dt::Var>;
+
+// One sample call in a graph of its own.
+struct Call {
+  Call(const dt::Case& sample, dt::DType dtype) {
+    for (const dt::Arg& arg : sample.args) {
+      const bool floating = arg.dtype == dt::float64;
+      in.push_back(
+          graph.input("x" + std::to_string(in.size()), arg.shape, floating ? dtype : arg.dtype));
+      if (floating) wrt.push_back(in.back());
+    }
+    for (const dt::Var& var : sample.build(in))
+      if (dt::is_floating(var.dtype())) out.push_back(var);
+  }
+  dt::Graph graph;
+  Vars in;
+  Vars wrt;
+  Vars out;
+};
+
+Vars inputs_like(Call& call, const Vars& vars, const std::string& name) {
+  Vars inputs;
+  for (const dt::Var& var : vars)
+    inputs.push_back(
+        call.graph.input(name + std::to_string(inputs.size()), var.shape(), var.dtype()));
+  return inputs;
+}
+std::vector<dt::MaybeVar> tangents(Call& call) {
+  const Vars directions = inputs_like(call, call.wrt, "v");
+  return dt::forward_all(call.out, call.wrt, directions);
+}
+Vars cotangents(Call& call) {
+  const Vars seeds = inputs_like(call, call.out, "c");
+  return dt::vjp(call.out, call.wrt, seeds, dt::Unreachable::zero).all();
+}
+
+// What a mode makes of all sample calls: each adds its derivatives to the call's graph.
+template <class Mode>
+std::string_view outcome(const dt::Entry& entry, dt::DType dtype, Mode mode) {
+  for (const dt::Case& sample : entry.cases()) {
+    try {
+      Call call(sample, dtype);
+      if (!call.wrt.empty() && !call.out.empty()) mode(call);
+    } catch (const dt::DerivativeError&) {
+      return "error";
+    } catch (const dt::TypeError&) {
+      return "no";
+    }
+  }
+  return "yes";
+}
+std::string_view built(const dt::Entry& entry, dt::DType dtype) {
+  return outcome(entry, dtype, [](Call& call) { dt::compile(call.out); });
+}
+std::string_view forward_mode(const dt::Entry& entry) {
+  return outcome(entry, dt::float64, [](Call& call) { tangents(call); });
+}
+std::string_view reverse_mode(const dt::Entry& entry) {
+  return outcome(entry, dt::float64, [](Call& call) { cotangents(call); });
+}
+// Forward over reverse and reverse over forward.
+std::string_view second_order(const dt::Entry& entry) {
+  const std::string_view hvp = outcome(entry, dt::float64, [](Call& call) {
+    const Vars gradients = cotangents(call);
+    call.out = gradients;
+    tangents(call);
+  });
+  const std::string_view other = outcome(entry, dt::float64, [](Call& call) {
+    Vars slopes;
+    for (const dt::MaybeVar& tangent : tangents(call))
+      if (tangent) slopes.push_back(*tangent);
+    call.out = slopes;
+    if (!slopes.empty()) cotangents(call);
+  });
+  return hvp == "yes" ? other : hvp;
+}
+
+void print_coverage(const std::vector<dt::Entry>& entries) {
+  std::cout << "| operator | kind | float32 | float64 | jvp | vjp | second order | fused |\n"
+               "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
+  for (const dt::Entry& entry : entries) {
+    const dt::OpInfo& info = entry.info;
+    const bool constant = info.kind == dt::Kind::constant;
+    std::cout << "| [" << info.name << "](#" << info.name << ") | " << dt::name_of(info.kind)
+              << " | " << built(entry, dt::float32) << " | " << built(entry, dt::float64);
+    for (const std::string_view mode :
+         {forward_mode(entry), reverse_mode(entry), second_order(entry)})
+      std::cout << " | " << (constant && mode == "yes" ? "zero" : mode);
+    const bool recorded = entry.op != nullptr && entry.op->recording() != nullptr;
+    std::cout << " | " << (recorded ? "yes" : "") << " |\n";
+  }
+}
+
+void print_entry(const dt::OpInfo& info) {
+  std::cout << "\n### " << info.name << "\n\n" << info.doc << ".\n\n";
+  if (!info.math.empty()) std::cout << "    " << info.math << "\n";
+  if (!info.reason.empty())
+    std::cout << "\n"
+              << (info.kind == dt::Kind::none ? "No derivative" : "The derivative is zero") << ": "
+              << info.reason << ".\n";
+  std::cout << "\n```cpp\n"
+            << info.example.code << "\n```\n\n```text\n"
+            << info.example.prints << "\n```\n";
+}
+
+}  // namespace
+
+int main() {
+  const std::vector<dt::Entry> entries = dt::all_entries();
+  std::cout << R"(# Operators
+
+Every operator of the library, from the registry that the tests walk as well. This page is written by
+`dualtape-reference`; a test holds it to what that prints. How to add an operator of your own:
+[operators.md](operators.md).
+
+## Modes
+
+What each operator offers. *jvp* is forward mode, *vjp* reverse mode, *second order* both nestings of the
+two; *zero* says that the derivative is zero by definition, *error* that asking for one is an error which
+gives the reason. *fused* operators have a recorded formula, so that chains of them run as one loop. A
+composite is a function written with operators. Some operators are made by derivatives and by the planner
+only.
+
+)";
+  print_coverage(entries);
+  std::cout << "\n## One by one\n\nIn the examples `g` is a `Graph`.\n";
+  for (const dt::Entry& entry : entries) print_entry(entry.info);
+  return 0;
+}
