@@ -1,30 +1,18 @@
 #include <dualtape/models/optimisers.hpp>
 
-#include <cmath>
+#include <algorithm>
 
+#include <dualtape/models/detail/optimiser_parts.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
+
+using namespace detail;
+
 namespace {
-
-void require(bool good, std::string_view optimiser, const char* option, double value,
-             const char* wanted) {
-  if (good) return;
-  fail<ValueError>(
-      {.op = optimiser,
-       .what = std::string(option) + " is " + std::to_string(value) + ", but must be " + wanted});
-}
-
-bool is_share(double value) { return value >= 0 && value < 1; }
-
-bool is_amount(double value) { return value >= 0 && std::isfinite(value); }
-
-Var decayed(Var g, Var p, double weight_decay) {
-  return weight_decay == 0 ? g : g + weight_decay * p;
-}
 
 // The scalar `lr` in the graph of the gradients.
 Var scalar_in(Graph& graph, const In& lr) {
@@ -77,6 +65,19 @@ Parameter Optimiser::remembered(const Parameter& of, const std::string& name, co
   return slots_.back().value;
 }
 
+Var Optimiser::average(const Parameter& moment, Var news, double beta, std::vector<Assign>& state) {
+  const Var next = beta * news.graph().read(moment) + (1 - beta) * news;
+  state.push_back(assign(moment, next.named("new " + moment.name())));
+  return next;
+}
+
+Var Optimiser::count(const Parameter& of, Graph& graph, std::vector<Assign>& state) {
+  const Parameter steps = remembered(of, "steps", {Shape{}, int64});
+  const Var t = graph.read(steps) + 1;
+  state.push_back(assign(steps, t.named("new " + steps.name())));
+  return cast(t, float64);
+}
+
 Sgd::Sgd(const SgdOptions& options) : options_(options) {
   require(is_share(options.momentum), "Sgd", "momentum", options.momentum, "in [0, 1)");
   require(is_amount(options.weight_decay), "Sgd", "weight_decay", options.weight_decay,
@@ -106,30 +107,18 @@ Adam::Adam(const AdamOptions& options) : options_(options) {
 }
 
 Var Adam::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) {
-  Graph& graph = p.graph();
-  const Parameter count = remembered(parameter, "steps", {Shape{}, int64});
+  const Var h = options_.decoupled ? g : decayed(g, p, options_.weight_decay);
+  const Var start = options_.decoupled ? shrunk(p, lr, options_.weight_decay) : p;
   const Parameter first = remembered(parameter, "first_moment", parameter.type());
   const Parameter second = remembered(parameter, "second_moment", parameter.type());
-  const auto average = [&](const Parameter& moment, Var news, double beta) {
-    const Var next = beta * graph.read(moment) + (1 - beta) * news;
-    state.push_back(assign(moment, next.named("new " + moment.name())));
-    return next;
-  };
-  const Var h = decayed(g, p, options_.weight_decay);
-  const Var m = average(first, h, options_.beta1);
-  const Var s = average(second, square(h), options_.beta2);
-  const Var t = graph.read(count) + 1;
-  state.push_back(assign(count, t.named("new " + count.name())));
-  // In float32 1 - 0.999^t would lose four digits at the start.
-  const Var steps = cast(t, float64);
-  const auto corrected = [&](double beta) { return 1 - pow(graph.constant(beta, float64), steps); };
-  const Var rate = cast(cast(lr, float64) / corrected(options_.beta1), p.dtype());
-  if (options_.epsilon_in_root) {
-    const Var share = cast(corrected(options_.beta2), p.dtype());
-    return p - rate * m / sqrt(s / share + options_.epsilon);
-  }
-  const Var shrink = cast(sqrt(corrected(options_.beta2)), p.dtype());
-  return p - rate * m / (sqrt(s) / shrink + options_.epsilon);
+  const Var m = average(first, h, options_.beta1, state);
+  const Var s = average(second, square(h), options_.beta2, state);
+  const Var t = count(parameter, p.graph(), state);
+  const Var rate = cast(cast(lr, float64) / bias_correction(options_.beta1, t), p.dtype());
+  const Var correction = bias_correction(options_.beta2, t);
+  if (options_.epsilon_in_root)
+    return start - rate * m / sqrt(s / cast(correction, p.dtype()) + options_.epsilon);
+  return start - rate * m / (sqrt(s) / cast(sqrt(correction), p.dtype()) + options_.epsilon);
 }
 
 }  // namespace dualtape

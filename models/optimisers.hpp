@@ -41,6 +41,11 @@ class Optimiser {
   virtual Var step(const Parameter& parameter, Var p, Var g, Var lr,
                    std::vector<Assign>& state) = 0;
 
+  // beta moment + (1 - beta) news, which `moment` becomes.
+  static Var average(const Parameter& moment, Var news, double beta, std::vector<Assign>& state);
+  // The number of this step of `of`, from 1 on, as a float64 scalar; remembered as "steps".
+  Var count(const Parameter& of, Graph& graph, std::vector<Assign>& state);
+
   // The remembered tensor "<parameter>.<name>", zeros when first asked for.
   Parameter remembered(const Parameter& of, const std::string& name, const Type& type);
 
@@ -86,13 +91,16 @@ struct AdamOptions {
   double epsilon = 1e-8;
   double weight_decay = 0;       // lambda, added to the gradient as torch.optim.Adam does
   bool epsilon_in_root = false;  // sqrt(s / (1 - beta2^t) + epsilon)
+  // The decay is p <- (1 - lr lambda) p and leaves the moments alone: Loshchilov and Hutter, ICLR
+  // 2019, as torch.optim.AdamW.
+  bool decoupled = false;
 };
 
 // Adam with bias correction: with h = g + lambda p and t counting steps from 1,
 //   m <- beta1 m + (1 - beta1) h,   s <- beta2 s + (1 - beta2) h^2,
 //   p <- p - lr (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon).
 // Kingma and Ba, ICLR 2015, algorithm 1. The powers of beta are taken in float64.
-class Adam final : public Optimiser {
+class Adam : public Optimiser {
  public:
   // ValueError unless the betas are in [0, 1), epsilon above 0 and weight_decay at least 0.
   explicit Adam(const AdamOptions& options = {});
@@ -102,6 +110,18 @@ class Adam final : public Optimiser {
 
  private:
   AdamOptions options_;
+};
+
+// Adam with decoupled weight decay, 0.01 unless told.
+class AdamW final : public Adam {
+ public:
+  explicit AdamW(AdamOptions options = {.weight_decay = 0.01}) : Adam(decoupled(options)) {}
+
+ private:
+  static AdamOptions decoupled(AdamOptions options) {
+    options.decoupled = true;
+    return options;
+  }
 };
 
 }  // namespace dualtape
