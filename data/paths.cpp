@@ -15,34 +15,56 @@ struct Place {
   std::filesystem::path folder;
 };
 
+// Empty where the variable is not set.
+std::filesystem::path from_environment(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): documented
+  return value == nullptr ? "" : value;
+}
+
 std::vector<Place> places() {
-  std::vector<Place> result;
-  const char* own = std::getenv("DUALTAPE_DATA");  // NOLINT(concurrency-mt-unsafe): documented
-  if (own != nullptr && *own != '\0') result.push_back({"DUALTAPE_DATA", own});
+  std::vector<Place> result = {{"DUALTAPE_DATA", from_environment("DUALTAPE_DATA")}};
 #ifdef DUALTAPE_SOURCE_DATA
   result.push_back({"source tree", DUALTAPE_SOURCE_DATA});
 #endif
 #ifdef DUALTAPE_INSTALL_DATA
   result.push_back({"installed", DUALTAPE_INSTALL_DATA});
 #endif
+  result.push_back({"downloaded", data_cache()});
+  result.push_back({"Debian's data sets", "/usr/share/datasets"});
+  std::erase_if(result, [](const Place& place) { return place.folder.empty(); });
   return result;
 }
 
 }  // namespace
 
-std::filesystem::path find_data(std::string_view relative) {
+std::filesystem::path data_cache() {
+  const std::filesystem::path cache = from_environment("XDG_CACHE_HOME");
+  if (cache.is_absolute()) return cache / "dualtape";  // relative ones are not valid, says XDG
+  const std::filesystem::path home = from_environment("HOME");
+  return home.empty() ? home : home / ".cache" / "dualtape";
+}
+
+std::filesystem::path find_data(std::initializer_list<std::string_view> names) {
   std::string looked;
-  for (const Place& place : places()) {
-    std::filesystem::path path = place.folder / relative;
-    std::error_code ignored;
-    if (std::filesystem::is_regular_file(path, ignored)) return path;
-    looked += "\n    " + path.string() + " (" + place.meaning + ")";
+  std::string wanted;
+  for (const std::string_view name : names) {
+    wanted += (wanted.empty() ? "'" : " or '") + std::string(name) + "'";
   }
-  if (looked.empty()) looked = " nowhere: no folder is known";
+  for (const Place& place : places()) {
+    for (const std::string_view name : names) {
+      std::filesystem::path path = place.folder / name;
+      std::error_code ignored;
+      if (std::filesystem::is_regular_file(path, ignored)) return path;
+      looked += "\n    " + path.string() + " (" + place.meaning + ")";
+    }
+  }
   fail<DataError>(
       {.op = "find_data",
-       .what = "no data file '" + std::string(relative) + "'; looked at" + looked,
-       .help = "set the environment variable DUALTAPE_DATA to the folder that holds it"});
+       .what = "no data file " + wanted + "; looked at" + looked,
+       .help = "set the environment variable DUALTAPE_DATA to the folder that holds it, or, for "
+               "the public data sets, download it with ./run fetch"});
 }
+
+std::filesystem::path find_data(std::string_view relative) { return find_data({relative}); }
 
 }  // namespace dualtape

@@ -8,24 +8,36 @@
 namespace {
 
 std::atomic<std::uint64_t> counter{0};
+std::atomic<std::uint64_t> largest{0};
 
-void* counted(void* memory) {
-  if (memory == nullptr) throw std::bad_alloc();
+void note(std::size_t bytes) {
   ++counter;
+  std::uint64_t before = largest;
+  while (before < bytes && !largest.compare_exchange_weak(before, bytes)) {
+  }
+}
+
+void* counted(void* memory, std::size_t bytes) {
+  if (memory == nullptr) throw std::bad_alloc();
+  note(bytes);
   return memory;
 }
 
 }  // namespace
 
 std::uint64_t allocations_so_far() { return counter; }
+std::uint64_t largest_allocation() { return largest; }
+void forget_largest_allocation() { largest = 0; }
 
-void* operator new(std::size_t bytes) { return counted(std::malloc(bytes == 0 ? 1 : bytes)); }
+void* operator new(std::size_t bytes) {
+  return counted(std::malloc(bytes == 0 ? 1 : bytes), bytes);
+}
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   const auto step = static_cast<std::size_t>(alignment);
-  return counted(std::aligned_alloc(step, (bytes + step) / step * step));
+  return counted(std::aligned_alloc(step, (bytes + step) / step * step), bytes);
 }
 void* operator new(std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
-  ++counter;
+  note(bytes);
   return std::malloc(bytes == 0 ? 1 : bytes);
 }
 void operator delete(void* memory, const std::nothrow_t& /*tag*/) noexcept { std::free(memory); }

@@ -4,10 +4,20 @@
 #include <cstdint>
 
 std::uint64_t allocations_so_far();
+// The most bytes that one allocation asked for since the last call of forget_largest_allocation().
+std::uint64_t largest_allocation();
+void forget_largest_allocation();
 
 template <class F>
 std::uint64_t allocations_in(F&& f) {
   const std::uint64_t before = allocations_so_far();
   f();
   return allocations_so_far() - before;
+}
+
+template <class F>
+std::uint64_t largest_allocation_in(F&& f) {
+  forget_largest_allocation();
+  f();
+  return largest_allocation();
 }
