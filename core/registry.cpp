@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include <dualtape/core/error.hpp>
+
 namespace dualtape {
 namespace {
 
@@ -18,8 +20,9 @@ Registry& registry() {
   return instance;
 }
 [[noreturn]] void name_taken(std::string_view name) {
-  throw std::logic_error("two operators are called '" + std::string(name) +
-                         "'; names must be unique");
+  fail<GraphError>({.op = name,
+                    .what = "two operators are called '" + std::string(name) + "'",
+                    .help = "give yours another `name`: nodes are printed and found by it"});
 }
 void ensure_builtin_ops() {
   static const bool done = (register_builtin_ops(), true);

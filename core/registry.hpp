@@ -10,7 +10,7 @@
 namespace dualtape {
 
 // Adds an operator. Adding the same one again does nothing; another one of the same name throws
-// std::logic_error, since names are how nodes are printed and replayed.
+// GraphError, since names are how nodes are printed and replayed.
 void register_op(const Op& op);
 
 // The operator of that name, or null.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <dualtape/core/kinds.hpp>
 #include <dualtape/core/registry.hpp>
 #include <dualtape/modes/check.hpp>
 
@@ -43,7 +44,26 @@ const std::vector<std::string> promised = {
     "asin", "acos", "atan", "atan2", "sinh", "cosh", "trunc", "mod", "prod", "cumsum", "flip",
     "roll", "clamped_cross_entropy"};
 
+// A user's operator under a name that is taken.
+struct Impostor {
+  static constexpr auto name = "tanh";
+  static constexpr auto doc = "not what its name says";
+  static auto formula(auto x) { return x * x; }
+  static constexpr auto partial = dt::derive;
+  static auto sample() { return dt::domain(-1, 1); }
+};
+constexpr dt::Elementwise<Impostor> impostor;
+
 }  // namespace
+
+TEST_CASE("an operator under a name that is taken is refused, each time it is called") {
+  dt::Graph graph;
+  const dt::Var x = graph.input("x", {2});
+  CHECK(dt::find_op("tanh") != nullptr);
+  for (int i = 0; i < 2; ++i)
+    CHECK_THROWS_WITH_AS(impostor(x), doctest::Contains("two operators are called 'tanh'"),
+                         dt::GraphError);
+}
 
 TEST_CASE("every promised operator is registered, under a name of its own") {
   std::multiset<std::string> names;
