@@ -124,8 +124,10 @@ struct Matmul {
     const std::int64_t rows = c.count() / columns_of(c);
     const bool stacked = !options.transpose_a && batch_of(b).count() == 1 && rows <= INT_MAX;
     if (stacked) shape.m = static_cast<int>(rows);
-    detail::Product product(shape, request.out[0].dtype);
-    if (stacked || batch_of(c).count() == 1) {
+    const bool alone = stacked || batch_of(c).count() == 1;
+    detail::Product product(shape, request.out[0].dtype,
+                            alone ? detail::ProductUse::assign : detail::ProductUse::assign_many);
+    if (alone) {
       product.prepare();
       return {[product](const KernelArgs& args) {
                 product.assign(args.input<T>(0), args.input<T>(1), args.output<T>(), args.team,

@@ -76,4 +76,6 @@ void prepare_blas() {
   std::call_once(once, [] { openblas_set_num_threads(1); });
 }
 
+std::string blas_version() { return openblas_get_config(); }
+
 }  // namespace dualtape::detail

@@ -2,6 +2,7 @@
 // Private. Safe from any thread.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace dualtape::detail {
@@ -39,6 +40,9 @@ void gemv(bool transpose, int rows, int columns, int stride, double alpha, const
 // Makes BLAS run every call on the thread that makes it, once: its own threads and ours would fight
 // for the processors, which takes up to 5 times as long as one thread alone.
 void prepare_blas();
+
+// Its version, how it was built and the kernels it runs on: "OpenBLAS 0.3.21 DYNAMIC_ARCH ...".
+std::string blas_version();
 
 // OpenBLAS knows processors by model, and runs those made after it on its kernels for "Prescott",
 // of 2004: products then take 3 to 7 times as long. Before main() starts, this library makes such

@@ -160,6 +160,12 @@ class PreparedMatmul : public PreparedGemm {
 
 bool has_onednn() { return true; }
 
+std::string onednn_version() {
+  const dnnl_version_t& v = *dnnl_version();
+  return "oneDNN " + std::to_string(v.major) + '.' + std::to_string(v.minor) + '.' +
+         std::to_string(v.patch);
+}
+
 bool onednn_gemm(const GemmShape& s, float alpha, const float* a, const float* b, float beta,
                  float* c) {
   const OneThread one;
@@ -183,6 +189,7 @@ std::shared_ptr<const PreparedGemm> prepare_onednn_gemm(const GemmShape& shape) 
 namespace dualtape::detail {
 
 bool has_onednn() { return false; }
+std::string onednn_version() { return ""; }
 
 bool onednn_gemm(const GemmShape&, float, const float*, const float*, float, float*) {
   return false;

@@ -4,12 +4,14 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 
 #include <dualtape/ops/detail/blas.hpp>
 
 namespace dualtape::detail {
 
 bool has_onednn();
+std::string onednn_version();  // "oneDNN 2.6.3", of the library that is there; else ""
 
 // As gemm(), on the calling thread alone, which may be asked of a library built with oneDNN only.
 // False if oneDNN refused; c is then as it was.

@@ -1,12 +1,15 @@
 #include <dualtape/ops/detail/products.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <type_traits>
 
+#include <dualtape/core/detail/compile_scope.hpp>
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/onednn.hpp>
+#include <dualtape/ops/detail/tune.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -18,6 +21,14 @@ std::optional<ProductBackend> forced_backend() {
   return forced;
 }
 
+bool tuning() {
+  static const bool always =
+      tuning_wanted(std::getenv("DUALTAPE_TUNE"));  // NOLINT(concurrency-mt-unsafe)
+  return always || compile_scope().tune;
+}
+
+constexpr std::array<std::string_view, 3> choice_names{"openblas", "onednn", "onednn prepared"};
+
 // Products of fewer multiplications are not divided: threads would cost more than they save.
 constexpr std::int64_t least_divided_gemm = 2'000'000;
 constexpr std::int64_t least_divided_thin = 200'000;  // bound by memory
@@ -25,6 +36,16 @@ constexpr std::int64_t least_divided_thin = 200'000;  // bound by memory
 constexpr int division = 16;
 
 }  // namespace
+
+std::string_view name_of(ProductChoice choice) {
+  return choice_names[static_cast<std::size_t>(choice)];
+}
+
+std::optional<ProductChoice> choice_from(std::string_view name) {
+  const auto found = std::ranges::find(choice_names, name);
+  if (found == choice_names.end()) return std::nullopt;
+  return static_cast<ProductChoice>(found - choice_names.begin());
+}
 
 std::optional<ProductBackend> backend_from(const char* text) {
   const std::string_view name = text == nullptr ? "" : text;
@@ -59,20 +80,34 @@ bool faster_prepared(const GemmShape& s) {
          s.k % 512 == 0;
 }
 
+ProductChoice usual_choice(const GemmShape& shape, ProductUse use) {
+  if (!has_onednn() ||
+      forced_backend().value_or(measured_backend(shape, use)) == ProductBackend::openblas)
+    return ProductChoice::openblas;
+  return use == ProductUse::assign && faster_prepared(shape) ? ProductChoice::onednn_prepared
+                                                             : ProductChoice::onednn;
+}
+
 // Thin products leave gemm: it measured 2 to 6 times slower than a loop for k = 1, and up to 2.5
 // times slower than gemv for one column or row, seldom a little faster.
-Product::Product(const GemmShape& shape, DType dtype, ProductUse use)
+Product::Product(const GemmShape& shape, DType dtype, ProductChoice choice)
     : shape_(shape),
       way_(shape.k == 1   ? Way::outer
            : shape.n == 1 ? Way::column
            : shape.m == 1 ? Way::row
                           : Way::gemm),
-      backend_(forced_backend().value_or(measured_backend(shape, use))) {
-  if (dtype != float32 || !has_onednn()) backend_ = ProductBackend::openblas;
+      choice_(dtype == float32 && has_onednn() ? choice : ProductChoice::openblas) {}
+
+Product::Product(const GemmShape& shape, DType dtype, ProductUse use)
+    : Product(shape, dtype, usual_choice(shape, use)) {
+  if (way_ != Way::gemm || dtype != float32 || forced_backend() || !has_onednn() || !tuning())
+    return;
+  choice_ = tuned_choice(shape, use, compile_scope().tune_file);
+  tuned_ = true;
 }
 
 void Product::prepare() {
-  if (way_ == Way::gemm && backend_ == ProductBackend::onednn && faster_prepared(shape_))
+  if (way_ == Way::gemm && choice_ == ProductChoice::onednn_prepared)
     prepared_ = prepare_onednn_gemm(shape_);
 }
 
@@ -135,7 +170,7 @@ void Product::run_on_this_thread(const GemmShape& s, bool adds, T scale, const T
   }
   const T keep = adds ? T{1} : T{0};
   if constexpr (std::is_same_v<T, float>)
-    if (backend_ == ProductBackend::onednn && onednn_gemm(s, scale, a, b, keep, c)) return;
+    if (choice_ != ProductChoice::openblas && onednn_gemm(s, scale, a, b, keep, c)) return;
   detail::gemm(s, scale, a, b, keep, c);
 }
 
@@ -151,7 +186,7 @@ std::string_view Product::library() const {
     case Way::row: return "openblas gemv";
     case Way::gemm: break;
   }
-  return backend_ == ProductBackend::onednn ? "onednn" : "openblas";
+  return choice_ == ProductChoice::openblas ? "openblas" : "onednn";
 }
 
 std::string Product::note(std::int64_t times) const {
@@ -162,6 +197,7 @@ std::string Product::note(std::int64_t times) const {
   text += ' ' + std::to_string(shape_.m) + 'x' + std::to_string(shape_.k) + 'x' +
           std::to_string(shape_.n);
   if (times != 1) text += " times " + std::to_string(times);
+  if (tuned_) text += ", measured";
   return text;
 }
 

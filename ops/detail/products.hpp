@@ -16,16 +16,23 @@ namespace dualtape::detail {
 
 enum class ProductBackend : std::uint8_t { openblas, onednn };
 
+// How a product of matrices runs: oneDNN's as a gemm, or prepared for its sizes.
+enum class ProductChoice : std::uint8_t { openblas, onednn, onednn_prepared };
+std::string_view name_of(ProductChoice choice);
+std::optional<ProductChoice> choice_from(std::string_view name);
+
 class PreparedGemm;
 class Team;
 
-// What is done with a product: written to c, or added to what c holds.
-enum class ProductUse : std::uint8_t { assign, add };
+// What is done with a product: written to c, alone or as one of many, or added to what c holds.
+enum class ProductUse : std::uint8_t { assign, assign_many, add };
 
 // Where a product of these sizes ran faster when measured; always the same answer.
 ProductBackend measured_backend(const GemmShape& shape, ProductUse use);
 // Whether a product of oneDNN's, written to c, ran faster prepared for its sizes than as a gemm.
 bool faster_prepared(const GemmShape& shape);
+// Both in one, for float32: how such a product runs where nothing is measured.
+ProductChoice usual_choice(const GemmShape& shape, ProductUse use);
 // What the text of DUALTAPE_PRODUCTS names, "openblas" or "onednn"; nothing for null and the rest.
 std::optional<ProductBackend> backend_from(const char* text);
 
@@ -33,12 +40,14 @@ std::optional<ProductBackend> backend_from(const char* text);
 // called whatever `use` says, which only tells what the library is chosen for.
 class Product {
  public:
-  // `dtype` is float32 or float64. The backend is what DUALTAPE_PRODUCTS names or else the measured
-  // one; OpenBLAS where oneDNN is missing or does not have the dtype.
+  // `dtype` is float32 or float64. The backend is what DUALTAPE_PRODUCTS names, else the one that
+  // is tuned for where the program being compiled asks for that, else the usual one; OpenBLAS where
+  // oneDNN is missing or does not have the dtype.
   Product(const GemmShape& shape, DType dtype, ProductUse use = ProductUse::assign);
+  Product(const GemmShape& shape, DType dtype, ProductChoice choice);
 
   const GemmShape& shape() const { return shape_; }
-  // Has oneDNN prepare the product where that ran faster. Without a team that divides the product,
+  // Has oneDNN prepare the product where it is chosen so. Without a team that divides the product,
   // assign() then uses what was prepared if it gets scratch_bytes() of memory, aligned to 64 bytes.
   void prepare();
   std::size_t scratch_bytes() const;
@@ -53,7 +62,7 @@ class Product {
     run(true, scale, a, b, c, team, nullptr);
   }
   // "openblas NT 64x784x1024": the library, "prepared" if it is, which operands are transposed, and
-  // m x k x n.
+  // m x k x n. ", measured" follows where it was tuned.
   std::string note(std::int64_t times = 1) const;
 
  private:
@@ -69,7 +78,8 @@ class Product {
 
   GemmShape shape_;
   Way way_;
-  ProductBackend backend_;
+  ProductChoice choice_;
+  bool tuned_ = false;
   std::shared_ptr<const PreparedGemm> prepared_;
 };
 
