@@ -1,0 +1,287 @@
+#include <dualtape/models/lbfgs.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <dualtape/models/detail/line_search.hpp>
+#include <dualtape/models/detail/optimiser_parts.hpp>
+
+namespace dualtape {
+namespace {
+
+using detail::require;
+using detail::Trial;
+using Vector = std::vector<double>;
+
+double inner(const Vector& a, const Vector& b) {
+  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+}
+
+double largest(const Vector& v) {
+  double most = 0;
+  for (const double x : v) most = std::max(most, std::abs(x));
+  return most;
+}
+
+// a b + c
+Vector combine(double a, const Vector& b, const Vector& c) {
+  Vector result(c);
+  for (std::size_t i = 0; i < c.size(); ++i) result[i] += a * b[i];
+  return result;
+}
+
+// The inverse Hessian's estimate: steps and the changes of the gradient along them.
+class History {
+ public:
+  explicit History(std::int64_t size) : size_(static_cast<std::size_t>(size)) {}
+
+  bool empty() const { return pairs_.empty(); }
+  void clear() { pairs_.clear(); }
+
+  void add(Vector step, Vector change) {
+    const double product = inner(step, change);
+    // Without curvature the estimate would no longer be positive definite.
+    if (!(product > std::numeric_limits<double>::epsilon() * inner(change, change))) return;
+    if (pairs_.size() == size_) pairs_.pop_front();
+    pairs_.push_back({std::move(step), std::move(change), 1 / product});
+  }
+
+  // -H g, algorithm 7.4.
+  Vector direction(const Vector& gradient) const {
+    Vector q = gradient;
+    Vector alphas(pairs_.size());
+    for (std::size_t i = pairs_.size(); i-- > 0;) {
+      alphas[i] = pairs_[i].rho * inner(pairs_[i].step, q);
+      q = combine(-alphas[i], pairs_[i].change, q);
+    }
+    if (!pairs_.empty()) {
+      const Pair& last = pairs_.back();
+      const double scale = 1 / (last.rho * inner(last.change, last.change));
+      for (double& x : q) x *= scale;
+    }
+    for (std::size_t i = 0; i < pairs_.size(); ++i) {
+      const double beta = pairs_[i].rho * inner(pairs_[i].change, q);
+      q = combine(alphas[i] - beta, pairs_[i].step, q);
+    }
+    for (double& x : q) x = -x;
+    return q;
+  }
+
+ private:
+  struct Pair {
+    Vector step;
+    Vector change;
+    double rho = 0;
+  };
+  std::size_t size_;
+  std::deque<Pair> pairs_;
+};
+
+void check(const LbfgsOptions& options) {
+  const auto at_least_one = [](const char* name, std::int64_t value) {
+    require(value >= 1, "lbfgs", name, static_cast<double>(value), "at least 1");
+  };
+  at_least_one("history", options.history);
+  at_least_one("iterations", options.iterations);
+  at_least_one("evaluations", options.evaluations);
+  require(options.gradient_below >= 0, "lbfgs", "gradient_below", options.gradient_below,
+          "at least 0");
+  require(options.change_below >= 0, "lbfgs", "change_below", options.change_below, "at least 0");
+  require(options.c1 > 0 && options.c1 < 1, "lbfgs", "c1", options.c1, "between 0 and 1");
+  require(options.c2 > options.c1 && options.c2 < 1, "lbfgs", "c2", options.c2, "between c1 and 1");
+}
+
+class Minimiser {
+ public:
+  Minimiser(const LossAndGradient& function, const LbfgsOptions& options)
+      : function_(function), options_(options), history_(options.history) {}
+
+  LbfgsResult run(std::span<double> point) {
+    Trial now = *evaluate(Vector(point.begin(), point.end()));
+    if (!now.finite() || !std::isfinite(inner(now.gradient, now.gradient)))
+      fail<ValueError>({.op = "lbfgs",
+                        .what = "the loss at the start is " + std::to_string(now.loss) +
+                                ", or its gradient is not finite",
+                        .help = "begin at another point"});
+    std::optional<LbfgsStop> stop;
+    if (largest(now.gradient) <= options_.gradient_below) stop = LbfgsStop::gradient;
+    while (!stop) stop = iterate(now);
+    std::copy(now.point.begin(), now.point.end(), point.begin());
+    return {*stop, now.loss, largest(now.gradient), iterations_, evaluations_};
+  }
+
+ private:
+  // Nothing where no evaluation is left.
+  std::optional<Trial> evaluate(Vector point) {
+    if (evaluations_ == options_.evaluations) return std::nullopt;
+    ++evaluations_;
+    Trial trial;
+    trial.gradient.resize(point.size());
+    trial.loss = function_(point, trial.gradient);
+    trial.point = std::move(point);
+    return trial;
+  }
+
+  std::optional<Trial> search(Trial& now) {
+    const Vector direction = history_.direction(now.gradient);
+    now.slope = inner(now.gradient, direction);
+    now.step = 0;
+    if (!(now.slope < 0)) return std::nullopt;
+    double first = 1;
+    if (history_.empty()) {
+      double sum = 0;
+      for (const double x : now.gradient) sum += std::abs(x);
+      first = std::min(1.0, 1 / sum);  // nothing is known of the scale yet
+    }
+    const auto at = [&](double step) {
+      std::optional<Trial> trial = evaluate(combine(step, direction, now.point));
+      if (trial) {
+        trial->step = step;
+        trial->slope = inner(trial->gradient, direction);
+      }
+      return trial;
+    };
+    return detail::search_line(at, now, first, {options_.c1, options_.c2});
+  }
+
+  std::optional<LbfgsStop> iterate(Trial& now) {
+    std::optional<Trial> next = search(now);
+    if (!next && !history_.empty()) {  // the history may mislead
+      history_.clear();
+      next = search(now);
+    }
+    if (!next)
+      return evaluations_ == options_.evaluations ? LbfgsStop::evaluations : LbfgsStop::line_search;
+    ++iterations_;
+    history_.add(combine(-1, now.point, next->point), combine(-1, now.gradient, next->gradient));
+    const double change =
+        std::abs(now.loss - next->loss) / std::max({std::abs(now.loss), std::abs(next->loss), 1.0});
+    now = std::move(*next);
+    if (options_.on_iteration &&
+        !options_.on_iteration({iterations_, now.loss, now.point, now.gradient}))
+      return LbfgsStop::callback;
+    if (largest(now.gradient) <= options_.gradient_below) return LbfgsStop::gradient;
+    if (change <= options_.change_below) return LbfgsStop::change;
+    if (iterations_ == options_.iterations) return LbfgsStop::iterations;
+    return std::nullopt;
+  }
+
+  const LossAndGradient& function_;
+  const LbfgsOptions& options_;
+  History history_;
+  std::int64_t iterations_ = 0;
+  std::int64_t evaluations_ = 0;
+};
+
+// The elements of `tensor`, which is floating, as doubles, and back.
+void read_into(const Tensor& tensor, std::span<double> out) {
+  const Tensor wide = tensor.to(float64);
+  std::ranges::copy(std::as_const(wide).data<double>(), out.begin());
+}
+Tensor tensor_of(std::span<const double> values, const Type& type) {
+  return Tensor::from(values, type.shape).to(type.dtype);
+}
+
+}  // namespace
+
+std::string_view name_of(LbfgsStop stop) {
+  switch (stop) {
+    case LbfgsStop::gradient: return "gradient";
+    case LbfgsStop::change: return "change";
+    case LbfgsStop::iterations: return "iterations";
+    case LbfgsStop::evaluations: return "evaluations";
+    case LbfgsStop::line_search: return "line_search";
+    case LbfgsStop::callback: return "callback";
+  }
+  return "";
+}
+
+LbfgsResult lbfgs(const LossAndGradient& function, std::span<double> point,
+                  const LbfgsOptions& options) {
+  check(options);
+  return Minimiser(function, options).run(point);
+}
+
+struct Lbfgs::Impl {
+  std::vector<Parameter> parameters;
+  Var loss;
+  std::vector<Var> gradients;
+  LbfgsOptions options;
+  Program program;
+
+  // Calls `visit` with each parameter's number and its part of a vector over all.
+  template <class T, class Visit>
+  void each(std::span<T> all, const Visit& visit) const {
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const auto count = static_cast<std::size_t>(parameters[i].count());
+      visit(i, all.subspan(begin, count));
+      begin += count;
+    }
+  }
+  void set(std::span<const double> point) {
+    each(point, [&](std::size_t i, std::span<const double> part) {
+      parameters[i].set(tensor_of(part, parameters[i].type()));
+    });
+  }
+  double evaluate(std::span<const double> point, std::span<double> gradient,
+                  std::span<const Feed> feeds) {
+    set(point);
+    const Outputs out = program.run(feeds);
+    each(gradient,
+         [&](std::size_t i, std::span<double> part) { read_into(out[gradients[i]], part); });
+    return out[loss].item();
+  }
+};
+
+Lbfgs::Lbfgs(std::vector<Parameter> parameters, Var loss, const Gradients& gradients,
+             LbfgsOptions options) {
+  check(options);
+  if (!loss.defined() || loss.shape().count() != 1)
+    fail<ShapeError>({.op = "Lbfgs",
+                      .what = "the loss must be one number, got " +
+                              (loss.defined() ? to_string(loss.type()) : "an empty Var")});
+  std::vector<Var> outputs{loss};
+  for (const Parameter& parameter : parameters) outputs.push_back(gradients[parameter]);
+  const std::vector<Var> slopes(outputs.begin() + 1, outputs.end());
+  impl_ = std::make_unique<Impl>(
+      Impl{std::move(parameters), loss, slopes, std::move(options), compile(outputs)});
+}
+Lbfgs::Lbfgs(Lbfgs&&) noexcept = default;
+Lbfgs& Lbfgs::operator=(Lbfgs&&) noexcept = default;
+Lbfgs::~Lbfgs() = default;
+
+LbfgsResult Lbfgs::minimise(std::initializer_list<Feed> feeds) {
+  return minimise(std::span<const Feed>(feeds.begin(), feeds.size()));
+}
+
+LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds) {
+  Impl& impl = *impl_;
+  std::size_t count = 0;
+  for (const Parameter& parameter : impl.parameters)
+    count += static_cast<std::size_t>(parameter.count());
+  Vector start(count);
+  impl.each(std::span(start), [&](std::size_t i, std::span<double> part) {
+    read_into(impl.parameters[i].value(), part);
+  });
+  Vector point = start;
+  try {
+    const LbfgsResult result =
+        lbfgs([&](std::span<const double> at,
+                  std::span<double> gradient) { return impl.evaluate(at, gradient, feeds); },
+              point, impl.options);
+    impl.set(point);
+    return result;
+  } catch (...) {
+    impl.set(start);
+    throw;
+  }
+}
+
+}  // namespace dualtape
