@@ -75,7 +75,6 @@ class HandNet {
     std::ranges::copy(y, targets_);
     const auto values = make_parameters(net);
     const auto directions = make_directions(net);
-    std::size_t widest = 0;
     for (std::size_t i = 0; i < net.layers(); ++i) {
       Layer layer;
       layer.in = static_cast<std::size_t>(net.sizes[i]);
@@ -90,10 +89,10 @@ class HandNet {
       std::ranges::copy(values[2 * i + 1], layer.b);
       std::ranges::copy(directions[2 * i], layer.vw);
       std::ranges::copy(directions[2 * i + 1], layer.vb);
-      widest = std::max({widest, layer.in, layer.out});
+      widest_ = std::max(widest_, layer.out);
       layers_.push_back(layer);
     }
-    for (float*& buffer : ping_) buffer = arena_.take<float>(2 * rows_ * widest);
+    for (float*& buffer : ping_) buffer = arena_.take<float>(2 * rows_ * widest_);
     products_ = arena_.take<float>(rows_);
   }
 
@@ -189,6 +188,9 @@ class HandNet {
     }
     return value;
   }
+
+  // What jvp() works in: primal and tangent rows of a layer's input and of its output.
+  std::int64_t jvp_bytes() const { return static_cast<std::int64_t>(4 * rows_ * widest_ * 4); }
 
   Agreement check() {
     Agreement found;
@@ -330,6 +332,7 @@ class HandNet {
 
   bool regression_;
   std::size_t rows_;
+  std::size_t widest_ = 0;  // of what the layers compute
   HugeArena arena_;
   std::vector<std::int64_t> labels_;
   float* x_ = nullptr;
@@ -361,6 +364,7 @@ Work work_on(const Net& net) {
                 mode("step_forward_dense", [](HandNet& one) { return one.step_dense(false); }),
                 mode("step_forward_normal", [](HandNet& one) { return one.step_dense(true); }),
                 mode("step_forward_rank1", [](HandNet& one) { return one.step_rank1(); })};
+  work.modes[2].peak_bytes = [hand] { return hand->jvp_bytes(); };
   work.check = [&net] { return HandNet(net).check(); };
   return work;
 }
