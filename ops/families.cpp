@@ -18,6 +18,7 @@ void register_builtin_ops() {
   detail::register_normalise();
   detail::register_losses();
   detail::register_join();
+  detail::register_pooling();
   detail::register_shapes();
   detail::register_slice();
   detail::register_scan();
