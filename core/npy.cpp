@@ -5,7 +5,7 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
-#include <dualtape/core/tensor.hpp>
+#include <dualtape/core/detail/npy.hpp>
 #include <fstream>
 #include <optional>
 #include <random>
@@ -34,12 +34,13 @@ constexpr std::array<Descr, 5> known_types{{{"|b1", DType::boolean},
 
 // Where in which file, for the error texts.
 struct Place {
-  const fs::path& path;
+  std::string_view op;
+  std::string name;
 
   [[noreturn]] void fail_at(std::uint64_t offset, const std::string& what,
                             std::string help = {}) const {
-    fail<DataError>({.op = "load_npy",
-                     .what = path.string() + ", offset " + std::to_string(offset) + ": " + what,
+    fail<DataError>({.op = op,
+                     .what = name + ", offset " + std::to_string(offset) + ": " + what,
                      .help = std::move(help)});
   }
 };
@@ -215,10 +216,10 @@ class HeaderParser {
   std::optional<Shape> shape_;
 };
 
-// The file, read from its start on, with the count of bytes it has.
+// A file or its bytes in memory, read from the start on, with the count of bytes there are.
 class Source {
  public:
-  explicit Source(const fs::path& path) : place_{path} {
+  explicit Source(const fs::path& path) : place_{"load_npy", path.string()} {
     std::error_code error;
     if (!fs::is_regular_file(path, error)) {
       place_.fail_at(0, error ? "cannot be opened: " + error.message() : "is not a regular file");
@@ -227,6 +228,9 @@ class Source {
     if (!error) in_.open(path, std::ios::binary);
     if (error || !in_) place_.fail_at(0, "cannot be opened");
   }
+
+  Source(std::string_view op, const std::string& name, std::span<const std::byte> memory)
+      : place_{op, name}, memory_(memory), size_(memory.size()) {}
 
   const Place& place() const { return place_; }
   std::uint64_t offset() const { return offset_; }
@@ -238,14 +242,18 @@ class Source {
                                   std::to_string(bytes) + " bytes, " + std::to_string(left()) +
                                   " are left");
     }
-    in_.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes));
-    if (!in_) place_.fail_at(offset_, "cannot be read: " + what);
+    if (!in_.is_open()) {
+      std::copy_n(memory_.data() + offset_, bytes, static_cast<std::byte*>(to));
+    } else if (!in_.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes))) {
+      place_.fail_at(offset_, "cannot be read: " + what);
+    }
     offset_ += bytes;
   }
 
  private:
   Place place_;
-  std::ifstream in_;
+  std::ifstream in_;  // closed where the bytes are in memory_
+  std::span<const std::byte> memory_;
   std::uint64_t size_ = 0;
   std::uint64_t offset_ = 0;
 };
@@ -255,7 +263,7 @@ std::size_t read_header_size(Source& source) {
   source.read(start.data(), start.size(), "the magic string and version");
   if (std::string_view(start.data(), magic.size()) != magic) {
     source.place().fail_at(0, "expected the magic string \\x93NUMPY of a .npy file",
-                           "is it an .npz archive? Take its .npy members out first");
+                           "is it an .npz archive? load_npz reads those");
   }
   const auto major = static_cast<unsigned char>(start[6]);
   const auto minor = static_cast<unsigned char>(start[7]);
@@ -344,10 +352,7 @@ fs::path temporary_beside(const fs::path& path) {
   return name;
 }
 
-}  // namespace
-
-Tensor load_npy(const fs::path& path) {
-  Source source(path);
+Tensor read_npy(Source& source) {
   Header header = read_header(source);
   const std::uint64_t bytes = bytes_of(header.type);
   if (bytes != source.left()) {
@@ -367,14 +372,34 @@ Tensor load_npy(const fs::path& path) {
   return turned;
 }
 
-void save_npy(const fs::path& path, const Tensor& tensor) {
+}  // namespace
+
+namespace detail {
+
+Tensor parse_npy(std::string_view op, const std::string& name, std::span<const std::byte> file) {
+  Source source(op, name, file);
+  return read_npy(source);
+}
+
+std::string npy_header(std::string_view op, const fs::path& path, const Tensor& tensor) {
   if (tensor.rank() > highest_rank) {
-    fail<DataError>({.op = "save_npy",
+    fail<DataError>({.op = op,
                      .what = path.string() + ": a tensor of rank " + std::to_string(tensor.rank()) +
                              " does not fit the format, which stops at 64"});
   }
+  return header_of(tensor);
+}
+
+}  // namespace detail
+
+Tensor load_npy(const fs::path& path) {
+  Source source(path);
+  return read_npy(source);
+}
+
+void save_npy(const fs::path& path, const Tensor& tensor) {
+  const std::string header = detail::npy_header("save_npy", path, tensor);
   const fs::path part = temporary_beside(path);
-  const std::string header = header_of(tensor);
   std::error_code error;
   std::ofstream out(part, std::ios::binary | std::ios::trunc);
   out.write(header.data(), static_cast<std::streamsize>(header.size()));

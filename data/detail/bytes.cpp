@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -9,10 +10,6 @@
 
 namespace dualtape::detail {
 namespace {
-
-constexpr std::uint64_t piece = std::uint64_t{1} << 20U;
-// Deflate spends at least 2 bits on 258 bytes.
-constexpr std::uint64_t most_a_packed_byte_holds = 1032;
 
 bool is_gzip(std::istream& file) {
   std::array<char, 2> start{};
@@ -24,6 +21,30 @@ bool is_gzip(std::istream& file) {
 }
 
 }  // namespace
+
+// Deflate spends at least 2 bits on 258 bytes.
+std::uint64_t most_inflated(std::uint64_t packed) {
+  constexpr std::uint64_t factor = 1032;
+  return packed > std::numeric_limits<std::uint64_t>::max() / factor
+             ? std::numeric_limits<std::uint64_t>::max()
+             : packed * factor;
+}
+
+std::vector<std::byte> read_growing(
+    std::uint64_t bytes, const std::function<std::size_t(void* to, std::size_t bytes)>& read_some) {
+  constexpr std::uint64_t piece = std::uint64_t{1} << 20U;
+  std::vector<std::byte> result;
+  while (result.size() < bytes) {
+    const std::size_t had = result.size();
+    const std::uint64_t grown = std::max<std::uint64_t>(piece, 2 * std::uint64_t{had});
+    result.resize(static_cast<std::size_t>(std::min(bytes, grown)));
+    const std::size_t got = read_some(result.data() + had, result.size() - had);
+    if (had + got == result.size()) continue;
+    result.resize(had + got);
+    break;
+  }
+  return result;
+}
 
 ByteReader::ByteReader(std::string_view op, const std::filesystem::path& path, Packing packing)
     : op_(op), path_(path) {
@@ -73,7 +94,7 @@ void ByteReader::read(void* to, std::size_t bytes, const std::string& what) {
 
 // A claim that the file cannot hold, whatever its bytes, is refused before one of them is read.
 void ByteReader::check_claim(std::uint64_t bytes, const std::string& what) const {
-  const std::uint64_t most = gunzip_ ? size_ * most_a_packed_byte_holds : *left();
+  const std::uint64_t most = gunzip_ ? most_inflated(size_) : *left();
   if (bytes <= most) return;
   ends_early(bytes, what,
              gunzip_ ? "gzip of this size holds at most " + std::to_string(most)
@@ -82,16 +103,15 @@ void ByteReader::check_claim(std::uint64_t bytes, const std::string& what) const
 
 std::vector<std::byte> ByteReader::take(std::uint64_t bytes, const std::string& what) {
   check_claim(bytes, what);
-  std::vector<std::byte> result;
-  while (result.size() < bytes) {
-    const std::uint64_t grown =
-        gunzip_ ? std::max<std::uint64_t>(piece, 2 * std::uint64_t{result.size()}) : bytes;
-    const std::size_t had = result.size();
-    result.resize(static_cast<std::size_t>(std::min(bytes, grown)));
-    const std::size_t got = read_some(result.data() + had, result.size() - had);
-    if (had + got < result.size()) {
-      ends_early(bytes, what, std::to_string(had + got) + " are there");
-    }
+  if (!gunzip_) {
+    std::vector<std::byte> result(static_cast<std::size_t>(bytes));
+    read(result.data(), result.size(), what);
+    return result;
+  }
+  std::vector<std::byte> result =
+      read_growing(bytes, [this](void* to, std::size_t some) { return read_some(to, some); });
+  if (result.size() < bytes) {
+    ends_early(bytes, what, std::to_string(result.size()) + " are there");
   }
   return result;
 }

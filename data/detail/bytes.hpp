@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +19,14 @@ namespace dualtape::detail {
 
 // Unpacks one gzip file; elsewhere, for zlib is optional.
 class Gunzip;
+
+// Up to `bytes` bytes from `read_some`, which gives up to as many as it is asked for, fewer only at
+// the end. The memory grows with what comes: at most 1 MiB or twice that.
+std::vector<std::byte> read_growing(
+    std::uint64_t bytes, const std::function<std::size_t(void* to, std::size_t bytes)>& read_some);
+
+// No deflated data of this size holds more bytes.
+std::uint64_t most_inflated(std::uint64_t packed);
 
 enum class Packing : std::uint8_t { plain, gzip_or_plain };
 
@@ -35,7 +44,7 @@ class ByteReader {
   std::size_t read_some(void* to, std::size_t bytes);
   // Exactly that many, or the DataError that `what` ends too early.
   void read(void* to, std::size_t bytes, const std::string& what);
-  // The same into new memory, which grows as the bytes come in where they are packed.
+  // The same into new memory, by read_growing() where they are packed.
   std::vector<std::byte> take(std::uint64_t bytes, const std::string& what);
   // DataError unless the file ends here; `what` says what ought to be the whole.
   void expect_end(const std::string& what);

@@ -1,0 +1,22 @@
+// The .npy format in memory, for what holds such files inside others. Any thread may call.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <dualtape/core/tensor.hpp>
+
+namespace dualtape::detail {
+
+// A whole .npy file in memory, as load_npy reads one; `op` and `name` are what errors speak of.
+Tensor parse_npy(std::string_view op, const std::string& name, std::span<const std::byte> file);
+
+// What a .npy file of the tensor has in front of its elements. DataError, naming `path`, for ranks
+// above 64.
+std::string npy_header(std::string_view op, const std::filesystem::path& path,
+                       const Tensor& tensor);
+
+}  // namespace dualtape::detail

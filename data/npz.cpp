@@ -1,0 +1,279 @@
+#include <dualtape/data/npz.hpp>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <memory>
+#include <set>
+
+#include <dualtape/core/detail/npy.hpp>
+#include <dualtape/data/detail/bytes.hpp>
+
+#ifdef DUALTAPE_LIBZIP
+#include <zip.h>
+#endif
+
+namespace dualtape {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void complain(std::string_view op, const fs::path& path, const std::string& what,
+                           const std::string& help = {}) {
+  fail<DataError>({.op = op, .what = path.string() + what, .help = help});
+}
+
+#ifdef DUALTAPE_LIBZIP
+
+constexpr std::string_view suffix = ".npy";
+
+struct Discard {
+  void operator()(zip_t* archive) const { zip_discard(archive); }
+};
+using Archive = std::unique_ptr<zip_t, Discard>;
+
+struct CloseMember {
+  void operator()(zip_file_t* member) const { zip_fclose(member); }
+};
+
+std::string text_of(int code) {
+  zip_error_t error;
+  zip_error_init_with_code(&error, code);
+  std::string text = zip_error_strerror(&error);
+  zip_error_fini(&error);
+  return text;
+}
+
+class Reader {
+ public:
+  explicit Reader(const fs::path& path) : path_(path) {
+    detail::ByteReader file("load_npz", path, detail::Packing::plain);
+    size_ = *file.left();
+    std::array<char, 4> start{};
+    file.read(start.data(), start.size(), "the magic number of a zip archive");
+    const std::string_view magic(start.data(), start.size());
+    if (magic != std::string_view("PK\3\4") && magic != std::string_view("PK\5\6")) {
+      file.fail_at(0, "expected the zip archive that an .npz file is, beginning with PK",
+                   magic == "\x93NUM" ? "is it a single .npy? load_npy reads those" : "");
+    }
+    int code = 0;
+    archive_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
+    if (archive_ == nullptr) {
+      // The list of the members is what a zip archive ends with.
+      file.fail_at(size_,
+                   "expected the archive's directory before the end, found none: " + text_of(code),
+                   "was the file cut off?");
+    }
+  }
+
+  std::vector<NamedTensor> all() {
+    std::vector<NamedTensor> result;
+    std::set<std::string, std::less<>> names;
+    for (zip_uint64_t index = 0; index < count(); ++index) {
+      std::string name = name_of(index);
+      if (!names.insert(name).second) refuse(index, "", ": the name is there twice");
+      Tensor tensor = load(index);
+      result.emplace_back(std::move(name), std::move(tensor));
+    }
+    return result;
+  }
+
+  Tensor one(std::string_view wanted) {
+    std::string names;
+    for (zip_uint64_t index = 0; index < count(); ++index) {
+      const std::string name = name_of(index);
+      if (name == wanted) return load(index);
+      names += (names.empty() ? "'" : ", '") + name + "'";
+    }
+    complain("load_npz", path_, ": no array '" + std::string(wanted) + "' in it",
+             names.empty() ? "it holds none" : "it holds " + names);
+  }
+
+ private:
+  zip_uint64_t count() const {
+    return static_cast<zip_uint64_t>(
+        std::max<zip_int64_t>(0, zip_get_num_entries(archive_.get(), 0)));
+  }
+
+  zip_stat_t stat(zip_uint64_t index) const {
+    zip_stat_t result;
+    zip_stat_init(&result);
+    if (zip_stat_index(archive_.get(), index, 0, &result) != 0) {
+      complain("load_npz", path_,
+               ": member " + std::to_string(index) + " of the archive: " + why());
+    }
+    return result;
+  }
+  std::string why() const { return zip_error_strerror(zip_get_error(archive_.get())); }
+
+  std::string member(zip_uint64_t index) const {
+    const zip_stat_t found = stat(index);
+    return ", member '" + std::string(found.name == nullptr ? "" : found.name) + "'";
+  }
+  [[noreturn]] void refuse(zip_uint64_t index, const std::string& where,
+                           const std::string& what) const {
+    complain("load_npz", path_, member(index) + where + what);
+  }
+
+  std::string name_of(zip_uint64_t index) const {
+    const zip_stat_t found = stat(index);
+    const std::string_view name = found.name == nullptr ? "" : found.name;
+    if (!name.ends_with(suffix)) refuse(index, "", ": expected a name that ends in .npy");
+    return std::string(name.substr(0, name.size() - suffix.size()));
+  }
+
+  // Sizes that cannot be true are refused before anything is unpacked. Members that share their
+  // bytes could pack any amount into a small file, so their packed sizes are added up.
+  void check(zip_uint64_t index, const zip_stat_t& found) {
+    constexpr zip_uint64_t needed =
+        ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
+    if ((found.valid & needed) != needed) refuse(index, "", ": its entry is incomplete");
+    if (found.encryption_method != ZIP_EM_NONE) refuse(index, "", ": expected no encryption");
+    if (found.comp_method != ZIP_CM_STORE && found.comp_method != ZIP_CM_DEFLATE) {
+      refuse(index, "",
+             ": expected method 0 (stored) or 8 (deflated), found " +
+                 std::to_string(found.comp_method));
+    }
+    const std::uint64_t room = size_ - claimed_;
+    const std::uint64_t most = found.comp_method == ZIP_CM_STORE
+                                   ? found.comp_size
+                                   : detail::most_inflated(found.comp_size);
+    if (found.comp_size > room || found.size > most) {
+      refuse(index, "",
+             ": claims " + std::to_string(found.size) + " bytes packed into " +
+                 std::to_string(found.comp_size) + ", expected at most " + std::to_string(most) +
+                 " in at most " + std::to_string(room) + " of the file's " + std::to_string(size_));
+    }
+    claimed_ += found.comp_size;
+  }
+
+  Tensor load(zip_uint64_t index) {
+    const zip_stat_t found = stat(index);
+    check(index, found);
+    const std::unique_ptr<zip_file_t, CloseMember> file(zip_fopen_index(archive_.get(), index, 0));
+    if (file == nullptr) refuse(index, ", offset 0: ", why());
+    std::uint64_t offset = 0;
+    const auto read_some = [&](void* to, std::size_t bytes) -> std::size_t {
+      std::size_t done = 0;
+      while (done < bytes) {
+        const zip_int64_t got =
+            zip_fread(file.get(), static_cast<std::byte*>(to) + done, bytes - done);
+        if (got < 0) {
+          refuse(index, ", offset " + std::to_string(offset + done) + ": ",
+                 zip_error_strerror(zip_file_get_error(file.get())));
+        }
+        if (got == 0) break;
+        done += static_cast<std::size_t>(got);
+      }
+      offset += done;
+      return done;
+    };
+    const std::vector<std::byte> bytes = detail::read_growing(found.size, read_some);
+    std::byte more{};
+    const bool longer = read_some(&more, 1) == 1;  // and the end is where the checksum is compared
+    if (bytes.size() < found.size || longer) {
+      refuse(index, ", offset " + std::to_string(bytes.size()) + ": ",
+             "expected " + std::to_string(found.size) + " bytes, found " +
+                 (longer ? "more" : std::to_string(bytes.size())));
+    }
+    return detail::parse_npy("load_npz", path_.string() + member(index), bytes);
+  }
+
+  fs::path path_;
+  std::uint64_t size_ = 0;
+  std::uint64_t claimed_ = 0;
+  Archive archive_;
+};
+
+void check_names(const fs::path& path, std::span<const NamedTensor> tensors) {
+  std::set<std::string_view> names;
+  for (const auto& [name, tensor] : tensors) {
+    if (name.empty() || name.find('\0') != std::string::npos) {
+      complain("save_npz", path, ": a name is empty or holds a zero byte");
+    }
+    if (!names.insert(name).second)
+      complain("save_npz", path, ": the name '" + name + "' is there twice");
+  }
+  if (tensors.empty()) complain("save_npz", path, ": there are no tensors to save");
+}
+
+// One member: the header and the elements, which must live until the archive is closed.
+void add(zip_t* archive, const fs::path& path, const std::string& header, const NamedTensor& named,
+         Compression compression) {
+  const auto& [name, tensor] = named;
+  std::array<zip_buffer_fragment_t, 2> parts{};
+  // libzip only reads what it is not told to free.
+  parts[0] = {reinterpret_cast<zip_uint8_t*>(const_cast<char*>(header.data())), header.size()};
+  parts[1] = {static_cast<zip_uint8_t*>(const_cast<void*>(tensor.raw())), tensor.bytes()};
+  const zip_uint64_t used = tensor.bytes() > 0 ? 2 : 1;
+  zip_source_t* source = zip_source_buffer_fragment(archive, parts.data(), used, 0);
+  const std::string member = name + std::string(suffix);
+  const zip_int64_t index =
+      source == nullptr ? -1 : zip_file_add(archive, member.c_str(), source, ZIP_FL_ENC_UTF_8);
+  if (index < 0) {
+    zip_source_free(source);
+    complain("save_npz", path, ": '" + name + "': " + zip_error_strerror(zip_get_error(archive)));
+  }
+  const auto at = static_cast<zip_uint64_t>(index);
+  const bool pack = compression == Compression::deflate;
+  constexpr zip_uint16_t first_day = (1U << 5U) | 1U;  // 1980-01-01, the earliest a zip file knows
+  if (zip_set_file_compression(archive, at, pack ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0) != 0 ||
+      zip_file_set_dostime(archive, at, 0, first_day, 0) != 0) {
+    complain("save_npz", path, ": '" + name + "': " + zip_error_strerror(zip_get_error(archive)));
+  }
+}
+
+#else
+
+[[noreturn]] void without_libzip(std::string_view op, const fs::path& path) {
+  complain(op, path, ": dualtape was built without libzip",
+           "install libzip-dev and build again, or use .npy files");
+}
+
+#endif
+
+}  // namespace
+
+#ifdef DUALTAPE_LIBZIP
+
+std::vector<NamedTensor> load_npz(const fs::path& path) { return Reader(path).all(); }
+
+Tensor load_npz(const fs::path& path, std::string_view name) { return Reader(path).one(name); }
+
+void save_npz(const fs::path& path, std::span<const NamedTensor> tensors, Compression compression) {
+  check_names(path, tensors);
+  int code = 0;
+  Archive archive(zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code));
+  if (archive == nullptr) complain("save_npz", path, ": cannot be written: " + text_of(code));
+  std::vector<std::string> headers;
+  for (const auto& named : tensors) {
+    headers.push_back(detail::npy_header("save_npz", path, named.second));
+  }
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    add(archive.get(), path, headers[i], tensors[i], compression);
+  }
+  // libzip writes the whole to a temporary file beside `path` and renames it.
+  if (zip_close(archive.get()) != 0) {
+    complain(
+        "save_npz", path,
+        ": cannot be written: " + std::string(zip_error_strerror(zip_get_error(archive.get()))));
+  }
+  static_cast<void>(archive.release());
+}
+
+#else
+
+std::vector<NamedTensor> load_npz(const fs::path& path) { without_libzip("load_npz", path); }
+
+Tensor load_npz(const fs::path& path, std::string_view /*name*/) {
+  without_libzip("load_npz", path);
+}
+
+void save_npz(const fs::path& path, std::span<const NamedTensor> /*tensors*/,
+              Compression /*compression*/) {
+  without_libzip("save_npz", path);
+}
+
+#endif
+
+}  // namespace dualtape
