@@ -72,4 +72,29 @@ Schedule warm_up(std::int64_t steps, Schedule then) {
   };
 }
 
+Schedule one_cycle(double peak, std::int64_t steps, const OneCycleOptions& options) {
+  check_amount("one_cycle", "peak", peak);
+  check_steps("one_cycle", steps);
+  for (const double divisor : {options.start_divisor, options.end_divisor})
+    if (!(divisor > 0 && std::isfinite(divisor)))
+      fail<ValueError>(
+          {.op = "one_cycle", .what = "a divisor is " + std::to_string(divisor) + ", not above 0"});
+  const auto last = static_cast<double>(steps - 1);
+  const double top = options.rising * static_cast<double>(steps) - 1;
+  if (!(top > 0 && top < last))
+    fail<ValueError>({.op = "one_cycle",
+                      .what = "a share of " + std::to_string(options.rising) + " of " +
+                              std::to_string(steps) + " steps leaves nothing to rise or fall in"});
+  const double start = peak / options.start_divisor;
+  const double end = start / options.end_divisor;
+  return [=](std::int64_t step) {
+    const double now = std::min(static_cast<double>(step), last);
+    const bool up = now <= top;
+    const double way = up ? now / top : (now - top) / (last - top);
+    const double from = up ? start : peak;
+    const double to = up ? peak : end;
+    return to + (from - to) * (1 + std::cos(std::numbers::pi * way)) / 2;
+  };
+}
+
 }  // namespace dualtape

@@ -26,4 +26,14 @@ Schedule cosine_decay(double rate, std::int64_t steps, double last = 0);
 // `then` from its own step 0.
 Schedule warm_up(std::int64_t steps, Schedule then);
 
+struct OneCycleOptions {
+  double rising = 0.3;         // share of the steps, between 0 and 1
+  double start_divisor = 25;   // it starts at peak / start_divisor
+  double end_divisor = 10000;  // and ends at the start's rate / end_divisor
+};
+// Half a cosine up to `peak`, which step rising * steps - 1 reaches, and half a cosine down to step
+// steps - 1, then constant: Smith and Topin, arXiv 1708.07120, with the numbers of
+// torch.optim.lr_scheduler.OneCycleLR. Also throws ValueError where no step is left for a half.
+Schedule one_cycle(double peak, std::int64_t steps, const OneCycleOptions& options = {});
+
 }  // namespace dualtape

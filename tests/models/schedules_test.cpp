@@ -3,9 +3,15 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <fstream>
+#include <map>
 #include <numbers>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include <dualtape/core/error.hpp>
+#include <dualtape/models/plateau.hpp>
 
 using namespace dualtape;
 using doctest::Approx;
@@ -59,4 +65,102 @@ TEST_CASE("numbers that make no schedule are refused") {
   CHECK_THROWS_AS(cosine_decay(0.1, 0), ValueError);
   CHECK_THROWS_AS(natural_decay(0.1, INFINITY), ValueError);
   CHECK_THROWS_AS(warm_up(0, constant_rate(1)), ValueError);
+}
+
+namespace {
+
+std::map<std::string, std::vector<double>> torch_rates() {
+  std::ifstream in(DUALTAPE_SOURCE "/tests/fixtures/schedules.csv");
+  std::map<std::string, std::vector<double>> cases;
+  std::string line;
+  while (std::getline(in, line)) {
+    std::istringstream fields(line);
+    std::string name;
+    std::string field;
+    std::getline(fields, name, ',');
+    while (std::getline(fields, field, ',')) cases[name].push_back(std::stod(field));
+  }
+  return cases;
+}
+
+}  // namespace
+
+TEST_CASE("schedules are PyTorch's where it has them") {
+  const std::map<std::string, Schedule> ours{
+      {"step", step_decay(0.8, 7, 0.3)},
+      {"exponential", exponential_decay(0.8, 0.93)},
+      {"cosine", cosine_decay(0.8, 29, 0.05)},
+      {"warm-up", warm_up(5, constant_rate(0.8))},
+      {"one cycle", one_cycle(0.8, 30)},
+      {"one cycle options",
+       one_cycle(0.8, 30, {.rising = 0.45, .start_divisor = 10, .end_divisor = 7})}};
+  auto cases = torch_rates();
+  for (const auto& [name, schedule] : ours) {
+    CAPTURE(name);
+    const std::vector<double>& wanted = cases[name];
+    REQUIRE(wanted.size() == 30);
+    for (std::size_t step = 0; step < 30; ++step)
+      CHECK(std::abs(schedule(static_cast<std::int64_t>(step)) - wanted[step]) < 1e-12);
+  }
+  CHECK(one_cycle(0.8, 30)(29) == one_cycle(0.8, 30)(1000));
+}
+
+TEST_CASE("a plateau lowers the rate when PyTorch does") {
+  auto cases = torch_rates();
+  const auto check = [&](const std::string& name, const PlateauOptions& options) {
+    CAPTURE(name);
+    const std::vector<double>& metrics = cases["metrics"];
+    const std::vector<double>& wanted = cases[name];
+    REQUIRE(wanted.size() == metrics.size());
+    Plateau plateau(constant_rate(0.8), options);
+    const Schedule schedule = plateau.schedule();
+    for (std::size_t i = 0; i < metrics.size(); ++i) {
+      const double before = schedule(0);
+      const bool lowered = plateau.observe(metrics[i]);
+      CHECK(schedule(0) == Approx(wanted[i]).epsilon(1e-12));
+      if (before > options.lowest_rate) CHECK(lowered == (schedule(0) < before));
+    }
+  };
+  check("plateau", {.factor = 0.5, .patience = 2});
+  check("plateau absolute", {.factor = 0.3,
+                             .patience = 1,
+                             .threshold = 0.05,
+                             .relative = false,
+                             .cooldown = 2,
+                             .lowest_rate = 0.01});
+  check("plateau largest", {.factor = 0.5, .patience = 3, .larger_is_better = true});
+}
+
+TEST_CASE("a plateau goes on from its saved state, over any other schedule") {
+  auto cases = torch_rates();
+  const std::vector<double>& metrics = cases["metrics"];
+  for (std::size_t cut = 0; cut < metrics.size(); ++cut) {
+    Plateau whole(exponential_decay(1, 0.9), {.patience = 1, .cooldown = 1});
+    Plateau first(exponential_decay(1, 0.9), {.patience = 1, .cooldown = 1});
+    Plateau second(exponential_decay(1, 0.9), {.patience = 1, .cooldown = 1});
+    for (std::size_t i = 0; i < cut; ++i) first.observe(metrics[i]);
+    second.restore(first.state());
+    const Schedule rates = second.schedule();
+    for (std::size_t i = 0; i < metrics.size(); ++i) {
+      whole.observe(metrics[i]);
+      if (i < cut) continue;
+      second.observe(metrics[i]);
+      CHECK(rates(3) == whole.schedule()(3));
+    }
+    CHECK(rates(0) < 1);
+    CHECK(rates(3) == Approx(rates(0) * 0.729));
+  }
+  Plateau plateau(constant_rate(1));
+  CHECK_THROWS_AS(plateau.restore(Tensor{1, 2}), ValueError);
+  for (int i = 0; i < 12; ++i) plateau.observe(NAN);
+  CHECK(plateau.schedule()(0) == Approx(0.1));
+}
+
+TEST_CASE("numbers that make no cycle or plateau are refused") {
+  CHECK_THROWS_AS(one_cycle(0.1, 3), ValueError);
+  CHECK_THROWS_AS(one_cycle(0.1, 30, {.rising = 1}), ValueError);
+  CHECK_THROWS_AS(one_cycle(0.1, 30, {.end_divisor = 0}), ValueError);
+  CHECK_THROWS_AS(Plateau(constant_rate(1), {.factor = 1}), ValueError);
+  CHECK_THROWS_AS(Plateau(constant_rate(1), {.patience = -1}), ValueError);
+  CHECK_THROWS_AS(Plateau(Schedule{}), ValueError);
 }
