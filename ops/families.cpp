@@ -8,6 +8,7 @@ void register_builtin_ops() {
   detail::register_activations();
   detail::register_arithmetic();
   detail::register_compare();
+  detail::register_convolution();
   detail::register_linalg();
   detail::register_math();
   detail::register_matmul();

@@ -14,6 +14,7 @@ void register_all(const Callables&...) {
 void register_activations();
 void register_arithmetic();
 void register_compare();
+void register_convolution();
 void register_linalg();
 void register_math();
 void register_matmul();

@@ -1,0 +1,369 @@
+#include <dualtape/ops/detail/convolve.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <dualtape/core/detail/kernel.hpp>
+#include <dualtape/core/detail/team.hpp>
+#include <dualtape/ops/detail/onednn_convolution.hpp>
+#include <dualtape/ops/detail/products.hpp>
+
+namespace dualtape::detail {
+namespace {
+
+// Read once: a plan made later must not differ from one made before.
+std::optional<ConvBackend> forced_backend() {
+  static const std::optional<ConvBackend> forced =
+      conv_backend_from(std::getenv("DUALTAPE_CONVOLUTION"));  // NOLINT(concurrency-mt-unsafe)
+  return forced;
+}
+
+// As in_ranges() counts: some 32 multiplications take as long as an elementwise step's element.
+std::size_t cheap_steps(const ConvShape& s) { return static_cast<std::size_t>(s.products() / 32); }
+
+template <class T>
+struct Sizes {
+  explicit Sizes(const ConvShape& s)
+      : x(s.in_channels * s.in_plane()),
+        y(s.out_channels * s.out_plane()),
+        w(s.out_channels * s.in_group() * s.window()),
+        x_group(s.in_group() * s.in_plane()),
+        y_group(s.out_group() * s.out_plane()),
+        w_group(s.out_group() * s.in_group() * s.window()),
+        column_bytes(
+            s.is_pointwise()
+                ? 0
+                : aligned(static_cast<std::size_t>(s.column_rows() * s.out_plane()) * sizeof(T))) {}
+
+  std::int64_t x;  // elements of one image
+  std::int64_t y;
+  std::int64_t w;  // elements of all weights
+  std::int64_t x_group;
+  std::int64_t y_group;
+  std::int64_t w_group;
+  std::size_t column_bytes;
+};
+
+// ---- products of columns -----------------------------------------------------------------------
+
+// y = w columns(x), image by image and group by group.
+template <class T>
+Kernel forward_by_columns(const ConvShape& s) {
+  const Product product({false, false, static_cast<int>(s.out_group()),
+                         static_cast<int>(s.out_plane()), static_cast<int>(s.column_rows())},
+                        dtype_of<T>);
+  const Sizes<T> size(s);
+  const auto& loops = convolve_kernels<T>();
+  auto run = [=, &loops](const KernelArgs& args) {
+    in_ranges(args, static_cast<std::size_t>(s.batch), 1, cheap_steps(s),
+              [&](std::size_t first, std::size_t last, void* workspace) {
+                for (auto n = static_cast<std::int64_t>(first); n < static_cast<std::int64_t>(last);
+                     ++n)
+                  for (std::int64_t g = 0; g < s.groups; ++g) {
+                    const T* columns = args.input<T>(0) + n * size.x + g * size.x_group;
+                    if (size.column_bytes != 0) {
+                      loops.to_columns(s, columns, static_cast<T*>(workspace));
+                      columns = static_cast<const T*>(workspace);
+                    }
+                    product.assign(args.input<T>(1) + g * size.w_group, columns,
+                                   args.output<T>() + n * size.y + g * size.y_group);
+                  }
+              });
+  };
+  return {std::move(run), size.column_bytes, "columns, " + product.note(s.batch * s.groups),
+          size.column_bytes};
+}
+
+// columns(x') = w^T y', each column added to the place in x' it was read from.
+template <class T>
+Kernel by_input_by_columns(const ConvShape& s) {
+  const Product product({true, false, static_cast<int>(s.column_rows()),
+                         static_cast<int>(s.out_plane()), static_cast<int>(s.out_group())},
+                        dtype_of<T>);
+  const Sizes<T> size(s);
+  const auto& loops = convolve_kernels<T>();
+  auto run = [=, &loops](const KernelArgs& args) {
+    in_ranges(args, static_cast<std::size_t>(s.batch), 1, cheap_steps(s),
+              [&](std::size_t first, std::size_t last, void* workspace) {
+                for (auto n = static_cast<std::int64_t>(first); n < static_cast<std::int64_t>(last);
+                     ++n)
+                  for (std::int64_t g = 0; g < s.groups; ++g) {
+                    T* const x = args.output<T>() + n * size.x + g * size.x_group;
+                    T* const columns = size.column_bytes == 0 ? x : static_cast<T*>(workspace);
+                    product.assign(args.input<T>(1) + g * size.w_group,
+                                   args.input<T>(0) + n * size.y + g * size.y_group, columns);
+                    if (columns == x) continue;
+                    std::fill_n(x, size.x_group, T{0});
+                    loops.add_columns(s, columns, x);
+                  }
+              });
+  };
+  return {std::move(run), size.column_bytes, "columns, " + product.note(s.batch * s.groups),
+          size.column_bytes};
+}
+
+// w' = the sum over images of y' columns(x)^T. With a team each part of the images has a sum of its
+// own, and these are added in order.
+template <class T>
+Kernel by_weights_by_columns(const ConvShape& s) {
+  const Product product({false, true, static_cast<int>(s.out_group()),
+                         static_cast<int>(s.column_rows()), static_cast<int>(s.out_plane())},
+                        dtype_of<T>);
+  const Sizes<T> size(s);
+  const auto& loops = convolve_kernels<T>();
+  const auto images = [=, &loops](const KernelArgs& args, std::int64_t first, std::int64_t last,
+                                  T* w, void* workspace) {
+    for (std::int64_t n = first; n < last; ++n)
+      for (std::int64_t g = 0; g < s.groups; ++g) {
+        const T* columns = args.input<T>(0) + n * size.x + g * size.x_group;
+        if (size.column_bytes != 0) {
+          loops.to_columns(s, columns, static_cast<T*>(workspace));
+          columns = static_cast<const T*>(workspace);
+        }
+        const T* const y = args.input<T>(1) + n * size.y + g * size.y_group;
+        T* const to = w + g * size.w_group;
+        if (n == first)
+          product.assign(y, columns, to);
+        else
+          product.add(T{1}, y, columns, to);
+      }
+  };
+  auto run = [=](const KernelArgs& args) {
+    if (args.team == nullptr || cheap_steps(s) < least_divided || s.batch == 1)
+      return images(args, 0, s.batch, args.output<T>(), args.workspace);
+    const std::int64_t step = (s.batch - 1) / args.team->threads() + 1;
+    const std::int64_t parts = (s.batch - 1) / step + 1;
+    // Sums are kept by part and columns by thread, which may do several parts.
+    const auto sum_of = [&](std::size_t part) {
+      return part == 0 ? args.output<T>()
+                       : reinterpret_cast<T*>(
+                             static_cast<std::byte*>(args.team->workspace(static_cast<int>(part))) +
+                             size.column_bytes);
+    };
+    args.team->run(static_cast<std::size_t>(parts), [&](std::size_t part, int thread) {
+      const std::int64_t first = static_cast<std::int64_t>(part) * step;
+      images(args, first, std::min(first + step, s.batch), sum_of(part),
+             thread == 0 ? args.workspace : args.team->workspace(thread));
+    });
+    for (std::size_t part = 1; part < static_cast<std::size_t>(parts); ++part) {
+      const T* const sum = sum_of(part);
+      for (std::int64_t i = 0; i < size.w; ++i) args.output<T>()[i] += sum[i];
+    }
+  };
+  return {std::move(run), size.column_bytes, "columns, " + product.note(s.batch * s.groups),
+          size.column_bytes + aligned(static_cast<std::size_t>(size.w) * sizeof(T))};
+}
+
+// ---- one channel in each group -----------------------------------------------------------------
+
+// Output channel m reads input channel m / out_group(), so nothing is to be multiplied as matrices.
+template <class T>
+Kernel depthwise_kernel(ConvPass pass, const ConvShape& s) {
+  const auto& loops = convolve_kernels<T>();
+  const std::int64_t in_plane = s.in_plane();
+  const std::int64_t out_plane = s.out_plane();
+  const std::int64_t window = s.window();
+  const std::int64_t each = s.out_group();
+  const bool by_weights = pass == ConvPass::by_weights;
+  auto run = [=, &loops](const KernelArgs& args) {
+    const T* const a = args.input<T>(0);
+    const T* const b = args.input<T>(1);
+    T* const out = args.output<T>();
+    const std::int64_t planes =
+        by_weights ? s.out_channels
+                   : s.batch * (pass == ConvPass::forward ? s.out_channels : s.in_channels);
+    const auto one_plane = [&](std::int64_t p) {
+      switch (pass) {
+        case ConvPass::forward: {
+          const std::int64_t m = p % s.out_channels;
+          std::fill_n(out + p * out_plane, out_plane, T{0});
+          return loops.plane_forward(s, a + p / each * in_plane, b + m * window,
+                                     out + p * out_plane);
+        }
+        case ConvPass::by_input: {
+          const std::int64_t c = p % s.in_channels;
+          std::fill_n(out + p * in_plane, in_plane, T{0});
+          for (std::int64_t l = 0; l < each; ++l)
+            loops.plane_by_input(s, a + (p * each + l) * out_plane, b + (c * each + l) * window,
+                                 out + p * in_plane);
+          return;
+        }
+        case ConvPass::by_weights:
+          std::fill_n(out + p * window, window, T{0});
+          for (std::int64_t n = 0; n < s.batch; ++n)
+            loops.plane_by_weights(s, a + (n * s.in_channels + p / each) * in_plane,
+                                   b + (n * s.out_channels + p) * out_plane, out + p * window);
+      }
+    };
+    in_ranges(args, static_cast<std::size_t>(planes), 1, cheap_steps(s),
+              [&](std::size_t first, std::size_t last, void*) {
+                for (std::size_t p = first; p < last; ++p) one_plane(static_cast<std::int64_t>(p));
+              });
+  };
+  return {std::move(run), 0, "a loop over channels"};
+}
+
+// ---- layouts -----------------------------------------------------------------------------------
+
+// (batch, channels, plane) to (batch, channels / block, plane, block), or back.
+void change_layout(bool to_blocks, const float* from, float* to, std::int64_t rows,
+                   std::int64_t plane) {
+  const std::int64_t block = channel_block();
+  for (std::int64_t r = 0; r < rows; ++r, from += plane * block, to += plane * block)
+    for (std::int64_t i = 0; i < plane; ++i)
+      for (std::int64_t c = 0; c < block; ++c) {
+        if (to_blocks)
+          to[i * block + c] = from[c * plane + i];
+        else
+          to[c * plane + i] = from[i * block + c];
+      }
+}
+
+// A kernel for images in blocks, by copies from and to the layout that users see.
+Kernel with_copies(ConvPass pass, const ConvShape& s, ConvLayout layout, Kernel plain) {
+  struct Part {
+    bool blocked;
+    std::int64_t rows;  // of blocks
+    std::int64_t plane;
+    std::size_t bytes() const {
+      return blocked
+                 ? aligned(static_cast<std::size_t>(rows * plane * channel_block()) * sizeof(float))
+                 : 0;
+    }
+  };
+  const Part x{layout.x_blocked, s.batch * s.in_channels / channel_block(), s.in_plane()};
+  const Part y{layout.y_blocked, s.batch * s.out_channels / channel_block(), s.out_plane()};
+  const Part none{false, 0, 0};
+  const bool by_input = pass == ConvPass::by_input;
+  const Part first = by_input ? y : x;
+  const Part second = pass == ConvPass::by_weights ? y : none;
+  const Part out = pass == ConvPass::forward ? y : by_input ? x : none;
+  const std::size_t plain_bytes = aligned(plain.workspace_bytes);
+  const std::size_t bytes = plain_bytes + first.bytes() + second.bytes() + out.bytes();
+  auto run = [=, kernel = plain.run](const KernelArgs& args) {
+    auto* space = static_cast<std::byte*>(args.workspace) + plain_bytes;
+    const auto place = [&](const Part& part) {
+      auto* const at = reinterpret_cast<float*>(space);
+      space += part.bytes();
+      return at;
+    };
+    const auto plain_operand = [&](const Part& part, std::size_t i) -> const void* {
+      if (!part.blocked) return args.in[i];
+      float* const copy = place(part);
+      change_layout(false, args.input<float>(i), copy, part.rows, part.plane);
+      return copy;
+    };
+    const void* const in[] = {plain_operand(first, 0), plain_operand(second, 1)};
+    float* const result = out.blocked ? place(out) : args.output<float>();
+    void* const outs[] = {result};
+    kernel({in, outs, args.workspace, args.team});
+    if (out.blocked) change_layout(true, result, args.output<float>(), out.rows, out.plane);
+  };
+  return {std::move(run), bytes, plain.note + ", in copies", plain.thread_workspace_bytes};
+}
+
+// ---- choice ------------------------------------------------------------------------------------
+
+// Winograd's way is for 3 x 3 windows that lie next to each other, and pays with many channels.
+bool suits_winograd(const ConvShape& s) {
+  const auto fits = [](const ConvAxis& a) {
+    return a.kernel == 3 && a.stride == 1 && a.dilation == 1;
+  };
+  return s.groups == 1 && fits(s.rows) && fits(s.columns) && s.in_channels >= 32 &&
+         s.out_channels >= 32;
+}
+
+// oneDNN's, or `plain` where it has none; that also takes over should a run be refused.
+Kernel onednn_kernel(ConvPass pass, const ConvShape& s, ConvLayout layout, Kernel plain) {
+  std::shared_ptr<const PreparedConvolution> prepared;
+  if (suits_winograd(s))
+    prepared = prepare_onednn_convolution(pass, s, layout, ConvAlgorithm::winograd);
+  if (prepared == nullptr)
+    prepared = prepare_onednn_convolution(pass, s, layout, ConvAlgorithm::direct);
+  if (prepared == nullptr) return plain;
+  const std::size_t bytes = std::max(prepared->scratch_bytes(), plain.workspace_bytes);
+  std::string note = "onednn " + prepared->note();
+  return {[prepared, refused = plain.run](const KernelArgs& args) {
+            if (!prepared->run(args.input<float>(0), args.input<float>(1), args.output<float>(),
+                               args.workspace))
+              refused(args);
+          },
+          bytes, std::move(note), plain.thread_workspace_bytes};
+}
+
+template <class T>
+Kernel plain_kernel(ConvPass pass, const ConvShape& s) {
+  if (s.groups > 1 && s.in_group() == 1) return depthwise_kernel<T>(pass, s);
+  switch (pass) {
+    case ConvPass::forward: return forward_by_columns<T>(s);
+    case ConvPass::by_input: return by_input_by_columns<T>(s);
+    case ConvPass::by_weights: break;
+  }
+  return by_weights_by_columns<T>(s);
+}
+
+std::int64_t result_count(ConvPass pass, const ConvShape& s) {
+  switch (pass) {
+    case ConvPass::forward: return s.batch * s.out_channels * s.out_plane();
+    case ConvPass::by_input: return s.batch * s.in_channels * s.in_plane();
+    case ConvPass::by_weights: break;
+  }
+  return s.out_channels * s.in_group() * s.window();
+}
+
+}  // namespace
+
+bool ConvShape::is_pointwise() const {
+  const auto single = [](const ConvAxis& a) {
+    return a.kernel == 1 && a.stride == 1 && a.before == 0 && a.after == 0;
+  };
+  return single(rows) && single(columns);
+}
+
+std::optional<ConvBackend> conv_backend_from(const char* text) {
+  const std::string_view name = text == nullptr ? "" : text;
+  if (name == "columns") return ConvBackend::columns;
+  if (name == "onednn") return ConvBackend::onednn;
+  return std::nullopt;
+}
+
+// oneDNN 2.6, one thread, AVX-512, batch 64, with copies from and to its layouts: 1.8 to 4 times as
+// fast as columns with 8 channels and more; with one channel (64 or 8 results) half as fast, and
+// backwards to the image a fifth.
+ConvBackend conv_backend(ConvPass pass, const ConvShape& s, DType dtype, bool blocked) {
+  if (dtype != float32 || !has_onednn_convolution()) return ConvBackend::columns;
+  if (const auto forced = forced_backend()) return *forced;
+  if (s.groups > 1 && s.in_group() == 1) return ConvBackend::columns;  // depthwise: our own loop
+  constexpr std::int64_t few = 8;
+  if (s.in_group() < few && (pass == ConvPass::by_input || !blocked)) return ConvBackend::columns;
+  if (s.out_group() < few && !blocked) return ConvBackend::columns;
+  return ConvBackend::onednn;
+}
+
+std::int64_t channel_block() {
+#if defined(__x86_64__)
+  static const bool wide = __builtin_cpu_supports("avx512f") != 0;
+  return wide ? 16 : 8;
+#else
+  return 8;
+#endif
+}
+
+Kernel convolution_kernel(ConvPass pass, const ConvShape& s, DType dtype, ConvBackend backend,
+                          ConvLayout layout) {
+  const std::int64_t count = result_count(pass, s);
+  if (count == 0 || s.products() == 0)
+    return {[bytes = static_cast<std::size_t>(count) * size_of(dtype)](const KernelArgs& args) {
+      std::fill_n(args.output<std::byte>(), bytes, std::byte{0});
+    }};
+  prepare_blas();
+  if (dtype == float64) return plain_kernel<double>(pass, s);
+  Kernel plain = plain_kernel<float>(pass, s);
+  if (layout.x_blocked || layout.y_blocked) plain = with_copies(pass, s, layout, std::move(plain));
+  return backend == ConvBackend::onednn ? onednn_kernel(pass, s, layout, std::move(plain)) : plain;
+}
+
+}  // namespace dualtape::detail
