@@ -172,8 +172,7 @@ void ElementwiseLoop::place_tiles() {
   }
 }
 
-// Rows may be cut anywhere, and flat loops where their stretches begin, which is at multiples of
-// this; short rows are copied in stretches of whole ones.
+// Ranges that begin there take no more calls, and copy no more, than the whole loop does.
 std::size_t ElementwiseLoop::unit() const {
   const bool gathers = tiled_ && !by_rows_ && sizes_.size() > 1;
   return static_cast<std::size_t>(gathers ? stretch_ : 2 * tile_elements);
@@ -182,7 +181,7 @@ std::size_t ElementwiseLoop::unit() const {
 void ElementwiseLoop::run(const void* const* in, void* const* out, void* workspace,
                           BoundKernel kernel, std::size_t begin, std::size_t end) const {
   if (count_ == 0) return;
-  assert(begin % unit() == 0 && end <= count());
+  assert(begin <= end && end <= count());
   const auto first = static_cast<std::int64_t>(begin);
   const auto last = static_cast<std::int64_t>(end);
   auto* space = static_cast<char*>(workspace);
@@ -268,26 +267,31 @@ void ElementwiseLoop::run_rows(Run& run, std::int64_t first, std::int64_t last) 
 
 // Short rows: whole numbers of them are copied into tiles, and the kernel runs over the tiles.
 void ElementwiseLoop::run_gathering(Run& run, std::int64_t first, std::int64_t last) const {
-  for (; first < last; first += stretch_) {
-    const std::int64_t n = std::min(stretch_, last - first);
+  while (first < last) {
+    const std::int64_t skipped = first % inner_;  // of the first row
+    const std::int64_t n = std::min(stretch_ - skipped, last - first);
+    const std::int64_t rows = (skipped + n + inner_ - 1) / inner_;
     for (std::size_t k = 0; k < operands_.size(); ++k) {
       const Operand& operand = operands_[k];
       if (operand.feed == Feed::pass) {
         run.pointers[k] = at(run.in[k], first, operand.element);
-      } else if (operand.feed == Feed::gathered) {
-        gather(operand, run.in[k], run.workspace + operand.tile, run.index, first, n);
+        continue;
       }
+      char* const tile = run.workspace + operand.tile;
+      if (operand.feed == Feed::gathered)
+        gather(operand, run.in[k], tile, run.index, first - skipped, rows);
+      run.pointers[k] = at(tile, skipped, operand.element);
     }
     call(run, first, n);
+    first += n;
   }
 }
 
-// Elements [first, first + count) of the broadcast operand; both are whole rows.
+// So many rows of the broadcast operand, from element `first` on.
 void ElementwiseLoop::gather(const Operand& operand, const void* from, char* to,
-                             std::int64_t* index, std::int64_t first, std::int64_t count) const {
+                             std::int64_t* index, std::int64_t first, std::int64_t rows) const {
   start_at(first / inner_, index);
   const std::size_t axis = sizes_.size() - 2;  // rows next to each other lie along it
-  std::int64_t rows = count / inner_;
   while (rows > 0) {
     const std::int64_t together = std::min(rows, sizes_[axis] - index[axis]);
     const char* source = at(from, offset(operand, index), operand.element);

@@ -1,6 +1,7 @@
 // Fusion: elementwise nodes of one shape that run next to each other become one node, which
-// computes tile by tile in cache, so that what only they read never reaches memory. The results
-// have the same bits, since each primitive is the same kernel as before.
+// computes tile by tile in cache, so that what only they read never reaches memory; reductions of
+// what it computes join it. The results have the same bits, since each primitive is the same kernel
+// as before, and reductions add up in the same order.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -79,6 +80,17 @@ Membership membership(const Plan& plan, const PlanNode& node) {
   return {Member::formula, dtype};
 }
 
+// What a fused loop can fold of its values: the operator that it folds with, or null.
+const Op* fold_of(const Plan& plan, const PlanNode& node) {
+  const std::string_view name = node.op->name();
+  const bool is_mean = name == "mean";
+  if (!is_mean && name != "sum" && name != "max" && name != "min" && name != "any" && name != "all")
+    return nullptr;
+  const Type& from = plan.values[plan.operands_of(node)[0]];
+  if (!FoldChunks::possible(from.shape, node.attributes.get<Ints>("axes"))) return nullptr;
+  return is_mean ? &require_op("sum") : node.op;
+}
+
 constexpr auto nobody = std::numeric_limits<std::uint32_t>::max();
 
 // Nodes that will run as one, in the place of the last of them.
@@ -86,8 +98,13 @@ struct Group {
   std::vector<std::uint32_t> nodes;  // ascending
   DType dtype = float32;
   std::size_t steps = 0;
-  bool open = true;       // nobody outside has read a value of it
-  std::size_t draws = 0;  // draws that only it reads
+  bool open = true;                  // nobody outside has read a value of it
+  std::size_t draws = 0;             // draws that only it reads
+  std::vector<std::uint32_t> folds;  // reductions of its values, ascending; not among the nodes
+
+  std::uint32_t last() const {
+    return folds.empty() ? nodes.back() : std::max(nodes.back(), folds.back());
+  }
 };
 
 // Finds the groups, walking the plan in run order. A node may join a group as long as nobody
@@ -101,7 +118,8 @@ class Grouping {
     for (std::uint32_t n = 0; n < plan_.nodes.size(); ++n) {
       const PlanNode& node = plan_.nodes[n];
       const Membership member = membership(plan_, node);
-      if (member.kind == Member::none || !join(n, member)) {
+      const bool joined = member.kind == Member::none ? join_fold(n) : join(n, member);
+      if (!joined) {
         for (const ValueId v : plan_.operands_of(node)) close(group_of_value(v));
         if (!is_leaf(*node.op) && !node.op->is_alias() && !is_draw(plan_, node)) last_kernel_ = n;
       }
@@ -137,6 +155,9 @@ class Grouping {
     std::uint32_t& latest =
         latest_.try_emplace(Key{member.dtype, shape.vector()}, nobody).first->second;
 
+    // A fold is there when all of its group has run.
+    for (const ValueId v : plan_.operands_of(node))
+      if (is_folded(v)) close(group_of_value(v));
     std::uint32_t chosen = nobody;
     for (const ValueId v : plan_.operands_of(node)) {
       const std::uint32_t g = group_of_value(v);
@@ -150,18 +171,40 @@ class Grouping {
     }
     if (chosen == nobody && latest != nobody && fits(latest, member.dtype, shape, steps) &&
         (shape.count() <= tiny ||
-         (shape.count() <= small && groups_[latest].nodes.back() >= last_kernel_)))
+         (shape.count() <= small && groups_[latest].last() >= last_kernel_)))
       chosen = latest;
     if (chosen == nobody && member.dtype == boolean) return false;
     if (chosen == nobody) {
       chosen = static_cast<std::uint32_t>(groups_.size());
-      groups_.push_back({{}, member.dtype, 0, true, 0});
+      groups_.push_back({{}, member.dtype, 0, true, 0, {}});
     }
     groups_[chosen].nodes.push_back(n);
     groups_[chosen].steps += steps;
     group_of_[n] = chosen;
     if (member.dtype != boolean) latest = chosen;
     return true;
+  }
+
+  bool is_folded(ValueId value) const {
+    const std::uint32_t group = group_of_value(value);
+    return group != nobody && std::ranges::binary_search(groups_[group].folds, producer_[value]);
+  }
+  // Takes a reduction into the group of what it reduces. All of a group go along the same axes.
+  bool join_fold(std::uint32_t n) {
+    const PlanNode& node = plan_.nodes[n];
+    if (node.operand_count != 1) return false;
+    const ValueId v = plan_.operands_of(node)[0];
+    const std::uint32_t g = group_of_value(v);
+    if (g == nobody || !groups_[g].open || is_folded(v) || fold_of(plan_, node) == nullptr ||
+        (!groups_[g].folds.empty() && !same_axes(node, groups_[g])))
+      return false;
+    groups_[g].folds.push_back(n);
+    group_of_[n] = g;
+    return true;
+  }
+  bool same_axes(const PlanNode& fold, const Group& group) const {
+    return plan_.nodes[group.folds[0]].attributes.get<Ints>("axes") ==
+           fold.attributes.get<Ints>("axes");
   }
 
   bool fits(std::uint32_t group, DType dtype, const Shape& shape, std::size_t steps) const {
@@ -172,18 +215,26 @@ class Grouping {
 
   // Both groups as one if that is not too long; else the other is closed.
   std::uint32_t merged(std::uint32_t a, std::uint32_t b, std::size_t steps) {
-    if (groups_[a].steps + groups_[b].steps + steps > most_steps) {
+    if (groups_[a].steps + groups_[b].steps + steps > most_steps ||
+        (!groups_[a].folds.empty() && !groups_[b].folds.empty() &&
+         !same_axes(plan_.nodes[groups_[b].folds[0]], groups_[a]))) {
       close(b);
       return a;
     }
-    std::vector<std::uint32_t> nodes;
-    std::ranges::merge(groups_[a].nodes, groups_[b].nodes, std::back_inserter(nodes));
-    for (const std::uint32_t n : groups_[b].nodes) group_of_[n] = a;
-    groups_[a].nodes = std::move(nodes);
+    take_over(groups_[a].nodes, groups_[b].nodes, a);
+    take_over(groups_[a].folds, groups_[b].folds, a);
     groups_[a].steps += groups_[b].steps;
-    groups_[b].nodes.clear();
     groups_[b].open = false;
     return a;
+  }
+  // The nodes of one group are the other's from now on.
+  void take_over(std::vector<std::uint32_t>& mine, std::vector<std::uint32_t>& others,
+                 std::uint32_t group) {
+    std::vector<std::uint32_t> both;
+    std::ranges::merge(mine, others, std::back_inserter(both));
+    for (const std::uint32_t n : others) group_of_[n] = group;
+    mine = std::move(both);
+    others.clear();
   }
 
   void find_own_draws() {
@@ -233,7 +284,11 @@ class GroupCode {
     for (const std::uint32_t n : group.nodes) translate(plan.nodes[n]);
   }
 
-  void add_output(ValueId value) { code.outputs.push_back(step_of_.at(value)); }
+  // Its number among the results of the code.
+  std::size_t add_output(ValueId value) {
+    code.outputs.push_back(step_of_.at(value));
+    return code.outputs.size() - 1;
+  }
 
   TileCode code;
   std::vector<ValueId> inputs;  // those looped over, then the keys of those drawn, the single ones
@@ -354,6 +409,7 @@ std::string members_of(const Plan& plan, const Group& group, const std::vector<D
   std::vector<std::string_view> names;
   for (const DrawnInput& draw : draws) names.push_back(draw.op->name());
   for (const std::uint32_t n : group.nodes) names.push_back(plan.nodes[n].op->name());
+  for (const std::uint32_t n : group.folds) names.push_back(plan.nodes[n].op->name());
   std::vector<std::pair<std::string_view, int>> counts;
   for (const std::string_view name : names) {
     const auto known = std::ranges::find(counts, name, &std::pair<std::string_view, int>::first);
@@ -384,7 +440,7 @@ class Fuser {
       const std::uint32_t g = grouping_.group_of(n);
       if (g == nobody || !worth_it(grouping_.groups()[g]))
         nodes.push_back(plan_.nodes[n]);
-      else if (grouping_.groups()[g].nodes.back() == n)
+      else if (grouping_.groups()[g].last() == n)
         nodes.push_back(fused(grouping_.groups()[g]));
     }
     plan_.nodes = std::move(nodes);
@@ -392,7 +448,9 @@ class Fuser {
   }
 
  private:
-  static bool worth_it(const Group& group) { return group.nodes.size() + group.draws >= 2; }
+  static bool worth_it(const Group& group) {
+    return group.nodes.size() + group.draws + group.folds.size() >= 2;
+  }
 
   // What somebody outside the value's group reads.
   void find_wanted() {
@@ -409,30 +467,54 @@ class Fuser {
 
   PlanNode fused(const Group& group) {
     GroupCode code(plan_, grouping_, group);
-    PlanNode node = plan_.nodes[group.nodes.back()];
+    PlanNode node = plan_.nodes[group.last()];
     node.attributes = {};
     node.first_operand = static_cast<std::uint32_t>(plan_.operands.size());
     node.operand_count = static_cast<std::uint16_t>(code.inputs.size());
     plan_.operands.insert(plan_.operands.end(), code.inputs.begin(), code.inputs.end());
     node.first_value = static_cast<ValueId>(plan_.values.size());
     node.value_count = 0;
+    std::unordered_map<ValueId, std::size_t> computed;  // results of the code
     for (const std::uint32_t n : group.nodes) {
       const PlanNode& member = plan_.nodes[n];
       if (node.label == 0) node.label = member.label;
-      const ValueId value = member.first_value;
-      if (!wanted_[value]) continue;
-      code.add_output(value);
-      replacement_[value] = static_cast<ValueId>(plan_.values.size());
-      replacement_.push_back(replacement_[value]);
-      const Type type = plan_.values[value];
-      plan_.values.push_back(type);
-      ++node.value_count;
+      if (!wanted_[member.first_value]) continue;
+      computed.emplace(member.first_value, code.add_output(member.first_value));
+      add_value(node, member);
     }
-    FusedParts parts{std::move(code.code), group.dtype, std::move(code.draws), {}};
+    FusedParts parts;
+    parts.stored = computed.size();
+    for (const std::uint32_t n : group.folds) {
+      const PlanNode& member = plan_.nodes[n];
+      const ValueId v = plan_.operands_of(member)[0];
+      const auto [place, is_new] = computed.try_emplace(v, 0);
+      if (is_new) place->second = code.add_output(v);
+      parts.folds.push_back(fold(member, place->second));
+      add_value(node, member);
+    }
+    parts.code = std::move(code.code);
+    parts.dtype = group.dtype;
+    parts.draws = std::move(code.draws);
     parts.members = members_of(plan_, group, parts.draws);
     plan_.made.push_back(make_fused_op(std::move(parts)));
     node.op = plan_.made.back().get();
     return node;
+  }
+
+  // The result of `member` as the next one of `node`.
+  void add_value(PlanNode& node, const PlanNode& member) {
+    replacement_[member.first_value] = static_cast<ValueId>(plan_.values.size());
+    replacement_.push_back(replacement_[member.first_value]);
+    const Type type = plan_.values[member.first_value];
+    plan_.values.push_back(type);
+    ++node.value_count;
+  }
+  FoldedOutput fold(const PlanNode& node, std::size_t value) const {
+    const Type& from = plan_.values[plan_.operands_of(node)[0]];
+    const Op* const op = fold_of(plan_, node);
+    const auto count =
+        static_cast<std::size_t>(from.shape.count() / plan_.values[node.first_value].shape.count());
+    return {op, from, node.attributes.get<Ints>("axes"), value, op == node.op ? 1 : count};
   }
 
   Plan& plan_;

@@ -27,7 +27,7 @@ class ElementwiseLoop {
   void run(const void* const* in, void* const* out, void* workspace, BoundKernel kernel) const {
     run(in, out, workspace, kernel, 0, count());
   }
-  // The same for elements first ... last - 1 of the outputs; `first` is a multiple of unit().
+  // The same for elements first ... last - 1 of the outputs, best from a multiple of unit() on.
   // Distinct ranges may run at the same time, with a workspace each.
   void run(const void* const* in, void* const* out, void* workspace, BoundKernel kernel,
            std::size_t first, std::size_t last) const;
@@ -64,7 +64,7 @@ class ElementwiseLoop {
   void run_gathering(Run& run, std::int64_t first, std::int64_t last) const;
   void call(Run& run, std::int64_t first, std::int64_t n) const;
   void gather(const Operand& operand, const void* from, char* to, std::int64_t* index,
-              std::int64_t first, std::int64_t count) const;
+              std::int64_t first, std::int64_t rows) const;
   void start_at(std::int64_t row, std::int64_t* index) const;
   void next_row(std::int64_t* index) const;
   std::int64_t offset(const Operand& operand, const std::int64_t* index) const;

@@ -1,5 +1,5 @@
-// The operator that runs several elementwise operators as one kernel; passes make one for each
-// group they fuse. Private. Immutable once made; any thread.
+// The operator that runs several elementwise operators, and reductions of what they compute, as one
+// kernel; passes make one for each group they fuse. Private. Immutable once made; any thread.
 #pragma once
 
 #include <memory>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <dualtape/core/detail/tile.hpp>
+#include <dualtape/core/detail/tile_fold.hpp>
 #include <dualtape/core/op.hpp>
 
 namespace dualtape::detail {
@@ -22,6 +23,10 @@ struct FusedParts {
   TileCode code;  // its inputs in this order: those looped over, those drawn, the single ones
   DType dtype = float32;
   std::vector<DrawnInput> draws;
+  // The node's outputs are the first `stored` results of the code, then those of the folds, which
+  // are all of the same shape and along the same axes.
+  std::size_t stored = 0;
+  std::vector<FoldedOutput> folds;
   std::string members;  // what was fused, for explain()
 };
 std::shared_ptr<const Op> make_fused_op(FusedParts parts);

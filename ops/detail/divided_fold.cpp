@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <dualtape/core/detail/fold_block.hpp>
+
 namespace dualtape::detail {
 namespace {
 
@@ -36,14 +38,34 @@ DividedFold::DividedFold(const FoldPlan& plan, bool joins) : plan_(plan) {
     }
     return;
   }
+  if (to_one) {
+    divide_run(elements);
+    return;
+  }
   // Narrow pieces of rows far apart would be slow to fetch.
-  const std::size_t share = share_of(plan.inner, to_one ? 1024 : 512, elements);
+  const std::size_t share = share_of(plan.inner, 512, elements);
   for (std::size_t first = 0; first < plan.inner; first += share) {
-    Piece piece{plan, first, to_one ? pieces_.size() : first};
+    Piece piece{plan, first, first};
     piece.plan.inner = std::min(share, plan.inner - first);
     pieces_.push_back(std::move(piece));
   }
-  if (to_one) join_.emplace(Shape{static_cast<std::int64_t>(pieces_.size())}, Ints{0});
+}
+
+// In the blocks that the kernels fold long runs by.
+void DividedFold::divide_run(std::size_t elements) {
+  const std::size_t block = fold_block(elements);
+  const std::size_t share = share_of(elements, block, elements);
+  for (std::size_t first = 0; first < elements; first += share) {
+    const std::size_t here = std::min(share, elements - first);
+    const std::size_t whole = here / block;
+    const Shape blocks{static_cast<std::int64_t>(whole), static_cast<std::int64_t>(block)};
+    if (whole > 0) pieces_.push_back({FoldPlan(blocks, {1}), first, first / block});
+    const Shape rest{static_cast<std::int64_t>(here % block)};
+    if (here % block > 0)
+      pieces_.push_back({FoldPlan(rest, {0}), first + whole * block, first / block + whole});
+  }
+  blocks_ = (elements + block - 1) / block;
+  join_.emplace(Shape{static_cast<std::int64_t>(blocks_)}, Ints{0});
 }
 
 }  // namespace dualtape::detail

@@ -21,6 +21,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <dualtape/core/detail/fold_block.hpp>
 #include <dualtape/core/detail/lane.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/lines.hpp>
@@ -159,13 +160,28 @@ T sum_of_run(const T* in, std::size_t n) {
   return sum_of_lines(sums);
 }
 
+template <class F>
+typename F::Result fold_run(const typename F::Element* in, std::size_t n);
+
+// The fold of the folds of blocks of n contiguous elements.
+template <class F>
+typename F::Result fold_blocks(const typename F::Element* in, std::size_t n, std::size_t block) {
+  typename F::Result folds[most_fold_blocks];
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < n; i += block)
+    folds[count++] = fold_run<F>(in + i, std::min(block, n - i));
+  return F::of_run(folds, count);
+}
+
 // The fold of n contiguous elements.
 template <class F>
 typename F::Result fold_run(const typename F::Element* in, std::size_t n) {
-  if constexpr (requires { F::of_run(in, n); })
-    return F::of_run(in, n);
-  else
+  if constexpr (requires { F::of_run(in, n); }) {
+    const std::size_t block = fold_block(n);
+    return n <= block ? F::of_run(in, n) : fold_blocks<F>(in, n, block);
+  } else {
     return fold_packs<F>(in, n);
+  }
 }
 
 template <class F>

@@ -14,8 +14,11 @@
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/extremes.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/moments.hpp>
+#include <dualtape/ops/random.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 
@@ -178,4 +181,124 @@ TEST_CASE("long chains become several steps, and the result is the same") {
   for (int i = 0; i < 1000; ++i) y = sin(y) + 0.5;
   const Program program = check({y}, {{x, normal(Key{1}, {100})}});
   CHECK(program.steps() < 20);
+}
+
+TEST_CASE("reductions join the loop that computes what they reduce") {
+  struct Sample {
+    Shape shape;
+    std::vector<std::int64_t> axes;
+  };
+  const std::vector<Sample> samples{{{7}, {0}},
+                                    {{5000}, {0}},
+                                    {{200, 301}, {0, 1}},
+                                    {{1, 70001}, {1}},
+                                    {{1000, 3}, {1}},
+                                    {{30, 200, 4}, {1, 2}},
+                                    {{9, 5000}, {1}},
+                                    {{17, 9000}, {-1}},
+                                    {{5, 1, 4}, {0}},
+                                    {{300, 7}, {0}},
+                                    {{64, 1024}, {0}},
+                                    {{1000, 130}, {0}},
+                                    {{37, 3, 40}, {0, 1}},
+                                    {{40, 1, 1}, {0, 2}}};
+  for (const DType dtype : {float32, float64})
+    for (const auto& [shape, axes] : samples) {
+      CAPTURE(to_string(shape));
+      Graph g;
+      const Var x = g.input("x", shape, dtype);
+      const Var last = g.input("last", {shape[shape.rank() - 1]}, dtype);
+      const Var y = x * last + 0.5;
+      const Program program =
+          check({sum(y, axes), mean(sin(y), axes, true), max(y, axes), min(y * 2.0, axes),
+                 any(y > 3.0, axes), all(y > -3.0, axes), sum(y > 0.0, axes)},
+                {{x, normal(Key{1}, shape, 0, 1, dtype)},
+                 {last, normal(Key{2}, {shape[shape.rank() - 1]}, 0, 1, dtype)}});
+      CHECK(program.steps() == 1);
+      CHECK(program.plan().nodes.back().op->info().doc.find("sum x2") != std::string_view::npos);
+    }
+}
+
+TEST_CASE("what is reduced may be a result too, and is no larger than it must be") {
+  Graph g;
+  const Var x = g.input("x", {300, 200});
+  const Var y = exp(x) + 1.0;
+  const Feed feed{x, normal(Key{1}, {300, 200})};
+  Program both = check({y, sum(y), sum(y * x)}, {feed});
+  CHECK(both.steps() == 1);
+  CHECK(both.memory().arena_bytes < 300 * 200 * 4 + 1000);
+  CHECK(check({sum(y * x)}, {feed}).memory().arena_bytes < 1000);
+  // The quotient waits for the sum: two loops.
+  CHECK(check({y / sum(y, {1}, true)}, {feed}).steps() == 2);
+  // Other axes than those of the first: by itself.
+  CHECK(check({sum(y), sum(y, {1})}, {feed}).steps() == 2);
+  // Axes in the middle: not in chunks that lie together.
+  const Var z = reshape(x, {30, 10, 200}) * 2.0;
+  CHECK(fused_count(check({sum(z + 1.0, {1}), sum(z, {0, 2})}, {feed})) == 1);
+}
+
+TEST_CASE("random numbers are drawn inside a loop that reduces") {
+  for (const Shape& shape : {Shape{70, 1000}, Shape{20000}, Shape{5, 10}}) {
+    CAPTURE(to_string(shape));
+    Graph g;
+    const Var x = g.input("x", shape);
+    const Var key = g.input("key", {}, int64);
+    const Var noise = random_normal(key, shape) + random_rademacher(fold_key(key, 1), shape);
+    const Program program = check({sum(x * noise), sum(noise, {-1}), max(x * noise)},
+                                  {{x, normal(Key{1}, shape)}, {key, Key{5}.to_tensor()}});
+    CHECK(count_of(program, "random_normal") == 0);
+  }
+}
+
+TEST_CASE("reductions in loops have the same bits on any number of threads") {
+  struct Sample {
+    Shape shape;
+    std::vector<std::int64_t> axes;
+  };
+  for (const auto& [shape, axes] :
+       {Sample{{700001}, {0}}, Sample{{900, 401}, {1}}, Sample{{40, 20001}, {1}},
+        Sample{{3001, 100}, {0}}, Sample{{20, 9, 3000}, {0, 1}}}) {
+    CAPTURE(to_string(shape));
+    Graph g;
+    const Var x = g.input("x", shape);
+    const Var y = g.input("y", {shape[shape.rank() - 1]});
+    const Var z = x * y;
+    const std::vector<Var> outputs{sum(z, axes), max(sin(z), axes), exp(z)};
+    const std::vector<Feed> feeds{{x, normal(Key{1}, shape)},
+                                  {y, normal(Key{2}, {shape[shape.rank() - 1]})}};
+    Program plain = compile(outputs, {}, unfused);
+    const Outputs expected = plain.run(feeds);
+    for (const int threads : {1, 2, 3, 8})
+      for (const auto& without : {std::vector<std::string>{}, {"fuse"}}) {
+        Program program = compile(outputs, {}, CompileOptions{without, threads});
+        const Outputs results = program.run(feeds);
+        for (const Var& output : outputs) CHECK(same_bits(results[output], expected[output]));
+      }
+  }
+}
+
+TEST_CASE("a fold is not written over what its loop still reads") {
+  const auto run = [](const CompileOptions& options) {
+    const Parameter p("p", normal(Key{1}, {300}));
+    Graph g;
+    const Var x = g.input("x", {400, 300});
+    const Var b = g.read(p);
+    Program program = compile({}, {assign(p, sum(tanh(x + b), {0}))}, options);
+    for (std::uint64_t i = 0; i < 3; ++i) program.run({{x, normal(Key{i}, {400, 300})}});
+    return p.value().copy();
+  };
+  CHECK(same_bits(run({}), run(unfused)));
+}
+
+TEST_CASE("a loss and its slope are one loop") {
+  Graph g;
+  const Var x = g.input("x", {64, 10});
+  const Var y = g.input("y", {64, 10});
+  const Var dx = g.input("dx", {64, 10});
+  const Var loss = mean(square(x - y));
+  const Var slope = forward(loss, {x}, std::vector<Var>{dx});
+  const Program program = check({loss, slope}, {{x, normal(Key{1}, {64, 10})},
+                                                {y, normal(Key{2}, {64, 10})},
+                                                {dx, normal(Key{3}, {64, 10})}});
+  CHECK(program.steps() == 1);
 }
