@@ -24,8 +24,12 @@ constexpr std::array<double, 10> bernoulli{1.0 / 6,       -1.0 / 30,      1.0 / 
 
 bool is_pole(double x) { return x <= 0 && x == std::floor(x); }
 
-// cot(pi x) for x that is not whole; the whole part comes off without rounding.
-double cotangent(double x) { return 1 / std::tan(pi * (x - std::nearbyint(x))); }
+// cot(pi x) for x that is not whole; whole parts and halves come off without rounding.
+double cotangent(double x) {
+  const double rest = x - std::nearbyint(x);
+  if (std::abs(rest) <= 0.25) return 1 / std::tan(pi * rest);
+  return std::copysign(std::tan(pi * (0.5 - std::abs(rest))), rest);
+}
 
 // n! / y^(n + 1) without a power that could leave the range on the way.
 double falling(std::int64_t n, double y) {
@@ -102,6 +106,15 @@ constexpr std::array<double, 9> erfinv_tail{-0.000200214257, 0.000100950558, 0.0
                                             -0.00367342844,  0.00573950773,  -0.0076224613,
                                             0.00943887047,   1.00167406,     2.83297682};
 
+// Beyond float32's range of y, e^(-x^2) / (x sqrt(pi)) = 1 - y solved by one substitution.
+double erfinv_guess(double y) {
+  const double w = -std::log1p(-y * y);
+  if (w < 5) return y * horner(erfinv_middle, w - 2.5);
+  if (w < 16) return y * horner(erfinv_tail, std::sqrt(w) - 3);
+  const double first = std::sqrt(-std::log(1 - y));
+  return std::sqrt(-std::log((1 - y) * first / std::numbers::inv_sqrtpi));
+}
+
 // The factor of x^order / 2^order in the power series; t = x^2 / 4.
 double bessel_series(int order, double t) {
   double term = 1;
@@ -136,11 +149,7 @@ double log_gamma(double x) {
 double digamma(double x) {
   if (x == 0) return std::copysign(inf, -x);
   if (std::isnan(x) || x == -inf || is_pole(x)) return nan;
-  if (x < 0) {
-    // At halves the cotangent is 0, but for rounding.
-    const double c = std::abs(x - std::nearbyint(x)) == 0.5 ? 0 : cotangent(x);
-    return digamma(1 - x) - pi * c;
-  }
+  if (x < 0) return digamma(1 - x) - pi * cotangent(x);
   if (std::abs(x - root) < 0.25) return digamma_near_root(x);
   double sum = 0;
   for (; x < 10; ++x) sum += 1 / x;
@@ -167,13 +176,12 @@ double erfinv(double y) {
   const double size = std::abs(y);
   if (!(size <= 1)) return nan;
   if (size == 1) return y * inf;
-  const double w = -std::log1p(-size * size);
-  double x =
-      size * (w < 5 ? horner(erfinv_middle, w - 2.5) : horner(erfinv_tail, std::sqrt(w) - 3));
-  for (int step = 0; step < 2; ++step) {
+  double x = erfinv_guess(size);
+  for (int step = 0; step < 8; ++step) {
     const double miss = size < 0.5 ? std::erf(x) - size : (1 - size) - std::erfc(x);
     const double newton = miss / (2 * std::numbers::inv_sqrtpi * std::exp(-x * x));
     x -= newton / (1 + x * newton);
+    if (std::abs(newton) <= 1e-6 * x) break;  // the next would be below the rounding
   }
   return std::copysign(x, y);
 }
