@@ -9,11 +9,6 @@ namespace {
 
 using Rule = Initialiser::Rule;
 
-struct Fans {
-  double in;
-  double out;
-};
-
 Fans fans_of(const Shape& shape, std::string_view rule) {
   if (shape.rank() != 2 || shape.count() == 0)
     fail<ShapeError>(
@@ -23,10 +18,22 @@ Fans fans_of(const Shape& shape, std::string_view rule) {
   return {static_cast<double>(shape[0]), static_cast<double>(shape[1])};
 }
 
+bool needs_fans(Rule rule) {
+  return rule != Rule::zeros && rule != Rule::uniform && rule != Rule::normal;
+}
+
+void check_fans(Fans fans, const Shape& shape, Rule rule) {
+  if (fans.in > 0 && fans.out > 0) return;
+  fail<ShapeError>({.op = name_of(rule),
+                    .what = "a weight of shape " + to_string(shape) + " with " +
+                            std::to_string(fans.in) + " inputs and " + std::to_string(fans.out) +
+                            " outputs",
+                    .help = "both must be above 0"});
+}
+
 // The bound of a uniform rule, the standard deviation of a normal one.
-double spread_of(Rule rule, const Shape& shape) {
-  if (rule == Rule::zeros || rule == Rule::uniform || rule == Rule::normal) return 1;
-  const Fans fans = fans_of(shape, name_of(rule));
+double spread_of(Rule rule, Fans fans) {
+  if (!needs_fans(rule)) return 1;
   switch (rule) {
     case Rule::glorot_uniform: return std::sqrt(6 / (fans.in + fans.out));
     case Rule::glorot_normal: return std::sqrt(2 / (fans.in + fans.out));
@@ -72,15 +79,24 @@ std::string_view name_of(Rule rule) {
 }
 
 Tensor Initialiser::weight(Shape shape, Key key, DType dtype) const {
-  const double spread = spread_of(rule, shape);
+  const double spread = needs_fans(rule) ? spread_of(rule, fans_of(shape, name_of(rule))) : 1;
   return draw(*this, spread, std::move(shape), key, dtype);
 }
 
 Tensor Initialiser::bias(const Shape& weight_shape, Key key, DType dtype) const {
-  fans_of(weight_shape, name_of(rule));
-  const Shape shape{weight_shape[1]};
-  if (rule != Rule::torch_default) return zeros(shape, dtype);
-  return draw(*this, spread_of(rule, weight_shape), shape, key, dtype);
+  const Fans fans = fans_of(weight_shape, name_of(rule));
+  return bias(Shape{weight_shape[1]}, fans, key, dtype);
+}
+
+Tensor Initialiser::weight(Shape shape, Fans fans, Key key, DType dtype) const {
+  check_fans(fans, shape, rule);
+  return draw(*this, spread_of(rule, fans), std::move(shape), key, dtype);
+}
+
+Tensor Initialiser::bias(Shape shape, Fans fans, Key key, DType dtype) const {
+  check_fans(fans, shape, rule);
+  if (rule != Rule::torch_default) return zeros(std::move(shape), dtype);
+  return draw(*this, spread_of(rule, fans), std::move(shape), key, dtype);
 }
 
 Tensor glorot_uniform(Shape shape, Key key, DType dtype) {

@@ -23,6 +23,12 @@ Tensor glorot_normal(Shape shape, Key key, DType dtype = float32);
 Tensor he_uniform(Shape shape, Key key, DType dtype = float32);
 Tensor he_normal(Shape shape, Key key, DType dtype = float32);
 
+// How many inputs each output of a layer sums over, and how many outputs each input reaches.
+struct Fans {
+  double in = 0;
+  double out = 0;
+};
+
 // How a layer starts: a rule, and a factor on what it draws. Biases start at 0, except by
 // torch_default.
 struct Initialiser {
@@ -47,6 +53,9 @@ struct Initialiser {
   Tensor weight(Shape shape, Key key, DType dtype = float32) const;
   // The biases of such a weight: (fan_out,).
   Tensor bias(const Shape& weight_shape, Key key, DType dtype = float32) const;
+  // Weights and biases of any shape, as of kernels; ShapeError unless both fans are above 0.
+  Tensor weight(Shape shape, Fans fans, Key key, DType dtype = float32) const;
+  Tensor bias(Shape shape, Fans fans, Key key, DType dtype = float32) const;
 };
 std::string_view name_of(Initialiser::Rule rule);
 

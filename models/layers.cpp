@@ -2,13 +2,16 @@
 
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
+namespace nn {
 
-Dense::Dense(const std::string& name, std::int64_t in, std::int64_t out, Key key,
-             const DenseOptions& options)
+Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
+               const LinearOptions& options)
     : name_(name),
       weight_(name + ".weight",
               options.initialiser.weight({in, out}, key.fold(name + ".weight"), options.dtype)) {
@@ -17,18 +20,34 @@ Dense::Dense(const std::string& name, std::int64_t in, std::int64_t out, Key key
                                       weight_.shape(), key.fold(name + ".bias"), options.dtype));
 }
 
-Var Dense::operator()(Var x, Location where) const {
+Var Linear::operator()(Var x, Location where) const {
   const Var product = matmul({x, where}, {weight_, where});
   if (!bias_) return product.named(name_);
   product.named(name_ + "/product");
   return add({product, where}, {*bias_, where}).named(name_);
 }
 
-std::vector<Parameter> Dense::parameters() const {
+std::vector<Parameter> Linear::parameters() const {
   std::vector<Parameter> all{weight_};
   if (bias_) all.push_back(*bias_);
   return all;
 }
+
+Var Flatten::operator()(Var x, Location where) const { return flatten({x, where}, start_, end_); }
+
+Embedding::Embedding(const std::string& name, std::int64_t rows, std::int64_t size, Key key,
+                     const EmbeddingOptions& options)
+    : name_(name),
+      weight_(name + ".weight",
+              options.initialiser.weight({rows, size},
+                                         {static_cast<double>(rows), static_cast<double>(size)},
+                                         key.fold(name + ".weight"), options.dtype)) {}
+
+Var Embedding::operator()(Var x, Location where) const {
+  return take({weight_, where}, {x, where}).named(name_);
+}
+
+}  // namespace nn
 
 std::string_view name_of(Activation activation) {
   switch (activation) {
@@ -59,7 +78,7 @@ Mlp::Mlp(const std::vector<std::int64_t>& sizes, Key key, const MlpOptions& opti
     fail<ValueError>({.op = "Mlp",
                       .what = std::to_string(sizes.size()) + " sizes make no layer",
                       .help = "give at least those of the input and the output"});
-  const DenseOptions linear{options.initialiser, options.bias, options.dtype};
+  const nn::LinearOptions linear{options.initialiser, options.bias, options.dtype};
   for (std::size_t i = 1; i < sizes.size(); ++i) {
     const std::string name = i + 1 == sizes.size() ? "logits" : "layer" + std::to_string(i);
     layers_.emplace_back(name, sizes[i - 1], sizes[i], key, linear);
@@ -80,7 +99,7 @@ Var Mlp::operator()(Var x, Location where) const {
 
 std::vector<Parameter> Mlp::parameters() const {
   std::vector<Parameter> all;
-  for (const Dense& layer : layers_)
+  for (const nn::Linear& layer : layers_)
     for (const Parameter& parameter : layer.parameters()) all.push_back(parameter);
   return all;
 }

@@ -1,7 +1,7 @@
-// Layers and builders of models. A model owns Parameters and adds nodes to whatever graph its input
-// lives in, so one model serves training graphs, evaluation graphs and every batch size. Copies of
-// a model share its parameters; copy_parameters makes two models equal. Graphs are built by one
-// thread at a time.
+// The plain layers, and builders of small models. A model owns Parameters and adds nodes to
+// whatever graph its input lives in, so one model serves training graphs, evaluation graphs and
+// every batch size. Copies of a model share its parameters; copy_parameters makes two models equal.
+// Graphs are built by one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,21 @@
 
 namespace dualtape {
 
-struct DenseOptions {
-  Initialiser initialiser = {};
+namespace nn {
+
+struct LinearOptions {
+  Initialiser initialiser = Initialiser::Rule::torch_default;
   bool bias = true;
   DType dtype = float32;
 };
 
 // x W + b, with W of shape (in, out) and b of shape (out,).
-class Dense {
+class Linear {
  public:
   // Parameters are called "<name>.weight" and "<name>.bias" and drawn from sub-streams of the key
   // by name. Throws ShapeError for sizes below 1.
-  Dense(const std::string& name, std::int64_t in, std::int64_t out, Key key,
-        const DenseOptions& options = {});
+  Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
+         const LinearOptions& options = {});
 
   // (..., in) to (..., out); the last node is labelled with the layer's name. ShapeError if x does
   // not fit.
@@ -43,6 +45,43 @@ class Dense {
   std::optional<Parameter> bias_;
 };
 
+// Axes start ... end, both included, become one; by default all but the batch's.
+class Flatten {
+ public:
+  explicit Flatten(std::int64_t start = 1, std::int64_t end = -1) : start_(start), end_(end) {}
+  Var operator()(Var x, Location where = Location::current()) const;
+
+ private:
+  std::int64_t start_;
+  std::int64_t end_;
+};
+
+struct EmbeddingOptions {
+  Initialiser initialiser = Initialiser::Rule::normal;
+  DType dtype = float32;
+};
+
+// A row of a table for each whole number in x.
+class Embedding {
+ public:
+  // The table "<name>.weight" has shape (rows, size). ShapeError for sizes below 1.
+  Embedding(const std::string& name, std::int64_t rows, std::int64_t size, Key key,
+            const EmbeddingOptions& options = {});
+
+  // Integers of shape (...) from 0 to rows-1 to (..., size). A number outside is a ValueError at
+  // run time.
+  Var operator()(Var x, Location where = Location::current()) const;
+
+  const Parameter& weight() const { return weight_; }
+  std::vector<Parameter> parameters() const { return {weight_}; }
+
+ private:
+  std::string name_;
+  Parameter weight_;
+};
+
+}  // namespace nn
+
 enum class Activation : std::uint8_t { identity, relu, tanh, sigmoid, gelu };
 std::string_view name_of(Activation activation);
 Var activate(Activation activation, Var x, Location where = Location::current());
@@ -55,7 +94,7 @@ struct MlpOptions {
   DType dtype = float32;
 };
 
-// A multilayer perceptron: Dense layers "layer1", "layer2" ... and "logits", each but the last
+// A multilayer perceptron: linear layers "layer1", "layer2" ... and "logits", each but the last
 // followed by the activation.
 class Mlp {
  public:
@@ -66,21 +105,21 @@ class Mlp {
   // (..., sizes.front()) to (..., sizes.back()).
   Var operator()(Var x, Location where = Location::current()) const;
 
-  const std::vector<Dense>& layers() const { return layers_; }
+  const std::vector<nn::Linear>& layers() const { return layers_; }
   std::vector<Parameter> parameters() const;
   std::int64_t parameter_count() const;  // numbers, not tensors
 
  private:
-  std::vector<Dense> layers_;
+  std::vector<nn::Linear> layers_;
   MlpOptions options_;
 };
 
 // One linear layer to the classes' logits, for cross_entropy (which holds the softmax). It starts
 // at zero: the loss is convex, and all classes begin equally likely.
-class LogisticRegression : public Dense {
+class LogisticRegression : public nn::Linear {
  public:
   LogisticRegression(std::int64_t features, std::int64_t classes, DType dtype = float32)
-      : Dense("logits", features, classes, Key{0}, {Initialiser::Rule::zeros, true, dtype}) {}
+      : Linear("logits", features, classes, Key{0}, {Initialiser::Rule::zeros, true, dtype}) {}
 };
 
 // Bit for bit. Throws GraphError unless there are equally many, ShapeError or TypeError unless each

@@ -20,13 +20,13 @@ class Residual {
   }
   std::vector<dt::Parameter> parameters() const {
     std::vector<dt::Parameter> all;
-    for (const dt::Dense* layer : {&in_, &inner_, &out_})
+    for (const dt::nn::Linear* layer : {&in_, &inner_, &out_})
       for (const dt::Parameter& parameter : layer->parameters()) all.push_back(parameter);
     return all;
   }
 
  private:
-  dt::Dense in_, inner_, out_;
+  dt::nn::Linear in_, inner_, out_;
 };
 
 int main() {

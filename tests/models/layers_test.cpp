@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -16,7 +17,7 @@ void set(Parameter parameter, const Tensor& value) { parameter.set(value); }
 }  // namespace
 
 TEST_CASE("a linear layer is x W + b") {
-  const Dense layer("out", 2, 3, Key{1});
+  const nn::Linear layer("out", 2, 3, Key{1});
   set(layer.weight(), Tensor{{1, 2, 3}, {4, 5, 6}});
   set(*layer.bias(), Tensor{10, 20, 30});
   Graph g;
@@ -27,14 +28,14 @@ TEST_CASE("a linear layer is x W + b") {
   CHECK(layer.bias()->name() == "out.bias");
   CHECK(layer.parameters().size() == 2);
 
-  const Dense bare("out", 2, 3, Key{1}, {.bias = false});
+  const nn::Linear bare("out", 2, 3, Key{1}, {.bias = false});
   CHECK(bare.parameters().size() == 1);
   set(bare.weight(), layer.weight().value());
   CHECK(identical(eval(bare(g.constant(Tensor{{1, -1}}))), Tensor{{-3, -3, -3}}));
 }
 
 TEST_CASE("a layer that does not fit names the user's line") {
-  const Dense layer("out", 2, 3, Key{1});
+  const nn::Linear layer("out", 2, 3, Key{1});
   Graph g;
   const Var x = g.input("x", {4, 5});
   const std::string line = "layers_test.cpp:" + std::to_string(__LINE__ + 2);
@@ -44,7 +45,7 @@ TEST_CASE("a layer that does not fit names the user's line") {
   } catch (const ShapeError& error) {
     CHECK(std::string(error.what()).find(line) != std::string::npos);
   }
-  CHECK_THROWS_AS(Dense("none", 0, 3, Key{1}), ShapeError);
+  CHECK_THROWS_AS(nn::Linear("none", 0, 3, Key{1}), ShapeError);
 }
 
 TEST_CASE("an MLP chains its layers with the activation between them") {
@@ -128,4 +129,33 @@ TEST_CASE("logistic regression starts with all classes equally likely") {
   const Var y = model(g.constant(ones({2, 4})));
   CHECK(identical(eval(y), zeros({2, 3})));
   CHECK(y.label() == "logits");
+}
+
+TEST_CASE("linear layers start as PyTorch's, within 1 / sqrt(fan_in)") {
+  const nn::Linear layer("in", 100, 50, Key{1});
+  for (const Parameter& p : layer.parameters()) {
+    double largest = 0;
+    for (const float value : p.value().data<float>())
+      largest = std::max(largest, std::abs(static_cast<double>(value)));
+    CHECK(largest <= 0.1);
+    CHECK(largest > 0.09);
+  }
+}
+
+TEST_CASE("flatten keeps the batch") {
+  Graph g;
+  const Var x = g.input("x", {2, 3, 4, 5});
+  CHECK(nn::Flatten()(x).shape() == Shape{2, 60});
+  CHECK(nn::Flatten(0, 1)(x).shape() == Shape{6, 4, 5});
+}
+
+TEST_CASE("an embedding looks rows up") {
+  const nn::Embedding words("words", 3, 2, Key{1});
+  CHECK(words.parameters()[0].name() == "words.weight");
+  set(words.weight(), Tensor{{1, 2}, {3, 4}, {5, 6}});
+  Graph g;
+  const Var y = words(g.constant(Tensor::from<std::int64_t>({2, 0, 2}, {3})));
+  CHECK(identical(eval(y), Tensor{{5, 6}, {1, 2}, {5, 6}}));
+  CHECK_THROWS_AS(nn::Embedding("none", 0, 2, Key{1}), ShapeError);
+  CHECK(nn::Embedding("wide", 3, 2, Key{1}, {.dtype = float64}).weight().dtype() == float64);
 }

@@ -301,7 +301,7 @@ TEST_CASE("the cosine with the true gradient is measured where asked and disturb
 
 TEST_CASE("an objective may be a regression without logits") {
   const Dataset data{Tensor{{1, 0}, {0, 1}, {1, 1}}, Tensor({{2}, {-1}, {1}}), {}, {}, "line"};
-  const Dense model("line", 2, 1, Key{1});
+  const nn::Linear model("line", 2, 1, Key{1});
   Adam adam;
   Trainer trainer([&](Var x, Var y) { return mse(model(x), y); }, model.parameters(),
                   backpropagation(), adam, {.schedule = constant_rate(0.05)});

@@ -1,0 +1,25 @@
+// nn::Context: what a layer needs beyond its input. One is made for each graph a model is built in;
+// graphs are built by one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <dualtape/core/program.hpp>
+
+namespace dualtape::nn {
+
+struct Context {
+  bool training = false;  // dropout draws and batch norm takes the batch's statistics
+  Var key = {};           // int64 scalar; must differ from step to step, as the trainer's does
+  // What layers want written at the end of a step, such as running statistics: to be given to
+  // compile() with the optimiser's own.
+  std::vector<Assign> updates = {};
+  std::int64_t draws = 0;  // keys handed out
+
+  // A key for one layer's draws, independent of all others handed out. The n-th layer that asks
+  // gets sub-stream n, so equal models draw equal numbers. GraphError if there is no key.
+  Var next_key(Location where = Location::current());
+};
+
+}  // namespace dualtape::nn

@@ -1,0 +1,93 @@
+#include <dualtape/models/sequential.hpp>
+
+#include <algorithm>
+
+#include <dualtape/ops/arithmetic.hpp>
+
+namespace dualtape::nn {
+namespace {
+
+struct Function {
+  Var (*function)(In);
+  Var operator()(Var x, Location where) const { return function({x, where}); }
+};
+
+void append_new(std::vector<Parameter>& all, const std::vector<Parameter>& more) {
+  for (const Parameter& parameter : more)
+    if (std::ranges::find(all, parameter) == all.end()) all.push_back(parameter);
+}
+
+}  // namespace
+
+Layer::Layer(Var (*function)(In)) : Layer(Function{function}) {
+  if (function == nullptr)
+    fail<ValueError>({.op = "Layer", .what = "a layer is made of a null function"});
+}
+
+Var Layer::operator()(Var x, Location where) const {
+  Context evaluation;
+  return (*this)(x, evaluation, where);
+}
+
+Var Sequential::operator()(Var x, Location where) const {
+  Context evaluation;
+  return (*this)(x, evaluation, where);
+}
+
+Var Sequential::operator()(Var x, Context& context, Location where) const {
+  for (const Layer& layer : layers_) x = layer(x, context, where);
+  return x;
+}
+
+std::vector<Parameter> Sequential::parameters() const {
+  std::vector<Parameter> all;
+  for (const Layer& layer : layers_) append_new(all, layer.parameters());
+  return all;
+}
+
+std::vector<Parameter> Sequential::buffers() const {
+  std::vector<Parameter> all;
+  for (const Layer& layer : layers_) append_new(all, layer.buffers());
+  return all;
+}
+
+std::int64_t Sequential::parameter_count() const { return count_of(parameters()); }
+
+Var Residual::operator()(Var x, Location where) const {
+  Context evaluation;
+  return (*this)(x, evaluation, where);
+}
+
+Var Residual::operator()(Var x, Context& context, Location where) const {
+  const Var detour = inner_(x, context, where);
+  const Var straight = shortcut_ ? (*shortcut_)(x, context, where) : x;
+  // Broadcasting would hide a detour of another size.
+  if (detour.shape() != straight.shape())
+    fail<ShapeError>({.op = "Residual",
+                      .label = detour.label(),
+                      .what = "the inner layers give " + to_string(detour.type()) +
+                              ", which cannot be added to " + to_string(straight.type()),
+                      .where = where,
+                      .help = "let both keep the size, or give a shortcut that brings x to it"});
+  return add({detour, where}, {straight, where});
+}
+
+std::vector<Parameter> Residual::parameters() const {
+  std::vector<Parameter> all = inner_.parameters();
+  if (shortcut_) append_new(all, shortcut_->parameters());
+  return all;
+}
+
+std::vector<Parameter> Residual::buffers() const {
+  std::vector<Parameter> all = inner_.buffers();
+  if (shortcut_) append_new(all, shortcut_->buffers());
+  return all;
+}
+
+std::int64_t count_of(const std::vector<Parameter>& parameters) {
+  std::int64_t count = 0;
+  for (const Parameter& parameter : parameters) count += parameter.count();
+  return count;
+}
+
+}  // namespace dualtape::nn

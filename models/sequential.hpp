@@ -1,0 +1,192 @@
+// Layers put together: nn::Layer holds any one of them, nn::Sequential runs them one behind the
+// other, nn::Residual adds a detour. Copies share parameters. Graphs are built by one thread at a
+// time.
+//
+// A layer is any struct with
+//     Var operator()(Var x) const;   or   Var operator()(Var x, nn::Context& context) const;
+// (either may take a Location behind that, which is the user's line), and, where it has them,
+//     std::vector<Parameter> parameters() const;   // trained
+//     std::vector<Parameter> buffers() const;      // saved but not trained: running statistics
+// Functions of one Var are layers, too:
+//     nn::Sequential net{nn::Linear("in", 4, 16, key), dt::relu, nn::Linear("out", 16, 3, key)};
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <dualtape/models/context.hpp>
+
+namespace dualtape::nn {
+namespace detail {
+
+template <class T>
+concept CallsAll = requires(const T& layer, Var x, Context& context, Location where) {
+  { layer(x, context, where) } -> std::convertible_to<Var>;
+};
+template <class T>
+concept CallsContext = requires(const T& layer, Var x, Context& context) {
+  { layer(x, context) } -> std::convertible_to<Var>;
+};
+template <class T>
+concept CallsLocated = requires(const T& layer, Var x, Location where) {
+  { layer(x, where) } -> std::convertible_to<Var>;
+};
+template <class T>
+concept CallsPlain = requires(const T& layer, Var x) {
+  { layer(x) } -> std::convertible_to<Var>;
+};
+template <class T>
+concept Maps = CallsAll<T> || CallsContext<T> || CallsLocated<T> || CallsPlain<T>;
+
+template <class T>
+concept MapsOnlyMutable = !Maps<T> && (
+                                          requires(T & layer, Var x) { layer(x); } ||
+                                          requires(T & layer, Var x, Context& c) { layer(x, c); });
+
+template <class T>
+concept Trains = requires(const T& layer) {
+  { layer.parameters() } -> std::convertible_to<std::vector<Parameter>>;
+};
+template <class T>
+concept Remembers = requires(const T& layer) {
+  { layer.buffers() } -> std::convertible_to<std::vector<Parameter>>;
+};
+template <class T>
+concept NamesParameters = requires {
+  &T::parameters;
+};
+template <class T>
+concept NamesBuffers = requires {
+  &T::buffers;
+};
+
+template <class T>
+consteval void check_layer() {
+  static_assert(!MapsOnlyMutable<T>, "dualtape: a layer's operator() must be const");
+  static_assert(Maps<T> || MapsOnlyMutable<T>,
+                "dualtape: a layer needs `dt::Var operator()(dt::Var x) const` or `dt::Var "
+                "operator()(dt::Var x, dt::nn::Context& context) const`");
+  static_assert(Trains<T> || !NamesParameters<T>,
+                "dualtape: a layer's parameters must be `std::vector<dt::Parameter> parameters() "
+                "const`");
+  static_assert(Remembers<T> || !NamesBuffers<T>,
+                "dualtape: a layer's buffers must be `std::vector<dt::Parameter> buffers() const`");
+}
+
+}  // namespace detail
+
+// What may stand where a layer is wanted.
+template <class T>
+concept LayerLike = detail::Maps<T>;
+
+class Layer {
+ public:
+  // What is missing of a T that is no layer is said by the compiler.
+  template <class T>
+  requires(!std::same_as<std::remove_cvref_t<T>, Layer>) Layer(T layer) {
+    detail::check_layer<T>();
+    if constexpr (detail::Maps<T>) held_ = std::make_shared<Holder<T>>(std::move(layer));
+  }
+  // Functions such as relu.
+  Layer(Var (*function)(In));
+
+  // In evaluation: nothing is drawn and running statistics are read.
+  Var operator()(Var x, Location where = Location::current()) const;
+  Var operator()(Var x, Context& context, Location where = Location::current()) const {
+    return held_->call(x, context, where);
+  }
+  std::vector<Parameter> parameters() const { return held_->parameters(); }
+  std::vector<Parameter> buffers() const { return held_->buffers(); }
+
+ private:
+  struct Held {
+    virtual ~Held() = default;
+    virtual Var call(Var x, Context& context, Location where) const = 0;
+    virtual std::vector<Parameter> parameters() const { return {}; }
+    virtual std::vector<Parameter> buffers() const { return {}; }
+  };
+
+  template <class T>
+  struct Holder final : Held {
+    explicit Holder(T held) : layer(std::move(held)) {}
+    Var call(Var x, Context& context, Location where) const override {
+      if constexpr (detail::CallsAll<T>)
+        return layer(x, context, where);
+      else if constexpr (detail::CallsContext<T>)
+        return layer(x, context);
+      else if constexpr (detail::CallsLocated<T>)
+        return layer(x, where);
+      else
+        return layer(x);
+    }
+    std::vector<Parameter> parameters() const override {
+      if constexpr (detail::Trains<T>) return layer.parameters();
+      return {};
+    }
+    std::vector<Parameter> buffers() const override {
+      if constexpr (detail::Remembers<T>) return layer.buffers();
+      return {};
+    }
+    T layer;
+  };
+
+  std::shared_ptr<const Held> held_;
+};
+
+// One layer behind the other. Without layers it is the identity.
+class Sequential {
+ public:
+  Sequential(std::initializer_list<Layer> layers) : layers_(layers) {}
+  explicit Sequential(std::vector<Layer> layers) : layers_(std::move(layers)) {}
+
+  Var operator()(Var x, Location where = Location::current()) const;  // in evaluation
+  Var operator()(Var x, Context& context, Location where = Location::current()) const;
+
+  const std::vector<Layer>& layers() const { return layers_; }
+  // In the order of the layers; a layer that stands in two places is listed once.
+  std::vector<Parameter> parameters() const;
+  std::vector<Parameter> buffers() const;
+  std::int64_t parameter_count() const;  // numbers, not tensors
+
+ private:
+  std::vector<Layer> layers_;
+};
+
+// inner(x) + shortcut(x), the shortcut being x itself unless given (He, Zhang, Ren and Sun, "Deep
+// Residual Learning", CVPR 2016). ShapeError unless both have one shape.
+class Residual {
+ public:
+  explicit Residual(Layer inner) : inner_(std::move(inner)) {}
+  Residual(Layer inner, Layer shortcut)
+      : inner_(std::move(inner)), shortcut_(std::move(shortcut)) {}
+
+  Var operator()(Var x, Location where = Location::current()) const;  // in evaluation
+  Var operator()(Var x, Context& context, Location where = Location::current()) const;
+  std::vector<Parameter> parameters() const;
+  std::vector<Parameter> buffers() const;
+
+ private:
+  Layer inner_;
+  std::optional<Layer> shortcut_;
+};
+
+// Everything of a model that a file has to keep: parameters, then buffers.
+template <class Model>
+std::vector<Parameter> state_of(const Model& model) {
+  std::vector<Parameter> all;
+  if constexpr (detail::Trains<Model>) all = model.parameters();
+  if constexpr (detail::Remembers<Model>)
+    for (const Parameter& buffer : model.buffers()) all.push_back(buffer);
+  return all;
+}
+
+// Numbers, not tensors.
+std::int64_t count_of(const std::vector<Parameter>& parameters);
+
+}  // namespace dualtape::nn

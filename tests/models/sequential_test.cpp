@@ -1,0 +1,143 @@
+#include <dualtape/models/sequential.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+
+#include <dualtape/core/program.hpp>
+#include <dualtape/models/layers.hpp>
+#include <dualtape/ops/activations.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/random.hpp>
+
+using namespace dualtape;
+
+namespace {
+
+// Layers of one's own: the least there can be, and one with all there is.
+struct Twice {
+  Var operator()(Var x) const { return 2 * x; }
+};
+
+struct Everything {
+  Parameter scale{"scale", Tensor(3.0)};
+  Parameter seen{"seen", Tensor(0.0)};
+
+  Var operator()(Var x, nn::Context& context) const {
+    if (!context.training) return x + x.graph().read(seen);
+    context.updates.push_back(assign(seen, x.graph().read(seen) + 1));
+    return x * scale + random_rademacher(context.next_key(), x.shape());
+  }
+  std::vector<Parameter> parameters() const { return {scale}; }
+  std::vector<Parameter> buffers() const { return {seen}; }
+};
+
+template <class E>
+std::string error_of(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const E& error) {
+    return error.what();
+  }
+  FAIL("no error");
+  return "";
+}
+
+}  // namespace
+
+static_assert(nn::LayerLike<Twice> && nn::LayerLike<Everything> && nn::LayerLike<nn::Linear>);
+static_assert(nn::LayerLike<nn::Sequential> && nn::LayerLike<nn::Residual>);
+static_assert(!nn::LayerLike<std::string>);
+
+TEST_CASE("a sequence runs structs and functions one behind the other") {
+  const auto shift = [](Var x) { return x + 1; };
+  const nn::Sequential net{Twice{}, dualtape::tanh, shift, nn::Sequential{relu, Twice{}}};
+  Graph g;
+  CHECK(eval(net(g.constant(Tensor(0.3)))).item() == doctest::Approx(2 * (std::tanh(0.6) + 1)));
+  CHECK(net.parameters().empty());
+  const Var x = g.constant(Tensor{1, 2});
+  CHECK(nn::Sequential({})(x) == x);
+}
+
+TEST_CASE("training and evaluation differ where a layer wants them to") {
+  const Everything layer;
+  const nn::Sequential net{layer, Twice{}};
+  CHECK(net.parameters() == std::vector<Parameter>{layer.scale});
+  CHECK(net.buffers() == std::vector<Parameter>{layer.seen});
+  CHECK(nn::state_of(net) == std::vector<Parameter>{layer.scale, layer.seen});
+  CHECK(net.parameter_count() == 1);
+
+  Graph g;
+  const Var x = g.input("x", {4});
+  nn::Context context{.training = true, .key = g.input("key", {}, int64)};
+  const Var y = net(x, context);
+  REQUIRE(context.updates.size() == 1);
+  Program step = compile({y}, context.updates);
+  const Tensor ones_now = ones({4});
+  const auto run = [&](std::int64_t key) {
+    return step.run({{x, ones_now}, {context.key, Tensor(key)}})[y].copy();
+  };
+  const Tensor first = run(1);
+  for (const float value : first.data<float>()) CHECK((value == 8 || value == 4));
+  CHECK(identical(first, run(1)));
+  bool differs = false;
+  for (std::int64_t key = 2; key < 10; ++key) differs |= !identical(first, run(key));
+  CHECK(differs);
+  CHECK(layer.seen.value().item() == 10);
+  // Without a context it is evaluation, which reads what training left.
+  CHECK(identical(eval(net(g.constant(ones_now))), Tensor{22, 22, 22, 22}));
+}
+
+TEST_CASE("every draw in a context has a key of its own, equal in equal models") {
+  Graph g;
+  const Var key = g.constant(Key{5}.to_tensor());
+  nn::Context a{.training = true, .key = key};
+  nn::Context b{.training = true, .key = key};
+  const Tensor first = eval(a.next_key());
+  CHECK(!identical(first, eval(a.next_key())));
+  CHECK(identical(first, eval(b.next_key())));
+  CHECK(identical(first, Key{5}.fold(std::uint64_t{0}).to_tensor()));
+
+  nn::Context none{.training = true};
+  const std::string text = error_of<GraphError>([&] { none.next_key(); });
+  CHECK(text.find("context.key") != std::string::npos);
+  CHECK(text.find("sequential_test.cpp") != std::string::npos);
+}
+
+TEST_CASE("errors inside a sequence name the layer and the line of the call") {
+  const nn::Sequential net{nn::Linear("in", 4, 3, Key{1}), relu, nn::Linear("out", 2, 3, Key{1})};
+  Graph g;
+  const Var x = g.input("x", {5, 4});
+  const std::string line = "sequential_test.cpp:" + std::to_string(__LINE__ + 1);
+  const std::string text = error_of<ShapeError>([&] { net(x); });
+  CHECK(text.find(line) != std::string::npos);
+  CHECK_THROWS_AS(nn::Layer(static_cast<Var (*)(In)>(nullptr)), ValueError);
+}
+
+TEST_CASE("a layer in two places is one layer") {
+  const nn::Linear shared("shared", 3, 3, Key{1});
+  const nn::Sequential net{shared, relu, shared};
+  CHECK(net.parameters().size() == 2);
+  CHECK(net.parameter_count() == 12);
+  // A copy of the net shares it, too.
+  const nn::Sequential copy = net;
+  CHECK(copy.parameters() == net.parameters());
+}
+
+TEST_CASE("a residual adds what its layers give to what they got") {
+  const nn::Residual plain(Twice{});
+  Graph g;
+  CHECK(identical(eval(plain(g.constant(Tensor{1, 2}))), Tensor{3, 6}));
+  const nn::Residual shortcut(Twice{}, nn::Layer([](Var x) { return -x; }));
+  CHECK(identical(eval(shortcut(g.constant(Tensor{1, 2}))), Tensor{1, 2}));
+  const nn::Residual narrow(nn::Linear("one", 2, 1, Key{1}));
+  const std::string text = error_of<ShapeError>([&] { narrow(g.input("x", {5, 2})); });
+  CHECK(text.find("(5, 1)") != std::string::npos);
+  CHECK(text.find("(5, 2)") != std::string::npos);
+  CHECK(text.find("sequential_test.cpp") != std::string::npos);
+  const nn::Residual with_weights(nn::Linear("a", 2, 2, Key{1}), nn::Linear("b", 2, 2, Key{1}));
+  CHECK(nn::count_of(with_weights.parameters()) == 12);
+}
