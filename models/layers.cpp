@@ -10,27 +10,36 @@
 namespace dualtape {
 namespace nn {
 
-Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
-               const LinearOptions& options)
+Weighted::Weighted(const std::string& name, Key key, const Start& start)
     : name_(name),
-      weight_(name + ".weight",
-              options.initialiser.weight({in, out}, key.fold(name + ".weight"), options.dtype)) {
-  if (options.bias)
-    bias_.emplace(name + ".bias", options.initialiser.bias(
-                                      weight_.shape(), key.fold(name + ".bias"), options.dtype));
+      weight_(name + ".weight", start.initialiser.weight(start.weight, start.fans,
+                                                         key.fold(name + ".weight"), start.dtype)) {
+  if (start.bias)
+    bias_.emplace(name + ".bias", start.initialiser.bias({start.outputs}, start.fans,
+                                                         key.fold(name + ".bias"), start.dtype));
 }
 
-Var Linear::operator()(Var x, Location where) const {
-  const Var product = matmul({x, where}, {weight_, where});
-  if (!bias_) return product.named(name_);
-  product.named(name_ + "/product");
-  return add({product, where}, {*bias_, where}).named(name_);
-}
-
-std::vector<Parameter> Linear::parameters() const {
+std::vector<Parameter> Weighted::parameters() const {
   std::vector<Parameter> all{weight_};
   if (bias_) all.push_back(*bias_);
   return all;
+}
+
+Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
+               const LinearOptions& options)
+    : Weighted(name, key,
+               {.weight = {in, out},
+                .fans = {static_cast<double>(in), static_cast<double>(out)},
+                .outputs = out,
+                .bias = options.bias,
+                .initialiser = options.initialiser,
+                .dtype = options.dtype}) {}
+
+Var Linear::operator()(Var x, Location where) const {
+  const Var product = matmul({x, where}, {weight(), where});
+  if (!bias()) return product.named(name());
+  product.named(name() + "/product");
+  return add({product, where}, {*bias(), where}).named(name());
 }
 
 Var Flatten::operator()(Var x, Location where) const { return flatten({x, where}, start_, end_); }

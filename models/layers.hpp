@@ -22,8 +22,35 @@ struct LinearOptions {
   DType dtype = float32;
 };
 
+// What layers with a weight and perhaps a bias have in common.
+class Weighted {
+ public:
+  const std::string& name() const { return name_; }
+  const Parameter& weight() const { return weight_; }
+  const std::optional<Parameter>& bias() const { return bias_; }
+  std::vector<Parameter> parameters() const;
+
+ protected:
+  // How a layer is to be started: "<name>.weight" and, if wanted, "<name>.bias" of shape (outputs),
+  // drawn from sub-streams of the key by name.
+  struct Start {
+    Shape weight;
+    Fans fans;
+    std::int64_t outputs = 0;
+    bool bias = true;
+    Initialiser initialiser = {};
+    DType dtype = float32;
+  };
+  Weighted(const std::string& name, Key key, const Start& start);
+
+ private:
+  std::string name_;
+  Parameter weight_;
+  std::optional<Parameter> bias_;
+};
+
 // x W + b, with W of shape (in, out) and b of shape (out,).
-class Linear {
+class Linear : public Weighted {
  public:
   // Parameters are called "<name>.weight" and "<name>.bias" and drawn from sub-streams of the key
   // by name. Throws ShapeError for sizes below 1.
@@ -33,16 +60,6 @@ class Linear {
   // (..., in) to (..., out); the last node is labelled with the layer's name. ShapeError if x does
   // not fit.
   Var operator()(Var x, Location where = Location::current()) const;
-
-  const std::string& name() const { return name_; }
-  const Parameter& weight() const { return weight_; }
-  const std::optional<Parameter>& bias() const { return bias_; }
-  std::vector<Parameter> parameters() const;
-
- private:
-  std::string name_;
-  Parameter weight_;
-  std::optional<Parameter> bias_;
 };
 
 // Axes start ... end, both included, become one; by default all but the batch's.

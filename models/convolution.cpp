@@ -1,0 +1,85 @@
+#include <dualtape/models/convolution.hpp>
+
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+namespace dualtape::nn {
+namespace {
+
+void check_groups(std::string_view op, const std::string& name, std::int64_t in, std::int64_t out,
+                  std::int64_t groups) {
+  if (in > 0 && out > 0 && groups > 0 && in % groups == 0 && out % groups == 0) return;
+  fail<ShapeError>({.op = op,
+                    .label = name,
+                    .what = std::to_string(in) + " channels to " + std::to_string(out) + " in " +
+                            std::to_string(groups) + " groups",
+                    .help = "channels and groups must be at least 1, and groups divide both"});
+}
+
+// The fans of a weight whose first two sizes are channels, the second that of one group.
+Fans fans_of(const Shape& weight) {
+  double window = 1;
+  for (std::size_t axis = 2; axis < weight.rank(); ++axis)
+    window *= static_cast<double>(weight[axis]);
+  return {static_cast<double>(weight[1]) * window, static_cast<double>(weight[0]) * window};
+}
+
+// y + bias along the channels' axis, labelled with the layer's name.
+Var with_bias(Var y, const Weighted& layer, std::size_t image_axes, Location where) {
+  if (!layer.bias()) return y.named(layer.name());
+  y.named(layer.name() + "/convolution");
+  std::vector<std::int64_t> sizes(image_axes + 1, 1);
+  sizes[0] = layer.bias()->count();
+  const Var bias = reshape({y.graph().read(*layer.bias(), where), where}, sizes);
+  return add({y, where}, {bias, where}).named(layer.name());
+}
+
+}  // namespace
+
+Conv2d::Conv2d(const std::string& name, std::int64_t in, std::int64_t out, Size2d kernel, Key key,
+               const Conv2dOptions& options)
+    : Weighted(name, key,
+               [&]() -> Start {
+                 check_groups("Conv2d", name, in, out, options.groups);
+                 const Shape weight{out, in / options.groups, kernel.rows, kernel.columns};
+                 return {weight,       fans_of(weight),     out,
+                         options.bias, options.initialiser, options.dtype};
+               }()),
+      options_{options.stride, options.padding, options.dilation, options.groups} {}
+
+Var Conv2d::operator()(Var x, Location where) const {
+  return with_bias(conv2d({x, where}, {weight(), where}, options_), *this, 2, where);
+}
+
+Conv1d::Conv1d(const std::string& name, std::int64_t in, std::int64_t out, std::int64_t kernel,
+               Key key, const Conv1dOptions& options)
+    : Weighted(name, key,
+               [&]() -> Start {
+                 check_groups("Conv1d", name, in, out, options.groups);
+                 const Shape weight{out, in / options.groups, kernel};
+                 return {weight,       fans_of(weight),     out,
+                         options.bias, options.initialiser, options.dtype};
+               }()),
+      options_{options.stride, options.padding, options.dilation, options.groups} {}
+
+Var Conv1d::operator()(Var x, Location where) const {
+  return with_bias(conv1d({x, where}, {weight(), where}, options_), *this, 1, where);
+}
+
+ConvTranspose2d::ConvTranspose2d(const std::string& name, std::int64_t in, std::int64_t out,
+                                 Size2d kernel, Key key, const ConvTranspose2dOptions& options)
+    : Weighted(name, key,
+               [&]() -> Start {
+                 check_groups("ConvTranspose2d", name, in, out, options.groups);
+                 const Shape weight{in, out / options.groups, kernel.rows, kernel.columns};
+                 return {weight,       fans_of(weight),     out,
+                         options.bias, options.initialiser, options.dtype};
+               }()),
+      options_{options.stride, options.padding, options.output_padding, options.dilation,
+               options.groups} {}
+
+Var ConvTranspose2d::operator()(Var x, Location where) const {
+  return with_bias(conv_transpose2d({x, where}, {weight(), where}, options_), *this, 2, where);
+}
+
+}  // namespace dualtape::nn
