@@ -59,12 +59,15 @@ std::ostream& operator<<(std::ostream& out, const ConfusionMatrix& matrix);
 // The mean of what was added, each value with its weight; summed in float64.
 class RunningMean {
  public:
+  RunningMean() = default;
+  RunningMean(double sum, double weight) : sum_(sum), weight_(weight) {}  // going on from there
   void add(double value, double weight = 1) {
     sum_ += value * weight;
     weight_ += weight;
   }
   double mean() const { return sum_ / weight_; }  // NaN while empty
   double weight() const { return weight_; }
+  double sum() const { return sum_; }  // of values times weights
   void reset() { *this = {}; }
 
  private:

@@ -14,6 +14,14 @@ using namespace detail;
 
 namespace {
 
+void check_restored(const std::string& name, const Type& got, const Type& wanted) {
+  if (got == wanted) return;
+  fail<ValueError>({.op = "Optimiser",
+                    .label = name,
+                    .what = "the restored '" + name + "' is " + to_string(got) + ", but " +
+                            to_string(wanted) + " is needed"});
+}
+
 // The scalar `lr` in the graph of the gradients.
 Var scalar_in(Graph& graph, const In& lr) {
   Var var;
@@ -49,6 +57,7 @@ std::vector<Assign> Optimiser::update(const std::vector<Parameter>& parameters,
     assigns.push_back(assign(parameter, next.named("new " + parameter.name()), lr.where()));
   }
   assigns.insert(assigns.end(), state.begin(), state.end());
+  check_used(parameters);
   return assigns;
 }
 
@@ -61,8 +70,56 @@ std::vector<Parameter> Optimiser::state() const {
 Parameter Optimiser::remembered(const Parameter& of, const std::string& name, const Type& type) {
   for (const Slot& slot : slots_)
     if (slot.of == of && slot.name == name) return slot.value;
-  slots_.push_back({of, name, Parameter(of.name() + "." + name, Tensor(type))});
+  Tensor start(type);
+  const std::string full = of.name() + "." + name;
+  const auto kept = restored_.find(full);
+  if (kept != restored_.end()) {
+    check_restored(full, kept->second.type(), type);
+    start = kept->second;
+  } else if (!anew_) {
+    fail<ValueError>({.op = "Optimiser",
+                      .label = full,
+                      .what = "the restored state has no '" + full + "'",
+                      .help = "restore into the optimiser, with the options, that was saved"});
+  }
+  slots_.push_back({of, name, Parameter(full, start)});
+  if (kept != restored_.end()) restored_.erase(kept);
   return slots_.back().value;
+}
+
+void Optimiser::restore(const std::vector<NamedTensor>& state) {
+  std::map<std::string, Tensor> restored;
+  for (const NamedTensor& named : state) restored[named.name] = named.tensor.copy();
+  for (const Slot& slot : slots_) {
+    const auto found = restored.find(slot.value.name());
+    if (found != restored.end())
+      check_restored(slot.value.name(), found->second.type(), slot.value.type());
+    else if (!state.empty())
+      fail<ValueError>({.op = "Optimiser",
+                        .label = slot.value.name(),
+                        .what = "the state to restore has no '" + slot.value.name() + "'",
+                        .help = "restore into the optimiser, with the options, that was saved"});
+  }
+  for (Slot& slot : slots_) {
+    const auto found = restored.find(slot.value.name());
+    slot.value.set(found != restored.end() ? found->second : Tensor(slot.value.type()));
+    if (found != restored.end()) restored.erase(found);
+  }
+  restored_ = std::move(restored);
+  anew_ = state.empty();
+}
+
+// What is kept for these parameters and nobody asked for was another optimiser's.
+void Optimiser::check_used(const std::vector<Parameter>& parameters) const {
+  for (const auto& [name, value] : restored_)
+    for (const Parameter& parameter : parameters)
+      if (name.starts_with(parameter.name() + ".") &&
+          name.find('.', parameter.name().size() + 1) == std::string::npos)
+        fail<ValueError>({.op = "Optimiser",
+                          .label = name,
+                          .what = "the restored state has '" + name +
+                                  "', which this optimiser does not remember",
+                          .help = "restore into the optimiser, with the options, that was saved"});
 }
 
 Var Optimiser::average(const Parameter& moment, Var news, double beta, std::vector<Assign>& state) {

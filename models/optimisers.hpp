@@ -10,10 +10,12 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <string>
 #include <vector>
 
 #include <dualtape/core/program.hpp>
+#include <dualtape/models/safetensors.hpp>
 #include <dualtape/modes/wrt.hpp>
 
 namespace dualtape {
@@ -34,6 +36,10 @@ class Optimiser {
   // All that is remembered, in the order made; with the model's parameters and the step number it
   // is what a resumed run needs.
   std::vector<Parameter> state() const;
+  // Goes on from a state() by its names, also before the first update(), which then takes what is
+  // kept here; an empty one starts anew. Throws ValueError for a name or type that does not fit, at
+  // once or in update(); after an error at once nothing has changed.
+  void restore(const std::vector<NamedTensor>& state);
 
  protected:
   // One parameter: `p` is its value, `g` its gradient, `lr` has its dtype. Returns the new value
@@ -55,7 +61,11 @@ class Optimiser {
     std::string name;
     Parameter value;
   };
+  void check_used(const std::vector<Parameter>& parameters) const;
+
   std::deque<Slot> slots_;
+  std::map<std::string, Tensor> restored_;  // not yet asked for
+  bool anew_ = true;                        // what is missing there starts at zero
 };
 
 struct SgdOptions {

@@ -9,8 +9,10 @@
 #include <utility>
 
 #include <dualtape/models/metrics.hpp>
+#include <dualtape/models/not_finite.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/random.hpp>
 #include <dualtape/ops/reduce.hpp>
 
 namespace dualtape {
@@ -35,6 +37,7 @@ struct Compiled {
   Var rate;
   Var key;
   std::vector<Var> outputs = {};
+  std::vector<Assign> assigns = {};
   std::optional<Program> program = {};
 };
 
@@ -56,7 +59,8 @@ Var cosine_of(const Gradients& a, const Gradients& b) {
 
 void check_rules(const StopRules& rules) {
   const StopRules none;
-  if (rules.epochs == none.epochs && rules.steps == none.steps)
+  if (rules.epochs == none.epochs && rules.steps == none.steps &&
+      rules.until_epoch == none.until_epoch && rules.until_step == none.until_step)
     fail<ValueError>({.op = "fit",
                       .what = "nothing bounds the training",
                       .help = "set .epochs or .steps, beside .loss_below if you like"});
@@ -66,6 +70,29 @@ void check_rules(const StopRules& rules) {
                               std::to_string(rules.epochs) +
                               ", steps = " + std::to_string(rules.steps),
                       .help = "both must be at least 1"});
+}
+
+// Names of what checkpoints hold beside the parameters.
+constexpr std::string_view optimiser_prefix = "optimiser/";
+const std::string callback_prefix = "callback/";
+const std::string position_name = "trainer/position";  // step, epoch, batch, in the epoch or not
+const std::string key_name = "trainer/key";
+const std::string mean_name = "trainer/epoch_loss";  // sum and weight
+
+bool all_finite(const std::vector<Parameter>& parameters) {
+  return std::ranges::all_of(parameters, [](const Parameter& parameter) {
+    if (!is_floating(parameter.dtype())) return true;
+    return dispatch(parameter.dtype(), [&]<class T>() {
+      return std::ranges::all_of(parameter.value().data<T>(),
+                                 [](T value) { return std::isfinite(static_cast<double>(value)); });
+    });
+  });
+}
+
+std::string untraced_fault(const StepInfo& info) {
+  return "step " + std::to_string(info.step) + ": the loss is " + std::to_string(info.loss) +
+         "\n  try: resume from the last checkpoint with TrainerOptions::trace_not_finite, which "
+         "names the operator";
 }
 
 }  // namespace
@@ -104,6 +131,12 @@ struct Trainer::Impl {
   Cache evaluations = {};
   std::int64_t step = 0;   // done
   std::int64_t epoch = 0;  // begun
+  bool in_epoch = false;   // that epoch has not ended
+  std::int64_t batch = 0;  // done of it
+  RunningMean mean = {};   // of its losses
+  bool resumed = false;    // the next fit() goes on in that epoch
+  bool told_to_stop = false;
+  mutable std::vector<std::string> unsaved = {};  // Parameters that steps write and nobody saves
   Tensor rate = Tensor({}, float64);
   Tensor key = Tensor({}, int64);
 
@@ -121,12 +154,26 @@ struct Trainer::Impl {
 
   std::vector<Wrt> wrt() const { return {parameters.begin(), parameters.end()}; }
 
+  // In a step, layers draw from another sub-stream than directions, which fold in 0, 1, ...
+  Objective make_objective(const Compiled& c, nn::Context& context, bool training) const {
+    context.training = training;
+    context.key = training ? fold_key(c.key, std::int64_t{-1}) : c.key;
+    return objective(c.inputs, c.labels, context);
+  }
+
   void build_step(Compiled& c) const {
-    const Objective made = objective(c.inputs, c.labels);
+    nn::Context context;
+    const Objective made = make_objective(c, context, true);
     const Gradients gradients = method(made.loss, wrt(), c.key);
     name_gradients(gradients);
     c.outputs = {made.loss};
-    c.program.emplace(compile({made.loss}, optimiser->update(parameters, gradients, c.rate)));
+    c.assigns = optimiser->update(parameters, gradients, c.rate);
+    for (const Assign& update : context.updates) {
+      c.assigns.push_back(update);
+      if (std::ranges::find(options.buffers, update.parameter) == options.buffers.end())
+        unsaved.push_back(update.parameter.name());
+    }
+    c.program.emplace(compile(c.outputs, c.assigns));
   }
 
   // For drawings. A gradient may be a node of the user's, whose name stays.
@@ -139,24 +186,57 @@ struct Trainer::Impl {
   }
 
   void build_cosine(Compiled& c) const {
-    const Objective made = objective(c.inputs, c.labels);
+    nn::Context context;
+    const Objective made = make_objective(c, context, true);
     const Var cosine = cosine_of(method(made.loss, wrt(), c.key), reverse(made.loss, wrt()));
     c.outputs = {cosine};
     c.program.emplace(compile({cosine}));
   }
 
   void build_evaluation(Compiled& c) const {
-    const Objective made = objective(c.inputs, c.labels);
+    nn::Context context;
+    const Objective made = make_objective(c, context, false);
     c.outputs = {made.loss};
     if (made.logits.defined()) c.outputs.push_back(accuracy(made.logits, c.labels));
     c.program.emplace(compile(c.outputs));
   }
 
+  std::vector<Feed> feeds(const Compiled& c, const Tensor& inputs, const Tensor& labels) const {
+    return {{c.inputs, inputs}, {c.labels, labels}, {c.rate, rate}, {c.key, key}};
+  }
   Outputs run(Compiled& c, const Tensor& inputs, const Tensor& labels) {
     return c.program->run({{c.inputs, inputs}, {c.labels, labels}, {c.rate, rate}, {c.key, key}});
   }
 
-  StepInfo take_step(const Tensor& inputs, const Tensor& labels, double seconds_before) {
+  // Calls what is to be told after a step or an epoch; false if one of them wants to stop.
+  template <class Info>
+  bool tell(Trainer& trainer, const std::function<bool(const Info&)>& function, const Info& info,
+            bool (Callback::*member)(Trainer&, const Info&)) {
+    bool go_on = !function || function(info);
+    for (const auto& callback : options.callbacks)
+      go_on = (callback.get()->*member)(trainer, info) && go_on;
+    return go_on && !told_to_stop;
+  }
+  void settle(Trainer& trainer) {
+    for (const auto& callback : options.callbacks) callback->settled(trainer);
+  }
+
+  // All that a step may change.
+  std::vector<Parameter> changing() const {
+    std::vector<Parameter> all = parameters;
+    all.insert(all.end(), options.buffers.begin(), options.buffers.end());
+    const std::vector<Parameter> own = optimiser->state();
+    all.insert(all.end(), own.begin(), own.end());
+    return all;
+  }
+
+  // A step's loss, and what went wrong where it is traced; then nothing has changed.
+  struct Taken {
+    StepInfo info;
+    std::string fault = {};
+  };
+
+  Taken take_step(const Tensor& inputs, const Tensor& labels, double seconds_before) {
     StepInfo info;
     info.epoch = epoch - 1;
     info.rate = options.schedule(step);
@@ -169,12 +249,35 @@ struct Trainer::Impl {
       info.cosine = run(c, inputs, labels)[c.outputs[0]].item();
     }
     Compiled& c = find(steps, inputs.type(), labels.type(), &Impl::build_step);
+    std::vector<Parameter> watched;
+    std::vector<Tensor> before;
+    if (options.trace_not_finite) {
+      watched = changing();
+      for (const Parameter& parameter : watched) before.push_back(parameter.value().copy());
+    }
     const auto start = std::chrono::steady_clock::now();
     info.loss = run(c, inputs, labels)[c.outputs[0]].item();
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
     info.seconds = seconds_before + taken.count();
-    info.step = ++step;
-    return info;
+    info.step = step + 1;
+    if (options.trace_not_finite && !(std::isfinite(info.loss) && all_finite(watched))) {
+      for (std::size_t i = 0; i < watched.size(); ++i) watched[i].set(before[i]);
+      return {info, fault_of(c, info.step, feeds(c, inputs, labels))};
+    }
+    ++step;
+    ++batch;
+    mean.add(info.loss, static_cast<double>(inputs.size(0)));
+    return {info};
+  }
+
+  static std::string fault_of(const Compiled& c, std::int64_t step,
+                              const std::vector<Feed>& feeds) {
+    const std::optional<NotFinite> found = find_not_finite(c.outputs, c.assigns, feeds);
+    return "step " + std::to_string(step) + ": " +
+           (found
+                ? to_string(*found)
+                : std::string("the loss or a new value is not finite, but only as it is compiled; "
+                              "node by node all is finite"));
   }
 };
 
@@ -196,39 +299,78 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules) {
   check_rules(rules);
   Impl& impl = *impl_;
   TrainResult result;
+  impl.told_to_stop = false;
+  const bool resumed = std::exchange(impl.resumed, false);
+  impl.in_epoch = impl.in_epoch && resumed;
   std::optional<Stop> stop;
-  RunningMean mean;
+  std::int64_t to_pass = 0;
+  const auto steps_are_done = [&] {
+    return result.steps >= rules.steps || impl.step >= rules.until_step;
+  };
   const VisitBatch visit = [&](const Tensor& inputs, const Tensor& labels) {
+    if (to_pass > 0) {
+      --to_pass;
+      return true;
+    }
     // Asked here and not behind the step, so that an epoch that ends just now counts as completed.
-    if (result.steps >= rules.steps) {
+    if (steps_are_done()) {
       stop = Stop::steps;
       return false;
     }
-    const StepInfo info = impl.take_step(inputs, labels, result.seconds);
+    const Impl::Taken taken = impl.take_step(inputs, labels, result.seconds);
+    const StepInfo& info = taken.info;
     result.seconds = info.seconds;
     result.loss = info.loss;
     ++result.steps;
-    mean.add(info.loss, static_cast<double>(inputs.size(0)));
-    if (impl.options.on_step && !impl.options.on_step(info)) stop = Stop::callback;
-    if (!std::isfinite(info.loss)) stop = Stop::not_finite;
+    if (!impl.tell(*this, impl.options.on_step, info, &Callback::step)) stop = Stop::callback;
+    if (!taken.fault.empty() || !std::isfinite(info.loss)) {
+      stop = Stop::not_finite;
+      result.fault = taken.fault.empty() ? untraced_fault(info) : taken.fault;
+    } else {
+      impl.settle(*this);
+    }
     return !stop;
   };
+  for (const auto& callback : impl.options.callbacks) callback->begin(*this, rules);
+  if (impl.step >= rules.until_step) stop = Stop::steps;
+  if (!impl.in_epoch && impl.epoch >= rules.until_epoch) stop = Stop::epochs;
   while (!stop) {
-    mean.reset();
-    ++impl.epoch;
+    if (!impl.in_epoch) {
+      impl.mean.reset();
+      impl.batch = 0;
+      impl.in_epoch = true;
+      ++impl.epoch;
+    }
+    to_pass = impl.batch;
     epochs(impl.epoch - 1, visit);
     if (stop) break;
-    if (mean.weight() == 0)
+    if (to_pass > 0)
+      fail<ValueError>({.op = "fit",
+                        .what = "the run was stopped behind batch " + std::to_string(impl.batch) +
+                                " of an epoch, which now has " +
+                                std::to_string(impl.batch - to_pass),
+                        .help = "resume with the batches of then"});
+    if (impl.mean.weight() == 0)
       fail<ValueError>({.op = "fit", .what = "an epoch has no batch to train on"});
     ++result.epochs;
-    if (result.steps >= rules.steps) stop = Stop::steps;
-    if (result.epochs >= rules.epochs) stop = Stop::epochs;
-    if (mean.mean() < rules.loss_below) stop = Stop::loss_below;
-    const EpochInfo info{impl.epoch - 1, impl.step, mean.mean(), result.seconds};
-    if (impl.options.on_epoch && !impl.options.on_epoch(info)) stop = Stop::callback;
+    impl.in_epoch = false;
+    if (steps_are_done()) stop = Stop::steps;
+    if (result.epochs >= rules.epochs || impl.epoch >= rules.until_epoch) stop = Stop::epochs;
+    if (impl.mean.mean() < rules.loss_below) stop = Stop::loss_below;
+    const EpochInfo info{impl.epoch - 1, impl.step, impl.mean.mean(), result.seconds};
+    if (!impl.tell(*this, impl.options.on_epoch, info, &Callback::epoch)) stop = Stop::callback;
+    impl.settle(*this);
   }
   result.stop = *stop;
+  for (const auto& callback : impl.options.callbacks) callback->end(*this, result);
   return result;
+}
+
+void Trainer::report(const std::string& name, double value) {
+  Impl& impl = *impl_;
+  const Scalar scalar{name, value, impl.step, std::max<std::int64_t>(impl.epoch - 1, 0)};
+  for (const auto& callback : impl.options.callbacks)
+    if (!callback->scalar(*this, scalar)) impl.told_to_stop = true;
 }
 
 Evaluation Trainer::evaluate(const Tensor& inputs, const Tensor& labels,
@@ -266,5 +408,78 @@ const Program& Trainer::step_program(const Type& inputs, const Type& labels) {
 }
 
 std::int64_t Trainer::steps_done() const { return impl_->step; }
+std::int64_t Trainer::epochs_begun() const { return impl_->epoch; }
+const std::vector<Parameter>& Trainer::parameters() const { return impl_->parameters; }
+void Trainer::set_key(Key key) { impl_->options.key = key; }
+
+std::vector<NamedTensor> Trainer::state() const {
+  const Impl& impl = *impl_;
+  if (!impl.unsaved.empty())
+    fail<ValueError>(
+        {.op = "Trainer",
+         .label = impl.unsaved.front(),
+         .what = "steps write '" + impl.unsaved.front() + "', which is not among the buffers",
+         .help = "set TrainerOptions::buffers to the model's buffers()"});
+  std::vector<NamedTensor> all;
+  for (const Parameter& parameter : impl.parameters)
+    all.push_back({parameter.name(), parameter.value()});
+  for (const Parameter& buffer : impl.options.buffers)
+    all.push_back({buffer.name(), buffer.value()});
+  for (const Parameter& own : impl.optimiser->state())
+    all.push_back({std::string(optimiser_prefix) + own.name(), own.value()});
+  for (const auto& callback : impl.options.callbacks)
+    if (!callback->name().empty())
+      all.push_back({callback_prefix + callback->name(), callback->state()});
+  all.push_back(
+      {position_name, Tensor::of({impl.step, impl.epoch, impl.batch, impl.in_epoch ? 1 : 0})});
+  all.push_back({key_name, impl.options.key.to_tensor()});
+  all.push_back({mean_name,
+                 Tensor::from(std::vector<double>{impl.mean.sum(), impl.mean.weight()}, Shape{2})});
+  return all;
+}
+
+void Trainer::restore(const std::vector<NamedTensor>& state) {
+  Impl& impl = *impl_;
+  const auto find = [&](const std::string& name) -> const Tensor* {
+    const auto found = std::ranges::find(state, name, &NamedTensor::name);
+    return found == state.end() ? nullptr : &found->tensor;
+  };
+  const auto need = [&](const std::string& name, const Type& type) -> const Tensor& {
+    const Tensor* found = find(name);
+    if (found != nullptr && found->type() == type) return *found;
+    fail<ValueError>({.op = "Trainer",
+                      .label = name,
+                      .what = "the state to restore has " +
+                              (found == nullptr ? "no '" + name + "'"
+                                                : "'" + name + "' as " + to_string(found->type())) +
+                              ", but " + to_string(type) + " is needed",
+                      .help = "restore into the model that was saved"});
+  };
+  std::vector<Parameter> values = impl.parameters;
+  values.insert(values.end(), impl.options.buffers.begin(), impl.options.buffers.end());
+  for (const Parameter& parameter : values) need(parameter.name(), parameter.type());
+  const Tensor& position = need(position_name, {Shape{4}, int64});
+  const Tensor& key = need(key_name, {Shape{}, int64});
+  const Tensor& mean = need(mean_name, {Shape{2}, float64});
+  std::vector<NamedTensor> own;
+  for (const NamedTensor& named : state)
+    if (named.name.starts_with(optimiser_prefix))
+      own.push_back({named.name.substr(optimiser_prefix.size()), named.tensor});
+  impl.optimiser->restore(own);
+  for (Parameter& parameter : values) parameter.set(need(parameter.name(), parameter.type()));
+  const auto counts = position.data<std::int64_t>();
+  impl.step = counts[0];
+  impl.epoch = counts[1];
+  impl.batch = counts[2];
+  impl.in_epoch = counts[3] != 0;
+  impl.resumed = true;
+  impl.options.key = Key::from_tensor(key);
+  impl.mean = RunningMean(mean.at({0}), mean.at({1}));
+  for (const auto& callback : impl.options.callbacks) {
+    if (callback->name().empty()) continue;
+    // One that was added since has nothing to go on from.
+    if (const Tensor* found = find(callback_prefix + callback->name())) callback->restore(*found);
+  }
+}
 
 }  // namespace dualtape

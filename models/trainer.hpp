@@ -22,12 +22,18 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
+#include <dualtape/models/callback.hpp>
+#include <dualtape/models/context.hpp>
 #include <dualtape/models/optimisers.hpp>
+#include <dualtape/models/safetensors.hpp>
 #include <dualtape/models/schedules.hpp>
 #include <dualtape/modes/estimators.hpp>
 #include <dualtape/modes/wrt.hpp>
@@ -41,8 +47,30 @@ struct Objective {
   Var loss;
   Var logits;
 };
-// Builds the objective of inputs (rows, ...) and labels (rows, ...); called once for each shape.
-using ObjectiveFunction = std::function<Objective(Var inputs, Var labels)>;
+// Builds the objective of inputs (rows, ...) and labels (rows, ...); called once for each shape,
+// and again for evaluation. A function that takes an nn::Context as well passes it on to its
+// layers: so they learn whether they train, and their updates are assigned behind each step.
+class ObjectiveFunction {
+ public:
+  ObjectiveFunction() = default;
+  template <class F>
+  requires std::is_invocable_r_v<Objective, F&, Var, Var> ObjectiveFunction(F function)
+      : build_([function = std::move(function)](Var x, Var y, nn::Context&) mutable {
+          return Objective(function(x, y));
+        }) {}
+  template <class F>
+  requires std::is_invocable_r_v<Objective, F&, Var, Var, nn::Context&> ObjectiveFunction(
+      F function)
+      : build_(std::move(function)) {}
+
+  Objective operator()(Var inputs, Var labels, nn::Context& context) const {
+    return build_(inputs, labels, context);
+  }
+  explicit operator bool() const { return static_cast<bool>(build_); }
+
+ private:
+  std::function<Objective(Var, Var, nn::Context&)> build_;
+};
 
 // Where gradients come from: the loss's gradient by the parameters, or an estimate of it drawn from
 // `key`, an int64 scalar that differs in every step.
@@ -74,6 +102,15 @@ struct TrainerOptions {
   // Return false to stop.
   std::function<bool(const StepInfo&)> on_step = {};
   std::function<bool(const EpochInfo&)> on_epoch = {};
+  // Called behind these two, in this order.
+  std::vector<std::shared_ptr<Callback>> callbacks = {};
+  // What steps change beside the parameters, such as running statistics: a model's buffers().
+  std::vector<Parameter> buffers = {};
+  // Keeps what each step changes until it is known to be finite, so that TrainResult::fault can
+  // name the operator that was not; parameters and state then are those before that step. Costs a
+  // copy of them all in every step: a run that ended may be resumed from its last checkpoint with
+  // this on.
+  bool trace_not_finite = false;
 };
 
 // Whichever comes first.
@@ -81,6 +118,10 @@ struct StopRules {
   std::int64_t epochs = std::numeric_limits<std::int64_t>::max();
   std::int64_t steps = std::numeric_limits<std::int64_t>::max();
   double loss_below = -std::numeric_limits<double>::infinity();  // an epoch's mean loss
+  // The same counted since the Trainer was made, those before a checkpoint included: a run that is
+  // resumed ends where it would have ended. Nothing is done where they are reached already.
+  std::int64_t until_epoch = std::numeric_limits<std::int64_t>::max();
+  std::int64_t until_step = std::numeric_limits<std::int64_t>::max();
 };
 
 enum class Stop : std::uint8_t { epochs, steps, loss_below, callback, not_finite };
@@ -88,12 +129,14 @@ std::string_view name_of(Stop stop);
 
 // What one fit() did.
 struct TrainResult {
-  // not_finite: a step's loss was infinite or NaN; the parameters hold that step's update.
+  // not_finite: a step's loss was infinite or NaN; the parameters hold that step's update, unless
+  // it was traced.
   Stop stop = Stop::epochs;
   std::int64_t steps = 0;
   std::int64_t epochs = 0;                                 // completed
   double loss = std::numeric_limits<double>::quiet_NaN();  // of the last step
   double seconds = 0;                                      // spent in steps
+  std::string fault = {};  // of not_finite: the step, and the operator where it was traced
 };
 
 struct Evaluation {
@@ -145,6 +188,23 @@ class Trainer {
   const Program& step_program(const Type& inputs, const Type& labels);
 
   std::int64_t steps_done() const;
+  std::int64_t epochs_begun() const;
+  const std::vector<Parameter>& parameters() const;
+  void set_key(Key key);  // of TrainerOptions
+
+  // Tells all callbacks of a number, from within one or from outside of fit().
+  void report(const std::string& name, double value);
+
+  // All that a resumed run needs, as named tensors: parameters and buffers under their names, the
+  // optimiser's, the callbacks' and the trainer's own under "optimiser/", "callback/" and
+  // "trainer/". They share the live memory. Throws ValueError if steps write Parameters that are
+  // not among the buffers of the options.
+  std::vector<NamedTensor> state() const;
+  // Goes on from a state(): the next fit() goes on in the midst of the epoch, passing over the
+  // batches that were done, with the bits of a run that had not stopped. The data and the options
+  // must be those of then. Throws ValueError for tensors missing or of another type, before
+  // anything has changed; the optimiser's may be found wrong when the first step is built.
+  void restore(const std::vector<NamedTensor>& state);
 
  private:
   struct Impl;

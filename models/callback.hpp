@@ -1,0 +1,49 @@
+// Callback: what a Trainer calls between steps. Those the library has are in models/callbacks.hpp;
+// one of your own overrides what it needs. Called on the trainer's thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <dualtape/core/tensor.hpp>
+
+namespace dualtape {
+
+class Trainer;
+struct StepInfo;
+struct EpochInfo;
+struct StopRules;
+struct TrainResult;
+
+// A number worth knowing, such as an evaluation's: see Trainer::report.
+struct Scalar {
+  std::string name;  // "test loss"
+  double value = 0;
+  std::int64_t step = 0;  // steps done
+  std::int64_t epoch = 0;
+};
+
+// Where something returns false, the training stops behind the step or epoch under way.
+class Callback {
+ public:
+  Callback() = default;
+  Callback(const Callback&) = delete;
+  Callback& operator=(const Callback&) = delete;
+  virtual ~Callback() = default;
+
+  virtual void begin(Trainer&, const StopRules&) {}
+  virtual bool step(Trainer&, const StepInfo&) { return true; }
+  virtual bool epoch(Trainer&, const EpochInfo&) { return true; }
+  virtual bool scalar(Trainer&, const Scalar&) { return true; }
+  // When all callbacks have seen a step or an epoch: the time to save.
+  virtual void settled(Trainer&) {}
+  virtual void end(Trainer&, const TrainResult&) {}
+
+  // What a resumed run needs of it: a tensor that checkpoints save under this name, which differs
+  // from the others' in the trainer. No name: nothing is saved.
+  virtual std::string name() const { return {}; }
+  virtual Tensor state() const { return {}; }
+  virtual void restore(const Tensor& /*state*/) {}
+};
+
+}  // namespace dualtape

@@ -1,0 +1,34 @@
+// Checkpoints: all that a training run needs to go on, in one safetensors file that other programs
+// can take the weights from. One thread at a time for one Trainer.
+//
+//   dt::resume(path, trainer);                       // false at the first start: no file yet
+//   trainer.fit(batches, {.until_epoch = 20});       // with a Checkpoints callback
+//
+// A run that was stopped at any moment and resumed ends with the bits of one that was not, given
+// the same data, options, build and number of threads. Needs nlohmann's JSON library when dualtape
+// is built.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include <dualtape/models/trainer.hpp>
+
+namespace dualtape {
+
+// Trainer::state() as a file, whole or not at all; the metadata have the numbers of steps and
+// epochs. Throws DataError where it cannot be written, and what state() throws.
+void save_checkpoint(const std::filesystem::path& path, const Trainer& trainer);
+
+// The other way. Throws DataError for a file that is missing or broken, and what restore() throws.
+void load_checkpoint(const std::filesystem::path& path, Trainer& trainer);
+
+// load_checkpoint() if there is such a file; whether there is.
+bool resume(const std::filesystem::path& path, Trainer& trainer);
+
+// Parameters alone, under their names; load_parameters() also takes them from a checkpoint. Throws
+// DataError if one is missing or has another type; then none has changed.
+void save_parameters(const std::filesystem::path& path, const std::vector<Parameter>& parameters);
+void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters);
+
+}  // namespace dualtape

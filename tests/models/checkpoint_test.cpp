@@ -1,0 +1,202 @@
+#include <dualtape/models/checkpoint.hpp>
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <dualtape/data/batches.hpp>
+#include <dualtape/data/iris.hpp>
+#include <dualtape/data/scale.hpp>
+#include <dualtape/models/adaptive.hpp>
+#include <dualtape/models/layers.hpp>
+#include <dualtape/ops/losses.hpp>
+#include <tests/models/files.hpp>
+
+using namespace dualtape;
+
+namespace {
+
+Dataset iris() {
+  Dataset data = load_iris();
+  data.inputs = standardise(data.inputs);
+  return data;
+}
+
+// A training run on Iris: three batches in an epoch, the last one smaller.
+struct Run {
+  explicit Run(std::unique_ptr<Optimiser> the_optimiser, GradientMethod method = backpropagation(),
+               std::uint64_t seed = 7)
+      : optimiser(std::move(the_optimiser)),
+        trainer(
+            [mlp = mlp](Var x, Var y) {
+              const Var logits = mlp(x);
+              return Objective(cross_entropy(logits, y), logits);
+            },
+            mlp.parameters(), std::move(method), *optimiser,
+            {.schedule = cosine_decay(0.05, 40), .key = Key{seed}}) {}
+
+  std::vector<Tensor> values() const {
+    std::vector<Tensor> all;
+    for (const NamedTensor& named : trainer.state()) all.push_back(named.tensor.copy());
+    return all;
+  }
+
+  Mlp mlp{{4, 8, 3}, Key{1}, {.activation = Activation::tanh}};
+  std::unique_ptr<Optimiser> optimiser;
+  Trainer trainer;
+  Batches batches{iris(), 64, Key{4}};
+};
+
+bool same(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (!identical(a[i], b[i])) return false;
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("a resumed run has the bits of one that was not stopped, wherever it stopped") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const auto path = folder / "run.safetensors";
+  const auto check = [&](const auto& make, const GradientMethod& method) {
+    Run whole(make(), method);
+    std::vector<double> losses;
+    whole.trainer.fit(whole.batches, {.steps = 20});
+    // Behind 9 steps an epoch has ended; behind 10 and 11 one is under way.
+    for (const std::int64_t cut : {1, 9, 10, 11}) {
+      CAPTURE(cut);
+      {
+        Run first(make(), method);
+        first.trainer.fit(first.batches, {.steps = cut});
+        save_checkpoint(path, first.trainer);
+      }
+      Run second(make(), method, 99);  // the key is the checkpoint's
+      load_checkpoint(path, second.trainer);
+      CHECK(second.trainer.steps_done() == cut);
+      const TrainResult result = second.trainer.fit(second.batches, {.until_step = 20});
+      CHECK(result.steps == 20 - cut);
+      CHECK(second.trainer.epochs_begun() == 7);
+      CHECK(same(second.values(), whole.values()));
+    }
+  };
+  check([] { return std::make_unique<Adam>(); }, backpropagation());
+  check([] { return std::make_unique<RmsProp>(RmsPropOptions{.momentum = 0.9, .centred = true}); },
+        forward_gradients());
+  check([] { return std::make_unique<Sgd>(SgdOptions{.momentum = 0.9}); }, backpropagation());
+}
+
+TEST_CASE("an epoch that was cut has the mean loss of one that was not") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const auto last_loss = [](Run& run) {
+    double loss = 0;
+    while (run.trainer.steps_done() < 6) {
+      const TrainResult result = run.trainer.fit(run.batches, {.until_epoch = 2});
+      loss = result.loss;
+    }
+    for (const NamedTensor& named : run.trainer.state())
+      if (named.name == "trainer/epoch_loss") loss = named.tensor.at({0}) / named.tensor.at({1});
+    return loss;
+  };
+  Run whole(std::make_unique<Sgd>());
+  const double wanted = last_loss(whole);
+  Run first(std::make_unique<Sgd>());
+  first.trainer.fit(first.batches, {.steps = 4});
+  save_checkpoint(folder / "a", first.trainer);
+  Run second(std::make_unique<Sgd>());
+  load_checkpoint(folder / "a", second.trainer);
+  CHECK(last_loss(second) == wanted);
+  // Reached already: nothing more is done.
+  CHECK(second.trainer.fit(second.batches, {.until_epoch = 2}).steps == 0);
+  CHECK(second.trainer.fit(second.batches, {.until_step = 6}).stop == Stop::steps);
+}
+
+TEST_CASE("a state is taken on in the same trainer, too") {
+  Run whole(std::make_unique<Adam>());
+  whole.trainer.fit(whole.batches, {.steps = 14});
+  Run run(std::make_unique<Adam>());
+  run.trainer.fit(run.batches, {.steps = 5});
+  std::vector<NamedTensor> state = run.trainer.state();
+  for (NamedTensor& named : state) named.tensor = named.tensor.copy();
+  run.trainer.fit(run.batches, {.steps = 8});
+  run.trainer.restore(state);
+  run.trainer.fit(run.batches, {.until_step = 14});
+  CHECK(same(run.values(), whole.values()));
+}
+
+TEST_CASE("resume starts anew where there is no file, and refuses a broken one") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  Run run(std::make_unique<Adam>());
+  CHECK(!resume(folder / "none", run.trainer));
+  run.trainer.fit(run.batches, {.steps = 2});
+  save_checkpoint(folder / "a", run.trainer);
+  const TensorFile file = load_safetensors(folder / "a");
+  CHECK(file.metadata[1] == std::pair<std::string, std::string>{"step", "2"});
+  CHECK(file.find("layer1.weight") != nullptr);
+  CHECK(file.find("optimiser/layer1.weight.first_moment") != nullptr);
+  Run other(std::make_unique<Adam>());
+  CHECK(resume(folder / "a", other.trainer));
+  CHECK(other.trainer.steps_done() == 2);
+  write_bytes(folder / "a", bytes_of_file(folder / "a").substr(0, 500));
+  CHECK_THROWS_AS(resume(folder / "a", other.trainer), DataError);
+  CHECK(other.trainer.steps_done() == 2);
+}
+
+TEST_CASE("a checkpoint of another model or optimiser is refused") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  Run adam(std::make_unique<Adam>());
+  adam.trainer.fit(adam.batches, {.steps = 1});
+  save_checkpoint(folder / "adam", adam.trainer);
+  Run sgd(std::make_unique<Sgd>(SgdOptions{.momentum = 0.5}));
+  sgd.trainer.fit(sgd.batches, {.steps = 1});
+  save_checkpoint(folder / "sgd", sgd.trainer);
+
+  // Where the optimiser remembers something already it is found at once, else with the first step.
+  const std::vector<Tensor> before = sgd.values();
+  CHECK_THROWS_AS(load_checkpoint(folder / "adam", sgd.trainer), ValueError);
+  CHECK(same(sgd.values(), before));
+  Run fresh(std::make_unique<Adam>());
+  load_checkpoint(folder / "sgd", fresh.trainer);
+  CHECK_THROWS_AS(fresh.trainer.fit(fresh.batches, {.steps = 1}), ValueError);
+  Run plain(std::make_unique<Sgd>());
+  load_checkpoint(folder / "adam", plain.trainer);
+  CHECK_THROWS_AS(plain.trainer.fit(plain.batches, {.steps = 1}), ValueError);
+
+  const Mlp wide({4, 9, 3}, Key{1});
+  CHECK_THROWS_AS(load_parameters(folder / "adam", wide.parameters()), DataError);
+  const Mlp deep({4, 8, 8, 3}, Key{1});
+  const Tensor untouched = deep.parameters()[0].value().copy();
+  CHECK_THROWS_AS(load_parameters(folder / "adam", deep.parameters()), DataError);
+  CHECK(identical(deep.parameters()[0].value(), untouched));
+}
+
+TEST_CASE("parameters are saved alone and taken from checkpoints") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  Run run(std::make_unique<Adam>());
+  run.trainer.fit(run.batches, {.steps = 3});
+  save_checkpoint(folder / "run", run.trainer);
+  save_parameters(folder / "model", run.mlp.parameters());
+  for (const char* name : {"run", "model"}) {
+    const Mlp other({4, 8, 3}, Key{2});
+    load_parameters(folder / name, other.parameters());
+    for (std::size_t i = 0; i < other.parameters().size(); ++i)
+      CHECK(identical(other.parameters()[i].value(), run.mlp.parameters()[i].value()));
+  }
+  CHECK(load_safetensors(folder / "model").tensors.size() == 4);
+}
+
+TEST_CASE("fewer batches than were done in the epoch are noticed") {
+  Run run(std::make_unique<Sgd>());
+  run.trainer.fit(run.batches, {.steps = 2});
+  std::vector<NamedTensor> state = run.trainer.state();
+  run.trainer.restore(state);
+  Batches large(iris(), 150, Key{4});
+  CHECK_THROWS_AS(run.trainer.fit(large, {.until_step = 9}), ValueError);
+}
