@@ -12,6 +12,8 @@ std::span<const Pass> passes() {
       Pass{"fold", "what depends on constants alone is computed now", &fold_constants},
       Pass{"simplify", "algebra that changes no result beyond rounding", &detail::simplify},
       Pass{"thin", "products in the cheaper order, (x a) b for x (a b)", &detail::thin_products},
+      Pass{"layout", "images stay in blocks of channels from one convolution to the next",
+           &detail::choose_layouts},
       Pass{"remerge", "one node for computations that became equal", &merge_common},
       Pass{"share", "outputs and assigned values get memory of their own", &copy_shared, false},
       Pass{"schedule", "a tangent runs right after its primal", &schedule},

@@ -8,6 +8,7 @@
 
 #include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/detail/team.hpp>
+#include <dualtape/ops/detail/channel_blocks.hpp>
 #include <dualtape/ops/detail/onednn_convolution.hpp>
 #include <dualtape/ops/detail/products.hpp>
 
@@ -208,20 +209,6 @@ Kernel depthwise_kernel(ConvPass pass, const ConvShape& s) {
 
 // ---- layouts -----------------------------------------------------------------------------------
 
-// (batch, channels, plane) to (batch, channels / block, plane, block), or back.
-void change_layout(bool to_blocks, const float* from, float* to, std::int64_t rows,
-                   std::int64_t plane) {
-  const std::int64_t block = channel_block();
-  for (std::int64_t r = 0; r < rows; ++r, from += plane * block, to += plane * block)
-    for (std::int64_t i = 0; i < plane; ++i)
-      for (std::int64_t c = 0; c < block; ++c) {
-        if (to_blocks)
-          to[i * block + c] = from[c * plane + i];
-        else
-          to[c * plane + i] = from[i * block + c];
-      }
-}
-
 // A kernel for images in blocks, by copies from and to the layout that users see.
 Kernel with_copies(ConvPass pass, const ConvShape& s, ConvLayout layout, Kernel plain) {
   struct Part {
@@ -253,14 +240,14 @@ Kernel with_copies(ConvPass pass, const ConvShape& s, ConvLayout layout, Kernel 
     const auto plain_operand = [&](const Part& part, std::size_t i) -> const void* {
       if (!part.blocked) return args.in[i];
       float* const copy = place(part);
-      change_layout(false, args.input<float>(i), copy, part.rows, part.plane);
+      unpack_channels(args.in[i], copy, part.rows, part.plane, sizeof(float));
       return copy;
     };
     const void* const in[] = {plain_operand(first, 0), plain_operand(second, 1)};
     float* const result = out.blocked ? place(out) : args.output<float>();
     void* const outs[] = {result};
     kernel({in, outs, args.workspace, args.team});
-    if (out.blocked) change_layout(true, result, args.output<float>(), out.rows, out.plane);
+    if (out.blocked) pack_channels(result, args.out[0], out.rows, out.plane, sizeof(float));
   };
   return {std::move(run), bytes, plain.note + ", in copies", plain.thread_workspace_bytes};
 }
@@ -330,17 +317,19 @@ std::optional<ConvBackend> conv_backend_from(const char* text) {
   return std::nullopt;
 }
 
-// oneDNN 2.6, one thread, AVX-512, batch 64, with copies from and to its layouts: 1.8 to 4 times as
-// fast as columns with 8 channels and more; with one channel (64 or 8 results) half as fast, and
-// backwards to the image a fifth.
+// oneDNN 2.6, one thread, AVX-512, batch 64. With copies from and to its layouts it was 1.3 to 4
+// times as fast as columns with 8 channels and more; with fewer from 0.4 to 1.1 times, and a tenth
+// to a third of that backwards to the images. Given blocks of results it gains some with few
+// channels, too. Single pixels are products as they stand: 0.6 times with copies, 1.2 in blocks.
 ConvBackend conv_backend(ConvPass pass, const ConvShape& s, DType dtype, bool blocked) {
   if (dtype != float32 || !has_onednn_convolution()) return ConvBackend::columns;
   if (const auto forced = forced_backend()) return *forced;
   if (s.groups > 1 && s.in_group() == 1) return ConvBackend::columns;  // depthwise: our own loop
   constexpr std::int64_t few = 8;
-  if (s.in_group() < few && (pass == ConvPass::by_input || !blocked)) return ConvBackend::columns;
-  if (s.out_group() < few && !blocked) return ConvBackend::columns;
-  return ConvBackend::onednn;
+  if (s.in_group() < few && pass == ConvPass::by_input) return ConvBackend::columns;
+  if (blocked) return ConvBackend::onednn;
+  return s.in_group() < few || s.out_group() < few || s.is_pointwise() ? ConvBackend::columns
+                                                                       : ConvBackend::onednn;
 }
 
 std::int64_t channel_block() {

@@ -10,6 +10,8 @@ namespace dualtape::detail {
 void simplify(Plan& plan);
 // The cheaper order of a chain of products, as (x a) b for x (a b); transposes as flags.
 void thin_products(Plan& plan);
+// Images in the layout that convolutions want, where only they and what runs between them read it.
+void choose_layouts(Plan& plan);
 // Two products x W and x' W as one that reads W once; for plans in run order.
 void stack_products(Plan& plan);
 // C + s A B as one node that may run over C.
