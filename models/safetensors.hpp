@@ -9,14 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include <dualtape/core/tensor.hpp>
+#include <dualtape/core/named_tensor.hpp>
 
 namespace dualtape {
-
-struct NamedTensor {
-  std::string name;
-  Tensor tensor;
-};
 
 struct TensorFile {
   std::vector<NamedTensor> tensors;

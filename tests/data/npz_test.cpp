@@ -36,7 +36,7 @@ std::string refused(const std::string& name) {
   return text;
 }
 
-std::vector<NamedTensor> some_tensors() {
+std::vector<NpzArray> some_tensors() {
   return {{"w", Tensor{{1, 2, 3}, {4, 5, 6}}.to(float32)},
           {"layer/b", Tensor{-1, 2}.to(int64)},
           {"scalar", full({}, 0.1, float64)},
@@ -50,16 +50,16 @@ std::vector<NamedTensor> some_tensors() {
 TEST_CASE("archives that NumPy wrote, stored and deflated") {
   if (without_libzip()) return;
   for (const char* name : {"stored.npz", "deflated.npz"}) {
-    const std::vector<NamedTensor> all = load_npz(from_numpy(name));
+    const std::vector<NpzArray> all = load_npz(from_numpy(name));
     REQUIRE(all.size() == 5);
-    CHECK(all[0].first == "b1");
-    CHECK(identical(all[0].second, Tensor{1, 0, 1}.to(boolean)));
-    CHECK(all[1].first == "i4");
-    CHECK(identical(all[1].second, Tensor{{1, 2, 3}, {4, 5, 6}}.to(int32)));
-    CHECK(identical(all[2].second, full({}, -7, int64)));
-    CHECK(identical(all[3].second, Tensor{{0, 1, 2}, {3, 4, 5}}.to(float32)));  // Fortran order
-    CHECK(all[4].second.type() == Type{Shape{2, 0}, float64});
-    CHECK(identical(load_npz(from_numpy(name), "f4"), all[3].second));
+    CHECK(all[0].name == "b1");
+    CHECK(identical(all[0].tensor, Tensor{1, 0, 1}.to(boolean)));
+    CHECK(all[1].name == "i4");
+    CHECK(identical(all[1].tensor, Tensor{{1, 2, 3}, {4, 5, 6}}.to(int32)));
+    CHECK(identical(all[2].tensor, full({}, -7, int64)));
+    CHECK(identical(all[3].tensor, Tensor{{0, 1, 2}, {3, 4, 5}}.to(float32)));  // Fortran order
+    CHECK(all[4].tensor.type() == Type{Shape{2, 0}, float64});
+    CHECK(identical(load_npz(from_numpy(name), "f4"), all[3].tensor));
   }
   const fs::path stored = from_numpy("stored.npz");
   const std::string text = text_thrown<DataError>([&] { load_npz(stored, "f5"); });
@@ -70,16 +70,16 @@ TEST_CASE("archives that NumPy wrote, stored and deflated") {
 TEST_CASE("what is saved comes back the same, and the bytes are those of the tensors alone") {
   if (without_libzip()) return;
   const TemporaryFolder folder;
-  const std::vector<NamedTensor> tensors = some_tensors();
+  const std::vector<NpzArray> tensors = some_tensors();
   std::size_t sizes[2] = {0, 0};
   for (const Compression compression : {Compression::none, Compression::deflate}) {
     const fs::path file = folder.path() / "x.npz";
     save_npz(file, tensors, compression);
-    const std::vector<NamedTensor> back = load_npz(file);
+    const std::vector<NpzArray> back = load_npz(file);
     REQUIRE(back.size() == tensors.size());
     for (std::size_t i = 0; i < back.size(); ++i) {
-      CHECK(back[i].first == tensors[i].first);
-      CHECK(identical(back[i].second, tensors[i].second));
+      CHECK(back[i].name == tensors[i].name);
+      CHECK(identical(back[i].tensor, tensors[i].tensor));
     }
     const std::string bytes = content_of(file);
     sizes[compression == Compression::deflate ? 1 : 0] = bytes.size();
@@ -116,7 +116,7 @@ TEST_CASE("what cannot be saved") {
   const TemporaryFolder folder;
   const fs::path file = folder.path() / "x.npz";
   const Tensor one = ones({1});
-  const auto refusal_of = [&](const std::vector<NamedTensor>& tensors, const fs::path& path) {
+  const auto refusal_of = [&](const std::vector<NpzArray>& tensors, const fs::path& path) {
     return text_thrown<DataError>([&] { save_npz(path, tensors); });
   };
   CHECK(has(refusal_of({}, file), "no tensors to save"));
