@@ -66,8 +66,8 @@ class Reader {
     }
   }
 
-  std::vector<NpzArray> all() {
-    std::vector<NpzArray> result;
+  std::vector<NamedTensor> all() {
+    std::vector<NamedTensor> result;
     std::set<std::string, std::less<>> names;
     for (zip_uint64_t index = 0; index < count(); ++index) {
       std::string name = name_of(index);
@@ -185,7 +185,7 @@ class Reader {
   Archive archive_;
 };
 
-void check_names(const fs::path& path, std::span<const NpzArray> tensors) {
+void check_names(const fs::path& path, std::span<const NamedTensor> tensors) {
   std::set<std::string_view> names;
   for (const auto& [name, tensor] : tensors) {
     if (name.empty() || name.find('\0') != std::string::npos) {
@@ -198,7 +198,7 @@ void check_names(const fs::path& path, std::span<const NpzArray> tensors) {
 }
 
 // One member: the header and the elements, which must live until the archive is closed.
-void add(zip_t* archive, const fs::path& path, const std::string& header, const NpzArray& named,
+void add(zip_t* archive, const fs::path& path, const std::string& header, const NamedTensor& named,
          Compression compression) {
   const auto& [name, tensor] = named;
   std::array<zip_buffer_fragment_t, 2> parts{};
@@ -236,11 +236,11 @@ void add(zip_t* archive, const fs::path& path, const std::string& header, const 
 
 #ifdef DUALTAPE_LIBZIP
 
-std::vector<NpzArray> load_npz(const fs::path& path) { return Reader(path).all(); }
+std::vector<NamedTensor> load_npz(const fs::path& path) { return Reader(path).all(); }
 
 Tensor load_npz(const fs::path& path, std::string_view name) { return Reader(path).one(name); }
 
-void save_npz(const fs::path& path, std::span<const NpzArray> tensors, Compression compression) {
+void save_npz(const fs::path& path, std::span<const NamedTensor> tensors, Compression compression) {
   check_names(path, tensors);
   int code = 0;
   Archive archive(zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code));
@@ -263,13 +263,13 @@ void save_npz(const fs::path& path, std::span<const NpzArray> tensors, Compressi
 
 #else
 
-std::vector<NpzArray> load_npz(const fs::path& path) { without_libzip("load_npz", path); }
+std::vector<NamedTensor> load_npz(const fs::path& path) { without_libzip("load_npz", path); }
 
 Tensor load_npz(const fs::path& path, std::string_view /*name*/) {
   without_libzip("load_npz", path);
 }
 
-void save_npz(const fs::path& path, std::span<const NpzArray> /*tensors*/,
+void save_npz(const fs::path& path, std::span<const NamedTensor> /*tensors*/,
               Compression /*compression*/) {
   without_libzip("save_npz", path);
 }

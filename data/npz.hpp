@@ -18,7 +18,7 @@ namespace dualtape {
 // those of load_npy. DataError, naming file, member and offset, for what is no archive, broken,
 // cut, encrypted, packed by another method than deflate, or holds members that are no .npy or have
 // one name. Nothing is allocated for bytes that only a header claims.
-std::vector<NpzArray> load_npz(const std::filesystem::path& path);
+std::vector<NamedTensor> load_npz(const std::filesystem::path& path);
 // One of them; the others are not read. DataError, which lists the names, where there is none.
 Tensor load_npz(const std::filesystem::path& path, std::string_view name);
 
@@ -28,7 +28,7 @@ enum class Compression : std::uint8_t { none, deflate };
 // and np.savez_compressed with deflate. The bytes depend on the tensors alone, not on the time.
 // DataError without tensors, for names that are empty or there twice, and for what cannot be
 // written.
-void save_npz(const std::filesystem::path& path, std::span<const NpzArray> tensors,
+void save_npz(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
               Compression compression = Compression::none);
 
 }  // namespace dualtape

@@ -36,7 +36,7 @@ std::string refused(const std::string& name) {
   return text;
 }
 
-std::vector<NpzArray> some_tensors() {
+std::vector<NamedTensor> some_tensors() {
   return {{"w", Tensor{{1, 2, 3}, {4, 5, 6}}.to(float32)},
           {"layer/b", Tensor{-1, 2}.to(int64)},
           {"scalar", full({}, 0.1, float64)},
@@ -50,7 +50,7 @@ std::vector<NpzArray> some_tensors() {
 TEST_CASE("archives that NumPy wrote, stored and deflated") {
   if (without_libzip()) return;
   for (const char* name : {"stored.npz", "deflated.npz"}) {
-    const std::vector<NpzArray> all = load_npz(from_numpy(name));
+    const std::vector<NamedTensor> all = load_npz(from_numpy(name));
     REQUIRE(all.size() == 5);
     CHECK(all[0].name == "b1");
     CHECK(identical(all[0].tensor, Tensor{1, 0, 1}.to(boolean)));
@@ -70,12 +70,12 @@ TEST_CASE("archives that NumPy wrote, stored and deflated") {
 TEST_CASE("what is saved comes back the same, and the bytes are those of the tensors alone") {
   if (without_libzip()) return;
   const TemporaryFolder folder;
-  const std::vector<NpzArray> tensors = some_tensors();
+  const std::vector<NamedTensor> tensors = some_tensors();
   std::size_t sizes[2] = {0, 0};
   for (const Compression compression : {Compression::none, Compression::deflate}) {
     const fs::path file = folder.path() / "x.npz";
     save_npz(file, tensors, compression);
-    const std::vector<NpzArray> back = load_npz(file);
+    const std::vector<NamedTensor> back = load_npz(file);
     REQUIRE(back.size() == tensors.size());
     for (std::size_t i = 0; i < back.size(); ++i) {
       CHECK(back[i].name == tensors[i].name);
@@ -116,7 +116,7 @@ TEST_CASE("what cannot be saved") {
   const TemporaryFolder folder;
   const fs::path file = folder.path() / "x.npz";
   const Tensor one = ones({1});
-  const auto refusal_of = [&](const std::vector<NpzArray>& tensors, const fs::path& path) {
+  const auto refusal_of = [&](const std::vector<NamedTensor>& tensors, const fs::path& path) {
     return text_thrown<DataError>([&] { save_npz(path, tensors); });
   };
   CHECK(has(refusal_of({}, file), "no tensors to save"));
