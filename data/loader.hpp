@@ -66,7 +66,8 @@ class Loader {
   LoaderState state() const;
   // Goes on as the Loader that gave this state would: the next loop over `state.epoch` begins with
   // batch `state.position`, which may be none where the epoch was at its end. Ends any running
-  // epoch. ValueError for numbers that no Loader of this data and batch size gives.
+  // epoch. ValueError for numbers that no Loader of this data and batch size gives. For loops of
+  // one's own: a Trainer that is restored passes over the batches done by itself.
   void resume(const LoaderState& state);
 
  private:
