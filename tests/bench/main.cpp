@@ -35,7 +35,6 @@ struct Arguments {
 };
 
 void print_setting(const Arguments& arguments) {
-  std::cout << "Networks with convolutions (W3, W3s) are not measured: the library has none yet.\n";
   if (const std::string core = blas_core(); !core.empty())
     std::cout << "OPENBLAS_CORETYPE=" << core
               << " for every program, since OpenBLAS does not know every processor with AVX-512.\n";

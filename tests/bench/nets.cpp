@@ -16,6 +16,24 @@ Net chain(std::int64_t layers) {
           std::sqrt(6.0)};
 }
 
+std::vector<float> normal_draws(Key key, std::int64_t count) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  fill_normal(std::span<float>(values), key);
+  return values;
+}
+
+struct Layer {
+  std::int64_t in = 0;  // that each output sums over
+  std::int64_t out = 0;
+};
+
+std::vector<Layer> layers_of(const Net& net) {
+  std::vector<Layer> all;
+  for (const Convolution& c : net.convolutions) all.push_back({c.fan_in(), c.out});
+  for (std::size_t i = 0; i < net.layers(); ++i) all.push_back({net.sizes[i], net.sizes[i + 1]});
+  return all;
+}
+
 std::vector<float> uniform_draws(Key key, std::int64_t count, double bound) {
   std::vector<float> values(static_cast<std::size_t>(count));
   fill_uniform(std::span<float>(values), key, -bound, bound);
@@ -28,6 +46,15 @@ const std::vector<Net>& nets() {
   static const std::vector<Net> all{{"W1", {784, 10}},
                                     {"W2", {784, 1024, 1024, 10}},
                                     {"W2s", {784, 100, 50, 10}},
+                                    {.name = "W3",
+                                     .sizes = {3136, 1024, 10},
+                                     .convolutions = {{1, 64, 3, 1, false},
+                                                      {64, 64, 3, 1, true},
+                                                      {64, 64, 3, 1, false},
+                                                      {64, 64, 3, 1, true}}},
+                                    {.name = "W3s",
+                                     .sizes = {256, 10},
+                                     .convolutions = {{1, 8, 5, 0, true}, {8, 16, 5, 0, true}}},
                                     {"W4", {2, 32, 1}, 100, true},
                                     chain(4),
                                     chain(16),
@@ -41,8 +68,15 @@ const Net* find_net(const std::string& name) {
   return found == nets().end() ? nullptr : &*found;
 }
 
+std::vector<std::int64_t> Net::input_sizes() const {
+  if (convolutions.empty()) return {sizes.front()};
+  return {convolutions.front().in, pixels, pixels};
+}
+
 std::vector<float> make_inputs(const Net& net) {
-  std::vector<float> x(static_cast<std::size_t>(net.batch * net.sizes.front()));
+  std::int64_t count = net.batch;
+  for (const std::int64_t size : net.input_sizes()) count *= size;
+  std::vector<float> x(static_cast<std::size_t>(count));
   fill_uniform(std::span<float>(x), seed.fold("x"));
   return x;
 }
@@ -62,24 +96,22 @@ std::vector<float> make_targets(const Net& net) {
 
 std::vector<std::vector<float>> make_parameters(const Net& net) {
   std::vector<std::vector<float>> parameters;
-  for (std::size_t i = 0; i < net.layers(); ++i) {
-    const std::int64_t in = net.sizes[i];
-    const std::int64_t out = net.sizes[i + 1];
+  std::uint64_t i = 0;
+  for (const auto& [in, out] : layers_of(net)) {
     const double bound = 1 / std::sqrt(static_cast<double>(in));
     parameters.push_back(uniform_draws(seed.fold("weight").fold(i), in * out, net.gain * bound));
     parameters.push_back(uniform_draws(seed.fold("bias").fold(i), out, bound));
+    ++i;
   }
   return parameters;
 }
 
 std::vector<std::vector<float>> make_directions(const Net& net) {
   std::vector<std::vector<float>> directions;
-  for (std::size_t i = 0; i < net.layers(); ++i)
-    for (const std::int64_t rows : {net.sizes[i], std::int64_t{1}}) {
-      directions.emplace_back(static_cast<std::size_t>(rows * net.sizes[i + 1]));
-      fill_normal(std::span<float>(directions.back()),
-                  seed.fold("direction").fold(directions.size()));
-    }
+  for (const auto& [in, out] : layers_of(net))
+    for (const std::int64_t rows : {in, std::int64_t{1}})
+      directions.push_back(
+          normal_draws(seed.fold("direction").fold(directions.size() + 1), rows * out));
   return directions;
 }
 

@@ -8,7 +8,18 @@
 
 namespace dualtape::bench {
 
-// A multilayer perceptron of the sizes given, input first.
+// A convolution of square windows with relu behind it, and max-pooling 2 x 2 behind that if wanted.
+struct Convolution {
+  std::int64_t in = 1;
+  std::int64_t out = 1;
+  std::int64_t window = 3;
+  std::int64_t padding = 0;
+  bool pooled = false;
+
+  std::int64_t fan_in() const { return in * window * window; }
+};
+
+// A multilayer perceptron of the sizes given, input first, behind convolutions if there are any.
 struct Net {
   std::string name;
   std::vector<std::int64_t> sizes;
@@ -19,19 +30,24 @@ struct Net {
   // Weights uniform within gain / sqrt(inputs): the square root of 6 keeps the signal of a deep
   // relu network alive (He et al., ICCV 2015), 1 is what PyTorch's linear layers start from.
   double gain = 1;
+  std::vector<Convolution> convolutions = {};  // of images of `pixels` x `pixels`
+  std::int64_t pixels = 28;
 
-  std::size_t layers() const { return sizes.size() - 1; }
+  std::size_t layers() const { return sizes.size() - 1; }  // of the perceptron
+  // Of one input: (features) or (channels, pixels, pixels).
+  std::vector<std::int64_t> input_sizes() const;
 };
 
-// W1 logistic regression, W2 and W2s relu networks, W4 a network so small that overheads show, and
-// chains of 4 to 256 layers.
+// W1 logistic regression, W2 and W2s relu networks, W3 and W3s networks with convolutions, W4 a
+// network so small that overheads show, and chains of 4 to 256 layers.
 const std::vector<Net>& nets();
 const Net* find_net(const std::string& name);  // null if there is none
 
-std::vector<float> make_inputs(const Net& net);         // (batch, sizes.front()), row-major
+std::vector<float> make_inputs(const Net& net);         // (batch, input sizes), row-major
 std::vector<std::int64_t> make_labels(const Net& net);  // (batch)
 std::vector<float> make_targets(const Net& net);        // (batch, sizes.back()), 0 or 1
-// Weights (in, out) and biases (out), layer by layer: w1, b1, w2, b2 ...
+// Weights and biases, layer by layer: w1, b1, w2, b2 ... Those of convolutions come first, of shape
+// (out, in, window, window) and (out); the others are (in, out) and (out).
 std::vector<std::vector<float>> make_parameters(const Net& net);
 // A normal direction for each of them.
 std::vector<std::vector<float>> make_directions(const Net& net);

@@ -10,30 +10,66 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/convolution.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/pooling.hpp>
+#include <dualtape/ops/shapes.hpp>
 
 #include <tests/bench/own.hpp>
 
 namespace dualtape::bench {
 
+namespace {
+
+// Layers one behind the other, with the numbers that all programs start from.
+class Builder {
+ public:
+  Builder(Graph& graph, const Net& net, Built& built)
+      : net_(net), built_(built), values_(make_parameters(net)) {
+    std::vector<std::int64_t> sizes = net.input_sizes();
+    sizes.insert(sizes.begin(), net.batch);
+    built.x = graph.input("x", Shape(sizes));
+  }
+
+  Var logits() {
+    Var h = built_.x;
+    for (const Convolution& c : net_.convolutions) {
+      const Parameter w = next({c.out, c.in, c.window, c.window});
+      const Parameter b = next({c.out});
+      h = conv2d(h, w, {.padding = c.padding}) + reshape(h.graph().read(b), {c.out, 1, 1});
+      h = relu(h);
+      if (c.pooled) h = max_pool2d(h, 2);
+    }
+    if (!net_.convolutions.empty()) h = flatten(h, 1);
+    for (std::size_t i = 0; i < net_.layers(); ++i) {
+      const Parameter w = next({net_.sizes[i], net_.sizes[i + 1]});
+      h = matmul(h, w) + next({net_.sizes[i + 1]});
+      if (net_.regression)
+        h = sigmoid(h);
+      else if (i + 1 < net_.layers())
+        h = relu(h);
+    }
+    return h;
+  }
+
+ private:
+  const Parameter& next(const Shape& shape) {
+    const std::size_t i = built_.parameters.size();
+    const std::string name = (i % 2 == 0 ? "w" : "b") + std::to_string(i / 2 + 1);
+    return built_.parameters.emplace_back(name, Tensor::from(values_[i], shape));
+  }
+
+  const Net& net_;
+  Built& built_;
+  std::vector<std::vector<float>> values_;
+};
+
+}  // namespace
+
 Built build_net(Graph& graph, const Net& net) {
   Built built;
-  built.x = graph.input("x", {net.batch, net.sizes.front()});
-  const std::vector<std::vector<float>> values = make_parameters(net);
-  Var h = built.x;
-  for (std::size_t i = 0; i < net.layers(); ++i) {
-    const std::string number = std::to_string(i + 1);
-    const Shape shape{net.sizes[i], net.sizes[i + 1]};
-    built.parameters.emplace_back("w" + number, Tensor::from(values[2 * i], shape));
-    built.parameters.emplace_back("b" + number,
-                                  Tensor::from(values[2 * i + 1], Shape{net.sizes[i + 1]}));
-    h = matmul(h, built.parameters[2 * i]) + built.parameters[2 * i + 1];
-    if (net.regression)
-      h = sigmoid(h);
-    else if (i + 1 < net.layers())
-      h = relu(h);
-  }
+  const Var h = Builder(graph, net, built).logits();
   if (net.regression) {
     built.y = graph.input("y", {net.batch, net.sizes.back()});
     built.loss = mse(h, built.y);

@@ -64,6 +64,8 @@ void add_libtorch(std::vector<Target>& all) {
   for (const auto& [net, limit] : {Limit{"W1", 0.60},
                                    {"W2", 0.67},
                                    {"W2s", 0.55},
+                                   {"W3", 0.65},
+                                   {"W3s", 0.50},
                                    {"W4", 0.08},
                                    {"chain16", 0.45},
                                    {"chain256", 0.55}})
@@ -80,8 +82,13 @@ void add_libtorch(std::vector<Target>& all) {
          {our(net, mode)},
          {{net, "step_forward_dense", "libtorch"}, {net, "step_forward_normal", "libtorch"}}});
   };
-  for (const auto& [net, limit] :
-       {Limit{"W1", 0.40}, {"W2", 0.40}, {"W2s", 0.30}, {"W4", 0.08}, {"chain256", 0.45}})
+  for (const auto& [net, limit] : {Limit{"W1", 0.40},
+                                   {"W2", 0.40},
+                                   {"W2s", 0.30},
+                                   {"W3", 0.65},
+                                   {"W3s", 0.50},
+                                   {"W4", 0.08},
+                                   {"chain256", 0.45}})
     forward(net, "step_forward_dense", limit);
   forward("W2", "step_forward_rank1", 0.22);
   forward("W2s", "step_forward_rank1", 0.17);

@@ -387,6 +387,7 @@ int main(int argc, char** argv) {
 #endif
   openblas_set_num_threads(threads_wanted());
   std::vector<Workload> workloads;
-  for (const Net& net : nets()) workloads.push_back({net.name, [&net] { return work_on(net); }});
+  for (const Net& net : nets())
+    if (net.convolutions.empty()) workloads.push_back({net.name, [&net] { return work_on(net); }});
   return run_peer(argc, argv, peer, workloads);
 }

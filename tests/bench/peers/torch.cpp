@@ -158,29 +158,50 @@ Tensor copy_of(const std::vector<T>& values, at::IntArrayRef shape, at::ScalarTy
 // libtorch keeps weights as (out, in).
 Tensors tensors_of(const Net& net, const std::vector<std::vector<float>>& values) {
   Tensors all;
+  const auto add = [&](at::IntArrayRef shape) {
+    all.push_back(copy_of(values[all.size()], shape, torch::kFloat));
+  };
+  for (const Convolution& c : net.convolutions) {
+    add({c.out, c.in, c.window, c.window});
+    add({c.out});
+  }
   for (std::size_t i = 0; i < net.layers(); ++i) {
-    all.push_back(
-        copy_of(values[2 * i], {net.sizes[i], net.sizes[i + 1]}, torch::kFloat).t().contiguous());
-    all.push_back(copy_of(values[2 * i + 1], {net.sizes[i + 1]}, torch::kFloat));
+    add({net.sizes[i], net.sizes[i + 1]});
+    all.back() = all.back().t().contiguous();
+    add({net.sizes[i + 1]});
   }
   return all;
 }
 
+Tensor logits_of(const Net& net, const Tensor& x, const Tensors& p) {
+  Tensor h = x;
+  std::size_t next = 0;
+  for (const Convolution& c : net.convolutions) {
+    h = torch::relu(torch::conv2d(h, p[next], p[next + 1], 1, c.padding));
+    if (c.pooled) h = torch::max_pool2d(h, 2);
+    next += 2;
+  }
+  if (!net.convolutions.empty()) h = torch::flatten(h, 1);
+  for (std::size_t i = 0; i < net.layers(); ++i, next += 2) {
+    h = torch::linear(h, p[next], p[next + 1]);
+    if (net.regression)
+      h = torch::sigmoid(h);
+    else if (i + 1 < net.layers())
+      h = torch::relu(h);
+  }
+  return h;
+}
+
 std::shared_ptr<Model> make_model(const Net& net) {
-  const Tensor x = copy_of(make_inputs(net), {net.batch, net.sizes.front()}, torch::kFloat);
+  std::vector<std::int64_t> sizes = net.input_sizes();
+  sizes.insert(sizes.begin(), net.batch);
+  const Tensor x = copy_of(make_inputs(net), sizes, torch::kFloat);
   const Tensor y = net.regression
                        ? copy_of(make_targets(net), {net.batch, net.sizes.back()}, torch::kFloat)
                        : copy_of(make_labels(net), {net.batch}, torch::kLong);
-  const auto loss = [x, y, layers = net.layers(), regression = net.regression](const Tensors& p) {
-    Tensor h = x;
-    for (std::size_t i = 0; i < layers; ++i) {
-      h = torch::linear(h, p[2 * i], p[2 * i + 1]);
-      if (regression)
-        h = torch::sigmoid(h);
-      else if (i + 1 < layers)
-        h = torch::relu(h);
-    }
-    return regression ? torch::mse_loss(h, y) : torch::cross_entropy_loss(h, y);
+  const auto loss = [x, y, &net](const Tensors& p) {
+    const Tensor h = logits_of(net, x, p);
+    return net.regression ? torch::mse_loss(h, y) : torch::cross_entropy_loss(h, y);
   };
   return std::make_shared<Model>(tensors_of(net, make_parameters(net)),
                                  tensors_of(net, make_directions(net)), loss);
