@@ -1,13 +1,17 @@
 #include <dualtape/ops/detail/convolve.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include <dualtape/core/detail/compile_scope.hpp>
 #include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/detail/team.hpp>
+#include <dualtape/core/threads.hpp>
 #include <dualtape/ops/detail/channel_blocks.hpp>
 #include <dualtape/ops/detail/onednn_convolution.hpp>
 #include <dualtape/ops/detail/products.hpp>
@@ -263,22 +267,109 @@ bool suits_winograd(const ConvShape& s) {
          s.out_channels >= 32;
 }
 
-// oneDNN's, or `plain` where it has none; that also takes over should a run be refused.
-Kernel onednn_kernel(ConvPass pass, const ConvShape& s, ConvLayout layout, Kernel plain) {
+std::shared_ptr<const PreparedConvolution> prepare(ConvPass pass, const ConvShape& s,
+                                                   ConvLayout layout) {
   std::shared_ptr<const PreparedConvolution> prepared;
   if (suits_winograd(s))
     prepared = prepare_onednn_convolution(pass, s, layout, ConvAlgorithm::winograd);
   if (prepared == nullptr)
     prepared = prepare_onednn_convolution(pass, s, layout, ConvAlgorithm::direct);
-  if (prepared == nullptr) return plain;
-  const std::size_t bytes = std::max(prepared->scratch_bytes(), plain.workspace_bytes);
-  std::string note = "onednn " + prepared->note();
-  return {[prepared, refused = plain.run](const KernelArgs& args) {
-            if (!prepared->run(args.input<float>(0), args.input<float>(1), args.output<float>(),
-                               args.workspace))
-              refused(args);
+  return prepared;
+}
+
+// oneDNN's kernel for each part of the images, one part for a thread. Gradients of weights are a
+// sum for each part, added in order.
+class DividedConvolution {
+ public:
+  DividedConvolution(ConvPass pass, const ConvShape& s, ConvLayout layout) : pass_(pass), size_(s) {
+    const int threads = compile_scope().threads != 0 ? compile_scope().threads : num_threads();
+    const std::int64_t most = cheap_steps(s) < least_divided ? 1 : threads;
+    step_ = (s.batch - 1) / std::min(most, s.batch) + 1;
+    for (std::int64_t first = 0; first < s.batch; first += step_) {
+      ConvShape part = s;
+      part.batch = std::min(step_, s.batch - first);
+      parts_.push_back(prepare(pass, part, layout));
+      if (parts_.back() == nullptr) {
+        parts_.clear();
+        return;
+      }
+      scratch_ = std::max(scratch_, aligned(parts_.back()->scratch_bytes()));
+    }
+  }
+  bool exists() const { return !parts_.empty(); }
+  std::string note() const {
+    std::string text = "onednn " + parts_[0]->note();
+    if (parts_.size() > 1) text += ", in " + std::to_string(parts_.size()) + " parts";
+    return text;
+  }
+  std::size_t thread_bytes() const { return parts_.size() > 1 ? scratch_ : 0; }
+  std::size_t workspace_bytes() const {
+    return scratch_ + (pass_ == ConvPass::by_weights ? (parts_.size() - 1) * sum_bytes() : 0);
+  }
+
+  bool run(const KernelArgs& args) const {
+    std::atomic<bool> ok = true;
+    const auto one = [&](std::size_t part, void* scratch) {
+      const std::int64_t n = static_cast<std::int64_t>(part) * step_;
+      const float* const x = args.input<float>(0) + n * size_.x;
+      const float* const y = args.input<float>(pass_ == ConvPass::by_input ? 0 : 1) + n * size_.y;
+      const float* const w = args.input<float>(1);
+      const PreparedConvolution& prepared = *parts_[part];
+      bool done = false;
+      switch (pass_) {
+        case ConvPass::forward:
+          done = prepared.run(x, w, args.output<float>() + n * size_.y, scratch);
+          break;
+        case ConvPass::by_input:
+          done = prepared.run(y, w, args.output<float>() + n * size_.x, scratch);
+          break;
+        case ConvPass::by_weights: done = prepared.run(x, y, sum_of(args, part), scratch); break;
+      }
+      if (!done) ok = false;
+    };
+    if (args.team == nullptr || parts_.size() == 1)
+      for (std::size_t part = 0; part < parts_.size(); ++part) one(part, args.workspace);
+    else
+      args.team->run(parts_.size(), [&](std::size_t part, int thread) {
+        one(part, thread == 0 ? args.workspace : args.team->workspace(thread));
+      });
+    if (pass_ == ConvPass::by_weights)
+      for (std::size_t part = 1; part < parts_.size(); ++part) {
+        const float* const sum = sum_of(args, part);
+        for (std::int64_t i = 0; i < size_.w; ++i) args.output<float>()[i] += sum[i];
+      }
+    return ok;
+  }
+
+ private:
+  std::size_t sum_bytes() const {
+    return aligned(static_cast<std::size_t>(size_.w) * sizeof(float));
+  }
+  // The first part's is the result; the others' lie behind the scratch memory.
+  float* sum_of(const KernelArgs& args, std::size_t part) const {
+    if (part == 0) return args.output<float>();
+    return reinterpret_cast<float*>(static_cast<std::byte*>(args.workspace) + scratch_ +
+                                    (part - 1) * sum_bytes());
+  }
+
+  ConvPass pass_;
+  Sizes<float> size_;
+  std::int64_t step_ = 1;
+  std::vector<std::shared_ptr<const PreparedConvolution>> parts_;
+  std::size_t scratch_ = 0;  // of one thread
+};
+
+// oneDNN's, or `plain` where it has none; that also takes over should a run be refused.
+Kernel onednn_kernel(ConvPass pass, const ConvShape& s, ConvLayout layout, Kernel plain) {
+  DividedConvolution divided(pass, s, layout);
+  if (!divided.exists()) return plain;
+  const std::size_t bytes = std::max(divided.workspace_bytes(), plain.workspace_bytes);
+  const std::size_t thread_bytes = std::max(divided.thread_bytes(), plain.thread_workspace_bytes);
+  std::string note = divided.note();
+  return {[divided = std::move(divided), refused = plain.run](const KernelArgs& args) {
+            if (!divided.run(args)) refused(args);
           },
-          bytes, std::move(note), plain.thread_workspace_bytes};
+          bytes, std::move(note), thread_bytes};
 }
 
 template <class T>

@@ -9,6 +9,7 @@
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
+#include <dualtape/core/threads.hpp>
 #include <dualtape/modes/functional.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/convolution.hpp>
@@ -200,23 +201,29 @@ TEST_CASE("oneDNN, where it is there, runs what it is asked to") {
   s.batch = 2;
   s.in_channels = s.out_channels = 64;
   s.rows = s.columns = axis(14, 3, 1, 1);
-  for (const ConvPass pass : passes) {
-    const dt::Kernel one =
-        dt::detail::convolution_kernel(pass, s, dt::float32, ConvBackend::onednn);
-    const dt::Kernel other =
-        dt::detail::convolution_kernel(pass, s, dt::float32, ConvBackend::columns);
-    MESSAGE(one.note << " / " << other.note);
-    CHECK(one.note.starts_with("onednn"));
-    CHECK(other.note.starts_with("columns"));
-    const Operands in = operands(pass, s, dt::float32);
-    const Tensor wanted = naive(pass, s, in.a, in.b);
-    const double size = largest(wanted);
-    CHECK(dt::all_close(run(other, in, wanted.shape(), dt::float32).to(dt::float64), wanted, 0,
-                        2e-6 * size));
-    // Winograd's way rounds more.
-    CHECK(dt::all_close(run(one, in, wanted.shape(), dt::float32).to(dt::float64), wanted, 0,
-                        2e-5 * size));
+  const int before = dt::num_threads();
+  for (const int threads : {1, 2}) {
+    dt::set_num_threads(threads);  // kernels for two divide the images
+    for (const ConvPass pass : passes) {
+      const dt::Kernel one =
+          dt::detail::convolution_kernel(pass, s, dt::float32, ConvBackend::onednn);
+      const dt::Kernel other =
+          dt::detail::convolution_kernel(pass, s, dt::float32, ConvBackend::columns);
+      INFO(one.note << " / " << other.note);
+      CHECK(one.note.starts_with("onednn"));
+      CHECK(one.note.ends_with("in 2 parts") == (threads == 2));
+      CHECK(other.note.starts_with("columns"));
+      const Operands in = operands(pass, s, dt::float32);
+      const Tensor wanted = naive(pass, s, in.a, in.b);
+      const double size = largest(wanted);
+      CHECK(dt::all_close(run(other, in, wanted.shape(), dt::float32).to(dt::float64), wanted, 0,
+                          2e-6 * size));
+      // Winograd's way rounds more.
+      CHECK(dt::all_close(run(one, in, wanted.shape(), dt::float32).to(dt::float64), wanted, 0,
+                          2e-5 * size));
+    }
   }
+  dt::set_num_threads(before);
 }
 
 TEST_CASE("conv2d and its gradients are what the passes compute") {
@@ -238,26 +245,36 @@ TEST_CASE("conv2d and its gradients are what the passes compute") {
 }
 
 TEST_CASE("threads give what one thread does") {
-  ConvShape s;
-  s.batch = 5;
-  s.in_channels = 4;
-  s.out_channels = 48;
-  s.rows = s.columns = axis(30, 3, 1, 1);
-  dt::Graph g;
-  const dt::Var x = g.constant(numbers(1, shape_x(s)));
-  const dt::Var w = g.constant(numbers(2, shape_w(s)));
-  const dt::Var y = dt::conv2d(x, w, {.padding = 1});
-  const dt::Var c = g.constant(numbers(3, shape_y(s)));
-  const dt::Var of_x = dt::conv2d_input_gradient(c, w, {30, 30}, {.padding = 1});
-  const dt::Var of_w = dt::conv2d_weight_gradient(x, c, {3, 3}, {.padding = 1});
-  const dt::CompileOptions kept{.without = {"fold"}};
-  dt::CompileOptions three = kept;
-  three.threads = 3;
-  dt::Program one = dt::compile({y, of_x, of_w}, {}, kept);
-  dt::Program many = dt::compile({y, of_x, of_w}, {}, three);
-  const dt::Outputs wanted = one.run();
-  const dt::Outputs got = many.run();
-  for (const dt::Var out : {y, of_x, of_w}) CHECK(dt::all_close(got[out], wanted[out], 0, 1e-10));
+  for (const dt::DType dtype : {dt::float64, dt::float32})
+    for (const std::int64_t channels : {1, 4, 32})
+      for (const std::int64_t groups : {std::int64_t{1}, channels}) {
+        ConvShape s;
+        s.batch = 5;
+        s.in_channels = channels;
+        s.out_channels = 64;
+        s.groups = groups;
+        s.rows = s.columns = axis(30, 3, 1, 1);
+        dt::Graph g;
+        const dt::ConvOptions options{.padding = 1, .groups = groups};
+        const dt::Var x = g.constant(numbers(1, shape_x(s), dtype));
+        const dt::Var w = g.constant(numbers(2, shape_w(s), dtype));
+        const dt::Var y = dt::conv2d(x, w, options);
+        const dt::Var c = g.constant(numbers(3, shape_y(s), dtype));
+        const dt::Var of_x = dt::conv2d_input_gradient(c, w, {30, 30}, options);
+        const dt::Var of_w = dt::conv2d_weight_gradient(x, c, {3, 3}, options);
+        const dt::CompileOptions one_thread{.without = {"fold"}, .threads = 1};
+        const dt::CompileOptions three_threads{.without = {"fold"}, .threads = 3};
+        dt::Program one = dt::compile({y, of_x, of_w}, {}, one_thread);
+        dt::Program many = dt::compile({y, of_x, of_w}, {}, three_threads);
+        const dt::Outputs wanted = one.run();
+        const dt::Outputs got = many.run();
+        INFO(many.explain());
+        for (const dt::Var out : {y, of_x, of_w}) {
+          const Tensor wide = wanted[out].to(dt::float64);
+          CHECK(dt::all_close(got[out].to(dt::float64), wide, 0,
+                              largest(wide) * (dtype == dt::float64 ? 1e-12 : 2e-5)));
+        }
+      }
 }
 
 TEST_CASE("paddings by name") {
