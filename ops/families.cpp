@@ -21,6 +21,7 @@ void register_builtin_ops() {
   detail::register_join();
   detail::register_pooling();
   detail::register_einsum();
+  detail::register_normalise_batch();
   detail::register_shapes();
   detail::register_slice();
   detail::register_scan();

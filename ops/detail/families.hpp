@@ -31,6 +31,7 @@ void register_normalise();
 void register_losses();
 void register_pooling();
 void register_einsum();
+void register_normalise_batch();
 void register_shapes();
 void register_slice();
 void register_scan();

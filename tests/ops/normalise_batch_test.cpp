@@ -1,0 +1,120 @@
+// Normalisation by groups, by the batch and by mean squares: PyTorch's numbers, laws and errors.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include <dualtape/ops/normalise.hpp>
+
+#include "moving.hpp"
+#include "torch_layers.hpp"
+
+using namespace known;
+using moving::check_refused;
+using torch_layers::waves;
+
+namespace {
+
+using Vars = std::span<const dt::Var>;
+
+TEST_CASE("values and gradients are PyTorch's") {
+  torch_layers::check("group_norm", {{2, 6, 3, 2}, {6}, {6}},
+                      [](Vars x) { return dt::group_norm(x[0], 3, x[1], x[2], 1e-3); });
+  torch_layers::check("batch_norm", {{4, 3, 2, 3}, {3}, {3}},
+                      [](Vars x) { return dt::batch_norm(x[0], x[1], x[2], 1e-3).y; });
+  torch_layers::check("batch_norm rows", {{5, 3}, {3}, {3}},
+                      [](Vars x) { return dt::batch_norm(x[0], x[1], x[2], 1e-3).y; });
+  torch_layers::check("batch_norm_inference", {{2, 3, 2, 2}, {3}, {3}, {3}, {3}}, [](Vars x) {
+    return dt::batch_norm_inference(x[0], x[1], dt::square(x[2]) + 0.1, x[3], x[4], 1e-3);
+  });
+}
+
+TEST_CASE("a batch's statistics are means, and its variance comes with either divisor") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(dt::Tensor{{1, 10}, {2, 10}, {6, 40}}.to(dt::float64));
+  const dt::Var ones = graph.constant(dt::ones({2}, dt::float64));
+  const dt::BatchNormed all = dt::batch_norm(x, ones, ones, 0);
+  CHECK(numbers(dt::eval(all.mean)) == Numbers{3, 20});
+  check_close(numbers(dt::eval(all.variance)), {14.0 / 3, 200}, 1e-15);
+  check_close(numbers(dt::eval(all.unbiased_variance)), {7, 300}, 1e-15);
+  // What was measured, used as given, gives the same result.
+  const dt::Var again = dt::batch_norm_inference(x, all.mean, all.variance, ones, ones, 0);
+  check_close(numbers(dt::eval(again)), numbers(dt::eval(all.y)), 1e-15);
+}
+
+TEST_CASE("a batch far from zero keeps its digits") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(dt::Tensor{{10001}, {10002}, {10003}, {10004}});
+  const dt::Var one = graph.constant(dt::ones({1}));
+  const dt::Var zero = graph.constant(dt::zeros({1}));
+  const dt::BatchNormed all = dt::batch_norm(x, one, zero, 0);
+  CHECK(dt::eval(all.variance).at({0}) == doctest::Approx(1.25).epsilon(1e-6));
+  check_close(numbers(dt::eval(all.y)),
+              {-1.5 / std::sqrt(1.25), -0.5 / std::sqrt(1.25), 0.5 / std::sqrt(1.25),
+               1.5 / std::sqrt(1.25)},
+              1e-6);
+}
+
+TEST_CASE("one element a channel has no unbiased variance") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(dt::Tensor{{5, 6}});
+  const dt::Var ones = graph.constant(dt::ones({2}));
+  const dt::BatchNormed all = dt::batch_norm(x, ones, ones);
+  CHECK(numbers(dt::eval(all.y)) == Numbers{1, 1});
+  CHECK(std::isnan(dt::eval(all.unbiased_variance).at({0})));
+}
+
+TEST_CASE("mean squares of rows are one, and integers become float32") {
+  dt::Graph graph;
+  const dt::Tensor values = waves(1, {3, 7});
+  const Numbers y = numbers(dt::eval(dt::rms_norm(graph.constant(values), 0)));
+  for (std::size_t row = 0; row < 3; ++row) {
+    double squares = 0;
+    for (std::size_t i = 0; i < 7; ++i) squares += y[row * 7 + i] * y[row * 7 + i];
+    CHECK(squares == doctest::Approx(7).epsilon(1e-13));
+  }
+  const dt::Var scaled =
+      dt::rms_norm(graph.constant(dt::Tensor::of({3, 4})), graph.constant(dt::Tensor{1, 10}), 0);
+  CHECK(scaled.dtype() == dt::float32);
+  check_close(numbers(dt::eval(scaled)), {3 / std::sqrt(12.5), 40 / std::sqrt(12.5)}, 1e-6);
+}
+
+TEST_CASE("scale and shift may be parameters and x as well") {
+  dt::Graph graph;
+  const dt::Parameter scale("scale", dt::ones({2}));
+  const dt::Parameter shift("shift", dt::zeros({2}));
+  const dt::Var x = graph.input("x", {4, 2});
+  CHECK(dt::batch_norm(x, scale, shift).y.shape() == dt::Shape{4, 2});
+  CHECK(dt::group_norm(x, 2, scale, shift).shape() == dt::Shape{4, 2});
+  check_refused<dt::GraphError>([&] { dt::batch_norm(scale, scale, shift); },
+                                {"batch_norm", "no operand is in a graph"});
+}
+
+TEST_CASE("what cannot be normalised is refused with its sizes") {
+  dt::Graph graph;
+  const dt::Var x = graph.input("x", {4, 6, 2});
+  const dt::Var six = graph.input("six", {6});
+  const dt::Var two = graph.input("two", {2});
+  check_refused<dt::ShapeError>([&] { dt::group_norm(x, 4); }, {"6 channels", "4 groups"});
+  check_refused<dt::ShapeError>([&] { dt::group_norm(x, 0); }, {"0 groups"});
+  check_refused<dt::ShapeError>([&] { dt::group_norm(x, 3, six, two); },
+                                {"group_norm", "shift has shape (2,)", "(4, 6, 2)"});
+  check_refused<dt::ShapeError>([&] { dt::batch_norm(x, two, six); }, {"scale has shape (2,)"});
+  check_refused<dt::ShapeError>([&] { dt::batch_norm(six, six, six); }, {"axis of channels"});
+  check_refused<dt::ShapeError>(
+      [&] {
+        dt::batch_norm(graph.input("none", {0, 6}), six, six);
+      },
+      {"no element"});
+  check_refused<dt::ShapeError>([&] { dt::batch_norm_inference(x, six, two, six, six); },
+                                {"batch_norm_inference", "variance has shape (2,)"});
+  check_refused<dt::ShapeError>([&] { dt::rms_norm(x, six); }, {"rms_norm", "(6,)", "(2,)"});
+  check_refused<dt::ShapeError>([&] { dt::rms_norm(graph.input("s", {})); }, {"rms_norm"});
+  check_refused<dt::ValueError>([&] { dt::rms_norm(x, -1.0); }, {"epsilon is -1"});
+  check_refused<dt::ValueError>([&] { dt::batch_norm(x, six, six, NAN); }, {"epsilon"});
+}
+
+TEST_CASE("the derivatives hold in every mode") {
+  moving::check_derivatives({"rms_norm", "group_norm", "batch_norm", "batch_norm_inference"});
+}
+
+}  // namespace
