@@ -22,6 +22,7 @@ void register_builtin_ops() {
   detail::register_pooling();
   detail::register_einsum();
   detail::register_normalise_batch();
+  detail::register_attention();
   detail::register_shapes();
   detail::register_slice();
   detail::register_scan();

@@ -32,6 +32,7 @@ void register_losses();
 void register_pooling();
 void register_einsum();
 void register_normalise_batch();
+void register_attention();
 void register_shapes();
 void register_slice();
 void register_scan();

@@ -1,0 +1,214 @@
+#include <dualtape/ops/attention.hpp>
+
+#include <cmath>
+#include <limits>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/in_graph.hpp>
+#include <dualtape/ops/detail/indices.hpp>
+#include <dualtape/ops/indexing.hpp>
+#include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/shapes.hpp>
+#include <dualtape/ops/softmax.hpp>
+
+namespace dualtape {
+namespace {
+
+constexpr std::string_view attention_name = "scaled_dot_product_attention";
+constexpr std::string_view heads_name = "multi_head_attention";
+
+// Query i of L may see key j of S: j <= i.
+Tensor causal_mask(std::int64_t queries, std::int64_t keys) {
+  Tensor mask(Shape{queries, keys}, DType::boolean);
+  const auto seen = mask.data<bool>();
+  for (std::int64_t i = 0; i < queries; ++i)
+    for (std::int64_t j = 0; j < keys; ++j) seen[static_cast<std::size_t>(i * keys + j)] = j <= i;
+  return mask;
+}
+
+void require_fit(const Var& q, const Var& k, const Var& v, Location where) {
+  const auto& [a, b, c] = std::tie(q.shape(), k.shape(), v.shape());
+  const bool ranks = a.rank() >= 2 && b.rank() >= 2 && c.rank() >= 2;
+  if (ranks && a.back() == b.back() && b[b.rank() - 2] == c[c.rank() - 2]) return;
+  fail<ShapeError>({.op = attention_name,
+                    .what = "queries of shape " + to_string(a) + ", keys of " + to_string(b) +
+                            " and values of " + to_string(c) + " do not fit",
+                    .where = where,
+                    .help = "give shapes (..., L, E), (..., S, E) and (..., S, D)"});
+}
+
+struct Embedding {
+  static constexpr auto name = "embedding";
+  static constexpr auto doc = "rows of a table chosen by integers";
+  static constexpr auto math = "y[i] = table[ids[i]]; linear in the table, as take along axis 0";
+  static constexpr Example example{
+      "embedding(g.constant(Tensor{{1, 2}, {3, 4}}), g.constant(Tensor::of({1, 1, 0})))",
+      "[[3. 4.]\n [3. 4.]\n [1. 2.]]"};
+  static std::vector<Case> cases() {
+    const auto build = [](std::span<const Var> in) {
+      return std::vector<Var>{embedding(in[0], in[1])};
+    };
+    return {{"a sequence", {Arg{{5, 3}}, detail::index_arg({4}, 5)}, build},
+            {"a batch of sequences", {Arg{{4, 2}}, detail::index_arg({2, 3}, 4, int32)}, build},
+            {"no ids", {Arg{{4, 2}}, detail::index_arg({0}, 4)}, build}};
+  }
+};
+
+struct ScaledDotProductAttention {
+  static constexpr auto name = "scaled_dot_product_attention";
+  static constexpr auto doc = "values weighted by how well their keys fit the queries";
+  static constexpr auto math =
+      "y = softmax(scale q k^T + mask) v along the keys, scale = 1 / sqrt(E) unless given; "
+      "derivatives as those of matmul and softmax";
+  static constexpr Example example{
+      "scaled_dot_product_attention(g.constant(Tensor{{1, 2}}), g.constant(Tensor{{0, 0}, {0, "
+      "0}}), g.constant(Tensor{{1, 4}, {3, 8}}))",
+      "[[2. 6.]]"};
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    const auto add = [&](const std::string& name, const Shape& q, const Shape& k, const Shape& v,
+                         const AttentionOptions& options) {
+      cases.push_back({name, {Arg{q}, Arg{k}, Arg{v}}, [options](std::span<const Var> in) {
+                         return std::vector<Var>{
+                             scaled_dot_product_attention(in[0], in[1], in[2], options)};
+                       }});
+    };
+    AttentionOptions causal;
+    causal.causal = true;
+    AttentionOptions scaled;
+    scaled.scale = 0.3;
+    add("one sequence", {3, 2}, {4, 2}, {4, 3}, {});
+    add("batches, causal", {2, 3, 2}, {2, 3, 2}, {2, 3, 2}, causal);
+    add("batches broadcast, scaled", {2, 1, 2, 3}, {3, 2, 3}, {3, 2, 1}, scaled);
+    add("one query and key", {1, 1}, {1, 1}, {1, 1}, {});
+    cases.push_back({"a mask that is added",
+                     {Arg{{2, 3}}, Arg{{4, 3}}, Arg{{4, 2}}, Arg{{2, 4}}},
+                     [](std::span<const Var> in) {
+                       AttentionOptions masked;
+                       masked.mask = in[3];
+                       return std::vector<Var>{
+                           scaled_dot_product_attention(in[0], in[1], in[2], masked)};
+                     }});
+    return cases;
+  }
+};
+
+struct MultiHeadAttention {
+  static constexpr auto name = "multi_head_attention";
+  static constexpr auto doc = "attention in several projected parts, joined and projected";
+  static constexpr auto math =
+      "y = concat_h(attention(q Wq_h + bq_h, k Wk_h + bk_h, v Wv_h + bv_h)) Wo + bo; derivatives "
+      "as "
+      "those of matmul and softmax";
+  static constexpr Example example{
+      "multi_head_attention(g.constant(Tensor{{1, 2}}), g.constant(Tensor{{1, 2}}), "
+      "g.constant(Tensor{{1, 2}}), {g.constant(Tensor{{1, 0}, {0, 1}}), "
+      "g.constant(Tensor{{1, 0}, {0, 1}}), g.constant(Tensor{{1, 0}, {0, 1}}), "
+      "g.constant(Tensor{{1, 0}, {0, 1}})}, 2)",
+      "[[1. 2.]]"};
+  static std::vector<Case> cases() {
+    const auto call = [](std::span<const Var> in, std::int64_t heads, bool biased, bool causal) {
+      AttentionWeights weights{in[1], in[2], in[3], in[4]};
+      if (biased) weights.query_bias = weights.key_bias = weights.value_bias = in[5];
+      if (biased) weights.output_bias = in[6];
+      AttentionOptions options;
+      options.causal = causal;
+      return std::vector<Var>{multi_head_attention(in[0], in[0], in[0], weights, heads, options)};
+    };
+    return {
+        {"two heads of a batch, causal, with biases",
+         {Arg{{2, 3, 4}}, Arg{{4, 4}}, Arg{{4, 4}}, Arg{{4, 4}}, Arg{{4, 3}}, Arg{{4}}, Arg{{3}}},
+         [call](std::span<const Var> in) { return call(in, 2, true, true); }},
+        {"one head of one sequence",
+         {Arg{{2, 3}}, Arg{{3, 2}}, Arg{{3, 2}}, Arg{{3, 4}}, Arg{{4, 1}}},
+         [call](std::span<const Var> in) { return call(in, 1, false, false); }}};
+  }
+};
+
+Var projected(const Var& x, const Var& weight, const MaybeVar& bias, Location where) {
+  const In product(matmul(In(x, where), In(weight, where)), where);
+  return bias ? add(product, In(*bias, where)) : product.var();
+}
+
+// (..., L, H d) to (..., H, L, d).
+Var split_heads(const Var& x, std::int64_t heads, const char* what, Location where) {
+  const Shape shape = x.shape();
+  if (shape.rank() < 2 || shape.back() % heads != 0)
+    fail<ShapeError>({.op = heads_name,
+                      .what = std::string("the projected ") + what + " of shape " +
+                              to_string(shape) + " do not part in " + std::to_string(heads) +
+                              " heads",
+                      .where = where,
+                      .help = "their last size must be a multiple of the number of heads"});
+  std::vector<std::int64_t> sizes = shape.vector();
+  sizes.back() = heads;
+  sizes.push_back(shape.back() / heads);
+  return transpose(In(reshape(In(x, where), sizes), where), -3, -2);
+}
+
+}  // namespace
+
+Var embedding(In table, In ids) {
+  if (detail::shape_of(table).rank() == 0)
+    fail<ShapeError>({.op = "embedding",
+                      .what = "the table is a scalar",
+                      .where = table.where(),
+                      .help = "give one row for each number: shape (V, E)"});
+  return take(table, ids, 0);
+}
+
+Var scaled_dot_product_attention(In q, In k, In v, const AttentionOptions& options) {
+  const Location where = q.where();
+  const auto here = [where](Var var) { return In(var, where); };
+  const std::vector<Var> vars = detail::in_one_graph(attention_name, {q, k, v});
+  require_fit(vars[0], vars[1], vars[2], where);
+  const auto size = static_cast<double>(vars[0].shape().back());
+  const double scale = options.scale.value_or(1 / std::sqrt(size));
+  // Scaling the queries costs less than scaling the scores.
+  const Var queries = mul(here(vars[0]), In(scale, where));
+  Var scores = matmul(here(queries), here(vars[1]), {.transpose_b = true});
+  const In never(-std::numeric_limits<double>::infinity(), where);
+  if (options.mask && options.mask->dtype() == DType::boolean)
+    scores = dualtape::where(here(*options.mask), here(scores), never);
+  else if (options.mask)
+    scores = add(here(scores), here(*options.mask));
+  if (options.causal) {
+    const std::size_t rank = scores.rank();
+    const Tensor seen = causal_mask(scores.shape()[rank - 2], scores.shape()[rank - 1]);
+    scores = dualtape::where(In(seen, where), here(scores), never);
+  }
+  return matmul(here(softmax(here(scores))), here(vars[2]));
+}
+
+Var multi_head_attention(In q, In k, In v, const AttentionWeights& weights, std::int64_t heads,
+                         const AttentionOptions& options) {
+  const Location where = q.where();
+  if (heads < 1)
+    fail<ValueError>({.op = heads_name,
+                      .what = "the number of heads is " + std::to_string(heads),
+                      .where = where,
+                      .help = "give 1 or more"});
+  const std::vector<Var> vars = detail::in_one_graph(heads_name, {q, k, v});
+  const Var queries = split_heads(projected(vars[0], weights.query, weights.query_bias, where),
+                                  heads, "queries", where);
+  const Var keys =
+      split_heads(projected(vars[1], weights.key, weights.key_bias, where), heads, "keys", where);
+  const Var values = split_heads(projected(vars[2], weights.value, weights.value_bias, where),
+                                 heads, "values", where);
+  const Var each =
+      scaled_dot_product_attention(In(queries, where), In(keys, where), In(values, where), options);
+  const Var parts = transpose(In(each, where), -3, -2);  // (..., L, H, d')
+  const Var joined = flatten(In(parts, where), -2, -1);
+  return projected(joined, weights.output, weights.output_bias, where);
+}
+
+void detail::register_attention() {
+  register_composite<Embedding>();
+  register_composite<ScaledDotProductAttention>();
+  register_composite<MultiHeadAttention>();
+}
+
+}  // namespace dualtape
