@@ -23,6 +23,7 @@ void register_builtin_ops() {
   detail::register_einsum();
   detail::register_normalise_batch();
   detail::register_attention();
+  detail::register_dropout();
   detail::register_shapes();
   detail::register_slice();
   detail::register_scan();

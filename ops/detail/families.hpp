@@ -33,6 +33,7 @@ void register_pooling();
 void register_einsum();
 void register_normalise_batch();
 void register_attention();
+void register_dropout();
 void register_shapes();
 void register_slice();
 void register_scan();

@@ -1,0 +1,62 @@
+#include <dualtape/ops/dropout.hpp>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/in_graph.hpp>
+#include <dualtape/ops/random.hpp>
+
+namespace dualtape {
+namespace {
+
+struct Dropout {
+  static constexpr auto name = "dropout";
+  static constexpr auto doc = "elements dropped at random, the others scaled up";
+  static constexpr auto math =
+      "y_i = m_i x_i / (1 - p) with m_i = 0 with probability p, else 1, so that the mean of y is "
+      "x; the m come from the key and are held constant: dy_i = m_i dx_i / (1 - p).";
+  static constexpr Example example{"dropout(g.constant(Tensor{0, 0}), 0.5, Key{1})", "[0. 0.]"};
+
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    const auto add = [&](const std::string& name, const Shape& shape, double p, bool training) {
+      cases.push_back({name, {Arg{shape}}, [=](std::span<const Var> in) {
+                         return std::vector<Var>{dropout(in[0], p, Key{3}, training) * 1.0};
+                       }});
+    };
+    add("a third", {4, 5}, 1.0 / 3, true);
+    add("nothing dropped", {3}, 0, true);
+    add("evaluation", {3}, 0.5, false);
+    add("a scalar", {}, 0.25, true);
+    add("nothing", {0, 2}, 0.5, true);
+    return cases;
+  }
+};
+
+}  // namespace
+
+Var dropout(In x, double p, In key, bool training) {
+  const Location where = x.where();
+  if (!(p >= 0 && p < 1))
+    fail<ValueError>({.op = "dropout",
+                      .what = "p is " + std::to_string(p) + ", the probability to be dropped",
+                      .where = where,
+                      .help = "give 0 <= p < 1: with 1 nothing would be left"});
+  const std::vector<Var> vars = detail::in_one_graph("dropout", {x, key});
+  if (p == 0 || !training) return vars[0];
+  const auto here = [where](Var var) { return In(var, where); };
+  // In float32 for every dtype of x, so that all drop alike.
+  const Var draw = random_uniform(In(vars[1], key.where()), vars[0].shape());
+  const Var kept = greater_equal(here(draw), In(p, where));
+  const Var scaled = mul(here(vars[0]), In(1 / (1 - p), where));
+  return dualtape::where(here(kept), here(scaled), In(0.0, where));
+}
+Var dropout(In x, double p, Key key, bool training) {
+  const Tensor value = key.to_tensor();
+  return dropout(x, p, In(value, x.where()), training);
+}
+
+void detail::register_dropout() { register_composite<Dropout>(); }
+
+}  // namespace dualtape
