@@ -119,6 +119,114 @@ struct Silu {
 };
 constexpr detail::BuiltinElementwise<Silu> silu_op;
 
+struct Mish {
+  static constexpr auto name = "mish";
+  static constexpr auto doc = "x tanh(softplus(x)).";
+  static constexpr auto math =
+      "y = x t, t = tanh(log(1 + e^x)); dy/dx = t + x sigmoid(x) (1 - t^2)";
+  static constexpr Example example{"mish(g.constant(Tensor{0, 1}))", "[0.        0.8650984]"};
+  static auto formula(auto x) { return x * tanh(maximum(x, 0) + log1p(exp(-abs(x)))); }
+  static Factor partial(Var x, Var) {
+    const Var t = tanh(softplus(x));
+    return t + x * sigmoid(x) * (1 - square(t));
+  }
+  static auto sample() { return domain(-4, 4); }
+};
+constexpr detail::BuiltinElementwise<Mish> mish_op;
+
+struct Selu {
+  static constexpr auto name = "selu";
+  static constexpr auto doc = "elu scaled so that layers keep mean 0 and variance 1.";
+  static constexpr auto math =
+      "y = l x where x > 0, else l a (e^x - 1), l = 1.0507..., a = 1.6732...; dy/dx = l where x > "
+      "0, else y + l a";
+  static constexpr Example example{"selu(g.constant(Tensor{-1000, 1}))", "[-1.7580993  1.050701 ]"};
+  static constexpr double scale = 1.0507009873554804934193349852946;
+  static constexpr double alpha = 1.6732632423543772848170429916717;
+  static auto formula(auto x) { return scale * select(x > 0, x, alpha * expm1(minimum(x, 0))); }
+  static Factor partial(Var x, Var y) { return where(x > 0, scale, y + scale * alpha); }
+  static auto sample() { return domain(-2, 2).avoid(0); }
+};
+constexpr detail::BuiltinElementwise<Selu> selu_op;
+
+struct Celu {
+  static constexpr auto name = "celu";
+  static constexpr auto doc = "x where it is positive, alpha (e^(x/alpha) - 1) elsewhere.";
+  static constexpr auto math =
+      "y = x where x > 0, else alpha (e^(x/alpha) - 1); dy/dx = 1 where x > 0, else e^(x/alpha); "
+      "with u = min(x, 0)/alpha, dy/dalpha = e^u - 1 - u e^u";
+  static constexpr Example example{"celu(g.constant(Tensor{-1000, 2}), 2)", "[-2.  2.]"};
+  static auto formula(auto x, auto alpha) {
+    return select(x > 0, x, alpha * expm1(minimum(x, 0) / alpha));
+  }
+  static Factor partial(std::size_t i, Operands in, Var) {
+    const Var u = minimum(in[0], 0) / in[1];
+    return i == 0 ? where(in[0] > 0, 1, exp(u)) : expm1(u) - u * exp(u);
+  }
+  static auto sample() { return std::array{domain(-2, 2).avoid(0), domain(0.5, 1.5)}; }
+};
+constexpr detail::BuiltinElementwise<Celu> celu_op;
+
+struct Hardtanh {
+  static constexpr auto name = "hardtanh";
+  static constexpr auto doc = "x cut off to low .. high.";
+  static constexpr auto math =
+      "y = min(max(x, low), high); dy/dx = 1 where low < x < high, else 0. Written as clamp, but "
+      "with derivative 0 at the ends.";
+  static constexpr Example example{"hardtanh(g.constant(Tensor{-3, 0.5, 3}))", "[-1.   0.5  1. ]"};
+  static auto formula(auto x, auto low, auto high) { return minimum(maximum(x, low), high); }
+  static Factor partial(std::size_t i, Operands in, Var) {
+    const Var x = in[0];
+    const Var above = logical_not(logical_or(x < in[2], isnan(x)));
+    const Var below = logical_not(logical_or(x > in[1], isnan(x)));
+    if (i == 0) return cast(logical_not(logical_or(above, below)), x.dtype());
+    if (i == 2) return cast(above, x.dtype());
+    return cast(logical_and(below, logical_not(above)), x.dtype());
+  }
+  static auto sample() {
+    return std::array{domain(-3, 3).avoid(-1).avoid(1), domain(-1.04, -0.96), domain(0.96, 1.04)};
+  }
+};
+constexpr detail::BuiltinElementwise<Hardtanh> hardtanh_op;
+
+struct Hardsigmoid {
+  static constexpr auto name = "hardsigmoid";
+  static constexpr auto doc = "x/6 + 1/2 cut off to 0 .. 1.";
+  static constexpr auto math =
+      "y = min(max(x/6 + 1/2, 0), 1); dy/dx = 1/6 where -3 < x < 3, else 0";
+  static constexpr Example example{"hardsigmoid(g.constant(Tensor{-4, 0, 1.5}))",
+                                   "[0.   0.5  0.75]"};
+  static auto formula(auto x) { return minimum(maximum(x / 6 + 0.5, 0), 1); }
+  static Factor partial(Var x, Var) { return where(abs(x) < 3, 1.0 / 6, mul(x, 0)); }
+  static auto sample() { return domain(-5, 5).avoid(-3).avoid(3); }
+};
+constexpr detail::BuiltinElementwise<Hardsigmoid> hardsigmoid_op;
+
+struct Hardswish {
+  static constexpr auto name = "hardswish";
+  static constexpr auto doc = "x hardsigmoid(x).";
+  static constexpr auto math =
+      "y = x min(max(x/6 + 1/2, 0), 1); dy/dx = x/3 + 1/2 where -3 < x < 3, 1 above, 0 below";
+  static constexpr Example example{"hardswish(g.constant(Tensor{-4, 0, 3}))", "[-0.  0.  3.]"};
+  static auto formula(auto x) { return x * minimum(maximum(x / 6 + 0.5, 0), 1); }
+  static Factor partial(Var x, Var) {
+    return where(abs(x) < 3, x / 3 + 0.5, cast(x > 0, x.dtype()));
+  }
+  static auto sample() { return domain(-5, 5).avoid(-3).avoid(3); }
+};
+constexpr detail::BuiltinElementwise<Hardswish> hardswish_op;
+
+struct Softsign {
+  static constexpr auto name = "softsign";
+  static constexpr auto doc = "x / (1 + |x|).";
+  static constexpr auto math = "y = x / (1 + |x|); dy/dx = 1 / (1 + |x|)^2";
+  static constexpr Example example{"softsign(g.constant(Tensor{-1, 3}))", "[-0.5   0.75]"};
+  static auto formula(auto x) { return x / (1 + abs(x)); }
+  static Factor partial(Var x, Var) { return reciprocal(square(1 + abs(x))); }
+  static auto sample() { return domain(-3, 3).avoid(0); }
+};
+constexpr detail::BuiltinElementwise<Softsign> softsign_op;
+
 }  // namespace
 
 Var sigmoid(In x) { return sigmoid_op(x); }
@@ -129,12 +237,20 @@ Var leaky_relu(In x, In slope) { return leaky_relu_op(x, slope); }
 Var elu(In x, In alpha) { return elu_op(x, alpha); }
 Var gelu(In x) { return gelu_op(x); }
 Var silu(In x) { return silu_op(x); }
+Var mish(In x) { return mish_op(x); }
+Var selu(In x) { return selu_op(x); }
+Var celu(In x, In alpha) { return celu_op(x, alpha); }
+Var hardtanh(In x, In low, In high) { return hardtanh_op(x, low, high); }
+Var hardsigmoid(In x) { return hardsigmoid_op(x); }
+Var hardswish(In x) { return hardswish_op(x); }
+Var softsign(In x) { return softsign_op(x); }
 
 namespace detail {
 
 void register_activations() {
   register_all(sigmoid_op, logsigmoid_op, softplus_op, relu_op, leaky_relu_op, elu_op, gelu_op,
-               silu_op);
+               silu_op, mish_op, selu_op, celu_op, hardtanh_op, hardsigmoid_op, hardswish_op,
+               softsign_op);
 }
 
 }  // namespace detail

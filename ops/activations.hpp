@@ -22,5 +22,16 @@ Var elu(In x, In alpha = 1.0);
 // Hendrycks, Gimpel, arXiv:1606.08415.
 Var gelu(In x);
 Var silu(In x);  // x sigmoid(x); Elfwing, Uchibe, Doya, Neural Networks 107, 2018
+Var mish(In x);  // x tanh(softplus(x)); Misra, arXiv:1908.08681
+// 1.0507 x where x > 0, 1.7581 (e^x - 1) elsewhere. Klambauer et al., NeurIPS 2017.
+Var selu(In x);
+// x where x > 0, alpha (e^(x/alpha) - 1) elsewhere: elu with a continuous derivative. alpha may be
+// learned. Barron, arXiv:1704.07483.
+Var celu(In x, In alpha = 1.0);
+// x cut off to low .. high; derivative 0 at both ends, where clamp has 1.
+Var hardtanh(In x, In low = -1.0, In high = 1.0);
+Var hardsigmoid(In x);  // min(max(x/6 + 1/2, 0), 1); derivative 0 at -3 and 3
+Var hardswish(In x);    // x hardsigmoid(x); Howard et al., ICCV 2019
+Var softsign(In x);     // x / (1 + |x|)
 
 }  // namespace dualtape

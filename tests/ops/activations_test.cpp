@@ -41,6 +41,50 @@ TEST_CASE("activations and their derivatives are the textbook's") {
   check_unary(
       dt::silu, [](double x) { return x * logistic(x); },
       [](double x) { return logistic(x) * (1 + x * logistic(-x)); }, any);
+  const auto soft = [](double x) { return std::tanh(std::log1p(std::exp(x))); };
+  check_unary(
+      dt::mish, [=](double x) { return x * soft(x); },
+      [=](double x) { return soft(x) + x * logistic(x) * (1 - soft(x) * soft(x)); }, any);
+  check_unary(
+      dt::selu,
+      [](double x) {
+        return 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * std::expm1(x));
+      },
+      [](double x) { return 1.0507009873554805 * (x > 0 ? 1 : 1.6732632423543772 * std::exp(x)); },
+      any);
+  check_unary([](dt::In x) { return dt::celu(x, 0.5); },
+              [](double x) { return x > 0 ? x : 0.5 * std::expm1(2 * x); },
+              [](double x) { return x > 0 ? 1 : std::exp(2 * x); }, any);
+  check_unary([](dt::In x) { return dt::hardtanh(x, -2, 0.75); },
+              [](double x) { return std::min(std::max(x, -2.0), 0.75); },
+              [](double x) { return x > -2 && x < 0.75 ? 1 : 0; }, any);
+  check_unary(
+      dt::hardsigmoid, [](double x) { return std::min(std::max(x / 6 + 0.5, 0.0), 1.0); },
+      [](double x) { return std::abs(x) < 3 ? 1.0 / 6 : 0; }, any);
+  check_unary(
+      dt::hardswish, [](double x) { return x * std::min(std::max(x / 6 + 0.5, 0.0), 1.0); },
+      [](double x) { return std::abs(x) < 3 ? x / 3 + 0.5
+                            : x > 0         ? 1
+                                            : 0; }, any);
+  check_unary(
+      dt::softsign, [](double x) { return x / (1 + std::abs(x)); },
+      [](double x) { return 1 / ((1 + std::abs(x)) * (1 + std::abs(x))); }, any);
+}
+
+TEST_CASE("selu keeps a standard normal's mean and variance") {
+  // By the trapezium rule over -12 .. 12, where the density is below 1e-31.
+  double mean = 0, square = 0;
+  constexpr double step = 1.0 / 256;
+  Numbers points;
+  for (double x = -12; x <= 12; x += step) points.push_back(x);
+  dt::Graph graph;
+  const Numbers values = numbers(dt::eval(dt::selu(graph.constant(tensor(points)))));
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    mean += values[i] * normal_pdf(points[i]) * step;
+    square += values[i] * values[i] * normal_pdf(points[i]) * step;
+  }
+  CHECK(std::abs(mean) < 2e-6);
+  CHECK(square == doctest::Approx(1).epsilon(2e-6));
 }
 
 TEST_CASE("large arguments neither overflow nor lose their digits") {
@@ -57,6 +101,11 @@ TEST_CASE("large arguments neither overflow nor lose their digits") {
     CHECK(at(dt::gelu, -1000, dtype) == 0);
     CHECK(at([](dt::In x) { return dt::elu(x); }, -1000, dtype) == -1);
     CHECK(at([](dt::In x) { return dt::elu(x); }, 1000, dtype) == 1000);
+    CHECK(at(dt::mish, 1000, dtype) == 1000);
+    CHECK(at(dt::mish, -1000, dtype) == 0);
+    CHECK(at([](dt::In x) { return dt::celu(x, 3); }, -1000, dtype) == -3);
+    CHECK(at(dt::selu, 1000, dtype) == doctest::Approx(1050.7009873554805).epsilon(1e-7));
+    CHECK(at(dt::hardswish, -1000, dtype) == 0);
   }
   // Small results are right to float32's digits relative to themselves.
   CHECK(at(dt::sigmoid, -50, dt::float32) == doctest::Approx(std::exp(-50.0)).epsilon(1e-6));
@@ -73,12 +122,16 @@ TEST_CASE("derivatives far out are finite") {
   check_close(derivative(dt::elu(x), x), {0, 1}, 0);
   check_close(derivative(dt::gelu(x), x), {0, 1}, 0);
   check_close(derivative(dt::silu(x), x), {0, 1}, 0);
+  check_close(derivative(dt::mish(x), x), {0, 1}, 0);
+  check_close(derivative(dt::celu(x), x), {0, 1}, 0);
 }
 
 TEST_CASE("NaN stays NaN") {
   for (const auto op :
-       {dt::sigmoid, dt::logsigmoid, dt::softplus, dt::relu, dt::gelu, dt::silu,
-        +[](dt::In x) { return dt::leaky_relu(x); }, +[](dt::In x) { return dt::elu(x); }}) {
+       {dt::sigmoid, dt::logsigmoid, dt::softplus, dt::relu, dt::gelu, dt::silu, dt::mish, dt::selu,
+        dt::hardsigmoid, dt::hardswish, dt::softsign, +[](dt::In x) { return dt::celu(x); },
+        +[](dt::In x) { return dt::hardtanh(x); }, +[](dt::In x) { return dt::leaky_relu(x); },
+        +[](dt::In x) { return dt::elu(x); }}) {
     CHECK(std::isnan(at(op, nan)));
     CHECK(std::isnan(at(op, nan, dt::float32)));
   }
@@ -88,6 +141,8 @@ TEST_CASE("the kink at zero has the documented derivative") {
   dt::Graph graph;
   const dt::Var zero = graph.constant(dt::zeros({1}, dt::float64));
   CHECK(derivative(dt::relu(zero), zero) == Numbers{0});
+  const dt::Var ends = graph.constant(tensor({-1, 1}));
+  CHECK(derivative(dt::hardtanh(ends), ends) == Numbers{0, 0});
   CHECK(derivative(dt::leaky_relu(zero, 0.25), zero) == Numbers{0.25});
   CHECK(derivative(dt::elu(zero, 1.5), zero) == Numbers{1.5});
 }
