@@ -13,7 +13,9 @@
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
 #include <dualtape/ops/softmax.hpp>
+#include <dualtape/ops/special.hpp>
 
 namespace dualtape {
 namespace {
@@ -295,6 +297,147 @@ void require_labels(std::string_view loss, const In& logits, const Shape& of_log
                     .help = "one label per row of logits"});
 }
 
+struct MeanAbsoluteError {
+  static constexpr auto name = "mae";
+  static constexpr auto doc = "|a - b|; mean, sum or each";
+  static constexpr auto math =
+      "L = (1/n) sum_i |a_i - b_i|; dL = (1/n) sum_i sign(a_i - b_i)(da_i - db_i). Written as sub, "
+      "abs and mean.";
+  static constexpr auto example =
+      Example{"mae(g.constant(Tensor{1, 2}), g.constant(Tensor{4, 2}))", "1.5"};
+  static std::vector<Case> cases() {
+    return pair_cases([](Var a, Var b) { return mae(a, b); });
+  }
+};
+
+struct Huber {
+  static constexpr auto name = "huber";
+  static constexpr auto doc = "(a - b)^2 / 2 near 0, linear beyond delta";
+  static constexpr auto math =
+      "With d = a - b and c = min(max(d, -delta), delta): L = c (d - c/2), that is d^2/2 where |d| "
+      "<= delta, else delta (|d| - delta/2); dL/da = c, dL/db = -c, dL/ddelta = |d - c|.";
+  static constexpr auto example =
+      Example{"huber(g.constant(Tensor{1, 5}), g.constant(Tensor{0, 0}))", "2.5"};
+  static auto formula(auto a, auto b, auto delta) {
+    const auto d = a - b;
+    const auto cut = minimum(maximum(d, -delta), delta);
+    return cut * (d - cut * 0.5);
+  }
+  static Factor partial(std::size_t i, std::span<const Var> in, Var) {
+    const Var d = in[0] - in[1];
+    const Var cut = minimum(maximum(d, -in[2]), in[2]);
+    return i == 0 ? cut : i == 1 ? -cut : abs(d - cut);
+  }
+  // No difference meets a kink.
+  static auto sample() { return std::array{domain(-3, -2), domain(-1, 2), domain(0.6, 0.9)}; }
+};
+constexpr detail::BuiltinElementwise<Huber> huber_op;
+
+struct SmoothL1 {
+  static constexpr auto name = "smooth_l1";
+  static constexpr auto doc = "(a - b)^2 / (2 beta) near 0, |a - b| - beta / 2 beyond beta";
+  static constexpr auto math =
+      "L = huber(a, b, beta) / beta, mae for beta = 0; dL/da = min(max((a - b) / beta, -1), 1).";
+  static constexpr auto example =
+      Example{"smooth_l1(g.constant(Tensor{1, 5}), g.constant(Tensor{0, 0}), 2)", "2.125"};
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    for (const double beta : {0.0, 0.5, 9.0})
+      for (Case& sample :
+           pair_cases([beta](Var a, Var b) { return smooth_l1(a, b + 4, beta, Reduction::sum); }))
+        cases.push_back(std::move(sample));
+    return cases;
+  }
+};
+
+struct Hinge {
+  static constexpr auto name = "hinge";
+  static constexpr auto doc = "max(0, 1 - s y) for scores s and targets y of -1 and 1";
+  static constexpr auto math = "L = max(0, 1 - s y); dL/ds = -y where s y < 1, else 0.";
+  static constexpr auto example =
+      Example{"hinge(g.constant(Tensor{0.5, -3}), g.constant(Tensor{1, -1}))", "0.25"};
+  static std::vector<Case> cases() {
+    const auto call = [](std::span<const Var> in) {
+      return std::vector<Var>{hinge(in[0], in[1]), hinge(in[0] + 3, in[1], Reduction::none)};
+    };
+    return {Case{"a vector", {Arg{{4}, domain(-0.7, 0.7)}, Arg{{4}, domain(0.9, 1.1)}}, call}};
+  }
+};
+
+struct NegativeLogLikelihood {
+  static constexpr auto name = "nll";
+  static constexpr auto doc = "-log_p[label] for integer labels; mean, sum or each";
+  static constexpr auto math =
+      "y_n = -x_n,label(n), then the mean or sum over n; dy_n = -dx_n,label(n). Written as gather "
+      "and neg.";
+  static constexpr auto example =
+      Example{"nll(g.constant(Tensor{{-1, -2}, {-3, -4}}), g.constant(Tensor::of({0, 1})))", "2.5"};
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
+      cases.push_back({"a matrix, reduction " + std::to_string(static_cast<int>(reduction)),
+                       {Arg{{4, 3}}, Arg{{4}, domain(0, 2.99), int64}},
+                       [reduction](std::span<const Var> in) {
+                         return std::vector<Var>{nll(in[0], in[1], reduction)};
+                       }});
+    cases.push_back({"one sample",
+                     {Arg{{3}}, Arg{{}, domain(0, 2.99), int32}},
+                     [](std::span<const Var> in) { return std::vector<Var>{nll(in[0], in[1])}; }});
+    return cases;
+  }
+};
+
+struct KlDivergence {
+  static constexpr auto name = "kl_divergence";
+  static constexpr auto doc = "how far probabilities, given by their logarithms, are from others";
+  static constexpr auto math =
+      "y_n = sum_c p_nc (log p_nc - l_nc) with 0 log 0 = 0, then the mean or sum over n; dy_n = "
+      "sum_c (log p_nc + 1 - l_nc) dp_nc - p_nc dl_nc. Written as xlogy, mul, sub and sum.";
+  static constexpr auto example = Example{
+      "kl_divergence(log(g.constant(Tensor{0.5, 0.5})), g.constant(Tensor{0, 1}))", "0.6931472"};
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
+      cases.push_back({"a matrix, reduction " + std::to_string(static_cast<int>(reduction)),
+                       {Arg{{3, 4}, domain(-3, -0.1)}, Arg{{3, 4}, domain(0.1, 0.9)}},
+                       [reduction](std::span<const Var> in) {
+                         return std::vector<Var>{kl_divergence(in[0], in[1], reduction)};
+                       }});
+    return cases;
+  }
+};
+
+struct CosineSimilarity {
+  static constexpr auto name = "cosine_similarity";
+  static constexpr auto doc = "the cosine of the angle between vectors along an axis";
+  static constexpr auto math =
+      "y = sum_i a_i b_i / max(|a| |b|, eps); dy/da = b / (|a| |b|) - y a / |a|^2 where that "
+      "product is above eps. Written as mul, sum, norm, maximum and div.";
+  static constexpr auto example =
+      Example{"cosine_similarity(g.constant(Tensor{1, 0}), g.constant(Tensor{3, 4}))", "0.6"};
+  static std::vector<Case> cases() {
+    const auto along = [](std::int64_t axis) {
+      return [axis](std::span<const Var> in) {
+        return std::vector<Var>{cosine_similarity(in[0], in[1], axis)};
+      };
+    };
+    const Domain away = domain(0.2, 2);
+    return {Case{"vectors", {Arg{{4}, away}, Arg{{4}}}, along(-1)},
+            Case{"rows", {Arg{{2, 3}, away}, Arg{{2, 3}, away}}, along(1)},
+            Case{"columns", {Arg{{2, 3}, away}, Arg{{2, 3}, away}}, along(0)},
+            Case{"numbers", {Arg{{3, 1}, away}, Arg{{3, 1}, away}}, along(-1)}};
+  }
+};
+
+[[noreturn]] void refuse_width(std::string_view loss, const In& x, std::string_view width,
+                               double given) {
+  fail<ValueError>({.op = loss,
+                    .what = std::string(width) + " is " + std::to_string(given) +
+                            ", but it is where the loss turns linear",
+                    .where = x.where(),
+                    .help = "give a positive number; 1 is usual"});
+}
+
 }  // namespace
 
 Var clamped_cross_entropy(In logits, In labels, Reduction reduction) {
@@ -335,8 +478,69 @@ Var half_sum_of_squares(In a, In b) {
   return In(0.5, a.where()) * In(sum(squares), a.where());
 }
 
+Var mae(In a, In b, Reduction reduction) {
+  require_one_shape("mae", a, b);
+  return reduced(In(abs(In(a - b, a.where())), a.where()), reduction);
+}
+
+Var huber(In a, In b, double delta, Reduction reduction) {
+  if (!(delta > 0)) refuse_width("huber", a, "delta", delta);
+  require_one_shape("huber", a, b);
+  return reduced(In(huber_op(a, b, In(delta, a.where())), a.where()), reduction);
+}
+
+Var smooth_l1(In a, In b, double beta, Reduction reduction) {
+  if (beta == 0) return mae(a, b, reduction);
+  if (!(beta > 0)) refuse_width("smooth_l1", a, "beta", beta);
+  require_one_shape("smooth_l1", a, b);
+  const Var entries = huber_op(a, b, In(beta, a.where()));
+  return reduced(In(In(entries, a.where()) * In(1 / beta, a.where()), a.where()), reduction);
+}
+
+Var hinge(In scores, In y, Reduction reduction) {
+  require_one_shape("hinge", scores, y);
+  const auto here = [where = scores.where()](auto x) { return In(x, where); };
+  const Var margin = here(1.0) - here(scores * y);
+  return reduced(here(maximum(here(margin), here(0.0))), reduction);
+}
+
+Var nll(In log_p, In labels, Reduction reduction) {
+  const auto here = [where = log_p.where()](Var x) { return In(x, where); };
+  const Shape rows = detail::shape_of(labels);
+  require_labels("nll", log_p, detail::shape_of(log_p), rows);
+  const MaybeVar found = detail::as_var(labels, log_p);
+  Ints column = rows.vector();
+  column.push_back(1);
+  const Var places = reshape(found ? In(*found, labels.where()) : labels, Shape(column));
+  const Var chosen = gather(log_p, In(places, labels.where()), -1);
+  return reduced(here(neg(here(reshape(here(chosen), rows)))), reduction);
+}
+
+Var kl_divergence(In log_q, In p, Reduction reduction) {
+  require_one_shape("kl_divergence", log_q, p);
+  const auto here = [where = log_q.where()](Var x) { return In(x, where); };
+  const Var entries = here(xlogy(p, p)) - here(p * log_q);
+  return reduced(here(sum(here(entries), {-1})), reduction);
+}
+
+Var cosine_similarity(In a, In b, std::int64_t axis, double eps) {
+  require_one_shape("cosine_similarity", a, b);
+  const auto along = static_cast<std::int64_t>(
+      detail::require_axis("cosine_similarity", a, axis, detail::shape_of(a).rank()));
+  const auto here = [where = a.where()](auto x) { return In(x, where); };
+  const Var product = here(norm(a, {along})) * here(norm(b, {along}));
+  return here(sum(here(a * b), {along})) / here(maximum(here(product), here(eps)));
+}
+
 void detail::register_losses() {
-  register_all(cross_entropy_op, binary_cross_entropy_op, binary_cross_entropy_with_logits_op);
+  register_all(cross_entropy_op, binary_cross_entropy_op, binary_cross_entropy_with_logits_op,
+               huber_op);
+  register_composite<MeanAbsoluteError>();
+  register_composite<SmoothL1>();
+  register_composite<Hinge>();
+  register_composite<NegativeLogLikelihood>();
+  register_composite<KlDivergence>();
+  register_composite<CosineSimilarity>();
   register_composite<ClampedCrossEntropy>();
   register_composite<MeanSquaredError>();
   register_composite<HalfSumOfSquares>();

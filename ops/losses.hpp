@@ -41,4 +41,31 @@ Var mse(In a, In b, Reduction reduction = Reduction::mean);
 // The sum of (a - b)^2 / 2, whose derivative by a is a - b.
 Var half_sum_of_squares(In a, In b);
 
+// |a - b|.
+Var mae(In a, In b, Reduction reduction = Reduction::mean);
+
+// d^2 / 2 where |d| <= delta and delta (|d| - delta / 2) beyond, d = a - b. Huber, 1964.
+Var huber(In a, In b, double delta = 1, Reduction reduction = Reduction::mean);
+
+// huber / beta: d^2 / (2 beta) where |d| < beta and |d| - beta / 2 beyond; beta = 0 is mae.
+// Both throw ValueError for a negative or NaN width, huber for 0 too.
+Var smooth_l1(In a, In b, double beta = 1, Reduction reduction = Reduction::mean);
+
+// max(0, 1 - s y) for scores s and targets y that are -1 or 1.
+Var hinge(In scores, In y, Reduction reduction = Reduction::mean);
+
+// -log_p[label]: cross_entropy of logarithms of probabilities, such as log_softmax gives; operands
+// and errors as there.
+Var nll(In log_p, In labels, Reduction reduction = Reduction::mean);
+
+// sum_c p_c (log p_c - log_q_c) over the last axis, the classes, for probabilities p and logarithms
+// of others, log_q: how far q is from p. One value per sample, then the mean or sum of samples
+// (what PyTorch calls "batchmean"). A class with p = 0 adds 0.
+Var kl_divergence(In log_q, In p, Reduction reduction = Reduction::mean);
+
+// a b / max(|a| |b|, eps) with the sum and norms along `axis`, which goes: 1 for equal directions,
+// -1 for opposite ones, and 0 for a vector of zeros. No loss itself: 1 minus it is one. ShapeError
+// for an axis that does not exist.
+Var cosine_similarity(In a, In b, std::int64_t axis = -1, double eps = 1e-8);
+
 }  // namespace dualtape

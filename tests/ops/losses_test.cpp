@@ -2,6 +2,8 @@
 
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/losses.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/shapes.hpp>
 #include <dualtape/ops/softmax.hpp>
 
 #include "gradient.hpp"
@@ -256,6 +258,78 @@ TEST_CASE("squared errors") {
   CHECK(gradient(dt::half_sum_of_squares(a, b), b) == Numbers{2, 0, -4});
   check_close(gradient(dt::mse(a, b), a), {-4.0 / 3, 0, 8.0 / 3}, 1e-15);
   CHECK(std::isnan(value(dt::mse(graph.constant(dt::zeros({0})), graph.constant(dt::zeros({0}))))));
+}
+
+TEST_CASE("absolute, Huber's and smooth errors") {
+  dt::Graph graph;
+  const dt::Var a = graph.constant(tensor({1, 2, 5, -0.5}));
+  const dt::Var b = graph.constant(tensor({3, 2, 1, 0}));
+  CHECK(numbers(dt::eval(dt::mae(a, b, Reduction::none))) == Numbers{2, 0, 4, 0.5});
+  CHECK(gradient(dt::mae(a, b, Reduction::sum), a) == Numbers{-1, 0, 1, -1});
+  CHECK(numbers(dt::eval(dt::huber(a, b, 2, Reduction::none))) == Numbers{2, 0, 6, 0.125});
+  CHECK(gradient(dt::huber(a, b, 2, Reduction::sum), a) == Numbers{-2, 0, 2, -0.5});
+  CHECK(gradient(dt::huber(a, b, 2, Reduction::sum), b) == Numbers{2, 0, -2, 0.5});
+  CHECK(numbers(dt::eval(dt::smooth_l1(a, b, 2, Reduction::none))) == Numbers{1, 0, 3, 0.0625});
+  CHECK(value(dt::smooth_l1(a, b, 0)) == value(dt::mae(a, b)));
+  CHECK(value(dt::smooth_l1(a, b)) == value(dt::huber(a, b)));
+  CHECK(has(error_of<dt::ValueError>([&] { dt::huber(a, b, 0); }), "delta"));
+  CHECK(has(error_of<dt::ValueError>([&] { dt::smooth_l1(a, b, -1); }), "beta"));
+  CHECK(has(error_of<dt::ShapeError>([&] {
+              dt::mae(a, graph.constant(dt::Tensor{1, 2}));
+            }),
+            "mae"));
+}
+
+TEST_CASE("hinge counts margins below 1") {
+  dt::Graph graph;
+  const dt::Var s = graph.constant(tensor({0.25, -0.25, 3, -3}));
+  const dt::Var y = graph.constant(tensor({1, 1, 1, 1}));
+  CHECK(numbers(dt::eval(dt::hinge(s, y, Reduction::none))) == Numbers{0.75, 1.25, 0, 4});
+  CHECK(numbers(dt::eval(dt::hinge(s, -y, Reduction::none))) == Numbers{1.25, 0.75, 4, 0});
+  CHECK(gradient(dt::hinge(s, y), s) == Numbers{-0.25, -0.25, 0, -0.25});
+}
+
+TEST_CASE("nll of log_softmax is cross-entropy") {
+  dt::Graph graph;
+  const dt::Var logits = graph.constant(tensor({0.5, -1, 2, 0, 3, -2}).reshape({2, 3}));
+  const dt::Var labels = graph.constant(dt::Tensor::of({2, 0}));
+  for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
+    const dt::Var composed = dt::nll(dt::log_softmax(logits), labels, reduction);
+    const dt::Var fused = dt::cross_entropy(logits, labels, reduction);
+    CHECK(composed.shape() == fused.shape());
+    check_close(numbers(dt::eval(composed)), numbers(dt::eval(fused)), 1e-14);
+    check_close(gradient(composed, logits), gradient(fused, logits), 1e-14);
+  }
+  CHECK_THROWS_AS(dt::eval(dt::nll(logits, graph.constant(dt::Tensor::of({0, 3})))),
+                  dt::ValueError);
+  CHECK(has(error_of<dt::ShapeError>([&] {
+              dt::nll(logits, graph.constant(dt::Tensor::of({0, 1, 2})));
+            }),
+            "nll"));
+}
+
+TEST_CASE("the divergence of distributions is not below 0, and 0 of a distribution from itself") {
+  dt::Graph graph;
+  const dt::Var p = graph.constant(tensor({0.5, 0.25, 0.25, 1, 0, 0}).reshape({2, 3}));
+  const dt::Var q = graph.constant(tensor({0.25, 0.5, 0.25, 0.5, 0.25, 0.25}).reshape({2, 3}));
+  const dt::Var each = dt::kl_divergence(dt::log(q), p, Reduction::none);
+  // (ln 2) / 2 - (ln 2) / 4, and ln 2.
+  check_close(numbers(dt::eval(each)), {std::log(2.0) / 4, std::log(2.0)}, 1e-15);
+  CHECK(value(dt::kl_divergence(dt::log(q), p)) ==
+        doctest::Approx(std::log(2.0) * 5 / 8).epsilon(1e-15));
+  CHECK(numbers(dt::eval(dt::kl_divergence(dt::log(q), q, Reduction::none))) == Numbers{0, 0});
+  check_close(gradient(dt::kl_divergence(dt::log(q), p, Reduction::sum), q),
+              {-2, -0.5, -1, -2, 0, 0}, 1e-15);
+}
+
+TEST_CASE("cosines of right, equal and opposite directions") {
+  dt::Graph graph;
+  const dt::Var a = graph.constant(tensor({1, 0, 3, 4, 1, 2, 0, 0}).reshape({4, 2}));
+  const dt::Var b = graph.constant(tensor({0, 2, 6, 8, -2, -4, 1, 1}).reshape({4, 2}));
+  check_close(numbers(dt::eval(dt::cosine_similarity(a, b))), {0, 1, -1, 0}, 1e-15);
+  const dt::Var columns = dt::cosine_similarity(dt::transpose(a), dt::transpose(b), 0);
+  check_close(numbers(dt::eval(columns)), {0, 1, -1, 0}, 1e-15);
+  CHECK(has(error_of<dt::ShapeError>([&] { dt::cosine_similarity(a, b, 2); }), "cosine"));
 }
 
 }  // namespace
