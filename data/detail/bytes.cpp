@@ -32,7 +32,7 @@ std::uint64_t most_inflated(std::uint64_t packed) {
 
 std::vector<std::byte> read_growing(
     std::uint64_t bytes, const std::function<std::size_t(void* to, std::size_t bytes)>& read_some) {
-  constexpr std::uint64_t piece = std::uint64_t{1} << 20U;
+  constexpr std::uint64_t piece = std::uint64_t{1} << 16U;
   std::vector<std::byte> result;
   while (result.size() < bytes) {
     const std::size_t had = result.size();

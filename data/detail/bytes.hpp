@@ -21,7 +21,7 @@ namespace dualtape::detail {
 class Gunzip;
 
 // Up to `bytes` bytes from `read_some`, which gives up to as many as it is asked for, fewer only at
-// the end. The memory grows with what comes: at most 1 MiB or twice that.
+// the end. The memory grows with what comes: at most 64 KiB or twice that.
 std::vector<std::byte> read_growing(
     std::uint64_t bytes, const std::function<std::size_t(void* to, std::size_t bytes)>& read_some);
 

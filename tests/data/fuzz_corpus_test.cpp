@@ -58,7 +58,7 @@ TEST_CASE("every file of the corpora is read or refused, without much memory") {
       CAPTURE(file);
       ++found;
       bool accepted = false;
-      CHECK(largest_allocation_in([&] { accepted = reader.read(file); }) < 2100000);
+      CHECK(largest_allocation_in([&] { accepted = reader.read(file); }) < 1000000);
       const bool is_whole =
           std::count(expected->files.begin(), expected->files.end(), file.filename().string()) > 0;
       // Names that are hashes are fuzzing's own finds, which may be either.

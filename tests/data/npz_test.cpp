@@ -31,7 +31,7 @@ std::string refused(const std::string& name) {
   const fs::path file = from_numpy(name);
   std::string text;
   CHECK(largest_allocation_in([&] { text = text_thrown<DataError>([&] { load_npz(file); }); }) <
-        1100000);
+        200000);
   CHECK(contains(text, file.string()));
   return text;
 }
