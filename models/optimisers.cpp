@@ -67,6 +67,13 @@ std::vector<Parameter> Optimiser::state() const {
   return all;
 }
 
+std::vector<NamedTensor> Optimiser::named_state() const {
+  std::vector<NamedTensor> all;
+  for (const Slot& slot : slots_) all.push_back({slot.value.name(), slot.value.value()});
+  for (const auto& [name, value] : restored_) all.push_back({name, value});
+  return all;
+}
+
 Parameter Optimiser::remembered(const Parameter& of, const std::string& name, const Type& type) {
   for (const Slot& slot : slots_)
     if (slot.of == of && slot.name == name) return slot.value;

@@ -36,7 +36,9 @@ class Optimiser {
   // All that is remembered, in the order made; with the model's parameters and the step number it
   // is what a resumed run needs.
   std::vector<Parameter> state() const;
-  // Goes on from a state() by its names, also before the first update(), which then takes what is
+  // The same by name, with what restore() has kept for an update() to come: what to save.
+  std::vector<NamedTensor> named_state() const;
+  // Goes on from a named_state(), also before the first update(), which then takes what is
   // kept here; an empty one starts anew. Throws ValueError for a name or type that does not fit, at
   // once or in update(); after an error at once nothing has changed.
   void restore(const std::vector<NamedTensor>& state);

@@ -425,8 +425,8 @@ std::vector<NamedTensor> Trainer::state() const {
     all.push_back({parameter.name(), parameter.value()});
   for (const Parameter& buffer : impl.options.buffers)
     all.push_back({buffer.name(), buffer.value()});
-  for (const Parameter& own : impl.optimiser->state())
-    all.push_back({std::string(optimiser_prefix) + own.name(), own.value()});
+  for (const NamedTensor& own : impl.optimiser->named_state())
+    all.push_back({std::string(optimiser_prefix) + own.name, own.tensor});
   for (const auto& callback : impl.options.callbacks)
     if (!callback->name().empty())
       all.push_back({callback_prefix + callback->name(), callback->state()});

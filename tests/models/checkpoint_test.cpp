@@ -128,6 +128,25 @@ TEST_CASE("a state is taken on in the same trainer, too") {
   CHECK(same(run.values(), whole.values()));
 }
 
+TEST_CASE("a checkpoint of a run that has only been resumed has lost nothing") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  Run first(std::make_unique<Adam>());
+  first.trainer.fit(first.batches, {.steps = 6});
+  save_checkpoint(folder / "a", first.trainer);
+  Run second(std::make_unique<Adam>());
+  load_checkpoint(folder / "a", second.trainer);
+  save_checkpoint(folder / "b", second.trainer);
+  const TensorFile a = load_safetensors(folder / "a");
+  const TensorFile b = load_safetensors(folder / "b");
+  CHECK(a.tensors.size() == 4 + 3 * 4 + 3);
+  REQUIRE(a.tensors.size() == b.tensors.size());
+  for (const NamedTensor& named : a.tensors) {
+    REQUIRE(b.find(named.name) != nullptr);
+    CHECK(identical(*b.find(named.name), named.tensor));
+  }
+}
+
 TEST_CASE("resume starts anew where there is no file, and refuses a broken one") {
   if (!built_with_json()) return;
   const Folder folder;

@@ -1,0 +1,125 @@
+// What a Trainer can be told to do beside its steps. Each does one thing; numbers pass between them
+// by name: an evaluation reports "test loss", and whatever waits for "test loss" hears it.
+//
+//   dt::TrainerOptions options{.callbacks = {
+//       std::make_shared<dt::EvaluateEvery>("test", test.inputs, test.labels),
+//       std::make_shared<dt::EarlyStopping>("test loss", dt::EarlyStoppingOptions{.patience = 5}),
+//       std::make_shared<dt::Checkpoints>("last.safetensors"),
+//       std::make_shared<dt::BestCheckpoint>("best.safetensors", "test loss")}};
+//
+// The progress bar and the log are in models/progress.hpp and models/json_log.hpp. Objects are for
+// one Trainer and its thread.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <dualtape/models/checkpoint.hpp>
+#include <dualtape/models/plateau.hpp>
+#include <dualtape/models/trainer.hpp>
+
+namespace dualtape {
+
+// At least one of them above 0; counted since the Trainer was made.
+struct EvaluateOptions {
+  std::int64_t every_epochs = 1;
+  std::int64_t every_steps = 0;
+  std::int64_t rows_at_once = 512;
+};
+
+// Reports "<name> loss" and, for objectives with logits, "<name> accuracy" of a data set.
+class EvaluateEvery final : public Callback {
+ public:
+  // Shares the tensors. ValueError for options out of range.
+  EvaluateEvery(std::string name, Tensor inputs, Tensor labels, EvaluateOptions options = {});
+  bool step(Trainer& trainer, const StepInfo& info) override;
+  bool epoch(Trainer& trainer, const EpochInfo& info) override;
+
+ private:
+  void evaluate(Trainer& trainer);
+
+  std::string name_;
+  Tensor inputs_;
+  Tensor labels_;
+  EvaluateOptions options_;
+};
+
+struct EarlyStoppingOptions {
+  std::int64_t patience = 10;  // reports without improvement that are borne
+  double least_change = 0;     // what counts as an improvement is above this
+  bool larger_is_better = false;
+};
+
+// Stops where a reported number has not improved for a while. A NaN is no improvement. Its count is
+// in checkpoints.
+class EarlyStopping final : public Callback {
+ public:
+  explicit EarlyStopping(std::string scalar, EarlyStoppingOptions options = {});
+  bool scalar(Trainer& trainer, const Scalar& scalar) override;
+  std::string name() const override { return "early stopping by " + scalar_; }
+  Tensor state() const override;
+  void restore(const Tensor& state) override;
+
+ private:
+  std::string scalar_;
+  EarlyStoppingOptions options_;
+  double best_;
+  std::int64_t bad_ = 0;
+};
+
+// Tells a Plateau of a reported number, and saves the plateau in checkpoints. The trainer's
+// schedule is plateau->schedule().
+class ReduceRate final : public Callback {
+ public:
+  ReduceRate(std::string scalar, std::shared_ptr<Plateau> plateau);
+  bool scalar(Trainer& trainer, const Scalar& scalar) override;
+  std::string name() const override { return "plateau of " + scalar_; }
+  Tensor state() const override { return plateau_->state(); }
+  void restore(const Tensor& state) override { plateau_->restore(state); }
+
+ private:
+  std::string scalar_;
+  std::shared_ptr<Plateau> plateau_;
+};
+
+struct CheckpointsOptions {
+  std::int64_t every_steps = 0;   // 0: not by steps
+  std::int64_t every_epochs = 1;  // 0: not by epochs
+};
+
+// Writes the last checkpoint over the one before, and once more at the end, unless the loss was not
+// finite there.
+class Checkpoints final : public Callback {
+ public:
+  explicit Checkpoints(std::filesystem::path path, CheckpointsOptions options = {});
+  bool step(Trainer& trainer, const StepInfo& info) override;
+  bool epoch(Trainer& trainer, const EpochInfo& info) override;
+  void settled(Trainer& trainer) override;
+  void end(Trainer& trainer, const TrainResult& result) override;
+
+ private:
+  std::filesystem::path path_;
+  CheckpointsOptions options_;
+  bool due_ = false;
+};
+
+// Writes a checkpoint whenever a reported number is the best so far, which checkpoints remember.
+class BestCheckpoint final : public Callback {
+ public:
+  BestCheckpoint(std::filesystem::path path, std::string scalar, bool larger_is_better = false);
+  bool scalar(Trainer& trainer, const Scalar& scalar) override;
+  void settled(Trainer& trainer) override;
+  std::string name() const override { return "best " + scalar_; }
+  Tensor state() const override;
+  void restore(const Tensor& state) override;
+
+ private:
+  std::filesystem::path path_;
+  std::string scalar_;
+  bool larger_;
+  double best_;
+  bool due_ = false;
+};
+
+}  // namespace dualtape

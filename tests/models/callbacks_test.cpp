@@ -1,0 +1,208 @@
+#include <dualtape/models/callbacks.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <dualtape/data/batches.hpp>
+#include <dualtape/data/iris.hpp>
+#include <dualtape/data/scale.hpp>
+#include <dualtape/models/layers.hpp>
+#include <dualtape/ops/losses.hpp>
+#include <tests/models/files.hpp>
+
+using namespace dualtape;
+
+namespace {
+
+Dataset iris() {
+  Dataset data = load_iris();
+  data.inputs = standardise(data.inputs);
+  return data;
+}
+
+// Hears everything, and reports numbers of a list as "quality", one behind each epoch.
+class Ear : public Callback {
+ public:
+  explicit Ear(std::vector<double> reports = {}) : reports_(std::move(reports)) {}
+  void begin(Trainer&, const StopRules& rules) override {
+    heard.push_back("begin " + std::to_string(rules.epochs));
+  }
+  bool step(Trainer&, const StepInfo& info) override {
+    heard.push_back("step " + std::to_string(info.step));
+    rates.push_back(info.rate);
+    return true;
+  }
+  bool epoch(Trainer& trainer, const EpochInfo& info) override {
+    heard.push_back("epoch " + std::to_string(info.epoch));
+    const auto number = static_cast<std::size_t>(info.epoch);
+    if (number < reports_.size()) trainer.report("quality", reports_[number]);
+    return true;
+  }
+  bool scalar(Trainer&, const Scalar& scalar) override {
+    heard.push_back(scalar.name + " at " + std::to_string(scalar.step));
+    values.push_back(scalar.value);
+    return true;
+  }
+  void settled(Trainer&) override { heard.push_back("settled"); }
+  void end(Trainer&, const TrainResult& result) override {
+    heard.push_back("end " + std::string(name_of(result.stop)));
+  }
+
+  std::vector<std::string> heard;
+  std::vector<double> values;
+  std::vector<double> rates;
+
+ private:
+  std::vector<double> reports_;
+};
+
+struct Run {
+  explicit Run(std::vector<std::shared_ptr<Callback>> callbacks, double rate = 0.1)
+      : Run(std::move(callbacks), constant_rate(rate)) {}
+  Run(std::vector<std::shared_ptr<Callback>> callbacks, Schedule schedule)
+      : trainer(
+            [mlp = mlp](Var x, Var y) {
+              const Var logits = mlp(x);
+              return Objective(cross_entropy(logits, y), logits);
+            },
+            mlp.parameters(), backpropagation(), sgd,
+            {.schedule = std::move(schedule), .callbacks = std::move(callbacks)}) {}
+
+  Mlp mlp{{4, 8, 3}, Key{1}};
+  Sgd sgd;
+  Dataset data = iris();
+  Trainer trainer;
+  Batches batches{data, 75, Key{4}};
+};
+
+}  // namespace
+
+TEST_CASE("callbacks hear of everything in order") {
+  const auto first = std::make_shared<Ear>(std::vector<double>{0.5});
+  const auto second = std::make_shared<Ear>();
+  Run run({first, second});
+  run.trainer.fit(run.batches, {.epochs = 1});
+  CHECK(second->heard == std::vector<std::string>{"begin 1", "step 1", "settled", "step 2",
+                                                  "settled", "quality at 2", "epoch 0", "settled",
+                                                  "end epochs"});
+  CHECK(first->heard.size() == second->heard.size());
+  run.trainer.report("outside", 3);
+  CHECK(second->heard.back() == "outside at 2");
+}
+
+TEST_CASE("evaluations come when they are due, with the trainer's own numbers") {
+  const auto ear = std::make_shared<Ear>();
+  Dataset data = iris();
+  Run run({std::make_shared<EvaluateEvery>(
+               "test", data.inputs, data.labels,
+               EvaluateOptions{.every_epochs = 2, .every_steps = 3, .rows_at_once = 64}),
+           ear});
+  run.trainer.fit(run.batches, {.epochs = 4});
+  std::vector<std::string> numbers;
+  for (const std::string& heard : ear->heard)
+    if (heard.starts_with("test")) numbers.push_back(heard);
+  CHECK(numbers == std::vector<std::string>{"test loss at 3", "test accuracy at 3",
+                                            "test loss at 4", "test accuracy at 4",
+                                            "test loss at 6", "test accuracy at 6",
+                                            "test loss at 8", "test accuracy at 8"});
+  const Evaluation last = run.trainer.evaluate(data.inputs, data.labels, 64);
+  CHECK(ear->values[6] == last.loss);
+  CHECK(ear->values[7] == last.accuracy);
+  CHECK_THROWS_AS(EvaluateEvery("x", data.inputs, data.labels, {.every_epochs = 0}), ValueError);
+}
+
+TEST_CASE("early stopping bears what it should") {
+  const auto epochs = [](std::vector<double> reports, const EarlyStoppingOptions& options) {
+    Run run({std::make_shared<Ear>(std::move(reports)),
+             std::make_shared<EarlyStopping>("quality", options)});
+    const TrainResult result = run.trainer.fit(run.batches, {.epochs = 8});
+    CHECK((result.epochs == 8 || result.stop == Stop::callback));
+    return result.epochs;
+  };
+  CHECK(epochs({5, 4, 4, 3, 3, 3, 3, 3}, {.patience = 1}) == 6);
+  CHECK(epochs({5, 4, 4, 3, 3, 3, 3, 3}, {.patience = 0}) == 3);
+  CHECK(epochs({5, 4, 3, 2, 1, 0, -1, -2}, {.patience = 0}) == 8);
+  CHECK(epochs({5, 4, 3, 2, 1, 0, -1, -2}, {.patience = 2, .larger_is_better = true}) == 4);
+  CHECK(epochs({5, 4.9, 4.8, 4.7, 4, 3.9, 3.8, 3.7}, {.patience = 1, .least_change = 0.5}) == 3);
+  CHECK(epochs({5, NAN, NAN, 4, NAN, NAN, NAN, 3}, {.patience = 2}) == 7);
+  CHECK_THROWS_AS(EarlyStopping("x", {.patience = -1}), ValueError);
+}
+
+TEST_CASE("a plateau follows the trainer's numbers") {
+  const auto plateau =
+      std::make_shared<Plateau>(constant_rate(0.4), PlateauOptions{.factor = 0.5, .patience = 0});
+  const auto ear = std::make_shared<Ear>(std::vector<double>{3, 3, 2, 2});
+  Run run({ear, std::make_shared<ReduceRate>("quality", plateau)}, plateau->schedule());
+  run.trainer.fit(run.batches, {.epochs = 5});
+  CHECK(ear->rates == std::vector<double>{0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.2, 0.1, 0.1});
+}
+
+TEST_CASE("the last and the best checkpoint are on disk") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const auto last = folder / "last";
+  const auto best = folder / "best";
+  // Which steps the files are of, looked at behind every step and epoch.
+  class Look : public Callback {
+   public:
+    Look(std::filesystem::path a, std::filesystem::path b) : paths{std::move(a), std::move(b)} {}
+    void settled(Trainer&) override {
+      for (std::size_t i = 0; i < 2; ++i)
+        if (std::filesystem::exists(paths[i]))
+          steps[i].insert(load_safetensors(paths[i]).metadata[1].second);
+    }
+    std::filesystem::path paths[2];
+    std::set<std::string> steps[2];
+  };
+  const auto look = std::make_shared<Look>(last, best);
+  Run run({std::make_shared<Ear>(std::vector<double>{3, 5, 2, 4, 6}),
+           std::make_shared<Checkpoints>(last, CheckpointsOptions{.every_steps = 5}),
+           std::make_shared<BestCheckpoint>(best, "quality"), look});
+  run.trainer.fit(run.batches, {.steps = 9});
+  CHECK(look->steps[0] == std::set<std::string>{"2", "4", "5", "6", "8"});
+  CHECK(look->steps[1] == std::set<std::string>{"2", "6"});
+  CHECK(load_safetensors(last).metadata[1].second == "9");
+
+  Run again({std::make_shared<BestCheckpoint>(best, "quality")});
+  load_checkpoint(last, again.trainer);
+  again.trainer.report("quality", 2.5);  // worse than the 2 that the file remembers
+  again.trainer.fit(again.batches, {.until_step = 10});
+  CHECK(load_safetensors(best).metadata[1].second == "6");
+}
+
+TEST_CASE("a run with plateau and early stopping resumes with the same bits") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const std::vector<double> reports{5, 4, 4.5, 4.5, 3, 3.5, 3.5, 3.5, 3.5, 3.5, 3.5};
+  const auto make = [&](std::vector<std::shared_ptr<Callback>> more = {}) {
+    const auto plateau =
+        std::make_shared<Plateau>(constant_rate(0.4), PlateauOptions{.factor = 0.5, .patience = 1});
+    more.push_back(std::make_shared<Ear>(reports));
+    more.push_back(std::make_shared<ReduceRate>("quality", plateau));
+    more.push_back(std::make_shared<EarlyStopping>("quality", EarlyStoppingOptions{.patience = 3}));
+    return std::make_unique<Run>(std::move(more), plateau->schedule());
+  };
+  const auto whole = make();
+  const TrainResult wanted = whole->trainer.fit(whole->batches, {.until_epoch = 11});
+  CHECK(wanted.stop == Stop::callback);
+  CHECK(wanted.epochs == 9);
+  for (std::int64_t cut = 1; cut < wanted.steps; ++cut) {
+    CAPTURE(cut);
+    const auto first = make({std::make_shared<Checkpoints>(folder / "a")});
+    first->trainer.fit(first->batches, {.steps = cut});
+    const auto second = make();
+    load_checkpoint(folder / "a", second->trainer);
+    const TrainResult result = second->trainer.fit(second->batches, {.until_epoch = 11});
+    CHECK(result.stop == Stop::callback);
+    CHECK(result.steps == wanted.steps - cut);
+    const auto a = whole->trainer.state();
+    const auto b = second->trainer.state();
+    REQUIRE(a.size() == b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) CHECK(identical(a[i].tensor, b[i].tensor));
+  }
+}
