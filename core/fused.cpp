@@ -13,7 +13,8 @@ namespace dualtape::detail {
 namespace {
 
 constexpr std::string_view fused_name = "fused";
-constexpr std::size_t drawn_at_once = 2048;  // whole groups of every distribution
+constexpr std::size_t drawn_at_once = 2048;                 // whole groups of every distribution
+constexpr std::size_t fetched_from = std::size_t{1} << 20;  // elements of loops that fold
 
 // The kernel of a fused node; read-only while it runs.
 class FusedKernel {
@@ -73,10 +74,12 @@ class FusedKernel {
 
   void plan_folds(const FusedParts& parts, const KernelRequest& request) {
     chunks_.emplace(parts.folds[0].type.shape, parts.folds[0].axes);
-    buffers_ = aligned(thread_bytes_);
-    scratch_ = buffers_;
-    for (std::size_t o = stored_; o < out_elements_.size(); ++o)
+    fetches_ = loop_.count() >= fetched_from && program_.instructions() > 1;
+    scratch_ = aligned(thread_bytes_);
+    for (std::size_t o = stored_; o < out_elements_.size(); ++o) {
+      buffers_.push_back(scratch_);
       scratch_ += aligned(chunks_->longest() * out_elements_[o]);
+    }
     thread_bytes_ = scratch_;
     for (const FoldedOutput& fold : parts.folds) {
       const DType result = request.out[stored_ + folds_.size()].dtype;
@@ -111,11 +114,8 @@ class FusedKernel {
     // touched.
     auto** const out = reinterpret_cast<void**>(space + pointers_) + inputs_ + out_elements_.size();
     std::copy_n(args.out, stored_, out);
-    std::size_t buffer = buffers_;
-    for (std::size_t o = stored_; o < out_elements_.size(); ++o) {
-      out[o] = moved(space + buffer, first * out_elements_[o], false);
-      buffer += aligned(chunks_->longest() * out_elements_[o]);
-    }
+    for (std::size_t o = stored_; o < out_elements_.size(); ++o)
+      out[o] = moved(space + buffers_[o - stored_], first * out_elements_[o], false);
     if (draws_.empty() && loop_.is_direct())
       program_.run(args.in, out, loop_.count(), space + tiles_);
     else
@@ -156,22 +156,32 @@ class FusedKernel {
     const void** in;       // of the program
     void** out;
     char* space;
+
+    // The element of the loop that the program is to compute at `first_out`, of its first result.
+    std::size_t place(const void* first_out) const {
+      return (reinterpret_cast<std::uintptr_t>(first_out) -
+              reinterpret_cast<std::uintptr_t>(all_out[0])) /
+             kernel->out_elements_[0];
+    }
+    // How many follow after those n.
+    std::size_t ahead(const void* first_out, std::size_t n) const {
+      return kernel->loop_.count() - place(first_out) - n;
+    }
   };
 
   static void call(void* context, const void* const* in, void* const* out, std::size_t n) {
     const Bound& bound = *static_cast<Bound*>(context);
     const FusedKernel& kernel = *bound.kernel;
     std::copy_n(in, kernel.looped_, bound.in);
-    kernel.program_.run(bound.in, out, n, bound.space + kernel.tiles_, kernel.loop_.count());
+    const std::size_t ahead = kernel.fetches_ ? bound.ahead(out[0], n) : 0;
+    kernel.program_.run(bound.in, out, n, bound.space + kernel.tiles_, kernel.loop_.count(), ahead);
   }
 
   // The same in stretches, for each of which the random numbers are drawn.
   static void call_drawing(void* context, const void* const* in, void* const* out, std::size_t n) {
     const Bound& bound = *static_cast<Bound*>(context);
     const FusedKernel& kernel = *bound.kernel;
-    const std::size_t begin = (reinterpret_cast<std::uintptr_t>(out[0]) -
-                               reinterpret_cast<std::uintptr_t>(bound.all_out[0])) /
-                              kernel.out_elements_[0];
+    const std::size_t begin = bound.place(out[0]);
     for (std::size_t first = 0; first < n; first += drawn_at_once) {
       const std::size_t count = std::min(drawn_at_once, n - first);
       for (std::size_t d = 0; d < kernel.draws_.size(); ++d)
@@ -196,12 +206,13 @@ class FusedKernel {
   std::size_t stored_;
   std::optional<FoldChunks> chunks_;
   std::vector<Fold> folds_;
+  bool fetches_ = false;      // what chunks to come read
   std::size_t pointers_ = 0;  // where these begin in the workspace: the program's operands,
   std::size_t drawn_ = 0;     // what is drawn,
   std::size_t drawn_bytes_ = 0;
-  std::size_t tiles_ = 0;    // the program's own workspace,
-  std::size_t buffers_ = 0;  // what is folded and not stored, a chunk of it,
-  std::size_t scratch_ = 0;  // and what the folds want
+  std::size_t tiles_ = 0;             // the program's own workspace,
+  std::vector<std::size_t> buffers_;  // chunks of what is folded and not stored,
+  std::size_t scratch_ = 0;           // and what the folds want
   std::size_t thread_bytes_ = 0;
   std::size_t shared_bytes_ = 0;
 };

@@ -364,7 +364,7 @@ std::size_t TileProgram::workspace_bytes() const {
 }
 
 void TileProgram::run(const void* const* in, void* const* out, std::size_t n, void* workspace,
-                      std::size_t all) const {
+                      std::size_t all, std::size_t ahead) const {
   if (alone_ && n <= few) return run_alone(in, out, n);
   const std::size_t inputs = in_elements_.size();
   const std::size_t outputs = out_elements_.size();
@@ -391,7 +391,7 @@ void TileProgram::run(const void* const* in, void* const* out, std::size_t n, vo
   const std::size_t stretch = registers_ == 0 && code_.size() == 1 ? whole : tile_;
   for (std::size_t first = 0; first < whole; first += stretch) {
     const std::size_t count = std::min(stretch, whole - first);
-    if (whole - first - count >= fetched_from) fetch_next(slots, count);
+    if (whole + ahead - first - count >= fetched_from) fetch_next(slots, count);
     run_block(slots, count);
     advance(slots, count);
   }

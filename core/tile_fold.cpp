@@ -10,6 +10,7 @@ namespace dualtape::detail {
 namespace {
 
 constexpr std::size_t chunk_elements = least_fold_block;
+constexpr std::size_t column_elements = std::size_t{1} << 15;  // each chunk leaves a row of results
 constexpr std::size_t most_chunk_elements = std::size_t{1} << 16;  // they are to stay in L2
 constexpr std::size_t folded_in_turn = 16;  // rows; kernels add up more of them in a tree
 
@@ -63,7 +64,7 @@ bool FoldChunks::find(const Shape& shape, const Ints& axes) {
   } else {
     cut_ = Cut::columns;
     // The kernel halves the rows until few are left.
-    while ((lines_ >> depth_) > folded_in_turn && (lines_ >> depth_) * size_ > chunk_elements)
+    while ((lines_ >> depth_) > folded_in_turn && (lines_ >> depth_) * size_ > column_elements)
       ++depth_;
     count_ = std::size_t{1} << depth_;
   }

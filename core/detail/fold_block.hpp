@@ -8,13 +8,14 @@
 
 namespace dualtape::detail {
 
-inline constexpr std::size_t least_fold_block = 4096;  // elements, of which some arrays stay in L1
+inline constexpr std::size_t least_fold_block = 2048;  // elements, of which some arrays stay in L1
 inline constexpr std::size_t most_fold_blocks = 4096;
 
 // The elements of each block but the last of a run of n; runs no longer than that are one block.
 constexpr std::size_t fold_block(std::size_t n) {
   const std::size_t share = (n + most_fold_blocks - 1) / most_fold_blocks;
-  return std::max(least_fold_block, (share + 1023) / 1024 * 1024);
+  const std::size_t blocks = (share + least_fold_block - 1) / least_fold_block;
+  return std::max<std::size_t>(blocks, 1) * least_fold_block;
 }
 
 }  // namespace dualtape::detail

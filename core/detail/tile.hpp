@@ -47,9 +47,9 @@ class TileProgram {
   void run(const void* const* in, void* const* out, std::size_t n, void* workspace) const {
     run(in, out, n, workspace, n);
   }
-  // The same for a range of arrays that have `all` elements.
-  void run(const void* const* in, void* const* out, std::size_t n, void* workspace,
-           std::size_t all) const;
+  // The same for a range of arrays that have `all` elements; `ahead` elements are about to follow.
+  void run(const void* const* in, void* const* out, std::size_t n, void* workspace, std::size_t all,
+           std::size_t ahead = 0) const;
 
   // Whether output `o` may lie in the memory of input `i`: nobody reads that after it is written.
   bool may_overwrite(std::size_t i, std::size_t o) const { return last_read_[i] <= written_[o]; }
