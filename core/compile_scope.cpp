@@ -15,6 +15,7 @@ const CompileOptions& compile_scope() {
 CompileScope::CompileScope(const CompileOptions& options)
     : options_(compile_scope()), around_(current) {
   if (options.precision != Precision::full) options_.precision = options.precision;
+  if (options.threads != 0) options_.threads = options.threads;
   options_.tune = options_.tune || options.tune;
   if (!options.tune_file.empty()) options_.tune_file = options.tune_file;
   options_.keep_weights = options_.keep_weights || options.keep_weights;

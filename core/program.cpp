@@ -235,8 +235,12 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
     impl->graph = &outputs.front().graph();
   else if (!assigns.empty())
     impl->graph = &assigns.front().value.graph();
-  const detail::CompileScope scope(options);
+  detail::require_possible(options, where);
+  CompileOptions wanted = options;
+  wanted.threads = impl->threads;
+  const detail::CompileScope scope(wanted);
   impl->plan = optimised_plan(outputs, assigns, options, where);
+  if (detail::compile_scope().keep_weights) detail::mark_kept_weights(impl->plan);
   impl->build(outputs);
   impl->compiled_at = where;
   impl->without = options.without;

@@ -128,7 +128,7 @@ struct Matmul {
     detail::Product product(shape, request.out[0].dtype,
                             alone ? detail::ProductUse::assign : detail::ProductUse::assign_many);
     if (alone) {
-      product.prepare();
+      product.prepare(request.attributes);
       return {[product](const KernelArgs& args) {
                 product.assign(args.input<T>(0), args.input<T>(1), args.output<T>(), args.team,
                                args.workspace);

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/core/detail/compile_scope.hpp>
 #include <dualtape/core/detail/rename.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/pass.hpp>
@@ -412,5 +413,25 @@ void accumulate_products(Plan& plan) {
 }
 
 void stack_products(Plan& plan) { Stacker(plan).run(); }
+
+void mark_kept_weights(Plan& plan) {
+  std::vector<const PlanNode*> producer(plan.values.size());
+  for (PlanNode& node : plan.nodes) {
+    for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v)
+      producer[v] = &node;
+    const bool stacked = node.op == &stacked_matmul_op();
+    if (!stacked && node.op->name() != "matmul") continue;
+    const ValueId right = plan.operands_of(node)[stacked ? 2 : 1];
+    const PlanNode& from = *producer[right];
+    if (plan.values[right].shape.rank() != 2) continue;
+    if (from.op == &constant_op()) {
+      node.attributes = node.attributes.with("kept_constant", from.attributes.get<Tensor>("value"));
+    } else if (from.op == &parameter_op()) {
+      const Parameter& parameter = from.attributes.get<Parameter>("parameter");
+      if (std::ranges::find(plan.assigns, parameter, &PlanAssign::parameter) == plan.assigns.end())
+        node.attributes = node.attributes.with("kept_parameter", parameter);
+    }
+  }
+}
 
 }  // namespace dualtape::detail

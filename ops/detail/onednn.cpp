@@ -7,8 +7,11 @@
 
 #include <array>
 #include <mutex>
+#include <span>
 #include <string_view>
 #include <utility>
+
+#include <dualtape/ops/detail/bf16.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -55,6 +58,7 @@ struct Destroy {
 };
 template <class T, auto destroy>
 using Owned = std::unique_ptr<T, Destroy<destroy>>;
+using PostOps = Owned<dnnl_post_ops, dnnl_post_ops_destroy>;
 using Attributes = Owned<dnnl_primitive_attr, dnnl_primitive_attr_destroy>;
 using Description = Owned<dnnl_primitive_desc, dnnl_primitive_desc_destroy>;
 using Primitive = Owned<dnnl_primitive, dnnl_primitive_destroy>;
@@ -78,26 +82,55 @@ dnnl_engine_t cpu() {
 }
 
 // A transposed operand is oneDNN's matrix in column-major order.
-dnnl_memory_desc_t matrix(int rows, int columns, bool transposed) {
+dnnl_memory_desc_t matrix(int rows, int columns, bool transposed, dnnl_data_type_t type) {
   const dnnl_dims_t sizes = {rows, columns};
   dnnl_memory_desc_t result;
-  dnnl_memory_desc_init_by_tag(&result, 2, sizes, dnnl_f32, transposed ? dnnl_ba : dnnl_ab);
+  dnnl_memory_desc_init_by_tag(&result, 2, sizes, type, transposed ? dnnl_ba : dnnl_ab);
   return result;
+}
+
+// Memory that execute() is given later.
+Memory memory_of(const dnnl_memory_desc_t& description) {
+  return made<Memory>([&](dnnl_memory_t* to) {
+    return dnnl_memory_create(to, &description, cpu(), DNNL_MEMORY_NONE);
+  });
+}
+Primitive primitive_of(const Description& description) {
+  if (description == nullptr) return nullptr;
+  return made<Primitive>(
+      [&](dnnl_primitive_t* to) { return dnnl_primitive_create(to, description.get()); });
+}
+
+Attributes attributes_of(PreparedHow how) {
+  auto attributes = made<Attributes>(dnnl_primitive_attr_create);
+  if (attributes == nullptr || dnnl_primitive_attr_set_scratchpad_mode(
+                                   attributes.get(), dnnl_scratchpad_mode_user) != dnnl_success)
+    return nullptr;
+  if (!how.adds) return attributes;
+  const auto after = made<PostOps>(dnnl_post_ops_create);
+  if (after == nullptr || dnnl_post_ops_append_sum(after.get(), 1.0F) != dnnl_success ||
+      dnnl_primitive_attr_set_post_ops(attributes.get(), after.get()) != dnnl_success)
+    return nullptr;
+  return attributes;
 }
 
 class PreparedMatmul : public PreparedGemm {
  public:
   // Null if oneDNN refuses or would take code that is no faster than its gemm.
-  static std::shared_ptr<const PreparedGemm> make(const GemmShape& s) {
+  static std::shared_ptr<const PreparedGemm> make(const GemmShape& s, PreparedHow how) {
     const OneThread one;  // the plan of blocks is for as many threads as there are now
-    const auto a = matrix(s.m, s.k, s.transpose_a);
-    const auto b = matrix(s.k, s.n, s.transpose_b);
-    const auto c = matrix(s.m, s.n, false);
+    const dnnl_data_type_t type = how.bf16 ? dnnl_bf16 : dnnl_f32;
+    const auto a = matrix(s.m, s.k, s.transpose_a, type);
+    const auto plain_b = matrix(s.k, s.n, s.transpose_b, how.packed ? dnnl_f32 : type);
+    const auto c = matrix(s.m, s.n, false, dnnl_f32);
+    dnnl_memory_desc_t b = plain_b;
+    if (how.packed) {
+      const dnnl_dims_t sizes = {s.k, s.n};
+      dnnl_memory_desc_init_by_tag(&b, 2, sizes, type, dnnl_format_tag_any);
+    }
     dnnl_matmul_desc_t matmul;
-    const auto attributes = made<Attributes>(dnnl_primitive_attr_create);
+    const Attributes attributes = attributes_of(how);
     if (cpu() == nullptr || attributes == nullptr ||
-        dnnl_primitive_attr_set_scratchpad_mode(attributes.get(), dnnl_scratchpad_mode_user) !=
-            dnnl_success ||
         dnnl_matmul_desc_init(&matmul, &a, &b, nullptr, &c) != dnnl_success)
       return nullptr;
     const auto description = made<Description>([&](dnnl_primitive_desc_t* to) {
@@ -111,46 +144,74 @@ class PreparedMatmul : public PreparedGemm {
       return nullptr;
     const dnnl_memory_desc_t scratch =
         *dnnl_primitive_desc_query_md(description.get(), dnnl_query_scratchpad_md, 0);
+    b = *dnnl_primitive_desc_query_md(description.get(), dnnl_query_weights_md, 0);
     auto result = std::make_shared<PreparedMatmul>();
     result->scratch_bytes_ = dnnl_memory_desc_get_size(&scratch);
-    result->primitive_ = made<Primitive>(
-        [&](dnnl_primitive_t* to) { return dnnl_primitive_create(to, description.get()); });
+    result->primitive_ = primitive_of(description);
     result->stream_ = made<Stream>(
         [](dnnl_stream_t* to) { return dnnl_stream_create(to, cpu(), dnnl_stream_default_flags); });
-    const std::array descriptions{&a, &b, &c, &scratch};
+    const std::array<const dnnl_memory_desc_t*, 4> descriptions{&a, &b, &c, &scratch};
     for (std::size_t i = 0; i < descriptions.size(); ++i) {
-      result->memory_[i] = made<Memory>([&](dnnl_memory_t* to) {
-        return dnnl_memory_create(to, descriptions[i], cpu(), DNNL_MEMORY_NONE);
-      });
+      result->memory_[i] = memory_of(*descriptions[i]);
       if (result->memory_[i] == nullptr) return nullptr;
+    }
+    if (how.packed) {
+      result->packed_bytes_ = dnnl_memory_desc_get_size(&b);
+      result->plain_b_ = memory_of(plain_b);
+      result->pack_ = primitive_of(made<Description>([&](dnnl_primitive_desc_t* to) {
+        return dnnl_reorder_primitive_desc_create(to, &plain_b, cpu(), &b, cpu(), nullptr);
+      }));
+      if (!result->plain_b_ || !result->pack_) return nullptr;
     }
     return result->primitive_ && result->stream_ ? std::move(result) : nullptr;
   }
 
+  std::size_t packed_bytes() const override { return packed_bytes_; }
+
+  bool pack(const float* b, void* packed) const override {
+    if (pack_ == nullptr) return false;
+    const OneThread one;
+    const std::lock_guard lock(mutex_);
+    if (!set(plain_b_, b) || !set(memory_[1], packed)) return false;
+    const std::array<dnnl_exec_arg_t, 2> operands{
+        {{DNNL_ARG_FROM, plain_b_.get()}, {DNNL_ARG_TO, memory_[1].get()}}};
+    return execute(pack_, operands);
+  }
+
   std::size_t scratch_bytes() const override { return scratch_bytes_; }
 
-  bool run(const float* a, const float* b, float* c, void* scratch) const override {
+  bool run(const void* a, const void* b, float* c, void* scratch) const override {
     const OneThread one;
     // A program belongs to one thread at a time, so nobody waits; but products may be copied.
     const std::lock_guard lock(mutex_);
-    const std::array<void*, 4> data{const_cast<float*>(a), const_cast<float*>(b), c, scratch};
+    const std::array<const void*, 4> data{a, b, c, scratch};
     constexpr std::array roles{DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
     std::array<dnnl_exec_arg_t, 4> operands{};
     for (std::size_t i = 0; i < data.size(); ++i) {
-      if (dnnl_memory_set_data_handle_v2(memory_[i].get(), data[i], stream_.get()) != dnnl_success)
-        return false;
+      if (!set(memory_[i], data[i])) return false;
       operands[i] = {roles[i], memory_[i].get()};
     }
-    return dnnl_primitive_execute(primitive_.get(), stream_.get(), 4, operands.data()) ==
-               dnnl_success &&
-           dnnl_stream_wait(stream_.get()) == dnnl_success;
+    return execute(primitive_, operands);
   }
 
  private:
+  bool set(const Memory& memory, const void* data) const {
+    return dnnl_memory_set_data_handle_v2(memory.get(), const_cast<void*>(data), stream_.get()) ==
+           dnnl_success;
+  }
+  bool execute(const Primitive& primitive, std::span<const dnnl_exec_arg_t> operands) const {
+    return dnnl_primitive_execute(primitive.get(), stream_.get(), static_cast<int>(operands.size()),
+                                  operands.data()) == dnnl_success &&
+           dnnl_stream_wait(stream_.get()) == dnnl_success;
+  }
+
   Primitive primitive_;
+  Primitive pack_;  // null unless b comes packed
   Stream stream_;
   std::array<Memory, 4> memory_;  // a, b, c, scratch
+  Memory plain_b_;
   std::size_t scratch_bytes_ = 0;
+  std::size_t packed_bytes_ = 0;
   mutable std::mutex mutex_;
 };
 
@@ -173,14 +234,27 @@ bool onednn_gemm(const GemmShape& s, float alpha, const float* a, const float* b
                     s.row_of_a(), b, s.row_of_b(), beta, c, s.row_of_c()) == dnnl_success;
 }
 
-std::shared_ptr<const PreparedGemm> prepare_onednn_gemm(const GemmShape& shape) {
 #if DNNL_VERSION_MAJOR == 2
-  if (shape.stride_a == 0 && shape.stride_b == 0 && shape.stride_c == 0)
-    return PreparedMatmul::make(shape);
-#endif
-  static_cast<void>(shape);
+
+bool onednn_has_bf16() {
+  return has_bf16_instructions() &&
+         (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) ==
+             dnnl_cpu_isa_avx512_core_bf16;
+}
+
+std::shared_ptr<const PreparedGemm> prepare_onednn_gemm(const GemmShape& shape, PreparedHow how) {
+  if (shape.stride_a != 0 || shape.stride_b != 0 || shape.stride_c != 0) return nullptr;
+  return PreparedMatmul::make(shape, how);
+}
+
+#else
+
+bool onednn_has_bf16() { return false; }
+std::shared_ptr<const PreparedGemm> prepare_onednn_gemm(const GemmShape&, PreparedHow) {
   return nullptr;
 }
+
+#endif
 
 }  // namespace dualtape::detail
 
@@ -195,7 +269,10 @@ bool onednn_gemm(const GemmShape&, float, const float*, const float*, float, flo
   return false;
 }
 
-std::shared_ptr<const PreparedGemm> prepare_onednn_gemm(const GemmShape&) { return nullptr; }
+bool onednn_has_bf16() { return false; }
+std::shared_ptr<const PreparedGemm> prepare_onednn_gemm(const GemmShape&, PreparedHow) {
+  return nullptr;
+}
 
 }  // namespace dualtape::detail
 

@@ -61,13 +61,15 @@ class MatmulAdd : public PlannedProduct {
     const bool scaled = request.in.size() == 4;
     const T sign = request.attributes.get<bool>("subtract") ? T{-1} : T{1};
     if (bytes == 0 || shape.k == 0) return {[bytes](const KernelArgs& args) { copy(args, bytes); }};
-    const Product product(shape, request.out[0].dtype, ProductUse::add);
+    Product product(shape, request.out[0].dtype, ProductUse::add);
+    product.prepare();
     return {[=](const KernelArgs& args) {
               copy(args, bytes);
               const T scale = scaled ? sign * *args.input<T>(3) : sign;
-              product.add(scale, args.input<T>(1), args.input<T>(2), args.output<T>(), args.team);
+              product.add(scale, args.input<T>(1), args.input<T>(2), args.output<T>(), args.team,
+                          args.workspace);
             },
-            0, product.note()};
+            product.scratch_bytes(), product.note()};
   }
   static void copy(const KernelArgs& args, std::size_t bytes) {
     if (args.in[0] != args.out[0])
@@ -108,8 +110,8 @@ class StackedMatmul : public PlannedProduct {
     Product single(shape, request.out[0].dtype);
     shape.m *= 2;
     Product both(shape, request.out[0].dtype);
-    single.prepare();
-    both.prepare();
+    single.prepare(request.attributes);
+    both.prepare(request.attributes);
     return {[=](const KernelArgs& args) {
               const T* const b = args.input<T>(2);
               if (args.input<T>(1) == args.input<T>(0) + in_count &&

@@ -5,8 +5,11 @@
 #include <cstdlib>
 #include <type_traits>
 
+#include <dualtape/core/detail/arena.hpp>
 #include <dualtape/core/detail/compile_scope.hpp>
+#include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/detail/team.hpp>
+#include <dualtape/ops/detail/bf16.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/onednn.hpp>
 #include <dualtape/ops/detail/tune.hpp>
@@ -80,6 +83,42 @@ bool faster_prepared(const GemmShape& s) {
          s.k % 512 == 0;
 }
 
+// oneDNN 2.6, one thread, AMX. With both operands made bf16 first, products took 0.2 to 0.8 of the
+// float32 time; 0.96 with 24 rows by a weight of 4 MiB, whose conversion the rows must pay for, and
+// 1.08 as 32x64x64. With the weight kept, 0.15 to 0.7 from 2 rows on. Tall operands by few columns
+// were not measured.
+bool faster_in_bf16(const GemmShape& s, bool right_is_kept) {
+  const std::int64_t operations = std::int64_t{s.m} * s.n * s.k;
+  constexpr std::int64_t in_cache = 256 * 1024;  // elements
+  if (s.k < 32 || s.n < 8 || (s.n < 32 && std::int64_t{s.m} * s.k > in_cache)) return false;
+  return right_is_kept ? operations >= 100'000 : operations >= 200'000 && s.m >= 32;
+}
+
+// oneDNN 2.6, one thread, AVX-512, weights of 1024x1024: 0.84 of the time with 2 rows, 0.87 with
+// 16, 0.91 with 32, but 1.0 with 8 and 1.02 to 1.04 with 64; transposed ones 0.77 with 16 rows, 0.9
+// with 64, 1.02 with 2. No gain from weights of 256x256 and smaller, nor from 512 rows.
+bool faster_kept(const GemmShape& s) {
+  return std::int64_t{s.n} * s.k >= 512 * 1024 &&
+         (s.transpose_b ? s.m >= 16 && s.m <= 96 : s.m <= 32);
+}
+
+void require_possible(const CompileOptions& options, Location where) {
+  if (options.precision != Precision::bf16) return;
+  std::string reason;
+  if (!has_onednn())
+    reason = "this library was built without oneDNN";
+  else if (forced_backend() == ProductBackend::openblas)
+    reason = "DUALTAPE_PRODUCTS=openblas keeps oneDNN out";
+  else if (!onednn_has_bf16())
+    reason = "this processor, or " + onednn_version() + " on it, has no bf16 instructions";
+  else
+    return;
+  fail<ValueError>({.op = "compile",
+                    .what = "products in bf16 cannot be had: " + reason,
+                    .where = where,
+                    .help = "leave CompileOptions::precision at precision::full"});
+}
+
 ProductChoice usual_choice(const GemmShape& shape, ProductUse use) {
   if (!has_onednn() ||
       forced_backend().value_or(measured_backend(shape, use)) == ProductBackend::openblas)
@@ -96,23 +135,102 @@ Product::Product(const GemmShape& shape, DType dtype, ProductChoice choice)
            : shape.n == 1 ? Way::column
            : shape.m == 1 ? Way::row
                           : Way::gemm),
+      use_(ProductUse::assign),
       choice_(dtype == float32 && has_onednn() ? choice : ProductChoice::openblas) {}
 
 Product::Product(const GemmShape& shape, DType dtype, ProductUse use)
     : Product(shape, dtype, usual_choice(shape, use)) {
+  use_ = use;
+  bf16_wanted_ = dtype == float32 && compile_scope().precision == Precision::bf16;
   if (way_ != Way::gemm || dtype != float32 || forced_backend() || !has_onednn() || !tuning())
     return;
   choice_ = tuned_choice(shape, use, compile_scope().tune_file);
   tuned_ = true;
 }
 
-void Product::prepare() {
-  if (way_ == Way::gemm && choice_ == ProductChoice::onednn_prepared)
+// The right operand of a product as it was packed last.
+class KeptOperand {
+ public:
+  KeptOperand(const Attributes& attributes, std::size_t bytes)
+      : memory_(make_block(std::max<std::size_t>(bytes, 1))) {
+    if (attributes.has("kept_parameter")) parameter_ = attributes.get<Parameter>("kept_parameter");
+  }
+  static bool may_keep(const Attributes& attributes) {
+    return attributes.has("kept_parameter") || attributes.has("kept_constant");
+  }
+  // Packed again if it has changed; null if oneDNN refused.
+  const void* packed(const PreparedGemm& gemm, const float* b) {
+    const std::uint64_t version = parameter_ ? parameter_->version() : 0;
+    if (b == from_ && version == version_) return memory_.get();
+    from_ = nullptr;
+    if (!gemm.pack(b, memory_.get())) return nullptr;
+    from_ = b;
+    version_ = version;
+    return memory_.get();
+  }
+
+ private:
+  Block memory_;
+  std::optional<Parameter> parameter_;  // none if a constant
+  const float* from_ = nullptr;         // null until packed
+  std::uint64_t version_ = 0;
+};
+
+void Product::prepare(const Attributes& attributes) {
+  if (way_ != Way::gemm || use_ == ProductUse::assign_many) return;
+  const bool may_keep = use_ == ProductUse::assign && KeptOperand::may_keep(attributes);
+  PreparedHow how{.adds = use_ == ProductUse::add};
+  how.bf16 = bf16_wanted_ && faster_in_bf16(shape_, may_keep);
+  const bool divided = compile_scope().threads > 1 && large_enough_to_divide();
+  how.packed = may_keep && (how.bf16 || (choice_ != ProductChoice::openblas && !tuned_ &&
+                                         !divided && faster_kept(shape_)));
+  if (how.bf16 || how.packed) prepared_ = prepare_onednn_gemm(shape_, how);
+  if (prepared_ != nullptr) {
+    bf16_ = how.bf16;
+    if (how.packed) kept_ = std::make_shared<KeptOperand>(attributes, prepared_->packed_bytes());
+  } else if (choice_ == ProductChoice::onednn_prepared) {
     prepared_ = prepare_onednn_gemm(shape_);
+  }
 }
 
+namespace {
+
+std::size_t bf16_bytes(int rows, int columns) {
+  return aligned(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns) *
+                 sizeof(std::uint16_t));
+}
+
+}  // namespace
+
 std::size_t Product::scratch_bytes() const {
-  return prepared_ == nullptr ? 0 : prepared_->scratch_bytes();
+  if (prepared_ == nullptr) return 0;
+  std::size_t bytes = aligned(prepared_->scratch_bytes());
+  if (bf16_) bytes += bf16_bytes(shape_.m, shape_.k);
+  if (bf16_ && kept_ == nullptr) bytes += bf16_bytes(shape_.k, shape_.n);
+  return std::max<std::size_t>(bytes, 1);  // none would look like no scratch
+}
+
+// Scratch holds the library's own, then the bf16 operands.
+bool Product::run_prepared(float scale, const float* a, const float* b, float* c,
+                           void* scratch) const {
+  const void* left = a;
+  const void* right = b;
+  if (kept_ != nullptr) right = kept_->packed(*prepared_, b);
+  if (right == nullptr) return false;
+  if (bf16_) {
+    auto* const memory = static_cast<std::byte*>(scratch) + aligned(prepared_->scratch_bytes());
+    const auto converted = [](const float* from, float factor, std::byte* to, int rows,
+                              int columns) {
+      auto* const numbers = reinterpret_cast<std::uint16_t*>(to);
+      to_bf16(from, factor, numbers,
+              static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
+      return numbers;
+    };
+    left = converted(a, scale, memory, shape_.m, shape_.k);
+    if (kept_ == nullptr)
+      right = converted(b, 1.0F, memory + bf16_bytes(shape_.m, shape_.k), shape_.k, shape_.n);
+  }
+  return prepared_->run(left, right, c, scratch);
 }
 
 // The rows of a column or of an outer product, the columns of a row, else the longer side.
@@ -120,19 +238,23 @@ bool Product::divided_by_rows() const {
   return way_ == Way::gemm ? shape_.m > shape_.n : way_ != Way::row;
 }
 
+bool Product::large_enough_to_divide() const {
+  const std::int64_t operations = std::int64_t{shape_.m} * shape_.n * shape_.k;
+  return (divided_by_rows() ? shape_.m : shape_.n) >= 2 * division &&
+         operations >= (way_ == Way::gemm ? least_divided_gemm : least_divided_thin);
+}
+
 template <class T>
 void Product::run(bool adds, T scale, const T* a, const T* b, T* c, const Team* team,
                   void* scratch) const {
-  const std::int64_t operations = std::int64_t{shape_.m} * shape_.n * shape_.k;
+  const bool undivided = team == nullptr || !large_enough_to_divide();
+  if constexpr (std::is_same_v<T, float>)
+    if (prepared_ != nullptr && scratch != nullptr && adds == (use_ == ProductUse::add) &&
+        (undivided || bf16_) && run_prepared(scale, a, b, c, scratch))
+      return;
+  if (undivided) return run_on_this_thread(shape_, adds, scale, a, b, c);
   const bool rows = divided_by_rows();
   const int side = rows ? shape_.m : shape_.n;
-  if (team == nullptr || side < 2 * division ||
-      operations < (way_ == Way::gemm ? least_divided_gemm : least_divided_thin)) {
-    if constexpr (std::is_same_v<T, float>)
-      if (!adds && prepared_ != nullptr && scratch != nullptr && prepared_->run(a, b, c, scratch))
-        return;
-    return run_on_this_thread(shape_, adds, scale, a, b, c);
-  }
   const int share = (side - 1) / team->threads() + 1;
   const int step = (share + division - 1) / division * division;
   team->run(static_cast<std::size_t>((side - 1) / step + 1), [&](std::size_t part, int) {
@@ -186,18 +308,21 @@ std::string_view Product::library() const {
     case Way::row: return "openblas gemv";
     case Way::gemm: break;
   }
-  return choice_ == ProductChoice::openblas ? "openblas" : "onednn";
+  return choice_ == ProductChoice::openblas && prepared_ == nullptr ? "openblas" : "onednn";
 }
 
 std::string Product::note(std::int64_t times) const {
   std::string text(library());
-  if (prepared_ != nullptr) text += " prepared";
+  if (bf16_) text += " bf16";
+  if (prepared_ != nullptr && !bf16_) text += " prepared";
   if (way_ == Way::gemm)
     text += std::string(" ") + (shape_.transpose_a ? 'T' : 'N') + (shape_.transpose_b ? 'T' : 'N');
   text += ' ' + std::to_string(shape_.m) + 'x' + std::to_string(shape_.k) + 'x' +
           std::to_string(shape_.n);
   if (times != 1) text += " times " + std::to_string(times);
-  if (tuned_) text += ", measured";
+  if (kept_ != nullptr) text += ", right operand kept";
+  if (tuned_ && !bf16_) text += ", measured";
+  if (bf16_wanted_ && !bf16_) text += ", float32: bf16 would not gain";
   return text;
 }
 

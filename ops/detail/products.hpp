@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include <dualtape/core/attributes.hpp>
 #include <dualtape/core/dtype.hpp>
 #include <dualtape/ops/detail/blas.hpp>
 
@@ -21,6 +22,7 @@ enum class ProductChoice : std::uint8_t { openblas, onednn, onednn_prepared };
 std::string_view name_of(ProductChoice choice);
 std::optional<ProductChoice> choice_from(std::string_view name);
 
+class KeptOperand;
 class PreparedGemm;
 class Team;
 
@@ -33,6 +35,10 @@ ProductBackend measured_backend(const GemmShape& shape, ProductUse use);
 bool faster_prepared(const GemmShape& shape);
 // Both in one, for float32: how such a product runs where nothing is measured.
 ProductChoice usual_choice(const GemmShape& shape, ProductUse use);
+// Whether a product ran faster with its operands made bf16 first, or the left one alone.
+bool faster_in_bf16(const GemmShape& shape, bool right_is_kept);
+// Whether a product of oneDNN's, written to c, ran faster with its right operand kept packed.
+bool faster_kept(const GemmShape& shape);
 // What the text of DUALTAPE_PRODUCTS names, "openblas" or "onednn"; nothing for null and the rest.
 std::optional<ProductBackend> backend_from(const char* text);
 
@@ -47,9 +53,11 @@ class Product {
   Product(const GemmShape& shape, DType dtype, ProductChoice choice);
 
   const GemmShape& shape() const { return shape_; }
-  // Has oneDNN prepare the product where it is chosen so. Without a team that divides the product,
-  // assign() then uses what was prepared if it gets scratch_bytes() of memory, aligned to 64 bytes.
-  void prepare();
+  // Has oneDNN prepare the product where it is chosen so, where the program being compiled asks for
+  // bf16, and where `attributes`, of the node, say that its right operand may be kept packed. What
+  // was prepared is used if there is scratch_bytes() of memory, aligned to 64 bytes; of float32
+  // only where no team divides the product.
+  void prepare(const Attributes& attributes = {});
   std::size_t scratch_bytes() const;
   // With a team, c is cut into one part for each of its threads where the product is large.
   template <class T>
@@ -58,11 +66,13 @@ class Product {
     run(false, T{1}, a, b, c, team, scratch);
   }
   template <class T>
-  void add(T scale, const T* a, const T* b, T* c, const Team* team = nullptr) const {
-    run(true, scale, a, b, c, team, nullptr);
+  void add(T scale, const T* a, const T* b, T* c, const Team* team = nullptr,
+           void* scratch = nullptr) const {
+    run(true, scale, a, b, c, team, scratch);
   }
   // "openblas NT 64x784x1024": the library, "prepared" if it is, which operands are transposed, and
-  // m x k x n. ", measured" follows where it was tuned.
+  // m x k x n. What follows says whether it was tuned, its right operand is kept, and where bf16 is
+  // asked for but not worth it.
   std::string note(std::int64_t times = 1) const;
 
  private:
@@ -73,14 +83,20 @@ class Product {
   template <class T>
   void run_on_this_thread(const GemmShape& s, bool adds, T scale, const T* a, const T* b,
                           T* c) const;
+  bool run_prepared(float scale, const float* a, const float* b, float* c, void* scratch) const;
   bool divided_by_rows() const;
+  bool large_enough_to_divide() const;
   std::string_view library() const;
 
   GemmShape shape_;
   Way way_;
+  ProductUse use_;
   ProductChoice choice_;
   bool tuned_ = false;
+  bool bf16_wanted_ = false;
+  bool bf16_ = false;  // prepared so
   std::shared_ptr<const PreparedGemm> prepared_;
+  std::shared_ptr<KeptOperand> kept_;
 };
 
 }  // namespace dualtape::detail
