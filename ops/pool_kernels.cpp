@@ -10,6 +10,24 @@
 namespace dualtape::detail {
 namespace {
 
+template <class T>
+using BitsOf = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+// All ones where x takes the place of best. Compilers turn masks, but not conditions, into SIMD.
+template <class T>
+BitsOf<T> mask_of(T x, T best) {
+  return BitsOf<T>(0) -
+         static_cast<BitsOf<T>>(static_cast<int>(x > best) | static_cast<int>(x != x));
+}
+template <class T>
+T blend(BitsOf<T> mask, T a, T b) {
+  return std::bit_cast<T>((std::bit_cast<BitsOf<T>>(a) & mask) |
+                          (std::bit_cast<BitsOf<T>>(b) & ~mask));
+}
+template <class T>
+T kept(BitsOf<T> mask, T a) {
+  return std::bit_cast<T>(std::bit_cast<BitsOf<T>>(a) & mask);
+}
+
 // One number with the functions of a Lane, for what is left over of a register.
 template <class T>
 struct Single {
@@ -21,33 +39,26 @@ struct Single {
   void store(T* to) const { *to = value; }
   friend Single operator+(Single a, Single b) { return {a.value + b.value}; }
   friend Single operator/(Single a, Single b) { return {a.value / b.value}; }
-  friend bool operator==(Single a, Single b) { return a.value == b.value; }
+  friend BitsOf<T> operator==(Single a, Single b) {
+    return BitsOf<T>(0) - static_cast<BitsOf<T>>(a.value == b.value);
+  }
 };
 template <class T>
-bool wins(Single<T> x, Single<T> best) {
-  return x.value > best.value || x.value != x.value;
+BitsOf<T> wins(Single<T> x, Single<T> best) {
+  return mask_of(x.value, best.value);
 }
 template <class T, unsigned arch>
 auto wins(Lane<T, arch> x, Lane<T, arch> best) {
   return (x > best) | isnan(x);
 }
 template <class T>
-Single<T> choose(bool mask, Single<T> a, Single<T> b) {
-  return mask ? a : b;
+Single<T> choose(BitsOf<T> mask, Single<T> a, Single<T> b) {
+  return {blend(mask, a.value, b.value)};
 }
 template <class T, unsigned arch>
 Lane<T, arch> choose(LaneMask<T, arch> mask, Lane<T, arch> a, Lane<T, arch> b) {
   return select(mask, a, b);
 }
-template <class T>
-Single<T> larger(Single<T> x, Single<T> best) {
-  return wins(x, best) ? x : best;
-}
-template <class T, unsigned arch>
-Lane<T, arch> larger(Lane<T, arch> x, Lane<T, arch> best) {
-  return maximum(x, best);
-}
-
 // f(numbers' type, place) over the `inner` elements of a pixel, registers first.
 template <class T, class F>
 void over_channels(std::size_t inner, F f) {
@@ -95,15 +106,34 @@ void over_windows(const PoolPlan& plan, std::size_t first, std::size_t last, F f
   }
 }
 
+// Without a branch on each element. A NaN is no reason to stop, so it is looked for afterwards.
+template <class T>
+T largest(const Window& window, const T* from) {
+  T best = from[window.begin];
+  int nans = 0;
+  window.each([&](std::size_t at) {
+    const T next = from[at];
+    best = next > best ? next : best;
+    nans |= static_cast<int>(next != next);
+  });
+  if (nans != 0)
+    window.each([&](std::size_t at) { best = from[at] != from[at] ? from[at] : best; });
+  return best;
+}
+
 template <class T>
 void max_windows(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
   over_windows(plan, first, last, [&](const Window& window, std::size_t image, std::size_t result) {
     const T* const from = x + image * plan.in_size();
     T* const to = y + image * plan.out_size() + result;
     over_channels<T>(plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
-      N best = N::load(from + window.begin + c);
-      window.each([&](std::size_t at) { best = larger(N::load(from + at + c), best); });
-      best.store(to + c);
+      if constexpr (N::width == 1) {
+        to[c] = largest(window, from + c);
+      } else {
+        N best = N::load(from + window.begin + c);
+        window.each([&](std::size_t at) { best = maximum(N::load(from + at + c), best); });
+        best.store(to + c);
+      }
     });
   });
 }
@@ -202,52 +232,68 @@ void spread_windows(const PoolPlan& plan, const T* t, T* y, std::size_t first, s
 }
 
 // ---- windows of two by two that lie side by side, rows contiguous ----------------------------
+//
+// Two steps, each over long spans: neighbours in a row are joined into a buffer, for many rows at
+// once; then rows of the buffer are joined two by two. Of four elements in order the winner is the
+// same as one after the other.
+
+constexpr std::size_t most_pairs = 1024;  // in a buffer, which stays in the first-level cache
+constexpr std::size_t slack = 16;         // registers may reach behind it
 
 bool has_pairs(const PoolPlan& plan) {
-  return plan.inner == 1 && plan.rows.halves && plan.columns.halves;
+  return plan.inner == 1 && plan.rows.halves && plan.columns.halves &&
+         2 * plan.columns.out <= most_pairs;
 }
 
-// f(input row of the pair's first, output row) for every two rows; an odd row is left over.
+// f(first input element, first output element, rows of output) for blocks of whole row pairs.
 template <class F>
-void over_row_pairs(const PoolPlan& plan, std::size_t first, std::size_t last, F f) {
-  const std::size_t width = plan.columns.in;
+void over_blocks(const PoolPlan& plan, std::size_t first, std::size_t last, F f) {
+  const std::size_t most = most_pairs / (2 * plan.columns.out);
   for (std::size_t image = first; image < last; ++image)
-    for (std::size_t r = 0; r < plan.rows.out; ++r)
-      f(image * plan.in_size() + 2 * r * width, image * plan.out_size() + r * plan.columns.out);
+    for (std::size_t r = 0; r < plan.rows.out; r += most)
+      f(image * plan.in_size() + 2 * r * plan.columns.in,
+        image * plan.out_size() + r * plan.columns.out,
+        most < plan.rows.out - r ? most : plan.rows.out - r);
 }
-
-template <class T>
-using BitsOf = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-// All ones where x takes the place of best. Compilers turn masks, but not conditions, into SIMD.
-template <class T>
-BitsOf<T> mask_of(T x, T best) {
-  return BitsOf<T>(0) -
-         static_cast<BitsOf<T>>(static_cast<int>(x > best) | static_cast<int>(x != x));
+// f(first input element, first pair, pairs): all of a block at once, or by rows where one element
+// at the end of each belongs to no pair. `rows` counts those of the input.
+template <class F>
+void over_pairs(const PoolPlan& plan, std::size_t rows, F f) {
+  const std::size_t pairs = plan.columns.out;
+  if (2 * pairs == plan.columns.in) return f(std::size_t{0}, std::size_t{0}, rows * pairs);
+  for (std::size_t r = 0; r < rows; ++r) f(r * plan.columns.in, r * pairs, pairs);
 }
-template <class T>
-T blend(BitsOf<T> mask, T a, T b) {
-  return std::bit_cast<T>((std::bit_cast<BitsOf<T>>(a) & mask) |
-                          (std::bit_cast<BitsOf<T>>(b) & ~mask));
-}
-template <class T>
-T kept(BitsOf<T> mask, T a) {
-  return std::bit_cast<T>(std::bit_cast<BitsOf<T>>(a) & mask);
+// f(numbers' type, upper pair, lower pair, result) for the results of a block; where `room` behind
+// the first allows, registers go over the ends of rows and the next row puts that right.
+template <class T, class F>
+void over_results(std::size_t rows, std::size_t width, std::size_t room, F f) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::size_t upper = 2 * r * width;
+    static_assert(Lane<T>::width <= slack);
+    std::size_t i = 0;
+    for (; i < width && r * width + i + Lane<T>::width <= room; i += Lane<T>::width)
+      f(std::type_identity<Lane<T>>{}, upper + i, upper + width + i, r * width + i);
+    for (; i < width; ++i)
+      f(std::type_identity<Single<T>>{}, upper + i, upper + width + i, r * width + i);
+  }
 }
 
 template <class T>
 void max_pairs(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
   if (!has_pairs(plan)) return max_windows(plan, x, y, first, last);
-  const std::size_t count = plan.columns.out;
-  over_row_pairs(plan, first, last, [&](std::size_t in, std::size_t out) {
-    const T* const upper = x + in;
-    const T* const lower = upper + plan.columns.in;
-    T* const to = y + out;
-    for (std::size_t i = 0; i < count; ++i) {
-      T best = upper[2 * i];
-      for (const T next : {upper[2 * i + 1], lower[2 * i], lower[2 * i + 1]})
-        best = blend(mask_of(next, best), next, best);
-      to[i] = best;
-    }
+  T best[most_pairs + slack] = {};
+  over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
+    over_pairs(plan, 2 * rows, [&](std::size_t from, std::size_t to, std::size_t n) {
+      const T* const xs = x + in + from;
+      for (std::size_t k = 0; k < n; ++k)
+        best[to + k] = blend(mask_of(xs[2 * k + 1], xs[2 * k]), xs[2 * k + 1], xs[2 * k]);
+    });
+    over_results<T>(
+        rows, plan.columns.out, last * plan.out_size() - out,
+        [&]<class N>(std::type_identity<N>, std::size_t a, std::size_t b, std::size_t result) {
+          const N upper = N::load(best + a), lower = N::load(best + b);
+          choose(wins(lower, upper), lower, upper).store(y + out + result);
+        });
   });
 }
 
@@ -255,22 +301,25 @@ template <class T>
 void select_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size_t first,
                   std::size_t last) {
   if (!has_pairs(plan)) return select_windows(plan, x, t, y, first, last);
-  const std::size_t count = plan.columns.out;
-  const std::size_t width = plan.columns.in;
-  over_row_pairs(plan, first, last, [&](std::size_t in, std::size_t out) {
-    const T* const xs = x + in;
-    const T* const ts = t + in;
-    T* const to = y + out;
-    for (std::size_t i = 0; i < count; ++i) {
-      T best = xs[2 * i];
-      T chosen = ts[2 * i];
-      for (const std::size_t at : {2 * i + 1, width + 2 * i, width + 2 * i + 1}) {
-        const BitsOf<T> mask = mask_of(xs[at], best);
-        best = blend(mask, xs[at], best);
-        chosen = blend(mask, ts[at], chosen);
+  T best[most_pairs + slack] = {};
+  T chosen[most_pairs + slack] = {};
+  over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
+    over_pairs(plan, 2 * rows, [&](std::size_t from, std::size_t to, std::size_t n) {
+      const T* const xs = x + in + from;
+      const T* const ts = t + in + from;
+      for (std::size_t k = 0; k < n; ++k) {
+        const BitsOf<T> mask = mask_of(xs[2 * k + 1], xs[2 * k]);
+        best[to + k] = blend(mask, xs[2 * k + 1], xs[2 * k]);
+        chosen[to + k] = blend(mask, ts[2 * k + 1], ts[2 * k]);
       }
-      to[i] = chosen;
-    }
+    });
+    over_results<T>(
+        rows, plan.columns.out, last * plan.out_size() - out,
+        [&]<class N>(std::type_identity<N>, std::size_t a, std::size_t b, std::size_t result) {
+          choose(wins(N::load(best + b), N::load(best + a)), N::load(chosen + b),
+                 N::load(chosen + a))
+              .store(y + out + result);
+        });
   });
 }
 
@@ -279,25 +328,34 @@ void scatter_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size
                    std::size_t last) {
   if (!has_pairs(plan)) return scatter_windows(plan, x, t, y, first, last);
   prepare_sums(plan, y, first, last);
+  T best[most_pairs + slack] = {};
+  T upper_share[most_pairs + slack] = {};  // of pairs, by the place of the result
+  T lower_share[most_pairs + slack] = {};
   const std::size_t count = plan.columns.out;
-  const std::size_t width = plan.columns.in;
-  over_row_pairs(plan, first, last, [&](std::size_t in, std::size_t out) {
-    const T* const xs = x + in;
-    const T* const lower = xs + width;
-    const T* const from = t + out;
-    T* const to = y + in;
-    T* const to_lower = to + width;
-    for (std::size_t i = 0; i < count; ++i) {
-      const T a = xs[2 * i], b = xs[2 * i + 1], c = lower[2 * i], d = lower[2 * i + 1];
-      const BitsOf<T> second = mask_of(b, a);
-      const T upper_best = blend(second, b, a);
-      const BitsOf<T> third = mask_of(c, upper_best);
-      const BitsOf<T> fourth = mask_of(d, blend(third, c, upper_best));
-      const T value = from[i];
-      to[2 * i] = kept(~(second | third | fourth), value);
-      to[2 * i + 1] = kept(second & ~(third | fourth), value);
-      to_lower[2 * i] = kept(third & ~fourth, value);
-      to_lower[2 * i + 1] = kept(fourth, value);
+  over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
+    over_pairs(plan, 2 * rows, [&](std::size_t from, std::size_t to, std::size_t n) {
+      const T* const xs = x + in + from;
+      for (std::size_t k = 0; k < n; ++k)
+        best[to + k] = blend(mask_of(xs[2 * k + 1], xs[2 * k]), xs[2 * k + 1], xs[2 * k]);
+    });
+    over_results<T>(
+        rows, count, last * plan.out_size() - out,
+        [&]<class N>(std::type_identity<N>, std::size_t a, std::size_t b, std::size_t result) {
+          const auto mask = wins(N::load(best + b), N::load(best + a));
+          const N value = N::load(t + out + result);
+          const N none(T(0));
+          choose(mask, none, value).store(upper_share + result);
+          choose(mask, value, none).store(lower_share + result);
+        });
+    for (std::size_t r = 0; r < 2 * rows; ++r) {
+      const T* const share = (r % 2 == 0 ? upper_share : lower_share) + r / 2 * count;
+      const T* const xs = x + in + r * plan.columns.in;
+      T* const ys = y + in + r * plan.columns.in;
+      for (std::size_t k = 0; k < count; ++k) {
+        const BitsOf<T> mask = mask_of(xs[2 * k + 1], xs[2 * k]);
+        ys[2 * k] = kept(~mask, share[k]);
+        ys[2 * k + 1] = kept(mask, share[k]);
+      }
     }
   });
 }
@@ -305,13 +363,17 @@ void scatter_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size
 template <class T>
 void average_pairs(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
   if (!has_pairs(plan)) return average_windows(plan, x, y, first, last);
-  const std::size_t count = plan.columns.out;
-  over_row_pairs(plan, first, last, [&](std::size_t in, std::size_t out) {
-    const T* const upper = x + in;
-    const T* const lower = upper + plan.columns.in;
-    T* const to = y + out;
-    for (std::size_t i = 0; i < count; ++i)
-      to[i] = ((upper[2 * i] + upper[2 * i + 1]) + (lower[2 * i] + lower[2 * i + 1])) * T(0.25);
+  T sums[most_pairs + slack] = {};
+  over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
+    over_pairs(plan, 2 * rows, [&](std::size_t from, std::size_t to, std::size_t n) {
+      const T* const xs = x + in + from;
+      for (std::size_t k = 0; k < n; ++k) sums[to + k] = xs[2 * k] + xs[2 * k + 1];
+    });
+    over_results<T>(
+        rows, plan.columns.out, last * plan.out_size() - out,
+        [&]<class N>(std::type_identity<N>, std::size_t a, std::size_t b, std::size_t result) {
+          ((N::load(sums + a) + N::load(sums + b)) / N(T(4))).store(y + out + result);
+        });
   });
 }
 
@@ -320,16 +382,15 @@ void spread_pairs(const PoolPlan& plan, const T* t, T* y, std::size_t first, std
   if (!has_pairs(plan)) return spread_windows(plan, t, y, first, last);
   prepare_sums(plan, y, first, last);
   const std::size_t count = plan.columns.out;
-  const std::size_t width = plan.columns.in;
-  over_row_pairs(plan, first, last, [&](std::size_t in, std::size_t out) {
-    const T* const from = t + out;
-    T* const to = y + in;
-    for (std::size_t i = 0; i < count; ++i) {
-      const T share = from[i] * T(0.25);
-      to[2 * i] = share;
-      to[2 * i + 1] = share;
-      to[width + 2 * i] = share;
-      to[width + 2 * i + 1] = share;
+  over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
+    for (std::size_t r = 0; r < 2 * rows; ++r) {
+      const T* const from = t + out + r / 2 * count;
+      T* const to = y + in + r * plan.columns.in;
+      for (std::size_t i = 0; i < count; ++i) {
+        const T share = from[i] * T(0.25);
+        to[2 * i] = share;
+        to[2 * i + 1] = share;
+      }
     }
   });
 }
