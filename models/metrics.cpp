@@ -44,6 +44,12 @@ bool is_nan(T value) {
   return false;
 }
 
+// Whether the first comes before the second, from the largest on.
+template <class T>
+bool larger(T value, T than) {
+  return value > than || (is_nan(value) && !is_nan(than));
+}
+
 template <class T>
 std::vector<std::int64_t> largest_of_rows(const Tensor& logits) {
   const auto values = logits.data<T>();
@@ -52,9 +58,7 @@ std::vector<std::int64_t> largest_of_rows(const Tensor& logits) {
   for (std::size_t row = 0; row < values.size(); row += classes) {
     std::size_t best = 0;
     for (std::size_t c = 1; c < classes; ++c) {
-      const T value = values[row + c];
-      const T most = values[row + best];
-      if (value > most || (is_nan(value) && !is_nan(most))) best = c;
+      if (larger(values[row + c], values[row + best])) best = c;
     }
     classes_of.push_back(static_cast<std::int64_t>(best));
   }
@@ -86,6 +90,41 @@ double accuracy(const Tensor& logits, const Tensor& labels) {
   std::int64_t right = 0;
   for (std::size_t i = 0; i < found.size(); ++i) right += found[i] == wanted[i] ? 1 : 0;
   return share(right, labels.count());
+}
+
+double top_k_accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k) {
+  check_labels("top_k_accuracy", labels);
+  check_logits("top_k_accuracy", logits.type(), labels.type());
+  const std::int64_t classes = logits.shape().back();
+  if (k < 1 || k > classes)
+    fail<ValueError>({.op = "top_k_accuracy",
+                      .what = "k is " + std::to_string(k) + ", but must be within 1.." +
+                              std::to_string(classes)});
+  const std::vector<std::int64_t> wanted = as_classes(labels);
+  const std::int64_t right = dispatch(logits.dtype(), [&]<class T>() {
+    const auto values = logits.data<T>();
+    std::int64_t found = 0;
+    for (std::size_t row = 0; row < wanted.size(); ++row) {
+      if (wanted[row] < 0 || wanted[row] >= classes) continue;
+      const auto logit = values.subspan(row * static_cast<std::size_t>(classes),
+                                        static_cast<std::size_t>(classes));
+      const auto own = static_cast<std::size_t>(wanted[row]);
+      std::int64_t before = 0;
+      for (std::size_t c = 0; c < logit.size(); ++c)
+        if (larger(logit[c], logit[own]) || (c < own && !larger(logit[own], logit[c]))) ++before;
+      found += before < k ? 1 : 0;
+    }
+    return found;
+  });
+  return share(right, labels.count());
+}
+
+double perplexity(double mean_cross_entropy) { return std::exp(mean_cross_entropy); }
+
+FadingMean::FadingMean(double decay) : decay_(decay) {
+  if (!(decay >= 0 && decay < 1))
+    fail<ValueError>({.op = "FadingMean",
+                      .what = "decay is " + std::to_string(decay) + ", but must be in [0, 1)"});
 }
 
 std::vector<Misclassified> misclassified(const Tensor& logits, const Tensor& labels) {
@@ -156,17 +195,47 @@ double ConfusionMatrix::accuracy() const {
   return share(right, total());
 }
 
-double ConfusionMatrix::recall(std::int64_t actual) const {
+std::int64_t ConfusionMatrix::actual_count(std::int64_t of) const {
   std::int64_t all = 0;
-  for (std::int64_t c = 0; c < classes_; ++c) all += count(actual, c);
-  return share(count(actual, actual), all);
+  for (std::int64_t c = 0; c < classes_; ++c) all += count(of, c);
+  return all;
+}
+
+std::int64_t ConfusionMatrix::predicted_count(std::int64_t of) const {
+  std::int64_t all = 0;
+  for (std::int64_t c = 0; c < classes_; ++c) all += count(c, of);
+  return all;
+}
+
+double ConfusionMatrix::recall(std::int64_t actual) const {
+  return share(count(actual, actual), actual_count(actual));
 }
 
 double ConfusionMatrix::precision(std::int64_t predicted) const {
-  std::int64_t all = 0;
-  for (std::int64_t c = 0; c < classes_; ++c) all += count(c, predicted);
-  return share(count(predicted, predicted), all);
+  return share(count(predicted, predicted), predicted_count(predicted));
 }
+
+double ConfusionMatrix::f1(std::int64_t of) const {
+  return share(2 * count(of, of), actual_count(of) + predicted_count(of));
+}
+
+double ConfusionMatrix::macro(double (ConfusionMatrix::*measure)(std::int64_t) const) const {
+  double sum = 0;
+  std::int64_t there = 0;
+  for (std::int64_t c = 0; c < classes_; ++c) {
+    if (actual_count(c) + predicted_count(c) == 0) continue;
+    ++there;
+    const double value = (this->*measure)(c);
+    if (!std::isnan(value)) sum += value;
+  }
+  return sum / static_cast<double>(there);
+}
+
+double ConfusionMatrix::macro_precision() const { return macro(&ConfusionMatrix::precision); }
+double ConfusionMatrix::macro_recall() const { return macro(&ConfusionMatrix::recall); }
+double ConfusionMatrix::macro_f1() const { return macro(&ConfusionMatrix::f1); }
+
+void ConfusionMatrix::reset() { std::ranges::fill(counts_, 0); }
 
 std::ostream& operator<<(std::ostream& out, const ConfusionMatrix& matrix) {
   const std::string corner = "true\\predicted";

@@ -18,6 +18,13 @@ double accuracy(const Tensor& logits, const Tensor& labels);
 // The same in a graph, a float32 scalar; derivative zero.
 Var accuracy(In logits, In labels);
 
+// The share of rows whose label is among the k largest logits (the first of equal ones; NaN above
+// all). Throws what accuracy does, and ValueError unless k is in 1 .. C.
+double top_k_accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k);
+
+// e to a mean cross-entropy in nats: how many equally likely choices would be as hard.
+double perplexity(double mean_cross_entropy);
+
 // The rows that are wrong by the same rule, in order: those to look at. `row` counts the labels in
 // row-major order. Throws what accuracy does.
 struct Misclassified {
@@ -44,10 +51,22 @@ class ConfusionMatrix {
   double accuracy() const;                         // NaN while empty, as are the next two
   double recall(std::int64_t actual) const;        // of the class's rows, the share found
   double precision(std::int64_t predicted) const;  // of its predictions, the share right
+  // 2 TP / (2 TP + FP + FN), the harmonic mean of the two; NaN for a class that is neither there
+  // nor predicted.
+  double f1(std::int64_t of) const;
+  // Means over the classes that are there or predicted, all alike; where one of these has no
+  // precision or no recall, it counts as 0, as scikit-learn does. NaN while empty.
+  double macro_precision() const;
+  double macro_recall() const;
+  double macro_f1() const;
+  void reset();
 
  private:
   friend std::ostream& operator<<(std::ostream& out, const ConfusionMatrix& matrix);
   std::size_t cell(std::int64_t actual, std::int64_t predicted) const;
+  std::int64_t actual_count(std::int64_t of) const;
+  std::int64_t predicted_count(std::int64_t of) const;
+  double macro(double (ConfusionMatrix::*measure)(std::int64_t) const) const;
 
   std::int64_t classes_;
   std::vector<std::string> names_;
@@ -71,6 +90,25 @@ class RunningMean {
   void reset() { *this = {}; }
 
  private:
+  double sum_ = 0;
+  double weight_ = 0;
+};
+
+// The mean that forgets: each value counts (1 - decay) and all before it decay as much, with the
+// start's bias taken out as Adam does (Kingma and Ba, ICLR 2015, section 3).
+class FadingMean {
+ public:
+  // ValueError unless decay is in [0, 1).
+  explicit FadingMean(double decay = 0.99);
+  void add(double value) {
+    sum_ = decay_ * sum_ + (1 - decay_) * value;
+    weight_ = decay_ * weight_ + (1 - decay_);
+  }
+  double mean() const { return sum_ / weight_; }  // NaN while empty
+  void reset() { sum_ = weight_ = 0; }
+
+ private:
+  double decay_;
   double sum_ = 0;
   double weight_ = 0;
 };

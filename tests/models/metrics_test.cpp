@@ -97,3 +97,76 @@ TEST_CASE("a running mean weighs its values") {
   mean.reset();
   CHECK(mean.weight() == 0);
 }
+
+TEST_CASE("a label among the k largest logits counts") {
+  const Tensor logits{{0.1, 0.4, 0.3, 0.2}, {4, 3, 2, 1}, {1, 1, 1, 1}, {NAN, 5, NAN, 9}};
+  const Tensor labels = Tensor::of({3, 3, 1, 1});
+  // Ranks of the labels, from 1: 3, 4, 2 (the first of equal ones comes first), 4 (NaN above all).
+  CHECK(top_k_accuracy(logits, labels, 1) == 0);
+  CHECK(top_k_accuracy(logits, labels, 2) == 0.25);
+  CHECK(top_k_accuracy(logits, labels, 3) == 0.5);
+  CHECK(top_k_accuracy(logits.to(float64), labels.to(int32), 4) == 1);
+  const Tensor plain{{0, 2, 1}, {5, 4, 3}, {1, 1, 0}, {-3, -2, -1}};
+  const Tensor right = Tensor::of({1, 1, 0, 2});
+  CHECK(top_k_accuracy(plain, right, 1) == accuracy(plain, right));
+  CHECK_THROWS_AS(top_k_accuracy(plain, right, 0), ValueError);
+  CHECK_THROWS_AS(top_k_accuracy(plain, right, 4), ValueError);
+  CHECK_THROWS_AS(top_k_accuracy(plain, Tensor::of({1}), 1), ShapeError);
+}
+
+TEST_CASE("precision, recall and F1, of each class and all alike") {
+  // true:      0 0 0 0 1 1 2 2 2 3
+  // predicted: 0 0 1 2 1 0 2 2 1 2
+  ConfusionMatrix matrix(5);
+  CHECK(std::isnan(matrix.f1(0)));
+  CHECK(std::isnan(matrix.macro_f1()));
+  matrix.add(Tensor::of({0, 0, 1, 2, 1, 0, 2, 2, 1, 2}),
+             Tensor::of({0, 0, 0, 0, 1, 1, 2, 2, 2, 3}));
+  const double precisions[] = {2.0 / 3, 1.0 / 3, 0.5, 0};
+  const double recalls[] = {0.5, 0.5, 2.0 / 3, 0};
+  double f1 = 0;
+  for (std::int64_t c = 0; c < 3; ++c) {
+    const double p = precisions[c];
+    const double r = recalls[c];
+    CHECK(matrix.precision(c) == doctest::Approx(p));
+    CHECK(matrix.recall(c) == doctest::Approx(r));
+    CHECK(matrix.f1(c) == doctest::Approx(2 * p * r / (p + r)));
+    f1 += 2 * p * r / (p + r);
+  }
+  CHECK(std::isnan(matrix.precision(3)));  // never predicted
+  CHECK(matrix.recall(3) == 0);
+  CHECK(matrix.f1(3) == 0);
+  CHECK(std::isnan(matrix.f1(4)));  // not there at all, and left out of the means
+  CHECK(matrix.macro_precision() == doctest::Approx((2.0 / 3 + 1.0 / 3 + 0.5) / 4));
+  CHECK(matrix.macro_recall() == doctest::Approx((0.5 + 0.5 + 2.0 / 3) / 4));
+  CHECK(matrix.macro_f1() == doctest::Approx(f1 / 4));
+  matrix.reset();
+  CHECK(matrix.total() == 0);
+}
+
+TEST_CASE("perplexity counts equally likely choices") {
+  CHECK(perplexity(std::log(50.0)) == doctest::Approx(50));
+  CHECK(perplexity(0) == 1);
+}
+
+TEST_CASE("a fading mean forgets at its rate and starts without bias") {
+  FadingMean mean(0.75);
+  CHECK(std::isnan(mean.mean()));
+  mean.add(8);
+  CHECK(mean.mean() == 8);
+  mean.add(1);
+  // Weights 0.75 and 1.
+  CHECK(mean.mean() == doctest::Approx((0.75 * 8 + 1) / 1.75));
+  for (int i = 0; i < 200; ++i) mean.add(3);
+  CHECK(mean.mean() == doctest::Approx(3));
+  mean.reset();
+  CHECK(std::isnan(mean.mean()));
+  CHECK_THROWS_AS(FadingMean(1), ValueError);
+
+  RunningMean first;
+  first.add(0.1, 3);
+  RunningMean second(first.sum(), first.weight());
+  first.add(0.7);
+  second.add(0.7);
+  CHECK(first.mean() == second.mean());
+}
