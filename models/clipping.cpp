@@ -1,0 +1,82 @@
+#include <dualtape/models/clipping.hpp>
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/reduce.hpp>
+
+namespace dualtape {
+namespace {
+
+void check_limit(std::string_view op, double limit, Location where = {}) {
+  if (limit > 0 && std::isfinite(limit)) return;
+  fail<ValueError>(
+      {.op = op,
+       .what = "the limit is " + std::to_string(limit) + ", but must be above 0 and finite",
+       .where = where});
+}
+
+template <class Change>
+Gradients changed(std::string_view op, const WrtList& wrt, const Gradients& gradients,
+                  Location where, const Change& change) {
+  Gradients result;
+  if (gradients.size() == 0) return result;
+  Graph& graph = gradients.all().front().graph();
+  for (const Wrt& by : wrt) {
+    const Var of = by.in(graph, op, where);
+    result.add(by, of, change(gradients[of]));
+  }
+  return result;
+}
+
+}  // namespace
+
+Gradients clip_by_value(const WrtList& wrt, const Gradients& gradients, double limit,
+                        Location where) {
+  check_limit("clip_by_value", limit, where);
+  return changed("clip_by_value", wrt, gradients, where,
+                 [&](Var g) { return clamp(g, -limit, limit); });
+}
+
+Var global_norm(const Gradients& gradients) {
+  Var total;
+  for (const Var g : gradients.all()) {
+    // In float64, where squares of float32 neither overflow nor vanish.
+    const Var part = sum(square(cast(g, float64)));
+    total = total.defined() ? total + part : part;
+  }
+  if (!total.defined()) fail<ValueError>({.op = "global_norm", .what = "there are no gradients"});
+  return sqrt(total);
+}
+
+Gradients clip_by_norm(const WrtList& wrt, const Gradients& gradients, double limit,
+                       Location where) {
+  check_limit("clip_by_norm", limit, where);
+  if (gradients.size() == 0) return gradients;
+  // |g| below the limit makes limit / limit, which is 1; maximum() passes a NaN on.
+  const Var scale = limit / maximum(global_norm(gradients), limit);
+  return changed("clip_by_norm", wrt, gradients, where,
+                 [&](Var g) { return g * cast(scale, g.dtype()); });
+}
+
+GradientMethod clipped_by_value(GradientMethod method, double limit) {
+  check_limit("clipped_by_value", limit);
+  return
+      [method = std::move(method), limit](Var loss, const std::vector<Wrt>& parameters, Var key) {
+        return clip_by_value(parameters, method(loss, parameters, key), limit);
+      };
+}
+
+GradientMethod clipped_by_norm(GradientMethod method, double limit) {
+  check_limit("clipped_by_norm", limit);
+  return
+      [method = std::move(method), limit](Var loss, const std::vector<Wrt>& parameters, Var key) {
+        return clip_by_norm(parameters, method(loss, parameters, key), limit);
+      };
+}
+
+}  // namespace dualtape
