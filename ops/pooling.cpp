@@ -180,8 +180,8 @@ struct MaxPoolSelect {
       "y_w = t_i with i the first place of the window w where x_i = max_w x; linear in t, and its "
       "transpose is max_pool2d_scatter. x is held constant, since the place is piecewise constant.";
   static constexpr Example example{
-      "flatten(max_pool2d_select(g.constant(Tensor::from({1, 3, 2, 0}, {1, 1, 2, 2})), "
-      "g.constant(Tensor::from({5, 6, 7, 8}, {1, 1, 2, 2})), 2))",
+      "flatten(max_pool2d_select(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})), "
+      "g.constant(Tensor{5, 6, 7, 8}.reshape({1, 1, 2, 2})), 2))",
       "[6.]"};
 
   static bool linear_in(std::span<const bool> active) { return !active[0]; }
@@ -224,8 +224,8 @@ struct MaxPoolScatter {
       "y_i = sum of t_w over the windows w whose first largest x stands at i, else 0; linear in t, "
       "and its transpose is max_pool2d_select. x is held constant.";
   static constexpr Example example{
-      "flatten(max_pool2d_scatter(g.constant(Tensor::from({1, 3, 2, 0}, {1, 1, 2, 2})), "
-      "g.constant(Tensor::from({5}, {1, 1, 1, 1})), 2))",
+      "flatten(max_pool2d_scatter(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})), "
+      "g.constant(Tensor{5}.reshape({1, 1, 1, 1})), 2))",
       "[0. 5. 0. 0.]"};
 
   static bool linear_in(std::span<const bool> active) { return !active[0]; }
@@ -276,7 +276,7 @@ struct MaxPool {
       "y_w = max of x over the window w; dy_w = dx at the first place of the largest x "
       "(max_pool2d_select), which the window's whole derivative goes to. NaN if an element is NaN.";
   static constexpr Example example{
-      "flatten(max_pool2d(g.constant(Tensor::from({1, 3, 2, 0}, {1, 1, 2, 2})), 2))", "[3.]"};
+      "flatten(max_pool2d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})), 2))", "[3.]"};
 
   static void infer(Inference& inference) {
     inference.require_count(1);
@@ -313,7 +313,7 @@ struct AvgPool {
       "y_w = (sum of x over the window w) / n_w, n_w the number of places with the padding or "
       "without; linear, and its transpose is avg_pool2d_spread.";
   static constexpr Example example{
-      "flatten(avg_pool2d(g.constant(Tensor::from({1, 3, 2, 0}, {1, 1, 2, 2})), 2))", "[1.5]"};
+      "flatten(avg_pool2d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})), 2))", "[1.5]"};
 
   static void infer(Inference& inference) {
     inference.require_count(1);
@@ -351,7 +351,7 @@ struct AvgPoolSpread {
   static constexpr auto math =
       "y_i = sum of t_w / n_w over the windows w that hold i; linear, the transpose of avg_pool2d.";
   static constexpr Example example{
-      "flatten(avg_pool2d_spread(g.constant(Tensor::from({8}, {1, 1, 1, 1})), 2, 2))",
+      "flatten(avg_pool2d_spread(g.constant(Tensor{8}.reshape({1, 1, 1, 1})), 2, 2))",
       "[2. 2. 2. 2.]"};
 
   static void infer(Inference& inference) {
@@ -462,14 +462,14 @@ struct MaxPool1d : Pool1d<true> {
   static constexpr auto doc = "the largest element of windows sliding over sequences";
   static constexpr auto math = "max_pool2d of images of one row";
   static constexpr Example example{
-      "flatten(max_pool1d(g.constant(Tensor::from({1, 3, 2, 0}, {1, 1, 4})), 2))", "[3. 2.]"};
+      "flatten(max_pool1d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 4})), 2))", "[3. 2.]"};
 };
 struct AvgPool1d : Pool1d<false> {
   static constexpr auto name = "avg_pool1d";
   static constexpr auto doc = "the mean of windows sliding over sequences";
   static constexpr auto math = "avg_pool2d of images of one row";
   static constexpr Example example{
-      "flatten(avg_pool1d(g.constant(Tensor::from({1, 3, 2, 0}, {1, 1, 4})), 2))", "[2. 1.]"};
+      "flatten(avg_pool1d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 4})), 2))", "[2. 1.]"};
 };
 
 template <class Function>
@@ -493,7 +493,7 @@ struct AdaptiveAvgPool {
   static constexpr auto math =
       "avg_pool2d with windows floor(i H / n) ... ceil((i + 1) H / n) - 1 of rows, and of columns";
   static constexpr Example example{
-      "flatten(adaptive_avg_pool2d(g.constant(Tensor::from({1, 3, 2}, {1, 1, 1, 3})), {1, 2}))",
+      "flatten(adaptive_avg_pool2d(g.constant(Tensor{1, 3, 2}.reshape({1, 1, 1, 3})), {1, 2}))",
       "[2.  2.5]"};
   static std::vector<Case> cases() {
     return image_cases([](Var x, Size2d size) { return adaptive_avg_pool2d(x, size); }, true);
@@ -505,7 +505,7 @@ struct AdaptiveMaxPool {
   static constexpr auto math =
       "max_pool2d with windows floor(i H / n) ... ceil((i + 1) H / n) - 1 of rows, and of columns";
   static constexpr Example example{
-      "flatten(adaptive_max_pool2d(g.constant(Tensor::from({1, 3, 2}, {1, 1, 1, 3})), {1, 2}))",
+      "flatten(adaptive_max_pool2d(g.constant(Tensor{1, 3, 2}.reshape({1, 1, 1, 3})), {1, 2}))",
       "[3. 3.]"};
   static std::vector<Case> cases() {
     return image_cases([](Var x, Size2d size) { return adaptive_max_pool2d(x, size); }, true);
@@ -516,7 +516,7 @@ struct GlobalAvgPool {
   static constexpr auto doc = "the mean of every channel of every image";
   static constexpr auto math = "mean over H and W";
   static constexpr Example example{
-      "global_avg_pool(g.constant(Tensor::from({1, 3, 2, 0}, {1, 1, 2, 2})))", "[[1.5]]"};
+      "global_avg_pool(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})))", "[[1.5]]"};
   static std::vector<Case> cases() {
     return image_cases([](Var x, Size2d) { return global_avg_pool(x); }, false);
   }
@@ -526,7 +526,7 @@ struct GlobalMaxPool {
   static constexpr auto doc = "the largest element of every channel of every image";
   static constexpr auto math = "max_pool2d with the image as its window, without its last two axes";
   static constexpr Example example{
-      "global_max_pool(g.constant(Tensor::from({1, 3, 2, 0}, {1, 1, 2, 2})))", "[[3.]]"};
+      "global_max_pool(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})))", "[[3.]]"};
   static std::vector<Case> cases() {
     return image_cases([](Var x, Size2d) { return global_max_pool(x); }, false);
   }

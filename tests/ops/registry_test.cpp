@@ -42,7 +42,12 @@ const std::vector<std::string> promised = {
     "mse", "half_sum_of_squares", "random_uniform", "random_normal", "random_rademacher",
     // what the published small runs need
     "asin", "acos", "atan", "atan2", "sinh", "cosh", "trunc", "mod", "prod", "cumsum", "flip",
-    "roll", "clamped_cross_entropy"};
+    "roll", "clamped_cross_entropy",
+    // pooling, normalisation, attention and contractions
+    "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool2d",
+    "adaptive_max_pool2d", "global_avg_pool", "global_max_pool", "rms_norm", "group_norm",
+    "batch_norm", "batch_norm_inference", "dropout", "embedding", "scaled_dot_product_attention",
+    "multi_head_attention", "einsum"};
 
 // A user's operator under a name that is taken.
 struct Impostor {
