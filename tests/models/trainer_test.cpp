@@ -13,6 +13,7 @@
 #include <dualtape/models/metrics.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/losses.hpp>
+#include <dualtape/ops/random.hpp>
 
 using namespace dualtape;
 
@@ -310,6 +311,60 @@ TEST_CASE("an objective may be a regression without logits") {
   const Evaluation evaluation = trainer.evaluate(data.inputs, data.labels);
   CHECK(evaluation.loss < 1e-6);
   CHECK(std::isnan(evaluation.accuracy));
+}
+
+TEST_CASE("an objective that takes a context trains with noise and running statistics") {
+  // Noise from the context's key in training alone, and a count of steps as a running statistic.
+  const Dataset data{ones({4, 3}), zeros({4, 3}), {}, {}, "ones"};
+  struct Model {
+    Parameter weight{"weight", ones({3})};
+    Parameter steps{"steps", zeros({})};
+    std::vector<bool> training = {};
+  };
+  const auto run = [&](Model& model, bool keep, const GradientMethod& method) {
+    Sgd sgd;
+    TrainerOptions options{.schedule = constant_rate(0.1), .key = Key{5}};
+    if (keep) options.buffers = {model.steps};
+    Trainer trainer(
+        [&model](Var x, Var y, nn::Context& context) {
+          model.training.push_back(context.training);
+          Var out = x * model.weight;
+          if (context.training) {
+            out = out * random_rademacher(context.next_key(), {3});
+            context.updates.push_back(assign(model.steps, x.graph().read(model.steps) + 1));
+          }
+          return mse(out, y + 1);
+        },
+        {model.weight}, method, sgd, options);
+    Batches batches(data, 2);
+    trainer.fit(batches, {.epochs = 3});
+    trainer.evaluate(data.inputs, data.labels);
+    CHECK(model.steps.value().item() == 6);
+    return trainer.state().size();
+  };
+  Model a;
+  Model b;
+  CHECK(run(a, true, backpropagation()) == 5);
+  CHECK(a.training == std::vector<bool>{true, false});
+  run(b, true, backpropagation());
+  CHECK(identical(a.weight.value(), b.weight.value()));
+  // By each step's signs z the weight moves by -0.1 * 2/3 (w - z), for z^2 = 1.
+  std::vector<double> expected(3, 1.0);
+  for (std::uint64_t step = 0; step < 6; ++step) {
+    Graph g;
+    nn::Context context{.key =
+                            fold_key(g.constant(Key(5).fold(step).to_tensor()), std::int64_t{-1})};
+    const Tensor signs = eval(random_rademacher(context.next_key(), {3}));
+    for (std::int64_t i = 0; i < 3; ++i) {
+      double& w = expected[static_cast<std::size_t>(i)];
+      w -= 0.1 * 2.0 / 3 * (w - signs.at({i}));
+    }
+  }
+  for (std::int64_t i = 0; i < 3; ++i)
+    CHECK(a.weight.value().at({i}) ==
+          doctest::Approx(expected[static_cast<std::size_t>(i)]).epsilon(1e-5));
+  Model c;
+  CHECK_THROWS_AS(run(c, false, forward_gradients()), ValueError);  // a state that lacks "steps"
 }
 
 TEST_CASE("a trainer without parameters is refused") {
