@@ -93,7 +93,7 @@ const Op* fold_of(const Plan& plan, const PlanNode& node) {
 
 constexpr auto nobody = std::numeric_limits<std::uint32_t>::max();
 
-// Nodes that will run as one, in the place of the last of them.
+// Nodes that will run as one, in the place of the last of them; folds run with them.
 struct Group {
   std::vector<std::uint32_t> nodes;  // ascending
   DType dtype = float32;
@@ -101,10 +101,6 @@ struct Group {
   bool open = true;                  // nobody outside has read a value of it
   std::size_t draws = 0;             // draws that only it reads
   std::vector<std::uint32_t> folds;  // reductions of its values, ascending; not among the nodes
-
-  std::uint32_t last() const {
-    return folds.empty() ? nodes.back() : std::max(nodes.back(), folds.back());
-  }
 };
 
 // Finds the groups, walking the plan in run order. A node may join a group as long as nobody
@@ -171,7 +167,7 @@ class Grouping {
     }
     if (chosen == nobody && latest != nobody && fits(latest, member.dtype, shape, steps) &&
         (shape.count() <= tiny ||
-         (shape.count() <= small && groups_[latest].last() >= last_kernel_)))
+         (shape.count() <= small && groups_[latest].nodes.back() >= last_kernel_)))
       chosen = latest;
     if (chosen == nobody && member.dtype == boolean) return false;
     if (chosen == nobody) {
@@ -440,7 +436,7 @@ class Fuser {
       const std::uint32_t g = grouping_.group_of(n);
       if (g == nobody || !worth_it(grouping_.groups()[g]))
         nodes.push_back(plan_.nodes[n]);
-      else if (grouping_.groups()[g].last() == n)
+      else if (grouping_.groups()[g].nodes.back() == n)
         nodes.push_back(fused(grouping_.groups()[g]));
     }
     plan_.nodes = std::move(nodes);
@@ -467,7 +463,7 @@ class Fuser {
 
   PlanNode fused(const Group& group) {
     GroupCode code(plan_, grouping_, group);
-    PlanNode node = plan_.nodes[group.last()];
+    PlanNode node = plan_.nodes[group.nodes.back()];
     node.attributes = {};
     node.first_operand = static_cast<std::uint32_t>(plan_.operands.size());
     node.operand_count = static_cast<std::uint16_t>(code.inputs.size());
