@@ -103,6 +103,12 @@ bool Rewriter::is_constant(ValueId value, double number) const {
 
 ValueId Rewriter::add(const Op& op, Attributes attributes, std::initializer_list<ValueId> operands,
                       Type type) {
+  return add(op, std::move(attributes), std::span(operands.begin(), operands.size()),
+             std::move(type));
+}
+
+ValueId Rewriter::add(const Op& op, Attributes attributes, std::span<const ValueId> operands,
+                      Type type) {
   PlanNode node = current_;
   node.op = &op;
   node.attributes = std::move(attributes);
@@ -110,7 +116,7 @@ ValueId Rewriter::add(const Op& op, Attributes attributes, std::initializer_list
   node.operand_count = static_cast<std::uint16_t>(operands.size());
   node.value_count = 1;
   node.first_value = static_cast<ValueId>(plan_.values.size());
-  plan_.operands.insert(plan_.operands.end(), operands);
+  plan_.operands.insert(plan_.operands.end(), operands.begin(), operands.end());
   plan_.values.push_back(std::move(type));
   replacement_.push_back(node.first_value);
   producer_.push_back(static_cast<std::uint32_t>(done_.size()));

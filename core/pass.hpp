@@ -88,6 +88,7 @@ class Rewriter {
   // role, origin, label and line.
   ValueId add(const Op& op, Attributes attributes, std::initializer_list<ValueId> operands,
               Type type);
+  ValueId add(const Op& op, Attributes attributes, std::span<const ValueId> operands, Type type);
   // From now on readers of the looked-at node's output read `value`, which has the same type.
   void replace_by(ValueId value);
 

@@ -18,6 +18,7 @@ std::span<const Pass> passes() {
       Pass{"share", "outputs and assigned values get memory of their own", &copy_shared, false},
       Pass{"schedule", "a tangent runs right after its primal", &schedule},
       Pass{"stack", "products with one right operand run as one", &detail::stack_products},
+      Pass{"gather", "sums of thin products are one product", &detail::gather_products},
       Pass{"accumulate", "sums with a product are written by the product",
            &detail::accumulate_products},
       Pass{"hasten", "updates run as soon as they may", &hasten_updates},

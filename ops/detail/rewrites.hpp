@@ -14,6 +14,8 @@ void thin_products(Plan& plan);
 void choose_layouts(Plan& plan);
 // Two products x W and x' W as one that reads W once; for plans in run order.
 void stack_products(Plan& plan);
+// Sums of thin products as one product of their factors joined.
+void gather_products(Plan& plan);
 // C + s A B as one node that may run over C.
 void accumulate_products(Plan& plan);
 // Elementwise readers of a large draw of signs that others keep in memory draw them once more.
