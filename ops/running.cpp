@@ -1,0 +1,480 @@
+// The running functions of ops/scan.hpp but cumsum.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/strided.hpp>
+#include <dualtape/ops/indexing.hpp>
+#include <dualtape/ops/join.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/scan.hpp>
+#include <dualtape/ops/shapes.hpp>
+#include <dualtape/ops/slice.hpp>
+
+namespace dualtape {
+namespace {
+
+std::int64_t axis_of(const Attributes& attributes) { return attributes.get<std::int64_t>("axis"); }
+void check_axis(const Inference& inference) {
+  static_cast<void>(inference.axis(axis_of(inference.attributes), inference.shape(0).rank()));
+}
+
+// Lines along an axis of a tensor, neighbours side by side in memory.
+struct Lines {
+  std::size_t outer, size, inner;
+
+  static Lines along(const Type& type, const Attributes& attributes) {
+    const auto split = detail::split_at(type.shape, static_cast<std::size_t>(axis_of(attributes)));
+    return {static_cast<std::size_t>(split.outer), static_cast<std::size_t>(split.size),
+            static_cast<std::size_t>(split.inner)};
+  }
+  // f(place of the first element) for each; the others follow `inner` apart.
+  template <class F>
+  void each(F&& f) const {
+    for (std::size_t o = 0; o < outer; ++o)
+      for (std::size_t k = 0; k < inner; ++k) f(o * size * inner + k);
+  }
+};
+
+// x moved on by one place along the axis (back if reverse), `first` coming in where it was.
+Var shifted(Var x, std::int64_t axis, bool reverse, double first) {
+  const std::int64_t size = x.shape()[static_cast<std::size_t>(axis)];
+  Ints before(x.rank(), 0);
+  Ints after(x.rank(), 0);
+  (reverse ? after : before)[static_cast<std::size_t>(axis)] = 1;
+  return pad(reverse ? slice(x, axis, 1, size) : slice(x, axis, 0, size - 1), before, after, first);
+}
+
+template <class F>
+Case unary_case(std::string name, Shape shape, F f, const Domain& range = {}) {
+  return {std::move(name), {Arg{std::move(shape), range}}, [f](std::span<const Var> in) {
+            return std::vector<Var>{f(in[0])};
+          }};
+}
+template <class F>
+std::vector<Case> axis_cases(F f, const Domain& range = {}) {
+  return {unary_case(
+              "a vector", {5}, [f](Var x) { return f(x, -1); }, range),
+          unary_case(
+              "columns", {3, 4}, [f](Var x) { return f(x, 0); }, range),
+          unary_case(
+              "a middle axis", {2, 3, 2}, [f](Var x) { return f(x, 1); }, range),
+          unary_case(
+              "one entry", {3, 1}, [f](Var x) { return f(x, 1); }, range),
+          unary_case(
+              "nothing", {0, 2}, [f](Var x) { return f(x, 0); }, range)};
+}
+
+// ---- linear recurrence --------------------------------------------------------------------------
+
+struct Recurrence {
+  static constexpr auto name = "linear_recurrence";
+  static constexpr auto doc = "y_i = a_i y_(i-1) + b_i along an axis";
+  static constexpr auto math =
+      "y_i = a_i y_(i-1) + b_i, y_0 = b_0 (i + 1 for i - 1 if reverse); dy is the recurrence of a "
+      "and db_i + y_(i-1) da_i. Linear in b: the vjp is the recurrence from the other end, with a "
+      "one place on.";
+  static constexpr Example example{
+      "linear_recurrence(g.constant(Tensor{9, 2, 3}), g.constant(Tensor{1, 1, 1}))",
+      "[ 1.  3. 10.]"};
+  static constexpr auto promotion = Promotion::common_floating;
+  static constexpr bool can_fail = false;
+
+  static void infer(Inference& inference) {
+    inference.require_count(2);
+    inference.require_floating(0);
+    inference.require_floating(1);
+    check_axis(inference);
+    if (inference.shape(0) != inference.shape(1))
+      inference.shape_error("factors of shape " + to_string(inference.shape(0)) +
+                                " and terms of shape " + to_string(inference.shape(1)) +
+                                " must have one shape",
+                            "broadcast_to() repeats the smaller one");
+    inference.out = {inference.in[1].type()};
+  }
+  template <class T>
+  static Kernel kernel_of(const Lines& lines, bool reverse) {
+    return {[lines, reverse](const KernelArgs& args) {
+      const T* const a = args.input<T>(0);
+      const T* const b = args.input<T>(1);
+      T* const out = args.output<T>();
+      lines.each([&](std::size_t first) {
+        double y = 0;
+        for (std::size_t i = 0; i < lines.size; ++i) {
+          const std::size_t at = first + (reverse ? lines.size - 1 - i : i) * lines.inner;
+          const auto term = static_cast<double>(b[at]);
+          y = i == 0 ? term : static_cast<double>(a[at]) * y + term;
+          out[at] = static_cast<T>(y);
+        }
+      });
+    }};
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Lines lines = Lines::along(request.out[0], request.attributes);
+    const bool reverse = request.attributes.get<bool>("reverse");
+    return request.out[0].dtype == float32 ? kernel_of<float>(lines, reverse)
+                                           : kernel_of<double>(lines, reverse);
+  }
+  static bool linear_in(std::span<const bool> active) { return !active[0]; }
+  static Var transpose(const NodeView& node, Var cotangent) {
+    const bool reverse = node.attributes.get<bool>("reverse");
+    const std::int64_t axis = axis_of(node.attributes);
+    // What comes in at the end of a meets nothing.
+    return linear_recurrence(roll(node.in[0], reverse ? 1 : -1, axis), cotangent, axis, !reverse);
+  }
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const bool reverse = node.attributes.get<bool>("reverse");
+    const std::int64_t axis = axis_of(node.attributes);
+    MaybeVar change = tangents[1];
+    if (tangents[0]) {
+      if (node.out[0].shape().count() == 0) return *tangents[0];
+      const Var of_factors = mul(shifted(node.out[0], axis, reverse, 0), *tangents[0]);
+      change = change ? add(*change, of_factors) : of_factors;
+    }
+    return linear_recurrence(node.in[0], *change, axis, reverse);
+  }
+  static std::vector<Case> cases() {
+    const auto along = [](std::int64_t axis, bool reverse) {
+      return [=](std::span<const Var> in) {
+        return std::vector<Var>{linear_recurrence(in[0], in[1], axis, reverse)};
+      };
+    };
+    return {{"a vector", {Arg{{5}}, Arg{{5}}}, along(0, false)},
+            {"from the end", {Arg{{5}}, Arg{{5}}}, along(-1, true)},
+            {"columns", {Arg{{3, 2}}, Arg{{3, 2}}}, along(0, false)},
+            {"a middle axis from the end", {Arg{{2, 3, 2}}, Arg{{2, 3, 2}}}, along(1, true)},
+            {"one entry", {Arg{{2, 1}}, Arg{{2, 1}}}, along(1, false)},
+            {"nothing", {Arg{{0, 2}}, Arg{{0, 2}}}, along(0, false)}};
+  }
+};
+// A general operator that is also linear in its terms.
+class RecurrenceOp final : public detail::GeneralOp<Recurrence> {
+ public:
+  MaybeVar transpose(const NodeView& node, std::size_t,
+                     std::span<const MaybeVar> cotangents) const override {
+    return cotangents[0] ? MaybeVar(Recurrence::transpose(node, *cotangents[0])) : std::nullopt;
+  }
+};
+constexpr detail::Callable<RecurrenceOp> recurrence_op;
+static_assert(std::is_empty_v<General<Recurrence>>);  // makes its checks
+
+// ---- products and logarithms of sums ------------------------------------------------------------
+
+struct Cumprod {
+  static constexpr auto name = "cumprod";
+  static constexpr auto doc = "running products along an axis";
+  static constexpr auto math =
+      "y_i = x_0 ... x_i; dy_i = x_i dy_(i-1) + y_(i-1) dx_i, a linear recurrence: without "
+      "division, so zeros do no harm.";
+  static constexpr Example example{"cumprod(g.constant(Tensor{1, 2, 3}))", "[1. 2. 6.]"};
+  static constexpr bool can_fail = false;
+
+  static void infer(Inference& inference) {
+    inference.require_count(1);
+    check_axis(inference);
+    const DType dtype = inference.dtype(0);
+    inference.out = {{inference.shape(0), is_floating(dtype) ? dtype : int64}};
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Lines lines = Lines::along(request.out[0], request.attributes);
+    return dispatch(request.in[0].dtype, [&]<class T>() -> Kernel {
+      using Running = std::conditional_t<std::floating_point<T>, double, std::uint64_t>;
+      using Result = std::conditional_t<std::floating_point<T>, T, std::int64_t>;
+      return {[lines](const KernelArgs& args) {
+        lines.each([&](std::size_t first) {
+          Running product = 1;
+          for (std::size_t i = 0; i < lines.size; ++i) {
+            const std::size_t at = first + i * lines.inner;
+            product *= static_cast<Running>(args.input<T>(0)[at]);
+            args.output<Result>()[at] = static_cast<Result>(product);
+          }
+        });
+      }};
+    });
+  }
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    if (node.out[0].shape().count() == 0) return *tangents[0];
+    const std::int64_t axis = axis_of(node.attributes);
+    return linear_recurrence(node.in[0], mul(shifted(node.out[0], axis, false, 1), *tangents[0]),
+                             axis);
+  }
+  static std::vector<Case> cases() {
+    auto cases = axis_cases([](Var x, std::int64_t axis) { return cumprod(x, axis); });
+    Arg zeros{{3, 4}};
+    zeros.make = [](Key key) {
+      Tensor values = draw(Arg{{3, 4}, domain(0.5, 1.5)}, key, float64);
+      for (const std::size_t i : {1U, 4U, 6U}) values.data<double>()[i] = 0;
+      return values;
+    };
+    cases.push_back({"one and two zeros", {zeros}, [](std::span<const Var> in) {
+                       return std::vector<Var>{cumprod(in[0], 1)};
+                     }});
+    cases.push_back({"integers", {Arg{{4}, domain(-3, 3), int32}}, [](std::span<const Var> in) {
+                       return std::vector<Var>{cumprod(in[0])};
+                     }});
+    return cases;
+  }
+};
+constexpr General<Cumprod> cumprod_op;
+
+struct Logcumsumexp {
+  static constexpr auto name = "logcumsumexp";
+  static constexpr auto doc = "logarithms of running sums of exponentials along an axis";
+  static constexpr auto math =
+      "y_i = log sum_{j <= i} e^x_j; dy_i = e^(y_(i-1) - y_i) dy_(i-1) + e^(x_i - y_i) dx_i, a "
+      "linear recurrence.";
+  static constexpr Example example{"logcumsumexp(g.constant(Tensor{0, 0, 1000}))",
+                                   "[0.000000e+00 6.931472e-01 1.000000e+03]"};
+  static constexpr auto promotion = Promotion::common_floating;
+  static constexpr bool can_fail = false;
+
+  static void infer(Inference& inference) {
+    inference.require_count(1);
+    inference.require_floating(0);
+    check_axis(inference);
+    inference.out = {inference.in[0].type()};
+  }
+  // `sum` times e^largest is the sum so far.
+  struct Sum {
+    double largest = -std::numeric_limits<double>::infinity();
+    double sum = 0;
+
+    void add(double x) {
+      if (x > largest) {
+        sum = sum * std::exp(largest - x) + 1;
+        largest = x;
+      } else if (x == largest) {  // two infinities have no difference
+        if (std::isfinite(x) || x > 0) sum += 1;
+      } else {
+        sum += std::exp(x - largest);
+      }
+    }
+    double log() const { return largest + std::log(sum); }
+  };
+  template <class T>
+  static Kernel kernel_of(const Lines& lines) {
+    return {[lines](const KernelArgs& args) {
+      lines.each([&](std::size_t first) {
+        Sum sum;
+        for (std::size_t i = 0; i < lines.size; ++i) {
+          const std::size_t at = first + i * lines.inner;
+          sum.add(static_cast<double>(args.input<T>(0)[at]));
+          args.output<T>()[at] = static_cast<T>(sum.log());
+        }
+      });
+    }};
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Lines lines = Lines::along(request.out[0], request.attributes);
+    return request.out[0].dtype == float32 ? kernel_of<float>(lines) : kernel_of<double>(lines);
+  }
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    if (node.out[0].shape().count() == 0) return *tangents[0];
+    const std::int64_t axis = axis_of(node.attributes);
+    const Var infinite = logical_not(logical_or(isfinite(node.out[0]), isnan(node.out[0])));
+    const Var y = where(infinite, 0, node.out[0]);
+    const Var of_x = where(infinite, 0, exp(where(infinite, 0, node.in[0]) - y));
+    // The first factor is not used: y_0 stands before itself.
+    const std::int64_t size = y.shape()[static_cast<std::size_t>(axis)];
+    const Var before = concat({slice(y, axis, 0, 1), slice(y, axis, 0, size - 1)}, axis);
+    const Var was_infinite = shifted(infinite, axis, false, 0);
+    const Var kept = where(logical_or(infinite, was_infinite), 0, exp(before - y));
+    return linear_recurrence(kept, mul(of_x, *tangents[0]), axis);
+  }
+  static std::vector<Case> cases() {
+    return axis_cases([](Var x, std::int64_t axis) { return logcumsumexp(x, axis); });
+  }
+};
+constexpr General<Logcumsumexp> logcumsumexp_op;
+
+// ---- extremes -----------------------------------------------------------------------------------
+
+template <bool larger>
+struct RunningExtreme {
+  static constexpr bool can_fail = false;
+
+  static void infer(Inference& inference) {
+    inference.require_count(1);
+    check_axis(inference);
+    inference.out = {inference.in[0].type(), {inference.shape(0), int64}};
+  }
+  template <class T>
+  static bool beats(T x, T best) {
+    if constexpr (std::floating_point<T>) {
+      if (std::isnan(best)) return false;
+      if (std::isnan(x)) return true;
+    }
+    return larger ? x > best : x < best;
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Lines lines = Lines::along(request.out[0], request.attributes);
+    return dispatch(request.in[0].dtype, [&]<class T>() -> Kernel {
+      return {[lines](const KernelArgs& args) {
+        const T* const in = args.input<T>(0);
+        lines.each([&](std::size_t first) {
+          std::size_t best = 0;
+          for (std::size_t i = 0; i < lines.size; ++i) {
+            const std::size_t at = first + i * lines.inner;
+            if (beats(in[at], in[first + best * lines.inner])) best = i;
+            args.output<T>(0)[at] = in[first + best * lines.inner];
+            args.output<std::int64_t>(1)[at] = static_cast<std::int64_t>(best);
+          }
+        });
+      }};
+    });
+  }
+  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    return {gather(*tangents[0], node.out[1], axis_of(node.attributes)), std::nullopt};
+  }
+  static std::vector<Case> cases() {
+    return axis_cases([](Var x, std::int64_t axis) {
+      return larger ? cummax(x, axis).values : cummin(x, axis).values;
+    });
+  }
+};
+struct Cummax : RunningExtreme<true> {
+  static constexpr auto name = "cummax";
+  static constexpr auto doc = "running largest elements along an axis, and their places";
+  static constexpr auto math =
+      "y_i = max(x_0, ..., x_i) = x_p(i), p(i) the first such place; dy_i = dx_p(i).";
+  static constexpr Example example{"cummax(g.constant(Tensor{1, 3, 2})).values", "[1. 3. 3.]"};
+};
+struct Cummin : RunningExtreme<false> {
+  static constexpr auto name = "cummin";
+  static constexpr auto doc = "running smallest elements along an axis, and their places";
+  static constexpr auto math =
+      "y_i = min(x_0, ..., x_i) = x_p(i), p(i) the first such place; dy_i = dx_p(i).";
+  static constexpr Example example{"cummin(g.constant(Tensor{3, 1, 2})).values", "[3. 1. 1.]"};
+};
+constexpr General<Cummax> cummax_op;
+constexpr General<Cummin> cummin_op;
+
+// ---- differences and integrals ------------------------------------------------------------------
+
+struct Diff {
+  static constexpr auto name = "diff";
+  static constexpr auto doc = "differences of neighbours along an axis";
+  static constexpr auto math = "y_i = x_(i+1) - x_i, n times over; linear. Slices and a sub.";
+  static constexpr Example example{"diff(g.constant(Tensor{1, 4, 9}))", "[3. 5.]"};
+  static std::vector<Case> cases() {
+    return {unary_case("a vector", {5}, [](Var x) { return diff(x); }),
+            unary_case("twice, columns", {4, 2}, [](Var x) { return diff(x, 2, 0); }),
+            unary_case("not at all", {3}, [](Var x) { return diff(x, 0) * 1; }),
+            unary_case("nothing is left", {2}, [](Var x) { return diff(x, 3); })};
+  }
+};
+struct Trapz {
+  static constexpr auto name = "trapz";
+  static constexpr auto doc = "the integral along an axis by the trapezium rule";
+  static constexpr auto math =
+      "I = sum_i (x_(i+1) - x_i) (y_i + y_(i+1)) / 2. Slices, mul and sum.";
+  static constexpr Example example{"trapz(g.constant(Tensor{0, 1, 4}))", "3.0"};
+  static std::vector<Case> cases() {
+    const auto along = [](std::int64_t axis) {
+      return
+          [axis](std::span<const Var> in) { return std::vector<Var>{trapz(in[0], in[1], axis)}; };
+    };
+    return {{"a vector and its places", {Arg{{5}}, Arg{{5}}}, along(0)},
+            {"columns", {Arg{{4, 2}}, Arg{{4}}}, along(0)},
+            {"places of each", {Arg{{2, 3}}, Arg{{2, 3}}}, along(-1)},
+            {"a distance", {Arg{{2, 3}}, Arg{{}}}, along(1)},
+            {"one place", {Arg{{2, 1}}, Arg{{1}}}, along(1)}};
+  }
+};
+
+// The two neighbours of each gap along an axis.
+struct Neighbours {
+  Var left, right;
+};
+Neighbours neighbours(const In& x, std::int64_t axis, std::int64_t size) {
+  return {slice(x, axis, 0, std::max<std::int64_t>(size - 1, 0)),
+          slice(x, axis, std::min<std::int64_t>(size, 1), size)};
+}
+
+std::int64_t axis_in(std::string_view function, const In& x, std::int64_t axis) {
+  return static_cast<std::int64_t>(
+      detail::require_axis(function, x, axis, detail::shape_of(x).rank()));
+}
+
+}  // namespace
+
+Var linear_recurrence(In a, In b, std::int64_t axis, bool reverse) {
+  const std::int64_t place = detail::wrap_axis(axis, detail::shape_of(b).rank());
+  return recurrence_op(a, b, Attributes{{"axis", place}, {"reverse", reverse}});
+}
+Var cumprod(In x, std::int64_t axis) {
+  return cumprod_op(x, Attributes{{"axis", axis_in("cumprod", x, axis)}});
+}
+Var logcumsumexp(In x, std::int64_t axis) {
+  return logcumsumexp_op(x, Attributes{{"axis", axis_in("logcumsumexp", x, axis)}});
+}
+Chosen cummax(In x, std::int64_t axis) {
+  const auto both =
+      apply_all(cummax_op.op(), std::span<const In>(&x, 1), {{"axis", axis_in("cummax", x, axis)}});
+  return {both[0], both[1]};
+}
+Chosen cummin(In x, std::int64_t axis) {
+  const auto both =
+      apply_all(cummin_op.op(), std::span<const In>(&x, 1), {{"axis", axis_in("cummin", x, axis)}});
+  return {both[0], both[1]};
+}
+
+Var diff(In x, std::int64_t times, std::int64_t axis) {
+  const std::int64_t place = axis_in("diff", x, axis);
+  if (times < 0)
+    fail<ValueError>({.op = "diff",
+                      .what = "differences cannot be taken " + std::to_string(times) + " times",
+                      .where = x.where(),
+                      .help = "give 0 or more; cumsum() is the other way"});
+  const std::int64_t size = detail::shape_of(x)[static_cast<std::size_t>(place)];
+  if (times == 0) return slice(x, place, 0, size);
+  In rest = x;
+  for (std::int64_t i = 0; i < std::min(times, size); ++i) {
+    const Neighbours pair = neighbours(rest, place, size - i);
+    rest = In(In(pair.right, x.where()) - In(pair.left, x.where()), x.where());
+  }
+  return size == 0 ? slice(x, place, 0, 0) : rest.var();
+}
+
+Var trapz(In y, In x, std::int64_t axis) {
+  const Shape shape = detail::shape_of(y);
+  const std::int64_t place = axis_in("trapz", y, axis);
+  const std::int64_t size = shape[static_cast<std::size_t>(place)];
+  const auto here = [where = y.where()](auto value) { return In(value, where); };
+  const Neighbours values = neighbours(y, place, size);
+  const Var means = here(0.5) * here(here(values.left) + here(values.right));
+  const Shape of_places = detail::shape_of(x);
+  if (of_places.empty_rank()) return sum(here(x * here(means)), {place});
+  const bool own = of_places == shape;
+  if (!own && (of_places.rank() != 1 || of_places[0] != size))
+    fail<ShapeError>({.op = "trapz",
+                      .what = "places of shape " + to_string(of_places) + " do not fit values of " +
+                              to_string(shape) + " along axis " + std::to_string(place),
+                      .where = x.where(),
+                      .help = "give one place for each value, one for each entry of the axis, or "
+                              "the distance as a scalar"});
+  const Neighbours ends = neighbours(x, own ? place : 0, size);
+  In gaps = In(In(ends.right, x.where()) - In(ends.left, x.where()), x.where());
+  if (!own) {
+    Ints sizes(shape.rank(), 1);
+    sizes[static_cast<std::size_t>(place)] = gaps.var().shape()[0];
+    gaps = In(reshape(gaps, sizes), x.where());
+  }
+  return sum(here(gaps * here(means)), {place});
+}
+
+void detail::register_running() {
+  register_all(recurrence_op, cumprod_op, logcumsumexp_op, cummax_op, cummin_op);
+  register_composite<Diff>();
+  register_composite<Trapz>();
+}
+
+}  // namespace dualtape
