@@ -1,0 +1,238 @@
+#include <dualtape/ops/creation.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/matrix.hpp>
+#include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+namespace dualtape {
+namespace {
+
+// A vector of value(i); integers are not rounded through doubles that hold them.
+template <class F>
+Tensor counted(std::int64_t count, DType dtype, F value) {
+  Tensor result(Shape{count}, dtype);
+  dispatch(dtype, [&]<class T>() {
+    const auto out = result.data<T>();
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] = convert_element<T>(value(static_cast<std::int64_t>(i)));
+  });
+  return result;
+}
+
+[[noreturn]] void refuse(std::string_view function, std::string what, std::string help) {
+  fail<ValueError>({.op = function, .what = std::move(what), .help = std::move(help)});
+}
+
+template <class F>
+std::vector<Case> unary_cases(std::initializer_list<std::pair<const char*, Shape>> shapes, F f) {
+  std::vector<Case> cases;
+  for (const auto& [name, shape] : shapes)
+    cases.push_back(
+        {name, {Arg{shape}}, [f](std::span<const Var> in) { return std::vector<Var>{f(in[0])}; }});
+  return cases;
+}
+
+struct Meshgrid {
+  static constexpr auto name = "meshgrid";
+  static constexpr auto doc = "vectors spread over the grid of their places";
+  static constexpr auto math = "y^k_(i_0, i_1, ...) = x^k_(i_k); linear. reshape and broadcast_to.";
+  static constexpr Example example{
+      "meshgrid({g.constant(Tensor{1, 2}), g.constant(Tensor{3, 4, 5})})[0]",
+      "[[1. 1. 1.]\n [2. 2. 2.]]"};
+  static std::vector<Case> cases() {
+    const auto call = [](std::span<const Var> in) {
+      return meshgrid(std::vector<In>(in.begin(), in.end()));
+    };
+    return {{"two", {Arg{{2}}, Arg{{3}}}, call},
+            {"three, one of them a scalar", {Arg{{2}}, Arg{{}}, Arg{{2}}}, call}};
+  }
+};
+struct Tile {
+  static constexpr auto name = "tile";
+  static constexpr auto doc = "a tensor laid side by side";
+  static constexpr auto math =
+      "y_i = x_(i mod n) along each axis; linear: the vjp sums the tiles. reshape, broadcast_to.";
+  static constexpr Example example{"tile(g.constant(Tensor{1, 2}), {2})", "[1. 2. 1. 2.]"};
+  static std::vector<Case> cases() {
+    return unary_cases({{"a vector", {3}}, {"a matrix", {2, 3}}, {"a scalar", {}}, {"empty", {0}}},
+                       [](Var x) {
+                         return tile(x, {2, 3});
+                       });
+  }
+};
+struct Repeat {
+  static constexpr auto name = "repeat";
+  static constexpr auto doc = "each entry along an axis several times in a row";
+  static constexpr auto math =
+      "y_i = x_(floor(i / times)); linear: the vjp sums the copies. reshape and broadcast_to.";
+  static constexpr Example example{"repeat(g.constant(Tensor{1, 2}), 2)", "[1. 1. 2. 2.]"};
+  static std::vector<Case> cases() {
+    return unary_cases({{"a vector", {3}}, {"rows", {2, 3}}, {"of three axes", {3, 1, 2}}},
+                       [](Var x) { return repeat(x, 2, 0); });
+  }
+};
+struct Kron {
+  static constexpr auto name = "kron";
+  static constexpr auto doc = "Kronecker's product";
+  static constexpr auto math =
+      "y_(i p + k, j q + l) = a_ij b_kl for b (p, q); bilinear. reshape and mul.";
+  static constexpr Example example{
+      "kron(g.constant(Tensor{{1, 2}}), g.constant(Tensor{{1}, {10}}))", "[[ 1.  2.]\n [10. 20.]]"};
+  static std::vector<Case> cases() {
+    const auto call = [](std::span<const Var> in) { return std::vector<Var>{kron(in[0], in[1])}; };
+    return {{"matrices", {Arg{{2, 3}}, Arg{{3, 2}}}, call},
+            {"vectors", {Arg{{2}}, Arg{{3}}}, call},
+            {"a vector and a matrix", {Arg{{2}}, Arg{{3, 2}}}, call},
+            {"a scalar", {Arg{{}}, Arg{{2, 2}}}, call}};
+  }
+};
+
+// Sizes as they are with each axis in two: (n_0, m_0, n_1, m_1, ...).
+Shape in_pairs(std::span<const std::int64_t> first, std::span<const std::int64_t> second) {
+  Ints sizes;
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    sizes.push_back(first[i]);
+    sizes.push_back(second[i]);
+  }
+  return Shape(sizes);
+}
+Ints with_rank(const Shape& shape, std::size_t rank) {
+  Ints sizes(rank - std::min(rank, shape.rank()), 1);
+  sizes.insert(sizes.end(), shape.begin(), shape.end());
+  return sizes;
+}
+Ints products(const Ints& a, const Ints& b) {
+  Ints sizes;
+  for (std::size_t i = 0; i < a.size(); ++i) sizes.push_back(a[i] * b[i]);
+  return sizes;
+}
+
+}  // namespace
+
+Tensor eye(std::int64_t rows, std::int64_t columns, std::int64_t k, DType dtype) {
+  Tensor result(Shape{rows, columns}, dtype);
+  dispatch(dtype, [&]<class T>() {
+    const auto out = result.data<T>();
+    for (std::int64_t i = std::max<std::int64_t>(0, -k); i < rows && i + k < columns; ++i)
+      out[static_cast<std::size_t>(i * columns + i + k)] = T{1};
+  });
+  return result;
+}
+Tensor eye(std::int64_t n) { return eye(n, n); }
+
+Tensor arange(double start, double stop, double step, DType dtype) {
+  if (!std::isfinite(start) || !std::isfinite(stop) || !std::isfinite(step) || step == 0)
+    refuse("arange",
+           "from " + std::to_string(start) + " to " + std::to_string(stop) + " by steps of " +
+               std::to_string(step) + " there is no finite number of values",
+           "give finite numbers and a step that is not 0");
+  const double count = std::max(0.0, std::ceil((stop - start) / step));
+  if (count > 9e15) refuse("arange", "too many values", "take larger steps");
+  return counted(static_cast<std::int64_t>(count), dtype,
+                 [=](std::int64_t i) { return start + static_cast<double>(i) * step; });
+}
+Tensor arange(std::int64_t stop) {
+  return counted(std::max<std::int64_t>(0, stop), int64, [](std::int64_t i) { return i; });
+}
+
+Tensor linspace(double start, double stop, std::int64_t count, DType dtype) {
+  if (count < 0)
+    refuse("linspace", std::to_string(count) + " values cannot be made", "give 0 or more");
+  const double step = count > 1 ? (stop - start) / static_cast<double>(count - 1) : 0;
+  return counted(count, dtype, [=](std::int64_t i) {
+    return i > 0 && i == count - 1 ? stop : start + static_cast<double>(i) * step;
+  });
+}
+
+std::vector<Var> meshgrid(std::span<const In> axes) {
+  Ints grid;
+  for (std::size_t k = 0; k < axes.size(); ++k) {
+    const Shape shape = detail::shape_of(axes[k]);
+    if (shape.rank() > 1)
+      fail<ShapeError>({.op = "meshgrid",
+                        .what = "operand " + std::to_string(k) + " has shape " + to_string(shape) +
+                                ", but must be a vector",
+                        .where = axes[k].where(),
+                        .help = "flatten(x) makes one of it"});
+    grid.push_back(shape.count());
+  }
+  const auto graph = std::ranges::find_if(
+      axes, [](const In& in) { return in.form() == In::Form::var && in.var().defined(); });
+  std::vector<Var> spread;
+  for (std::size_t k = 0; k < axes.size(); ++k) {
+    const MaybeVar known = graph == axes.end() ? std::nullopt : detail::as_var(axes[k], *graph);
+    Ints sizes(axes.size(), 1);
+    sizes[k] = grid[k];
+    const Location where = axes[k].where();
+    const Var line = reshape(known ? In(*known, where) : axes[k], Shape(sizes));
+    spread.push_back(broadcast_to(In(line, where), Shape(grid)));
+  }
+  return spread;
+}
+std::vector<Var> meshgrid(std::initializer_list<In> axes) {
+  return meshgrid(std::span<const In>(axes.begin(), axes.size()));
+}
+
+Var tile(In x, const std::vector<std::int64_t>& times) {
+  if (std::ranges::any_of(times, [](std::int64_t n) { return n < 0; }))
+    fail<ShapeError>({.op = "tile",
+                      .what = "a tensor cannot be laid " + to_string(Attribute(times)) + " times",
+                      .where = x.where(),
+                      .help = "give numbers of 0 or more"});
+  const Shape shape = detail::shape_of(x);
+  const std::size_t rank = std::max(shape.rank(), times.size());
+  const Ints sizes = with_rank(shape, rank);
+  const Ints counts = with_rank(Shape(times), rank);
+  const auto here = [where = x.where()](Var value) { return In(value, where); };
+  const Var apart = reshape(x, in_pairs(Ints(rank, 1), sizes));
+  const Var laid = broadcast_to(here(apart), in_pairs(counts, sizes));
+  return reshape(here(laid), Shape(products(counts, sizes)));
+}
+
+Var repeat(In x, std::int64_t times, std::int64_t axis) {
+  const Shape shape = detail::shape_of(x);
+  const std::size_t place = detail::require_axis("repeat", x, axis, shape.rank());
+  if (times < 0)
+    fail<ShapeError>({.op = "repeat",
+                      .what = "entries cannot be repeated " + std::to_string(times) + " times",
+                      .where = x.where(),
+                      .help = "give 0 or more"});
+  const auto here = [where = x.where()](Var value) { return In(value, where); };
+  Ints sizes = shape.vector();
+  sizes.insert(sizes.begin() + static_cast<std::ptrdiff_t>(place) + 1, times);
+  const Var apart = unsqueeze(x, static_cast<std::int64_t>(place) + 1);
+  const Var copies = broadcast_to(here(apart), Shape(sizes));
+  Ints whole = shape.vector();
+  whole[place] *= times;
+  return reshape(here(copies), Shape(whole));
+}
+
+Var kron(In a, In b) {
+  const Shape first = detail::shape_of(a);
+  const Shape second = detail::shape_of(b);
+  const std::size_t rank = std::max(first.rank(), second.rank());
+  const Ints rows = with_rank(first, rank);
+  const Ints inner = with_rank(second, rank);
+  const Ints ones(rank, 1);
+  const auto here = [where = a.where()](Var value) { return In(value, where); };
+  const MaybeVar left = detail::as_var(a, b);
+  const MaybeVar right = detail::as_var(b, a);
+  const Var outer = reshape(left ? In(*left, a.where()) : a, in_pairs(rows, ones));
+  const Var block = reshape(right ? In(*right, b.where()) : b, in_pairs(ones, inner));
+  return reshape(here(here(outer) * here(block)), Shape(products(rows, inner)));
+}
+
+void detail::register_creation() {
+  register_composite<Meshgrid>();
+  register_composite<Tile>();
+  register_composite<Repeat>();
+  register_composite<Kron>();
+}
+
+}  // namespace dualtape

@@ -1,0 +1,91 @@
+// Tensors made of a rule, grids, repetitions and Kronecker's product by their definitions.
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/creation.hpp>
+#include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+#include "gradient.hpp"
+
+using namespace known;
+
+namespace {
+
+TEST_CASE("unit matrices and their like") {
+  CHECK(numbers(dt::eye(2)) == Numbers{1, 0, 0, 1});
+  CHECK(dt::eye(2).dtype() == dt::float32);
+  CHECK(numbers(dt::eye(2, 3, 1, dt::int64)) == Numbers{0, 1, 0, 0, 0, 1});
+  CHECK(numbers(dt::eye(3, 2, -1, dt::boolean)) == Numbers{0, 0, 1, 0, 0, 1});
+  CHECK(numbers(dt::eye(2, 2, 5)) == Numbers{0, 0, 0, 0});
+  CHECK(dt::eye(0).count() == 0);
+}
+
+TEST_CASE("ranges of numbers") {
+  CHECK(numbers(dt::arange(3)) == Numbers{0, 1, 2});
+  CHECK(dt::arange(3).dtype() == dt::int64);
+  CHECK(numbers(dt::arange(1, 2, 0.25, dt::float64)) == Numbers{1, 1.25, 1.5, 1.75});
+  CHECK(numbers(dt::arange(3, 0, -1)) == Numbers{3, 2, 1});
+  CHECK(dt::arange(1, 0).count() == 0);
+  CHECK(dt::arange(-4).count() == 0);
+  CHECK(dt::arange(0, 100, 0.1, dt::float64).at({-1}) == 999 * 0.1);
+  CHECK(has(error_of<dt::ValueError>([] { dt::arange(0, 1, 0); }), "arange"));
+  CHECK_THROWS_AS(dt::arange(0, std::numeric_limits<double>::infinity()), dt::ValueError);
+  CHECK(numbers(dt::linspace(0, 1, 5)) == Numbers{0, 0.25, 0.5, 0.75, 1});
+  CHECK(dt::linspace(0, 0.7, 8, dt::float64).at({-1}) == 0.7);
+  CHECK(numbers(dt::linspace(2, 3, 1)) == Numbers{2});
+  CHECK(dt::linspace(2, 3, 0).count() == 0);
+  CHECK(has(error_of<dt::ValueError>([] { dt::linspace(0, 1, -1); }), "linspace"));
+}
+
+TEST_CASE("grids") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({1, 2}));
+  const dt::Var y = graph.constant(tensor({3, 4, 5}));
+  const std::vector<dt::Var> grid = dt::meshgrid({x, y});
+  REQUIRE(grid.size() == 2);
+  CHECK(grid[0].shape() == dt::Shape{2, 3});
+  CHECK(numbers(dt::eval(grid[0])) == Numbers{1, 1, 1, 2, 2, 2});
+  CHECK(numbers(dt::eval(grid[1])) == Numbers{3, 4, 5, 3, 4, 5});
+  CHECK(gradient(grid[1], y) == Numbers{2, 2, 2});
+  const dt::Tensor plain{7, 8};
+  CHECK(numbers(dt::eval(dt::meshgrid({x, plain})[1])) == Numbers{7, 8, 7, 8});
+  CHECK(has(error_of<dt::ShapeError>([&] { dt::meshgrid({x, grid[0]}); }), "meshgrid"));
+}
+
+TEST_CASE("tiles and repeats") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({1, 2, 3, 4}).reshape({2, 2}));
+  CHECK(numbers(dt::eval(dt::tile(x, {2}))) == Numbers{1, 2, 1, 2, 3, 4, 3, 4});
+  CHECK(numbers(dt::eval(dt::tile(x, {2, 1}))) == Numbers{1, 2, 3, 4, 1, 2, 3, 4});
+  CHECK(dt::tile(x, {2, 1, 3}).shape() == dt::Shape{2, 2, 6});
+  CHECK(dt::tile(x, {0}).shape() == dt::Shape{2, 0});
+  CHECK(gradient(dt::tile(x, {2, 3}), x) == Numbers{6, 6, 6, 6});
+  CHECK(numbers(dt::eval(dt::repeat(x, 2))) == Numbers{1, 1, 2, 2, 3, 3, 4, 4});
+  CHECK(numbers(dt::eval(dt::repeat(x, 2, 0))) == Numbers{1, 2, 1, 2, 3, 4, 3, 4});
+  CHECK(dt::repeat(x, 0).shape() == dt::Shape{2, 0});
+  CHECK(gradient(dt::repeat(x, 3, 0), x) == Numbers{3, 3, 3, 3});
+  CHECK(has(error_of<dt::ShapeError>([&] { dt::tile(x, {-1}); }), "tile"));
+  CHECK(has(error_of<dt::ShapeError>([&] { dt::repeat(x, -1); }), "repeat"));
+  CHECK(has(error_of<dt::ShapeError>([&] { dt::repeat(x, 1, 2); }), "repeat"));
+}
+
+TEST_CASE("Kronecker's product mixes with the matrix product") {
+  dt::Graph graph;
+  const auto drawn = [&](std::uint64_t seed, const dt::Shape& shape) {
+    return graph.constant(dt::uniform(dt::Key{seed}, shape, -1.0, 1.0, dt::float64));
+  };
+  const dt::Var a = drawn(1, {2, 3}), b = drawn(2, {4, 2}), c = drawn(3, {3, 2}),
+                d = drawn(4, {2, 5});
+  const dt::Var left = dt::matmul(dt::kron(a, b), dt::kron(c, d));
+  const dt::Var right = dt::kron(dt::matmul(a, c), dt::matmul(b, d));
+  REQUIRE(left.shape() == dt::Shape{8, 10});
+  CHECK(dt::all_close(dt::eval(left), dt::eval(right), 1e-13, 1e-14));
+  const dt::Var v = graph.constant(tensor({1, 2}));
+  CHECK(numbers(dt::eval(dt::kron(v, dt::Tensor{1, 10, 100}))) == Numbers{1, 10, 100, 2, 20, 200});
+  CHECK(gradient(dt::kron(v, graph.constant(tensor({3, 4}))), v) == Numbers{7, 7});
+}
+
+}  // namespace
