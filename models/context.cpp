@@ -1,5 +1,7 @@
 #include <dualtape/models/context.hpp>
 
+#include <algorithm>
+
 #include <dualtape/ops/random.hpp>
 
 namespace dualtape::nn {
@@ -12,6 +14,19 @@ Var Context::next_key(Location where) {
                       .help = "set context.key to an int64 scalar that differs in every step, such "
                               "as graph.input(\"key\", {}, dt::int64)"});
   return fold_key({key, where}, {draws++, where});
+}
+
+Var Context::latest(const Parameter& buffer, Graph& graph) const {
+  const auto known = std::ranges::find(updates, buffer, &Assign::parameter);
+  return known == updates.end() ? graph.read(buffer) : known->value;
+}
+
+void Context::update(const Parameter& buffer, Var value, Location where) {
+  const auto known = std::ranges::find(updates, buffer, &Assign::parameter);
+  if (known != updates.end())
+    *known = assign(buffer, value, where);
+  else
+    updates.push_back(assign(buffer, value, where));
 }
 
 }  // namespace dualtape::nn

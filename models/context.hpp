@@ -13,13 +13,18 @@ struct Context {
   bool training = false;  // dropout draws and batch norm takes the batch's statistics
   Var key = {};           // int64 scalar; must differ from step to step, as the trainer's does
   // What layers want written at the end of a step, such as running statistics: to be given to
-  // compile() with the optimiser's own.
+  // compile() with the optimiser's own. One for each parameter.
   std::vector<Assign> updates = {};
   std::int64_t draws = 0;  // keys handed out
 
   // A key for one layer's draws, independent of all others handed out. The n-th layer that asks
   // gets sub-stream n, so equal models draw equal numbers. GraphError if there is no key.
   Var next_key(Location where = Location::current());
+
+  // What `buffer` holds behind the updates so far, in `graph`: a layer that stands in two places
+  // goes on from what it made of the first.
+  Var latest(const Parameter& buffer, Graph& graph) const;
+  void update(const Parameter& buffer, Var value, Location where = Location::current());
 };
 
 }  // namespace dualtape::nn

@@ -2,7 +2,8 @@
 
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/indexing.hpp>
+#include <dualtape/ops/attention.hpp>
+#include <dualtape/ops/dropout.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -44,6 +45,11 @@ Var Linear::operator()(Var x, Location where) const {
 
 Var Flatten::operator()(Var x, Location where) const { return flatten({x, where}, start_, end_); }
 
+Var Dropout::operator()(Var x, Context& context, Location where) const {
+  if (!context.training || p_ == 0) return x;
+  return dropout({x, where}, p_, {context.next_key(where), where});
+}
+
 Embedding::Embedding(const std::string& name, std::int64_t rows, std::int64_t size, Key key,
                      const EmbeddingOptions& options)
     : name_(name),
@@ -53,7 +59,7 @@ Embedding::Embedding(const std::string& name, std::int64_t rows, std::int64_t si
                                          key.fold(name + ".weight"), options.dtype)) {}
 
 Var Embedding::operator()(Var x, Location where) const {
-  return take({weight_, where}, {x, where}).named(name_);
+  return embedding({weight_, where}, {x, where}).named(name_);
 }
 
 }  // namespace nn

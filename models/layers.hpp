@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
+#include <dualtape/models/context.hpp>
 #include <dualtape/models/initialise.hpp>
 
 namespace dualtape {
@@ -71,6 +72,18 @@ class Flatten {
  private:
   std::int64_t start_;
   std::int64_t end_;
+};
+
+// Each element is 0 with probability p, else divided by 1 - p, while training; else x itself. Draws
+// from the context's next key. ValueError unless 0 <= p < 1.
+class Dropout {
+ public:
+  explicit Dropout(double p = 0.5) : p_(p) {}
+  Var operator()(Var x, Location = Location::current()) const { return x; }
+  Var operator()(Var x, Context& context, Location where = Location::current()) const;
+
+ private:
+  double p_;
 };
 
 struct EmbeddingOptions {

@@ -1,10 +1,38 @@
 #include <dualtape/models/nets.hpp>
 
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dualtape/models/attention.hpp>
 #include <dualtape/models/convolution.hpp>
 #include <dualtape/models/layers.hpp>
+#include <dualtape/models/normalise.hpp>
 #include <dualtape/ops/activations.hpp>
+#include <dualtape/ops/moments.hpp>
+#include <dualtape/ops/shapes.hpp>
 
 namespace dualtape::nets {
+namespace {
+
+// Two convolutions 3 x 3 with batch norm beside a shortcut, which is a convolution 1 x 1 where the
+// size changes.
+nn::Sequential residual_block(const std::string& name, std::int64_t in, std::int64_t out,
+                              std::int64_t stride, Key key) {
+  const nn::Conv2dOptions first{.stride = stride, .padding = 1, .bias = false};
+  const nn::Conv2dOptions second{.padding = 1, .bias = false};
+  const nn::Sequential detour{nn::Conv2d(name + ".conv1", in, out, 3, key, first),
+                              nn::BatchNorm2d(name + ".norm1", out), relu,
+                              nn::Conv2d(name + ".conv2", out, out, 3, key, second),
+                              nn::BatchNorm2d(name + ".norm2", out)};
+  if (in == out && stride == 1) return {nn::Residual(detour), relu};
+  const nn::Conv2dOptions direct{.stride = stride, .bias = false};
+  const nn::Sequential shortcut{nn::Conv2d(name + ".conv0", in, out, 1, key, direct),
+                                nn::BatchNorm2d(name + ".norm0", out)};
+  return {nn::Residual(detour, shortcut), relu};
+}
+
+}  // namespace
 
 using nn::Conv2d;
 using nn::Flatten;
@@ -86,6 +114,35 @@ Sequential lenet5(Key key, std::int64_t classes) {
           Linear("fc2", 120, 84, key),
           relu,
           Linear("logits", 84, classes, key)};
+}
+
+Sequential small_resnet(Key key, const ResnetOptions& options) {
+  return {Conv2d("conv", options.channels, 16, 3, key, {.padding = 1, .bias = false}),
+          nn::BatchNorm2d("norm", 16),
+          relu,
+          residual_block("block1", 16, 16, 1, key),
+          residual_block("block2", 16, 32, 2, key),
+          residual_block("block3", 32, 64, 2, key),
+          global_avg_pool,
+          Linear("logits", 64, options.classes, key)};
+}
+
+Sequential small_transformer(Key key, const TransformerOptions& options) {
+  const auto to_sequence = [length = options.length, features = options.features](Var x,
+                                                                                  Location where) {
+    return reshape({x, where}, {-1, length, features});
+  };
+  std::vector<nn::Layer> layers{
+      to_sequence, Linear("in", options.features, options.width, key),
+      nn::PositionEmbedding("positions", options.length, options.width, key)};
+  for (std::int64_t i = 1; i <= options.blocks; ++i)
+    layers.emplace_back(nn::TransformerBlock("block" + std::to_string(i), options.width,
+                                             options.heads, options.hidden, key,
+                                             {.dropout = options.dropout}));
+  layers.emplace_back(nn::LayerNorm("norm", options.width));
+  layers.emplace_back([](Var x, Location where) { return mean({x, where}, {1}); });
+  layers.emplace_back(Linear("logits", options.width, options.classes, key));
+  return Sequential(std::move(layers));
 }
 
 }  // namespace dualtape::nets

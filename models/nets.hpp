@@ -36,4 +36,29 @@ nn::Sequential kmnist_cnn(Key key);
 // 61 706 numbers.
 nn::Sequential lenet5(Key key, std::int64_t classes = 10);
 
+struct ResnetOptions {
+  std::int64_t channels = 3;  // of the images
+  std::int64_t classes = 10;
+};
+// The smallest of the residual networks for CIFAR-10, of 8 layers (He, Zhang, Ren and Sun, "Deep
+// Residual Learning", CVPR 2016, section 4.2 with n = 1, its shortcuts by convolutions 1 x 1): a
+// convolution and one block each of 16, 32 and 64 channels with batch norm, the mean over the
+// image, a linear layer. For images of any size from 4 x 4. 78 042 numbers.
+nn::Sequential small_resnet(Key key, const ResnetOptions& options = {});
+
+struct TransformerOptions {
+  std::int64_t length = 28;  // places in a sequence
+  std::int64_t features = 28;
+  std::int64_t width = 64;
+  std::int64_t heads = 4;
+  std::int64_t blocks = 2;
+  std::int64_t hidden = 256;
+  std::int64_t classes = 10;
+  double dropout = 0.1;
+};
+// Sequences (N, length, features), such as the rows of images (N, 1, 28, 28), which it takes as
+// well: a linear layer, learned positions, transformer blocks, a layer norm, the mean over places,
+// a linear layer. 104 394 numbers.
+nn::Sequential small_transformer(Key key, const TransformerOptions& options = {});
+
 }  // namespace dualtape::nets

@@ -159,3 +159,28 @@ TEST_CASE("an embedding looks rows up") {
   CHECK_THROWS_AS(nn::Embedding("none", 0, 2, Key{1}), ShapeError);
   CHECK(nn::Embedding("wide", 3, 2, Key{1}, {.dtype = float64}).weight().dtype() == float64);
 }
+
+TEST_CASE("dropout drops in training alone, each layer by its own key") {
+  const nn::Dropout half;
+  Graph g;
+  const Var x = g.constant(ones({1000}));
+  CHECK(half(x) == x);
+  nn::Context evaluation;
+  CHECK(half(x, evaluation) == x);
+  nn::Context context{.training = true, .key = g.constant(Key{1}.to_tensor())};
+  CHECK(nn::Dropout(0)(x, context) == x);
+  CHECK(context.draws == 0);
+  const Tensor a = eval(half(x, context));
+  const Tensor b = eval(half(x, context));
+  CHECK(!identical(a, b));
+  std::int64_t kept = 0;
+  for (const float value : a.data<float>()) {
+    CHECK((value == 0 || value == 2));
+    kept += value == 2;
+  }
+  CHECK(kept > 400);
+  CHECK(kept < 600);
+  nn::Context again{.training = true, .key = context.key};
+  CHECK(identical(a, eval(half(x, again))));
+  CHECK_THROWS_AS(nn::Dropout(1)(x, context), ValueError);
+}

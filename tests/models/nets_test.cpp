@@ -7,6 +7,8 @@
 #include <string>
 
 #include <dualtape/core/program.hpp>
+#include <dualtape/models/optimisers.hpp>
+#include <dualtape/models/trainer.hpp>
 #include <dualtape/modes/estimators.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
@@ -18,7 +20,7 @@ using namespace dualtape;
 namespace {
 
 struct Known {
-  const char* name;
+  std::string name;
   std::function<nn::Sequential(Key)> make;
   Shape inputs;
   std::int64_t count;
@@ -37,6 +39,12 @@ const std::vector<Known>& known_nets() {
       {"cifar_net", nets::cifar_net, {2, 3, 32, 32}, 17967690, 0.1},
       {"kmnist_cnn", nets::kmnist_cnn, {3, 1, 28, 28}, 50986, 0.3},
       {"lenet5", [](Key key) { return nets::lenet5(key); }, {3, 1, 28, 28}, 61706, 0.3},
+      {"small_resnet", [](Key key) { return nets::small_resnet(key); }, {4, 3, 16, 16}, 78042, 1},
+      {"small_transformer",
+       [](Key key) { return nets::small_transformer(key); },
+       {3, 1, 28, 28},
+       104394,
+       1},
   };
   return all;
 }
@@ -123,11 +131,38 @@ TEST_CASE("steps of training lower every net's loss in both modes") {
       Trial trial(wanted);
       const WrtList wrt = trial.net.parameters();
       const Gradients gradients =
-          by_forward ? forward_gradient(trial.loss, wrt, trial.context.key).gradients
+          by_forward ? forward_gradient(trial.loss, wrt, trial.context.key, {.count = 4}).gradients
                      : reverse(trial.loss, wrt);
-      Program step = compile({trial.loss}, trial.descend(by_forward ? 1e-5 : 1e-2, gradients));
+      // Random directions are as long as the net is large, and so must the step be short.
+      const double rate = !by_forward ? 1e-2 : wanted.count < 1000000 ? 1e-4 : 1e-5;
+      Program step = compile({trial.loss}, trial.descend(rate, gradients));
       const double before = step.run(trial.feeds)[trial.loss].item();
       const double after = step.run(trial.feeds)[trial.loss].item();
       CHECK(after < before);
     }
+}
+
+TEST_CASE("the trainer trains by batch statistics and evaluates by running ones") {
+  const Tensor inputs = uniform(Key{1}, {64, 1, 28, 28});
+  Tensor labels({64}, int64);
+  std::int64_t next = 0;
+  for (std::int64_t& label : labels.data<std::int64_t>()) label = next++ % 10;
+  const nn::Sequential net = nets::small_resnet(Key{2}, {.channels = 1});
+  const ObjectiveFunction objective = [&](Var x, Var y, nn::Context& context) {
+    const Var logits = net(x, context);
+    return Objective(cross_entropy(logits, y), logits);
+  };
+  Adam adam;
+  Trainer trainer(objective, net.parameters(), backpropagation(), adam,
+                  {.schedule = constant_rate(0.01), .buffers = net.buffers()});
+  const Tensor mean = net.buffers()[0].value().copy();
+  const Evaluation before = trainer.evaluate(inputs, labels);
+  CHECK(identical(mean, net.buffers()[0].value()));
+  const EpochFunction whole = [&](std::int64_t, const VisitBatch& visit) { visit(inputs, labels); };
+  trainer.fit(whole, {.steps = 40});
+  CHECK(!identical(mean, net.buffers()[0].value()));
+  const Evaluation after = trainer.evaluate(inputs, labels);
+  CHECK(after.loss < before.loss / 2);
+  // Evaluation looks at each row alone: in parts it is the same.
+  CHECK(trainer.evaluate(inputs, labels, 3).loss == doctest::Approx(after.loss).epsilon(1e-4));
 }

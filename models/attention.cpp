@@ -1,0 +1,118 @@
+#include <dualtape/models/attention.hpp>
+
+#include <cmath>
+
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/attention.hpp>
+
+namespace dualtape::nn {
+namespace {
+
+using Rule = Initialiser::Rule;
+
+// Glorot's bound for a matrix of (E, 3 E), drawn in three parts.
+const Initialiser third{Rule::glorot_uniform, std::sqrt(0.5)};
+
+std::int64_t divided(const std::string& name, std::int64_t size, std::int64_t heads) {
+  if (heads < 1 || size < 1 || size % heads != 0)
+    fail<ShapeError>(
+        {.op = "MultiHeadAttention",
+         .label = name,
+         .what = "size " + std::to_string(size) + " in " + std::to_string(heads) + " heads",
+         .help = "heads must divide the size"});
+  return size;
+}
+
+Sequential parts_of(const std::string& name, std::int64_t size, std::int64_t heads,
+                    std::int64_t hidden, Key key, const TransformerBlockOptions& options) {
+  const LinearOptions linear{.dtype = options.dtype};
+  const NormOptions norm{.dtype = options.dtype};
+  const Dropout dropout(options.dropout);
+  const MultiHeadAttention attention(name + ".attention", size, heads, key,
+                                     {.causal = options.causal, .dtype = options.dtype});
+  const LayerNorm norm1(name + ".norm1", size, norm);
+  const LayerNorm norm2(name + ".norm2", size, norm);
+  const auto activation = [which = options.activation](Var x, Location where) {
+    return activate(which, x, where);
+  };
+  const Sequential perceptron{Linear(name + ".fc1", size, hidden, key, linear), activation, dropout,
+                              Linear(name + ".fc2", hidden, size, key, linear), dropout};
+  if (options.norm_first)
+    return {Residual(Sequential{norm1, attention, dropout}),
+            Residual(Sequential{norm2, perceptron})};
+  return {Residual(Sequential{attention, dropout}), norm1, Residual(perceptron), norm2};
+}
+
+}  // namespace
+
+MultiHeadAttention::MultiHeadAttention(const std::string& name, std::int64_t size,
+                                       std::int64_t heads, Key key,
+                                       const MultiHeadAttentionOptions& options)
+    : name_(name),
+      heads_(heads),
+      causal_(options.causal),
+      query_(name + ".query", divided(name, size, heads), size, key,
+             {third, options.bias, options.dtype}),
+      key_(name + ".key", size, size, key, {third, options.bias, options.dtype}),
+      value_(name + ".value", size, size, key, {third, options.bias, options.dtype}),
+      output_(name + ".output", size, size, key,
+              {Initialiser(Rule::uniform, 1 / std::sqrt(static_cast<double>(size))), options.bias,
+               options.dtype}) {}
+
+Var MultiHeadAttention::operator()(Var x, Location where) const { return attend(x, x, where); }
+
+Var MultiHeadAttention::attend(Var query, Var memory, Location where) const {
+  Graph& graph = query.graph();
+  const auto bias = [&](const Linear& layer) -> MaybeVar {
+    if (!layer.bias()) return std::nullopt;
+    return graph.read(*layer.bias(), where);
+  };
+  const AttentionWeights weights{.query = graph.read(query_.weight(), where),
+                                 .key = graph.read(key_.weight(), where),
+                                 .value = graph.read(value_.weight(), where),
+                                 .output = graph.read(output_.weight(), where),
+                                 .query_bias = bias(query_),
+                                 .key_bias = bias(key_),
+                                 .value_bias = bias(value_),
+                                 .output_bias = bias(output_)};
+  const In in(memory, where);
+  return multi_head_attention({query, where}, in, in, weights, heads_, {.causal = causal_})
+      .named(name_);
+}
+
+std::vector<Parameter> MultiHeadAttention::parameters() const {
+  std::vector<Parameter> all;
+  for (const Linear* layer : {&query_, &key_, &value_, &output_})
+    for (const Parameter& parameter : layer->parameters()) all.push_back(parameter);
+  return all;
+}
+
+TransformerBlock::TransformerBlock(const std::string& name, std::int64_t size, std::int64_t heads,
+                                   std::int64_t hidden, Key key,
+                                   const TransformerBlockOptions& options)
+    : parts_(parts_of(name, size, heads, hidden, key, options)) {}
+
+Var TransformerBlock::operator()(Var x, Location where) const { return parts_(x, where); }
+
+Var TransformerBlock::operator()(Var x, Context& context, Location where) const {
+  return parts_(x, context, where);
+}
+
+PositionEmbedding::PositionEmbedding(const std::string& name, std::int64_t length,
+                                     std::int64_t size, Key key, const EmbeddingOptions& options)
+    : name_(name), table_(name, length, size, key, options) {}
+
+Var PositionEmbedding::operator()(Var x, Location where) const {
+  const Shape& rows = table_.weight().shape();
+  const std::size_t rank = x.rank();
+  // Broadcasting would take sequences of length 1 and hide a mistake.
+  if (rank < 2 || x.shape()[rank - 2] != rows[0] || x.shape()[rank - 1] != rows[1])
+    fail<ShapeError>({.op = "PositionEmbedding",
+                      .label = name_,
+                      .what = "x is " + to_string(x.type()) + ", but its last two sizes must be " +
+                              to_string(rows),
+                      .where = where});
+  return add({x, where}, {table_.weight(), where}).named(name_);
+}
+
+}  // namespace dualtape::nn

@@ -1,0 +1,85 @@
+// Layers of transformers (Vaswani et al., "Attention Is All You Need", 2017). Sequences have shape
+// (..., L, E): L places of E numbers. Copies share parameters. Graphs are built by one thread at a
+// time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <dualtape/models/layers.hpp>
+#include <dualtape/models/normalise.hpp>
+#include <dualtape/models/sequential.hpp>
+
+namespace dualtape::nn {
+
+struct MultiHeadAttentionOptions {
+  bool causal = false;  // place i sees places 0 ... i
+  bool bias = true;
+  DType dtype = float32;
+};
+
+// Queries, keys and values by linear layers "<name>.query", ".key" and ".value", attention in
+// `heads` parts, and "<name>.output" behind it. Starts as PyTorch's: Glorot's rule for the three
+// matrices as one, 1 / sqrt(fan_in) for the last, biases 0.
+class MultiHeadAttention {
+ public:
+  // `size` is E. ShapeError unless `heads` divides it.
+  MultiHeadAttention(const std::string& name, std::int64_t size, std::int64_t heads, Key key,
+                     const MultiHeadAttentionOptions& options = {});
+
+  // A sequence attends to itself: (..., L, E), which is kept.
+  Var operator()(Var x, Location where = Location::current()) const;
+  // `query` (..., L, E) attends to `memory` (..., S, E): (..., L, E).
+  Var attend(Var query, Var memory, Location where = Location::current()) const;
+  std::vector<Parameter> parameters() const;
+
+ private:
+  std::string name_;
+  std::int64_t heads_;
+  bool causal_;
+  Linear query_, key_, value_, output_;
+};
+
+struct TransformerBlockOptions {
+  bool causal = false;
+  double dropout = 0.1;    // behind the attention, the activation and the last layer
+  bool norm_first = true;  // normalise before each part; false: behind it, as in 2017
+  Activation activation = Activation::gelu;
+  DType dtype = float32;
+};
+
+// x + attention, then + a perceptron of one hidden layer for every place. Parameters are called
+// "<name>.attention.query.weight" and so on, "<name>.norm1", "<name>.fc1", "<name>.fc2" and
+// "<name>.norm2".
+class TransformerBlock {
+ public:
+  TransformerBlock(const std::string& name, std::int64_t size, std::int64_t heads,
+                   std::int64_t hidden, Key key, const TransformerBlockOptions& options = {});
+
+  // (..., L, E), which is kept.
+  Var operator()(Var x, Location where = Location::current()) const;  // in evaluation
+  Var operator()(Var x, Context& context, Location where = Location::current()) const;
+  std::vector<Parameter> parameters() const { return parts_.parameters(); }
+
+ private:
+  Sequential parts_;
+};
+
+// Adds a learned row to each place of a sequence: "<name>.weight" of shape (length, size), which
+// starts as an embedding does.
+class PositionEmbedding {
+ public:
+  PositionEmbedding(const std::string& name, std::int64_t length, std::int64_t size, Key key,
+                    const EmbeddingOptions& options = {});
+
+  // (..., length, size), which is kept; ShapeError for another.
+  Var operator()(Var x, Location where = Location::current()) const;
+  std::vector<Parameter> parameters() const { return table_.parameters(); }
+
+ private:
+  std::string name_;
+  Embedding table_;
+};
+
+}  // namespace dualtape::nn

@@ -1,0 +1,115 @@
+#include <dualtape/models/normalise.hpp>
+
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/normalise.hpp>
+
+namespace dualtape::nn {
+namespace {
+
+Shape sized(std::string_view layer, const std::string& name, std::int64_t size) {
+  if (size < 1)
+    fail<ShapeError>({.op = layer, .label = name, .what = "the size is " + std::to_string(size)});
+  return Shape{size};
+}
+
+}  // namespace
+
+ScaleAndShift::ScaleAndShift(std::string_view layer, const std::string& name, std::int64_t size,
+                             const NormOptions& options)
+    : name_(name),
+      weight_(name + ".weight", ones(sized(layer, name, size), options.dtype)),
+      bias_(name + ".bias", zeros({size}, options.dtype)),
+      epsilon_(options.epsilon) {}
+
+Var LayerNorm::operator()(Var x, Location where) const {
+  return layer_norm({x, where}, {weight(), where}, {bias(), where}, epsilon()).named(name());
+}
+
+RmsNorm::RmsNorm(const std::string& name, std::int64_t size, const NormOptions& options)
+    : name_(name),
+      weight_(name + ".weight", ones(sized("RmsNorm", name, size), options.dtype)),
+      epsilon_(options.epsilon) {}
+
+Var RmsNorm::operator()(Var x, Location where) const {
+  return rms_norm({x, where}, {weight_, where}, epsilon_).named(name_);
+}
+
+GroupNorm::GroupNorm(const std::string& name, std::int64_t groups, std::int64_t channels,
+                     const NormOptions& options)
+    : ScaleAndShift("GroupNorm", name, channels, options), groups_(groups) {
+  if (groups < 1 || channels % groups != 0)
+    fail<ShapeError>(
+        {.op = "GroupNorm",
+         .label = name,
+         .what = std::to_string(channels) + " channels in " + std::to_string(groups) + " groups",
+         .help = "groups must divide the channels"});
+}
+
+Var GroupNorm::operator()(Var x, Location where) const {
+  return group_norm({x, where}, groups_, {weight(), where}, {bias(), where}, epsilon())
+      .named(name());
+}
+
+BatchNorm::BatchNorm(std::string_view layer, const std::string& name, std::int64_t channels,
+                     const BatchNormOptions& options, std::size_t least_rank, std::size_t most_rank)
+    : ScaleAndShift(layer, name, channels, {options.epsilon, options.dtype}),
+      layer_(layer),
+      least_rank_(least_rank),
+      most_rank_(most_rank),
+      momentum_(options.momentum),
+      running_mean_(name + ".running_mean", zeros({channels}, options.dtype)),
+      running_var_(name + ".running_var", ones({channels}, options.dtype)) {
+  if (!(options.momentum >= 0 && options.momentum <= 1))
+    fail<ValueError>(
+        {.op = layer,
+         .label = name,
+         .what = "momentum is " + std::to_string(options.momentum) + ", but must be in [0, 1]"});
+}
+
+void BatchNorm::check(Var x, bool training, Location where) const {
+  const bool ranked = x.rank() >= least_rank_ && x.rank() <= most_rank_;
+  const std::int64_t channels = weight().count();
+  if (!ranked || x.shape()[1] != channels)
+    fail<ShapeError>(
+        {.op = layer_,
+         .label = name(),
+         .what = "x is " + to_string(x.type()) + ", not one of " + std::to_string(channels) +
+                 " channels along axis 1",
+         .where = where,
+         .help = "it takes rank " + std::to_string(least_rank_) +
+                 (most_rank_ > least_rank_ ? " or " + std::to_string(most_rank_) : std::string())});
+  if (training && x.shape().count() <= channels)
+    fail<ShapeError>({.op = layer_,
+                      .label = name(),
+                      .what = "x is " + to_string(x.type()) +
+                              ": the variance of a single element of each channel is not known",
+                      .where = where,
+                      .help = "train with larger batches"});
+}
+
+Var BatchNorm::operator()(Var x, Location where) const {
+  Context evaluation;
+  return (*this)(x, evaluation, where);
+}
+
+Var BatchNorm::operator()(Var x, Context& context, Location where) const {
+  check(x, context.training, where);
+  const In in(x, where);
+  const In scale(weight(), where);
+  const In shift(bias(), where);
+  if (!context.training)
+    return batch_norm_inference(in, {running_mean_, where}, {running_var_, where}, scale, shift,
+                                epsilon())
+        .named(name());
+  const BatchNormed made = batch_norm(in, scale, shift, epsilon());
+  const auto follow = [&](const Parameter& running, Var batch) {
+    const Var before = context.latest(running, x.graph());
+    const Var after = (1 - momentum_) * before + momentum_ * batch;
+    context.update(running, after.named("new " + running.name()), where);
+  };
+  follow(running_mean_, made.mean);
+  follow(running_var_, made.unbiased_variance);
+  return made.y.named(name());
+}
+
+}  // namespace dualtape::nn
