@@ -19,11 +19,11 @@ void register_builtin_ops() {
   detail::register_normalise();
   detail::register_losses();
   detail::register_join();
-  detail::register_pooling();
-  detail::register_einsum();
-  detail::register_normalise_batch();
   detail::register_attention();
   detail::register_dropout();
+  detail::register_einsum();
+  detail::register_normalise_batch();
+  detail::register_pooling();
   detail::register_shapes();
   detail::register_slice();
   detail::register_scan();
@@ -32,6 +32,12 @@ void register_builtin_ops() {
   detail::register_indexing();
   detail::register_random();
   detail::register_special();
+  detail::register_sort();
+  detail::register_running();
+  detail::register_diagonals();
+  detail::register_creation();
+  detail::register_factorisations();
+  detail::register_spectral();
 }
 
 }  // namespace dualtape
