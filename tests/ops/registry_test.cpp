@@ -47,7 +47,17 @@ const std::vector<std::string> promised = {
     "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool2d",
     "adaptive_max_pool2d", "global_avg_pool", "global_max_pool", "rms_norm", "group_norm",
     "batch_norm", "batch_norm_inference", "dropout", "embedding", "scaled_dot_product_attention",
-    "multi_head_attention", "einsum"};
+    "multi_head_attention", "einsum",
+    // special functions, more activations and losses
+    "lgamma", "digamma", "polygamma", "erfinv", "i0", "i1", "logaddexp", "xlogy", "mish", "selu",
+    "celu", "hardtanh", "hardsigmoid", "hardswish", "softsign", "mae", "huber", "smooth_l1",
+    "hinge", "nll", "kl_divergence", "cosine_similarity",
+    // orders, running functions, diagonals, repetitions
+    "sort", "argsort", "top_k", "cumprod", "cummax", "cummin", "logcumsumexp", "linear_recurrence",
+    "diff", "trapz", "tril", "triu", "diagonal", "diag_embed", "diag", "trace", "meshgrid", "tile",
+    "repeat", "kron",
+    // factorisations
+    "triangular_solve", "slogdet", "qr", "eigh", "svd", "matrix_norm"};
 
 // A user's operator under a name that is taken.
 struct Impostor {
