@@ -58,7 +58,7 @@ TEST_CASE("attention has PyTorch's parameters and starting values") {
   REQUIRE(all.size() == 8);
   CHECK(all[0].name() == "self.query.weight");
   const double third = std::sqrt(6.0 / (64 + 3 * 64));
-  for (const std::size_t i : {0, 2, 4}) {
+  for (const std::size_t i : {0U, 2U, 4U}) {
     CHECK(largest(all[i]) <= third);
     CHECK(largest(all[i]) > 0.99 * third);
     CHECK(largest(all[i + 1]) == 0);
@@ -75,7 +75,7 @@ TEST_CASE("one head without query and key averages values, and causal attention 
   const std::vector<Parameter> all = layer.parameters();
   for (Parameter p : all) p.set(zeros(p.shape()));
   const Tensor identity{{1, 0}, {0, 1}};
-  for (const std::size_t i : {4, 6}) Parameter(all[i]).set(identity);
+  for (const std::size_t i : {4U, 6U}) Parameter(all[i]).set(identity);
   Parameter(all[7]).set(Tensor{100, 200});
   Graph g;
   const Var x = g.constant(Tensor{{2, 0}, {4, 6}, {0, 0}});
