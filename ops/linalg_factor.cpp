@@ -222,8 +222,8 @@ struct QrFactors {
       "(W "
       "- C), dR = (C - W) R. For more columns than rows this is so of the first ones, X, and for "
       "the others, Y: dV = Q^T dY - W V, R = [U | V].";
-  static constexpr Example example{"qr(g.constant(Tensor{{3, 1}, {4, 1}})).r",
-                                   "[[5.  1.4]\n [0.  0.2]]"};
+  static constexpr Example example{"qr(g.constant(Tensor{{0, 2}, {-3, 1}})).r",
+                                   "[[ 3. -1.]\n [ 0.  2.]]"};
   static constexpr Promotion promotion = Promotion::common_floating;
   static constexpr bool can_fail = false;
 
