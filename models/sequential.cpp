@@ -1,6 +1,8 @@
 #include <dualtape/models/sequential.hpp>
 
 #include <algorithm>
+#include <string>
+#include <unordered_set>
 
 #include <dualtape/ops/arithmetic.hpp>
 
@@ -27,6 +29,15 @@ Layer::Layer(Var (*function)(In)) : Layer(Function{function}) {
 Var Layer::operator()(Var x, Location where) const {
   Context evaluation;
   return (*this)(x, evaluation, where);
+}
+
+Sequential::Sequential(std::vector<Layer> layers) : layers_(std::move(layers)) {
+  std::unordered_set<std::string> names;
+  for (const Parameter& parameter : state_of(*this))
+    if (!names.insert(parameter.name()).second)
+      fail<ValueError>({.op = "Sequential",
+                        .what = "two parameters are called '" + parameter.name() + "'",
+                        .help = "give each layer a name of its own"});
 }
 
 Var Sequential::operator()(Var x, Location where) const {

@@ -142,8 +142,10 @@ class Layer {
 // One layer behind the other. Without layers it is the identity.
 class Sequential {
  public:
-  Sequential(std::initializer_list<Layer> layers) : layers_(layers) {}
-  explicit Sequential(std::vector<Layer> layers) : layers_(std::move(layers)) {}
+  // ValueError if two parameters have one name: drawn from one key they would be the same numbers,
+  // and no file could tell them apart.
+  Sequential(std::initializer_list<Layer> layers) : Sequential(std::vector<Layer>(layers)) {}
+  explicit Sequential(std::vector<Layer> layers);
 
   Var operator()(Var x, Location where = Location::current()) const;  // in evaluation
   Var operator()(Var x, Context& context, Location where = Location::current()) const;

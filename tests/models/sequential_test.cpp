@@ -122,6 +122,11 @@ TEST_CASE("a layer in two places is one layer") {
   const nn::Sequential net{shared, relu, shared};
   CHECK(net.parameters().size() == 2);
   CHECK(net.parameter_count() == 12);
+  // Two of one name are a mistake: they would start from the same numbers.
+  const std::string text = error_of<ValueError>([&] {
+    nn::Sequential{shared, nn::Linear("shared", 3, 3, Key{1})};
+  });
+  CHECK(text.find("'shared.weight'") != std::string::npos);
   // A copy of the net shares it, too.
   const nn::Sequential copy = net;
   CHECK(copy.parameters() == net.parameters());
