@@ -6,6 +6,7 @@ usage: make_corpus.py FOLDER    (tests/fuzz/corpus); needs NumPy
 
 import gzip
 import io
+import json
 import pathlib
 import struct
 import sys
@@ -136,3 +137,51 @@ at = small.index(b"PK\1\2")
 put("npz", "claims.npz", small[: at + 24] + b"\xf0\xff\0\0" + small[at + 28 :])
 two = npz([("aa.npy", npy(ARRAYS["i8"])), ("ab.npy", npy(ARRAYS["i8"]))], zipfile.ZIP_STORED)
 put("npz", "twice.npz", two.replace(b"ab.npy", b"aa.npy"))
+
+
+def safetensors(header, elements=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + elements
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+ONE = {"a": entry("F32", [2], 0, 8)}
+ALL = {
+    "__metadata__": {"format": "pt", "n\u00f6te": "a\nb"},
+    "wide": entry("F64", [], 0, 8),
+    "whole": entry("I64", [2], 8, 24),
+    "weight": entry("F32", [2, 1], 24, 32),
+    "small": entry("I32", [1], 32, 36),
+    "mask": entry("BOOL", [3], 36, 39),
+    "none": entry("F32", [0, 4], 39, 39),
+}
+ELEMENTS = struct.pack("<d2q2fi3?", 0.1, -1, 2**40, 1.5, -2, 7, True, False, True)
+for name, content in {
+    "all": safetensors(ALL, ELEMENTS),
+    "one": safetensors(ONE, bytes(8)),
+    "padded": safetensors(json.dumps(ONE).encode() + b"   ", bytes(8)),
+    "none": safetensors({}),
+    "metadata": safetensors({"__metadata__": {"step": "12"}}),
+    "cut": safetensors(ONE, bytes(7)),
+    "long": safetensors(ONE, bytes(9)),
+    "cut_header": safetensors(ONE)[:-3],
+    "length": struct.pack("<Q", 2**63) + b"{}",
+    "absurd": safetensors({"a": entry("F32", [2**58], 0, 2**60)}, bytes(8)),
+    "overflow": safetensors({"a": entry("F32", [2**32, 2**32], 0, 0)}),
+    "negative": safetensors({"a": entry("F32", [-1], 0, 4)}, bytes(4)),
+    "gap": safetensors({"a": entry("F32", [1], 4, 8)}, bytes(8)),
+    "backwards": safetensors({"a": entry("F32", [1], 4, 0)}, bytes(4)),
+    "overlap": safetensors({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 0, 4)}, bytes(4)),
+    "half": safetensors({"a": entry("F16", [2], 0, 4)}, bytes(4)),
+    "bool": safetensors({"a": entry("BOOL", [2], 0, 2)}, b"\1\2"),
+    "twice": safetensors(b'{"a":%s,"a":%s}' % ((json.dumps(ONE["a"]).encode(),) * 2), bytes(8)),
+    "number": safetensors({"__metadata__": {"a": 1}}),
+    "utf8": safetensors(b'{"\xff":1}'),
+    "deep": safetensors(b'{"a":' + b"[" * 2000),
+    "list": safetensors([]),
+    "nothing": b"",
+}.items():
+    put("safetensors", name + ".safetensors", content)
