@@ -18,6 +18,8 @@
 
 #ifdef BENCH_ONEDNN
 #include <dnnl.h>
+
+#include <tests/bench/peers/hand_convolution.hpp>
 #endif
 
 namespace dualtape::bench {
@@ -387,7 +389,12 @@ int main(int argc, char** argv) {
 #endif
   openblas_set_num_threads(threads_wanted());
   std::vector<Workload> workloads;
-  for (const Net& net : nets())
+  for (const Net& net : nets()) {
     if (net.convolutions.empty()) workloads.push_back({net.name, [&net] { return work_on(net); }});
+#ifdef BENCH_ONEDNN
+    else if (on_onednn)
+      workloads.push_back({net.name, [&net] { return hand_convolutions(net); }});
+#endif
+  }
   return run_peer(argc, argv, peer, workloads);
 }
