@@ -216,17 +216,6 @@ struct Hardswish {
 };
 constexpr detail::BuiltinElementwise<Hardswish> hardswish_op;
 
-struct Softsign {
-  static constexpr auto name = "softsign";
-  static constexpr auto doc = "x / (1 + |x|).";
-  static constexpr auto math = "y = x / (1 + |x|); dy/dx = 1 / (1 + |x|)^2";
-  static constexpr Example example{"softsign(g.constant(Tensor{-1, 3}))", "[-0.5   0.75]"};
-  static auto formula(auto x) { return x / (1 + abs(x)); }
-  static Factor partial(Var x, Var) { return reciprocal(square(1 + abs(x))); }
-  static auto sample() { return domain(-3, 3).avoid(0); }
-};
-constexpr detail::BuiltinElementwise<Softsign> softsign_op;
-
 }  // namespace
 
 Var sigmoid(In x) { return sigmoid_op(x); }
@@ -243,14 +232,12 @@ Var celu(In x, In alpha) { return celu_op(x, alpha); }
 Var hardtanh(In x, In low, In high) { return hardtanh_op(x, low, high); }
 Var hardsigmoid(In x) { return hardsigmoid_op(x); }
 Var hardswish(In x) { return hardswish_op(x); }
-Var softsign(In x) { return softsign_op(x); }
 
 namespace detail {
 
 void register_activations() {
   register_all(sigmoid_op, logsigmoid_op, softplus_op, relu_op, leaky_relu_op, elu_op, gelu_op,
-               silu_op, mish_op, selu_op, celu_op, hardtanh_op, hardsigmoid_op, hardswish_op,
-               softsign_op);
+               silu_op, mish_op, selu_op, celu_op, hardtanh_op, hardsigmoid_op, hardswish_op);
 }
 
 }  // namespace detail

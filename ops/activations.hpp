@@ -32,6 +32,5 @@ Var celu(In x, In alpha = 1.0);
 Var hardtanh(In x, In low = -1.0, In high = 1.0);
 Var hardsigmoid(In x);  // min(max(x/6 + 1/2, 0), 1); derivative 0 at -3 and 3
 Var hardswish(In x);    // x hardsigmoid(x); Howard et al., ICCV 2019
-Var softsign(In x);     // x / (1 + |x|)
 
 }  // namespace dualtape

@@ -50,8 +50,8 @@ const std::vector<std::string> promised = {
     "multi_head_attention", "einsum",
     // special functions, more activations and losses
     "lgamma", "digamma", "polygamma", "erfinv", "i0", "i1", "logaddexp", "xlogy", "mish", "selu",
-    "celu", "hardtanh", "hardsigmoid", "hardswish", "softsign", "mae", "huber", "smooth_l1",
-    "hinge", "nll", "kl_divergence", "cosine_similarity",
+    "celu", "hardtanh", "hardsigmoid", "hardswish", "mae", "huber", "smooth_l1", "hinge", "nll",
+    "kl_divergence", "cosine_similarity",
     // orders, running functions, diagonals, repetitions
     "sort", "argsort", "top_k", "cumprod", "cummax", "cummin", "logcumsumexp", "linear_recurrence",
     "diff", "trapz", "tril", "triu", "diagonal", "diag_embed", "diag", "trace", "meshgrid", "tile",
