@@ -185,6 +185,18 @@ void show_batches(const dt::docs::Tutorial& t, const Digits& digits) {
     for (const auto& picture : pictures) row += "|" + picture[line] + "|    ";
     std::cout << row.substr(0, row.size() - 4) << "\n";
   }
+  t.section("ahead");
+  // [ahead]
+  dt::Loader one(digits.train, 64, dt::Key{2}, {.ahead = 1, .augmentation = digits.augmentation});
+  dt::Loader eight(digits.train, 64, dt::Key{2}, {.ahead = 8, .augmentation = digits.augmentation});
+  bool same = true;
+  auto other = eight.epoch(5).begin();
+  for (const dt::Batch& batch : one.epoch(5)) {
+    same = same && dt::identical(batch.inputs, other->inputs);
+    ++other;
+  }
+  std::cout << "one batch ahead or eight: " << (same ? "equal bits" : "NOT EQUAL") << "\n";
+  // [/ahead]
   t.aside();
 }
 
@@ -387,7 +399,7 @@ void show_training(const dt::docs::Tutorial& t, const Digits& digits) {
   std::cout << "\n";
 
   dt::docs::Figure figure("loss", "Losses on the digits");
-  figure.labels("epoch", "loss").log_y();
+  figure.labels("epoch", "loss").log_y().y_range(0.03, 3);
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const auto& by_name = runs[i].curves->by_name;
     const std::vector<double>& test = by_name.at("test loss");
