@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <memory>
 #include <ostream>
 
 #include "common/text.hpp"
+#include "config.hpp"
 
 namespace dualtape::demo {
 using namespace docs;  // NOLINT(google-build-using-namespace)
@@ -17,6 +19,7 @@ constexpr const char* examples = R"(Examples:
   ./run demo --data iris --epochs 50            a smaller data set
   ./run demo --mode reverse --lr 0.05           backpropagation only
   ./run demo --mode forward --directions 1,4,64 forward gradients side by side
+  ./run demo --config demo-report/config.toml   a former run again; other flags win
   ./run demo --graph mlp.dot                    and: dot -Tsvg mlp.dot -o mlp.svg)";
 
 // Values as they stand on the command line, lists still as separate words.
@@ -24,7 +27,8 @@ struct Words {
   std::string data = "digits";
   std::vector<std::string> modes = {"all"};
   std::vector<std::string> directions = {"1", "16"};
-  std::string epochs, batch, lr, graph;
+  std::string epochs, steps, batch, lr, stop, graph;
+  std::string decay = "cosine";
   std::string seed = "7";
   std::string out = "demo-report";
 };
@@ -52,6 +56,11 @@ std::string positive_real(const std::string& text) {
   const auto value = whole_text_as<double>(text);
   if (value && std::isfinite(*value) && *value > 0) return "";
   return "'" + text + "' is not a positive number";
+}
+
+std::string decay_name(const std::string& text) {
+  if (text == "cosine" || text == "none" || positive_real(text).empty()) return "";
+  return "'" + text + "' is neither cosine nor none nor a positive number";
 }
 
 std::string seed_number(const std::string& text) {
@@ -99,6 +108,10 @@ void declare(CLI::App& app, Words& words) {
   add("--epochs", words.epochs, "N",
       "passes over the training rows [" + by_data(digits.epochs, iris.epochs) + "]", what)
       ->check(positive_whole);
+  add("--steps", words.steps, "N", "steps in all; with --epochs, whichever ends first", what)
+      ->check(positive_whole);
+  add("--stop", words.stop, "X", "ends behind an epoch with a mean loss below X", what)
+      ->check(positive_real);
   add("--batch", words.batch, "N", "rows in a step [" + by_data(digits.batch, iris.batch) + "]",
       what)
       ->check(positive_whole);
@@ -120,13 +133,18 @@ void declare(CLI::App& app, Words& words) {
       ->allow_extra_args(false)
       ->check(positive_whole);
   add("--lr", words.lr, "X",
-      "learning rate of every mode at the start; it falls to 0\nalong half a cosine [tuned for K "
-      "directions;\ndigits: " +
+      "learning rate of every mode at the start\n[tuned for K directions; digits: " +
           rates(digits) + ";\niris: " + rates(iris) + "]",
       how)
       ->check(positive_real);
 
-  const char* where = "What is written";
+  add("--decay", words.decay, "NAME",
+      "how the rate falls: cosine, half of one, to 0; none;\nor a number K, by e^(-K step) "
+      "[cosine]",
+      how)
+      ->check(decay_name);
+
+  const char* where = "What is written and read";
   add("--out", words.out, "DIR", "folder of the report, made where missing [demo-report]", where)
       ->check(not_empty);
   add("--graph", words.graph, "FILE", "the graph and its derivative program, for Graphviz", where)
@@ -167,7 +185,15 @@ Options options_of(const Words& words) {
   options.data = words.data == "iris" ? DataSet::iris : DataSet::digits;
   const Defaults defaults = defaults_of(options.data);
   options.methods = methods_of(words, defaults);
-  options.epochs = whole_text_as<std::size_t>(words.epochs).value_or(defaults.epochs);
+  options.steps = whole_text_as<std::size_t>(words.steps);
+  options.epochs =
+      whole_text_as<std::size_t>(words.epochs).value_or(options.steps ? 0 : defaults.epochs);
+  options.stop_below = whole_text_as<double>(words.stop);
+  if (words.decay != "cosine") options.decay = Decay::none;
+  if (const auto k = whole_text_as<double>(words.decay)) {
+    options.decay = Decay::natural;
+    options.decay_k = *k;
+  }
   options.batch = whole_text_as<std::size_t>(words.batch).value_or(defaults.batch);
   options.seed = *whole_text_as<std::uint64_t>(words.seed);
   options.out = words.out;
@@ -196,6 +222,27 @@ std::string wrong_count(const std::string& text) {
   const bool many = text.find("received") != std::string::npos;
   return text.substr(0, text.find(':')) +
          (many ? ": given more than once" : ": a value is missing");
+}
+
+// Of a mistake in the file of --config: its name is told where the flag is not among the words.
+std::string with_file(const CLI::App& app, const std::string& text, int argc,
+                      const char* const* argv) {
+  const auto file = app.count("--config") > 0 ? app["--config"]->results().front() : "";
+  const std::string flag = text.substr(0, text.find(':'));
+  const bool there = std::any_of(argv, argv + argc, [&](std::string_view word) {
+    return word.substr(0, word.find('=')) == flag;
+  });
+  return file.empty() || there ? text : file + ": " + text;
+}
+
+// CLI11 says "INI was not able to parse epcohs" of a flag that does not exist.
+std::string wrong_config(const CLI::App& app, const std::string& text) {
+  const std::string unknown = "INI was not able to parse ";
+  if (text.rfind(unknown, 0) != 0) return text;
+  const std::string word = text.substr(unknown.size());
+  const std::string near = closest("--" + word, flags_of(app));
+  return "unknown setting '" + word + "'" +
+         (near.empty() ? "" : "; did you mean " + near.substr(2) + "?");
 }
 
 // CLI11 leaves two blank lines between groups.
@@ -231,10 +278,14 @@ std::string Method::name() const {
 
 std::string Options::data_name() const { return data == DataSet::iris ? "iris" : "digits"; }
 
-std::string Options::command() const {
+bool Options::one_rate() const {
+  return std::all_of(methods.begin(), methods.end(),
+                     [&](const Method& method) { return method.lr == methods.front().lr; });
+}
+
+std::vector<std::pair<std::string, std::string>> Options::settings() const {
   std::string modes;
   std::string directions;
-  bool one_rate = true;
   for (const Method& method : methods) {
     const bool forward = method.mode == Mode::forward;
     const std::string mode = forward ? "forward" : "reverse";
@@ -242,14 +293,30 @@ std::string Options::command() const {
     if (forward) {
       directions += (directions.empty() ? "" : ",") + std::to_string(method.directions);
     }
-    one_rate = one_rate && method.lr == methods.front().lr;
   }
-  std::string text = "./run demo --data " + data_name() + " --mode " + modes;
-  if (!directions.empty()) text += " --directions " + directions;
-  text += " --epochs " + std::to_string(epochs) + " --batch " + std::to_string(batch);
-  // Different rates are the defaults of the modes; a flag gives one rate only.
-  if (one_rate && !methods.empty()) text += " --lr " + real(methods.front().lr);
-  text += " --seed " + std::to_string(seed) + " --out " + shell_word(out);
+  std::vector<std::pair<std::string, std::string>> all = {{"data", data_name()}, {"mode", modes}};
+  if (!directions.empty()) all.emplace_back("directions", directions);
+  if (epochs > 0) all.emplace_back("epochs", std::to_string(epochs));
+  if (steps) all.emplace_back("steps", std::to_string(*steps));
+  if (stop_below) all.emplace_back("stop", real(*stop_below));
+  all.emplace_back("batch", std::to_string(batch));
+  // Different rates are the defaults of the modes.
+  if (one_rate() && !methods.empty()) all.emplace_back("lr", real(methods.front().lr));
+  if (decay != Decay::cosine)
+    all.emplace_back("decay", decay == Decay::none ? "none" : real(decay_k));
+  all.emplace_back("seed", std::to_string(seed));
+  return all;
+}
+
+std::string Options::command() const {
+  std::string text = "./run demo";
+  for (const auto& [flag, value] : settings()) {
+    text += " --";
+    text += flag;
+    text += " ";
+    text += value;
+  }
+  text += " --out " + shell_word(out);
   if (graph) text += " --graph " + shell_word(*graph);
   return text;
 }
@@ -264,6 +331,13 @@ Parsed parse_options(int argc, const char* const* argv, std::string_view version
   declare(app, words);
   app.set_help_flag("-h,--help", "this text")->group("Help");
   app.set_version_flag("--version", std::string(version), "the version of dualtape")->group("Help");
+  app.set_config("--config", "",
+                 "flags from a file, as lines like epochs = 20; those of the\n"
+                 "command line win. A run leaves one: config.toml")
+      ->type_name("FILE")
+      ->group("What is written and read");
+  app.config_formatter(std::make_shared<ConfigFile>());
+  app.allow_config_extras(CLI::config_extras_mode::error);
   app.footer(examples);
   app.get_formatter()->column_width(26);
   // Words left over are looked at below, so that the message can suggest a flag.
@@ -278,9 +352,13 @@ Parsed parse_options(int argc, const char* const* argv, std::string_view version
     out << "dualtape " << version << "\n";
     return {{}, 0};
   } catch (const CLI::ArgumentMismatch& e) {
-    return mistake(wrong_count(e.what()), err);
+    return mistake(with_file(app, wrong_count(e.what()), argc, argv), err);
+  } catch (const CLI::FileError&) {
+    return mistake("--config: '" + app["--config"]->results().front() + "' cannot be read", err);
+  } catch (const CLI::ConfigError& e) {
+    return mistake(with_file(app, wrong_config(app, e.what()), argc, argv), err);
   } catch (const CLI::ParseError& e) {
-    return mistake(e.what(), err);
+    return mistake(with_file(app, e.what(), argc, argv), err);
   }
   if (!app.remaining().empty()) return mistake(unknown_flag(app), err);
 

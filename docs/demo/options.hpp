@@ -7,12 +7,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace dualtape::demo {
 
 enum class DataSet { iris, digits };
 enum class Mode { reverse, forward };
+enum class Decay { cosine, none, natural };  // natural: e^(-k step)
 
 // What is trained with where the user does not say. The rates are the first values of a cosine
 // schedule, tuned once by hand for these epochs and batches: about half of what still converged
@@ -40,7 +42,11 @@ struct Method {
 struct Options {
   DataSet data = DataSet::digits;
   std::vector<Method> methods;  // in the order of the closing table
-  std::size_t epochs = 0;
+  std::size_t epochs = 0;       // 0: as many as `steps` needs
+  std::optional<std::size_t> steps;
+  std::optional<double> stop_below;  // an epoch's mean loss
+  Decay decay = Decay::cosine;
+  double decay_k = 0;  // of Decay::natural
   std::size_t batch = 0;
   std::uint64_t seed = 7;
   std::string out = "demo-report";
@@ -49,6 +55,11 @@ struct Options {
   std::string data_name() const;  // "iris", "digits"
   // A ./run line that repeats this run whatever the defaults become; quoted for a shell.
   std::string command() const;
+  // The same as a file for --config.
+  std::string config() const;
+  // Flags without -- and their values, those of folders and files apart.
+  std::vector<std::pair<std::string, std::string>> settings() const;
+  bool one_rate() const;  // whether all methods have the same; a flag gives one rate only
 };
 
 // Either options, or the exit code of a program that has nothing more to do: 0 after --help and

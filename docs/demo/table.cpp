@@ -77,4 +77,17 @@ std::string html_table(const std::vector<Summary>& rows) {
   return out + "</tbody>\n</table>\n";
 }
 
+std::string summary_csv(const std::vector<Summary>& rows) {
+  std::string text =
+      "method,steps,seconds,seconds_per_step,loss,train_accuracy,test_accuracy,misclassified\n";
+  for (const Summary& row : rows) {
+    text += "\"" + row.method + "\"," + std::to_string(row.steps);
+    for (const double cell : {row.seconds, row.ms_per_step / 1e3, row.loss, row.train_accuracy,
+                              row.test_accuracy, row.misclassified})
+      text += "," + csv_number(cell);
+    text += "\n";
+  }
+  return text;
+}
+
 }  // namespace dualtape::demo

@@ -19,6 +19,7 @@ struct Summary {
   double train_accuracy = std::numeric_limits<double>::quiet_NaN();  // in 0..1
   double test_accuracy = std::numeric_limits<double>::quiet_NaN();   // in 0..1
   double loss = std::numeric_limits<double>::quiet_NaN();
+  double misclassified = std::numeric_limits<double>::quiet_NaN();  // of the test rows
 };
 
 // Aligned columns under a head and a rule, numbers to the right; every line ends in '\n'.
@@ -26,5 +27,8 @@ std::string text_table(const std::vector<Summary>& rows);
 
 // The same cells as one <table class="summary"> element.
 std::string html_table(const std::vector<Summary>& rows);
+
+// The same figures and the test rows misclassified as CSV, to all digits; empty where not measured.
+std::string summary_csv(const std::vector<Summary>& rows);
 
 }  // namespace dualtape::demo

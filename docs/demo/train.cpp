@@ -13,6 +13,7 @@
 #include <dualtape/data/iris.hpp>
 #include <dualtape/data/scale.hpp>
 #include <dualtape/models/layers.hpp>
+#include <dualtape/models/schedules.hpp>
 #include <dualtape/models/trainer.hpp>
 #include <dualtape/ops/losses.hpp>
 
@@ -35,11 +36,10 @@ struct Task {
   std::vector<std::int64_t> sizes;  // of the MLP's layers
   std::int64_t epochs = 0;
   std::int64_t batch = 0;
-  std::int64_t steps_per_epoch = 0;
+  std::int64_t steps = 0;  // at most, in one training
   Key key{0};
 
   Mlp model() const { return {sizes, key.fold("parameters"), {.activation = Activation::relu}}; }
-  std::int64_t steps() const { return epochs * steps_per_epoch; }
 };
 
 Task make_task(const Options& options) {
@@ -52,9 +52,15 @@ Task make_task(const Options& options) {
   task.data.test.inputs = scaling.apply(task.data.test.inputs);
   task.sizes =
       iris ? std::vector<std::int64_t>{4, 16, 3} : std::vector<std::int64_t>{64, 64, 32, 10};
-  task.epochs = static_cast<std::int64_t>(options.epochs);
   task.batch = static_cast<std::int64_t>(options.batch);
-  task.steps_per_epoch = (task.data.train.count() + task.batch - 1) / task.batch;
+  const std::int64_t per_epoch = (task.data.train.count() + task.batch - 1) / task.batch;
+  task.epochs = static_cast<std::int64_t>(options.epochs);
+  task.steps = task.epochs * per_epoch;
+  if (options.steps) {
+    const auto steps = static_cast<std::int64_t>(*options.steps);
+    task.steps = task.epochs == 0 ? steps : std::min(task.steps, steps);
+    task.epochs = (task.steps + per_epoch - 1) / per_epoch;
+  }
   return task;
 }
 
@@ -64,11 +70,18 @@ GradientMethod gradients_of(const Method& method) {
                             .count = static_cast<std::int64_t>(method.directions)});
 }
 
+Schedule schedule_of(const Options& options, double rate, std::int64_t steps) {
+  if (options.decay == Decay::none) return constant_rate(rate);
+  if (options.decay == Decay::natural) return natural_decay(rate, options.decay_k);
+  return cosine_decay(rate, steps);
+}
+
 // One way of training, from its start to its row in the table.
 class Training {
  public:
-  Training(const Task& task, const Method& method)
+  Training(const Options& options, const Task& task, const Method& method)
       : task_(task),
+        stop_below_(options.stop_below.value_or(-std::numeric_limits<double>::infinity())),
         model_(task.model()),
         trainer_(
             [this](Var x, Var y) {
@@ -76,9 +89,9 @@ class Training {
               return Objective(cross_entropy(logits, y).named("loss"), logits);
             },
             model_.parameters(), gradients_of(method), sgd_,
-            {.schedule = cosine_decay(method.lr, task.steps()),
+            {.schedule = schedule_of(options, method.lr, task.steps),
              .key = task.key.fold("directions"),
-             .cosine_every = std::max<std::int64_t>(1, task.steps() / cosines),
+             .cosine_every = std::max<std::int64_t>(1, task.steps / cosines),
              .on_step = [this](const StepInfo& info) { return on_step(info); },
              .on_epoch = [this](const EpochInfo& info) { return on_epoch(info); }}) {
     run_.name = method.name();
@@ -100,10 +113,11 @@ class Training {
   }
 
   Run run(std::size_t label_width) {
-    Progress progress(run_.name, static_cast<std::size_t>(task_.steps()), label_width);
+    Progress progress(run_.name, static_cast<std::size_t>(task_.steps), label_width);
     progress_ = &progress;
     Batches batches(task_.data.train, task_.batch, task_.key.fold("batches"));
-    const TrainResult result = trainer_.fit(batches, {.epochs = task_.epochs});
+    const TrainResult result = trainer_.fit(
+        batches, {.epochs = task_.epochs, .steps = task_.steps, .loss_below = stop_below_});
     summarise(result);
     progress.update(static_cast<std::size_t>(result.steps), run_.summary.loss,
                     run_.summary.test_accuracy);
@@ -157,9 +171,12 @@ class Training {
     summary.loss = measure();
     summary.train_accuracy = run_.train_accuracy.back();
     summary.test_accuracy = run_.test_accuracy.back();
+    const auto rows = static_cast<double>(task_.data.test.count());
+    summary.misclassified = std::round((1 - summary.test_accuracy) * rows);
   }
 
   const Task& task_;
+  double stop_below_;
   Mlp model_;
   Sgd sgd_;
   Run run_;
@@ -179,6 +196,13 @@ std::string join(const std::vector<std::int64_t>& sizes) {
   std::string text;
   for (const std::int64_t size : sizes) text += (text.empty() ? "" : "-") + std::to_string(size);
   return text;
+}
+
+std::string decay_text(const Options& options) {
+  if (options.decay == Decay::none) return "stays";
+  if (options.decay == Decay::natural)
+    return "falls from its first value by e^(-" + csv_number(options.decay_k) + " step)";
+  return "falls from its first value to 0 along half a cosine";
 }
 
 ReportInfo describe(const Options& options, const std::string& version, const Task& task) {
@@ -201,11 +225,9 @@ ReportInfo describe(const Options& options, const std::string& version, const Ta
   for (const Method& method : options.methods)
     rates += (rates.empty() ? "" : ", ") + method.name() + " " + csv_number(method.lr);
   info.notes = {
-      "Plain stochastic gradient descent for " + std::to_string(task.epochs) +
-          " epochs with batches of " + std::to_string(task.batch) +
-          "; the learning rate falls from its first value to 0 along half a cosine. First "
-          "values: " +
-          rates + ".",
+      "Plain stochastic gradient descent, at most " + std::to_string(task.epochs) + " epochs or " +
+          std::to_string(task.steps) + " steps with batches of " + std::to_string(task.batch) +
+          "; the learning rate " + decay_text(options) + ". First values: " + rates + ".",
       "Seconds are those spent in training steps; measuring accuracies and cosines is not counted. "
       "Loss and accuracies in the table are of the final parameters, on all rows."};
   return info;
@@ -216,10 +238,11 @@ ReportInfo describe(const Options& options, const std::string& version, const Ta
 void run_demo(const Options& options, const std::string& version, std::ostream& out) {
   const Task task = make_task(options);
   prepare_folder(options.out);
+  write_file(std::filesystem::path(options.out) / "config.toml", options.config());
   if (options.graph) {
     for (const Method& method : options.methods) {
       const std::filesystem::path path = drawing_path(options, method);
-      write_file(path, Training(task, method).program().to_dot());
+      write_file(path, Training(options, task, method).program().to_dot());
       out << "Graph of " << method.name() << ": " << path.string() << "\n";
     }
   }
@@ -232,7 +255,7 @@ void run_demo(const Options& options, const std::string& version, std::ostream& 
   std::vector<Summary> rows;
   std::string bytes;
   for (const Method& method : options.methods) {
-    Training training(task, method);
+    Training training(options, task, method);
     const auto peak = static_cast<double>(training.program().memory().peak_activation_bytes);
     bytes += (bytes.empty() ? "" : ", ") + method.name() + " " + fixed(peak / 1024, 1) + " KiB";
     runs.push_back(training.run(width));
@@ -242,6 +265,7 @@ void run_demo(const Options& options, const std::string& version, std::ostream& 
       "Most bytes of activations and their derivatives alive at one time in a step: " + bytes +
       ".");
   out << "\n" << text_table(rows) << "\n";
+  write_file(std::filesystem::path(options.out) / "summary.csv", summary_csv(rows));
   const ReportResult report = write_report(options.out, info, runs);
   if (!report.message().empty()) out << report.message() << "\n";
   out << "Report: " << report.page.string() << "\n";

@@ -330,6 +330,15 @@ TEST_CASE("demo CSV: merged by step, empty where nothing was measured") {
   CHECK(lines[4].rfind("4,,,,,,1,", 0) == 0);
 }
 
+TEST_CASE("demo summary: figures to all digits, empty where not measured") {
+  Summary row = some_run("forward, 1 direction").summary;
+  CHECK(summary_csv({row}) ==
+        "method,steps,seconds,seconds_per_step,loss,train_accuracy,test_accuracy,misclassified\n"
+        "\"forward, 1 direction\",3,1.5,0.5,0.125,,0.75,\n");
+  row.misclassified = 8;
+  CHECK(contains(summary_csv({row}), ",0.75,8\n"));
+}
+
 TEST_CASE("demo report: without gnuplot everything but the drawings is written") {
   const Folder folder;
   const fs::path out = folder.path() / "deep" / "re port";
@@ -522,6 +531,91 @@ TEST_CASE("demo options: lists, aliases and repeats") {
         "--lr 0.002 --seed 18446744073709551615 --out 'a b' --graph g.dot");
 }
 
+TEST_CASE(
+    "demo options: a configuration file gives what the same flags give, and gives way to them") {
+  const Folder folder;
+  const std::string file = (folder.path() / "run.toml").string();
+  write_file(file,
+             "# a run\n\ndata = \"iris\"\nmode = [\"forward\", 'reverse']  # both\n"
+             "directions = [4, 1]\nepochs=3\nlr = 2e-3\ndecay = 0.001 # e^(-k step)\n"
+             "stop = 0.25\nsteps = 40\nout = \"a #1, b\"\n");
+  const Outcome from_file = parse({"--config", file.c_str(), "--epochs", "5"});
+  CAPTURE(from_file.err);
+  REQUIRE(from_file.parsed.options);
+  const Options& options = *from_file.parsed.options;
+  CHECK(options.epochs == 5);
+  CHECK(options.steps == 40);
+  CHECK(options.stop_below == 0.25);
+  CHECK(options.decay == Decay::natural);
+  CHECK(options.decay_k == 0.001);
+  CHECK(options.out == "a #1, b");
+  const Outcome from_flags = parse({"--data", "iris", "--mode", "forward,reverse", "--directions",
+                                    "4,1", "--lr", "2e-3", "--decay", "0.001", "--stop", "0.25",
+                                    "--steps", "40", "--epochs", "5", "--out", "a #1, b"});
+  REQUIRE(from_flags.parsed.options);
+  CHECK(from_flags.parsed.options->command() == options.command());
+}
+
+TEST_CASE("demo options: the file that a run leaves gives that run again") {
+  const Folder folder;
+  const std::string file = (folder.path() / "config.toml").string();
+  const std::vector<std::vector<const char*>> runs = {
+      {},
+      {"--data", "iris", "--lr", "0.1", "--mode", "reverse", "--steps", "7"},
+      {"--mode", "forward", "--directions", "1,4,64", "--decay", "none", "--stop", "1e-5"},
+      {"--directions", "3", "--mode", "forward", "--decay", "2e-06", "--batch", "9"},
+      {"--seed", "18446744073709551615", "--out", "a 'b', c#d", "--graph", "say \"x\".dot"},
+      {"--out", "[x]", "--graph", "1"},
+      {"--out", "a=b", "--graph", "#"}};
+  for (const auto& words : runs) {
+    const Outcome first = parse(words);
+    REQUIRE(first.parsed.options);
+    const std::string text = first.parsed.options->config();
+    write_file(file, text);
+    const Outcome again = parse({"--config", file.c_str()});
+    CAPTURE(text);
+    CAPTURE(again.err);
+    REQUIRE(again.parsed.options);
+    CHECK(again.parsed.options->command() == first.parsed.options->command());
+    CHECK(again.parsed.options->config() == text);
+  }
+  // What the file cannot hold stands there as a comment, not as something else.
+  const Outcome odd = parse({"--out", "a'b\"c"});
+  CHECK(contains(odd.parsed.options->config(), "# out: "));
+}
+
+TEST_CASE("demo options: mistakes in a configuration file are one line that names the file") {
+  const Folder folder;
+  const std::string file = (folder.path() / "run.toml").string();
+  const std::vector<std::pair<std::string, std::string>> mistakes = {
+      {"epochs = 0\n", "--epochs: '0' is not a whole number"},
+      {"epochs = \n", "--epochs"},
+      {"epochs\n", "--epochs: 'true' is not a whole number"},
+      {"epochs = 1 2\n", "--epochs: given more than once"},
+      {"epochs = 1\nepochs = 2\n", "--epochs: given more than once"},
+      {"epochs = 1\nseed = 2\nepochs = 3\n", "'epochs' stands there twice"},
+      {"epcohs = 3\n", "unknown setting 'epcohs'; did you mean epochs?"},
+      {"[run]\nepochs = 3\n", "'run' is a section"},
+      {"config = \"x\"\n", "config"},
+      {"help = true\n", "help"},
+      {"decay = \"fast\"\n", "--decay: 'fast' is neither cosine nor none"}};
+  for (const auto& mistake : mistakes) {
+    write_file(file, mistake.first);
+    const Outcome got = parse({"--config", file.c_str(), "--seed", "1"});
+    CAPTURE(mistake.first);
+    CAPTURE(got.err);
+    CHECK_FALSE(got.parsed.options);
+    CHECK(got.parsed.exit_code == 2);
+    CHECK(contains(got.err, mistake.second));
+    CHECK(contains(got.err, file));
+    CHECK(count_of(got.err, "\n") == 1);
+  }
+  write_file(file, "epochs = 1\n");
+  CHECK_FALSE(contains(parse({"--config", file.c_str(), "--epochs", "0"}).err, file));
+  for (const std::string& none : {file + ".none", folder.path().string()})
+    CHECK(contains(parse({"--config", none.c_str()}).err, "'" + none + "' cannot be read"));
+}
+
 TEST_CASE("demo options: every mistake is one line that names the flag, and code 2") {
   const std::vector<std::pair<std::vector<const char*>, std::string>> mistakes = {
       {{"--epochs", "0"}, "--epochs: '0' is not a whole number"},
@@ -535,6 +629,10 @@ TEST_CASE("demo options: every mistake is one line that names the flag, and code
       {{"--lr", "inf"}, "--lr: 'inf'"},
       {{"--lr", "0.1x"}, "--lr: '0.1x'"},
       {{"--seed", "-1"}, "--seed: '-1'"},
+      {{"--steps", "0"}, "--steps: '0'"},
+      {{"--stop", "-1"}, "--stop: '-1'"},
+      {{"--decay", "0"}, "--decay: '0'"},
+      {{"--config"}, "--config: a value is missing"},
       {{"--directions", "1,x"}, "--directions: 'x'"},
       {{"--directions", "0"}, "--directions: '0'"},
       {{"--directions", "4", "--mode", "reverse"}, "--directions: "},
@@ -564,9 +662,9 @@ TEST_CASE("demo options: help names every flag, version is the library's") {
   CHECK_FALSE(help.parsed.options);
   CHECK(help.parsed.exit_code == 0);
   CHECK(help.err.empty());
-  for (const char* flag :
-       {"--data", "--mode", "--epochs", "--lr", "--batch", "--seed", "--directions", "--out",
-        "--graph", "--help", "--version", "Examples:"}) {
+  for (const char* flag : {"--data", "--mode", "--epochs", "--lr", "--batch", "--seed",
+                           "--directions", "--out", "--graph", "--config", "--steps", "--stop",
+                           "--decay", "--help", "--version", "Examples:"}) {
     CHECK(contains(help.out, flag));
   }
   for (const std::string& line : lines_of(help.out)) CHECK(line.size() <= 100);

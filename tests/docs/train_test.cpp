@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -108,6 +110,53 @@ TEST_CASE("demo training: the same seed gives the same figures, another one othe
     CHECK(without_seconds(folder / "a" / name) == without_seconds(folder / "b" / name));
     CHECK(without_seconds(folder / "a" / name) != without_seconds(folder / "c" / name));
   }
+}
+
+TEST_CASE("demo training: what is configured is what runs, and is left beside the figures") {
+  const Folder folder;
+  std::ostringstream said;
+  const auto steps_of = [&](const Options& options) {
+    run_demo(options, "0", said);
+    CHECK(read_file(fs::path(options.out) / "config.toml") == options.config());
+    const std::string csv = read_file(fs::path(options.out) / "reverse.csv");
+    return std::count(csv.begin(), csv.end(), '\n') - 1;
+  };
+  Options options = small(folder / "a");
+  options.methods = {{Mode::reverse, 0, 0.1}};
+  CHECK(steps_of(options) == 9);
+  options.steps = 4;
+  CHECK(steps_of(options) == 4);
+  options.epochs = 0;
+  options.steps = 14;
+  options.out = (folder / "b").string();
+  CHECK(steps_of(options) == 14);
+  // Any loss is below: one epoch.
+  options.stop_below = 1e9;
+  CHECK(steps_of(options) == 3);
+
+  // A rate that stays is e^(-k step) with a k of nothing; another k is another training.
+  options.stop_below.reset();
+  const auto figures_of = [&](Decay decay, double k) {
+    options.decay = decay;
+    options.decay_k = k;
+    steps_of(options);
+    return without_seconds(folder / "b" / "reverse.csv");
+  };
+  const std::string stays = figures_of(Decay::none, 0);
+  CHECK(figures_of(Decay::natural, 1e-300) == stays);
+  CHECK(figures_of(Decay::natural, 0.1) != stays);
+  CHECK(figures_of(Decay::cosine, 0) != stays);
+
+  // Of the 30 flowers to test with.
+  std::istringstream summary(read_file(folder / "b" / "summary.csv"));
+  std::string line;
+  std::getline(summary, line);
+  std::getline(summary, line);
+  const double wrong = std::stod(line.substr(line.rfind(',') + 1));
+  line.resize(line.rfind(','));
+  const double accuracy = std::stod(line.substr(line.rfind(',') + 1));
+  CHECK(wrong == std::floor(wrong));
+  CHECK(1 - wrong / 30 == doctest::Approx(accuracy));
 }
 
 TEST_CASE("demo training: a rate that diverges is reported, not hidden") {
