@@ -50,6 +50,8 @@ struct ConvShape {
   }
   // Of the columns of one image and one group.
   std::int64_t column_rows() const { return in_group() * window(); }
+  std::int64_t padded_rows() const { return rows.in + rows.before + rows.after; }
+  std::int64_t padded_columns() const { return columns.in + columns.before + columns.after; }
   // Whether an image already is its columns.
   bool is_pointwise() const;
 };
@@ -78,6 +80,16 @@ Kernel convolution_kernel(ConvPass pass, const ConvShape& shape, DType dtype, Co
 // Loops over one group of channels of one image, or one channel; in ops/convolve_kernels.cpp.
 template <class T>
 struct ConvolveKernelsOf {
+  std::int64_t width = 1;  // elements of a register
+  // Without columns, for has_direct_loop(): y = w * x with a padded x, weights as pack_weights()
+  // puts them, which takes as much room as before. w' in `sums`, `width` of them for each weight,
+  // to be added up by add_sums().
+  void (*pack_weights)(const ConvShape& shape, const T* w, T* packed);
+  void (*direct_forward)(const ConvShape& shape, const T* padded, const T* packed, T* y);
+  void (*direct_by_weights)(const ConvShape& shape, const T* padded, const T* y, T* sums);
+  void (*add_sums)(const ConvShape& shape, const T* sums, T* w);
+  // Puts zeros around an image, all its channels.
+  void (*pad)(const ConvShape& shape, const T* x, T* padded);
   // columns[c p q][i j] = x[c][i stride + p dilation - before ...], 0 where there is no x.
   void (*to_columns)(const ConvShape& shape, const T* x, T* columns);
   // The transpose, added to x.

@@ -195,6 +195,44 @@ TEST_CASE("every pass is its definition, whatever kernel runs it") {
       }
 }
 
+TEST_CASE("few channels and wide rows go without columns, to the same result") {
+  // Rows of one register, of several, and of such with a rest; channels in whole tiles and beside.
+  for (const auto& [c, m, kernel, width] : {std::array{1, 8, 5, 16},
+                                            {1, 3, 5, 17},
+                                            {3, 5, 3, 24},
+                                            {3, 16, 3, 32},
+                                            {2, 12, 7, 33},
+                                            {4, 1, 4, 47},
+                                            {7, 9, 2, 64},
+                                            {3, 6, 6, 50},
+                                            {5, 2, 5, 8},
+                                            {3, 7, 3, 9},
+                                            {3, 14, 3, 31}})
+    for (const std::int64_t padding : {0, 2}) {
+      ConvShape s;
+      s.batch = 3;
+      s.in_channels = c;
+      s.out_channels = m;
+      s.rows = axis(6, 3, 1, padding);
+      s.columns = axis(width + kernel - 1 - 2 * padding, kernel, 1, padding);
+      s.rows.after = 1;  // not what is before
+      s.rows.out = 6 + padding + 1 - 2;
+      REQUIRE(s.columns.out == width);
+      for (const ConvPass pass : {ConvPass::forward, ConvPass::by_weights})
+        for (const dt::DType dtype : {dt::float64, dt::float32}) {
+          const Operands in = operands(pass, s, dtype);
+          const Tensor wanted = naive(pass, s, in.a, in.b);
+          const dt::Kernel made =
+              dt::detail::convolution_kernel(pass, s, dtype, ConvBackend::columns);
+          INFO(made.note << ", pass " << static_cast<int>(pass) << ", x " << shape_x(s) << ", w "
+                         << shape_w(s) << ", y " << shape_y(s));
+          if (width >= 16 && 3 * c * kernel >= 25) CHECK(made.note == "a loop over rows");
+          CHECK(dt::all_close(run(made, in, wanted.shape(), dtype).to(dt::float64), wanted, 0,
+                              dtype == dt::float64 ? 1e-12 : 3e-6 * (1 + largest(wanted))));
+        }
+    }
+}
+
 TEST_CASE("oneDNN, where it is there, runs what it is asked to") {
   if (!dt::detail::has_onednn_convolution()) return;
   ConvShape s;
@@ -253,15 +291,16 @@ TEST_CASE("threads give what one thread does") {
         s.in_channels = channels;
         s.out_channels = 64;
         s.groups = groups;
-        s.rows = s.columns = axis(30, 3, 1, 1);
+        const std::int64_t window = channels == 4 ? 5 : 3;  // 4 channels go without columns
+        s.rows = s.columns = axis(30, window, 1, window / 2);
         dt::Graph g;
-        const dt::ConvOptions options{.padding = 1, .groups = groups};
+        const dt::ConvOptions options{.padding = window / 2, .groups = groups};
         const dt::Var x = g.constant(numbers(1, shape_x(s), dtype));
         const dt::Var w = g.constant(numbers(2, shape_w(s), dtype));
         const dt::Var y = dt::conv2d(x, w, options);
         const dt::Var c = g.constant(numbers(3, shape_y(s), dtype));
         const dt::Var of_x = dt::conv2d_input_gradient(c, w, {30, 30}, options);
-        const dt::Var of_w = dt::conv2d_weight_gradient(x, c, {3, 3}, options);
+        const dt::Var of_w = dt::conv2d_weight_gradient(x, c, {window, window}, options);
         const dt::CompileOptions one_thread{.without = {"fold"}, .threads = 1};
         const dt::CompileOptions three_threads{.without = {"fold"}, .threads = 3};
         dt::Program one = dt::compile({y, of_x, of_w}, {}, one_thread);
