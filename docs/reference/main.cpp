@@ -104,8 +104,12 @@ void print_coverage(const std::vector<dt::Entry>& entries) {
   }
 }
 
+std::string sentence(std::string_view text) {
+  return std::string(text) + (text.ends_with('.') ? "" : ".");
+}
+
 void print_entry(const dt::OpInfo& info) {
-  std::cout << "\n### " << info.name << "\n\n" << info.doc << ".\n\n";
+  std::cout << "\n### " << info.name << "\n\n" << sentence(info.doc) << "\n\n";
   if (!info.math.empty()) std::cout << "    " << info.math << "\n";
   if (!info.reason.empty())
     std::cout << "\n"
