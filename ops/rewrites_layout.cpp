@@ -198,6 +198,14 @@ bool packed_pooling(Rewriter& plan, const PlanNode& node) {
   return true;
 }
 
+// Pixels of a plane that a sum takes at a time: each is one register, and additions to a single one
+// would wait for each other.
+std::int64_t pixels_together(std::int64_t plane) {
+  std::int64_t most = 8;
+  while (plane % most != 0) --most;
+  return most;
+}
+
 // A sum over rows and columns and more of packed images, the gradient of a bias.
 bool packed_sum(Rewriter& plan, const PlanNode& node) {
   if (node.op->name() != "sum") return false;
@@ -208,15 +216,30 @@ bool packed_sum(Rewriter& plan, const PlanNode& node) {
     return std::ranges::find(axes, axis) != axes.end();
   };
   if (!summed(1) && !(summed(2) && summed(3))) return false;
-  if (summed(1)) axes.push_back(4);
+  const Op& op = *node.op;
+  const Type out = plan.type(node.first_value);
+  const auto sum_of = [&](ValueId x, const Ints& over, const Shape& left) {
+    return plan.add(op, {{"axes", over}, {"keepdims", false}}, {x}, {left, out.dtype});
+  };
   const Shape shape = plan.type(*image).shape;
+  if (!summed(1)) {
+    const std::int64_t plane = shape[2] * shape[3];
+    const std::int64_t pixels = pixels_together(plane);
+    const std::int64_t batch = summed(0) ? 1 : shape[0];
+    const ValueId rows =
+        reshaped(plan, *image, {shape[0], shape[1], plane / pixels, pixels * shape[4]});
+    const ValueId parts = summed(0) ? sum_of(rows, {0, 2}, {shape[1], pixels * shape[4]})
+                                    : sum_of(rows, {2}, {shape[0], shape[1], pixels * shape[4]});
+    const ValueId sum = sum_of(reshaped(plan, parts, {batch * shape[1], pixels, shape[4]}), {1},
+                               {batch * shape[1], shape[4]});
+    plan.replace_by(reshaped(plan, sum, out.shape));
+    return true;
+  }
+  axes.push_back(4);
   std::vector<std::int64_t> left;
   for (std::size_t axis = 0; axis < shape.rank(); ++axis)
     if (!summed(static_cast<std::int64_t>(axis))) left.push_back(shape[axis]);
-  const Type out = plan.type(node.first_value);
-  const ValueId sum =
-      plan.add(*node.op, {{"axes", axes}, {"keepdims", false}}, {*image}, {Shape(left), out.dtype});
-  plan.replace_by(reshaped(plan, sum, out.shape));
+  plan.replace_by(reshaped(plan, sum_of(*image, axes, Shape(left)), out.shape));
   return true;
 }
 

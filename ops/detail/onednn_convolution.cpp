@@ -57,11 +57,25 @@ std::array<std::size_t, 3> roles_of(ConvPass pass) {
   return {0, 2, 1};
 }
 
+// Images as oneDNN is to have them: as it likes, mostly blocks. Where channels do not fill these it
+// was slower than with channels last, AVX-512, copies included: 8 -> 16 and 24 -> 24 channels, by
+// weights, 0.6 and 0.8 times as fast; 8 -> 8, by input, 0.5 times. Forward from 8 it was faster.
+dnnl_format_tag_t images_for(ConvPass pass, const ConvShape& s) {
+  if (channel_block() != 16 || s.groups > 1) return dnnl_format_tag_any;
+  const bool x_whole = s.in_channels % 16 == 0;
+  const bool y_whole = s.out_channels % 16 == 0;
+  const bool last = pass == ConvPass::by_weights ? !x_whole || !y_whole
+                    : pass == ConvPass::by_input ? !y_whole
+                                                 : !x_whole && s.in_channels > 16;
+  return last && s.in_channels >= 8 ? dnnl_nhwc : dnnl_format_tag_any;
+}
+
 Description describe(ConvPass pass, const ConvShape& s, const Operands& operands,
-                     dnnl_alg_kind_t algorithm, const_dnnl_primitive_attr_t attributes) {
-  const auto x = described(operands.x, dnnl_format_tag_any);
+                     dnnl_alg_kind_t algorithm, dnnl_format_tag_t images,
+                     const_dnnl_primitive_attr_t attributes) {
+  const auto x = described(operands.x, images);
   const auto w = described(operands.w, dnnl_format_tag_any);
-  const auto y = described(operands.y, dnnl_format_tag_any);
+  const auto y = described(operands.y, images);
   const dnnl_dims_t strides = {s.rows.stride, s.columns.stride};
   const dnnl_dims_t dilations = {s.rows.dilation - 1, s.columns.dilation - 1};
   const dnnl_dims_t before = {s.rows.before, s.columns.before};
@@ -82,7 +96,7 @@ Description describe(ConvPass pass, const ConvShape& s, const Operands& operands
   if (status != dnnl_success) return nullptr;
   Description hint;
   if (pass != ConvPass::forward) {
-    hint = describe(ConvPass::forward, s, operands, algorithm, attributes);
+    hint = describe(ConvPass::forward, s, operands, algorithm, images, attributes);
     if (hint == nullptr) return nullptr;
   }
   return made<Description>([&](dnnl_primitive_desc_t* to) {
@@ -149,6 +163,7 @@ class Convolution : public PreparedConvolution {
     const Description description = describe(
         pass, s, operands,
         way == ConvAlgorithm::winograd ? dnnl_convolution_winograd : dnnl_convolution_direct,
+        way == ConvAlgorithm::winograd ? dnnl_format_tag_any : images_for(pass, s),
         attributes_.get());
     if (description == nullptr) return false;
     const char* name = nullptr;
