@@ -102,7 +102,9 @@ std::vector<ConvShape> shapes() {
                                      {4, 6, 2},
                                      {3, 3, 3},
                                      {2, 6, 2},
+                                     {8, 8, 1},
                                      {8, 16, 1},
+                                     {24, 24, 1},
                                      {16, 32, 2}})
     for (const auto& [stride, padding, dilation] :
          {std::array{1, 0, 1}, {1, 1, 1}, {2, 1, 1}, {3, 2, 2}, {1, 4, 3}})
