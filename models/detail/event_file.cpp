@@ -1,0 +1,112 @@
+#include <dualtape/models/detail/event_file.hpp>
+
+#include <array>
+#include <cstddef>
+
+#include <dualtape/core/error.hpp>
+
+#if defined(DUALTAPE_PROTOBUF)
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/wire_format_lite.h>
+#endif
+
+namespace dualtape::detail {
+namespace {
+
+constexpr std::array<std::uint32_t, 256> crc_table = [] {
+  std::array<std::uint32_t, 256> table{};
+  for (std::uint32_t i = 0; i < 256; ++i) {
+    std::uint32_t remainder = i;
+    for (int bit = 0; bit < 8; ++bit)
+      remainder = (remainder >> 1) ^ ((remainder & 1) != 0 ? 0x82F63B78U : 0U);
+    table[i] = remainder;
+  }
+  return table;
+}();
+
+std::string little_endian(std::uint64_t value, std::size_t bytes) {
+  std::string text;
+  for (std::size_t i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i) & 0xFF);
+  return text;
+}
+
+std::string masked_crc(std::string_view bytes) {
+  const std::uint32_t crc = crc32c(bytes);
+  return little_endian(((crc >> 15) | (crc << 17)) + 0xA282EAD8U, 4);
+}
+
+}  // namespace
+
+std::uint32_t crc32c(std::string_view bytes) {
+  std::uint32_t crc = 0xFFFFFFFFU;
+  for (const char byte : bytes)
+    crc = (crc >> 8) ^ crc_table[(crc ^ static_cast<unsigned char>(byte)) & 0xFF];
+  return ~crc;
+}
+
+std::string record_of(std::string_view bytes) {
+  const std::string length = little_endian(bytes.size(), 8);
+  return length + masked_crc(length) + std::string(bytes) + masked_crc(bytes);
+}
+
+#if defined(DUALTAPE_PROTOBUF)
+
+namespace {
+
+namespace io = google::protobuf::io;
+using Wire = google::protobuf::internal::WireFormatLite;
+
+// What `write` writes to a stream of protobuf's.
+template <class F>
+std::string written(F&& write) {
+  std::string bytes;
+  {
+    io::StringOutputStream text(&bytes);
+    io::CodedOutputStream out(&text);
+    write(out);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::string version_event(double wall_time) {
+  return written([&](io::CodedOutputStream& out) {
+    Wire::WriteDouble(1, wall_time, &out);
+    Wire::WriteString(3, "brain.Event:2", &out);
+  });
+}
+
+std::string scalar_event(double wall_time, std::int64_t step, const std::string& tag, float value) {
+  const std::string entry = written([&](io::CodedOutputStream& out) {
+    Wire::WriteString(1, tag, &out);
+    Wire::WriteFloat(2, value, &out);
+  });
+  const std::string summary =
+      written([&](io::CodedOutputStream& out) { Wire::WriteBytes(1, entry, &out); });
+  return written([&](io::CodedOutputStream& out) {
+    Wire::WriteDouble(1, wall_time, &out);
+    Wire::WriteInt64(2, step, &out);
+    Wire::WriteBytes(5, summary, &out);
+  });
+}
+
+#else
+
+namespace {
+
+[[noreturn]] void refuse() {
+  fail<DataError>({.op = "TensorBoard",
+                   .what = "dualtape was built with no protobuf",
+                   .help = "on Debian: apt-get install libprotobuf-dev, and build dualtape again"});
+}
+
+}  // namespace
+
+std::string version_event(double) { refuse(); }
+std::string scalar_event(double, std::int64_t, const std::string&, float) { refuse(); }
+
+#endif
+
+}  // namespace dualtape::detail

@@ -1,0 +1,23 @@
+// TensorBoard's event files: protobuf messages, each between its length and checksums. Any thread
+// may call. Built without protobuf (DUALTAPE_PROTOBUF not defined) the messages throw DataError.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace dualtape::detail {
+
+// CRC-32C (Castagnoli, polynomial 0x1EDC6F41 reflected) as in RFC 3720: of "123456789" 0xE3069283.
+std::uint32_t crc32c(std::string_view bytes);
+
+// A record of a TFRecord file: the length as 8 bytes, little endian, its masked CRC-32C, the bytes,
+// their masked CRC-32C. Masked: rotated right by 15 bits, plus 0xA282EAD8.
+std::string record_of(std::string_view bytes);
+
+// Messages of TensorFlow's type Event: {wall_time = 1, step = 2, file_version = 3, summary = 5},
+// Summary: {value = 1}, Value: {tag = 1, simple_value = 2}. Times in seconds since 1970.
+std::string version_event(double wall_time);
+std::string scalar_event(double wall_time, std::int64_t step, const std::string& tag, float value);
+
+}  // namespace dualtape::detail

@@ -1,0 +1,87 @@
+#include <dualtape/models/tensorboard.hpp>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <system_error>
+
+#include <dualtape/models/detail/event_file.hpp>
+#include <dualtape/models/trainer.hpp>
+
+namespace dualtape {
+namespace {
+
+[[noreturn]] void refuse(const std::filesystem::path& path, const char* what, int code) {
+  fail<DataError>(
+      {.op = "TensorBoard",
+       .what = path.string() + ": " + what + ": " + std::generic_category().message(code)});
+}
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// TensorBoard reads every file with "tfevents" in its name, in the order of the seconds behind it.
+std::string file_name() {
+  static std::atomic<int> count{0};
+  return "events.out.tfevents." + std::to_string(static_cast<std::int64_t>(now())) + "." +
+         std::to_string(::getpid()) + "." + std::to_string(count++);
+}
+
+}  // namespace
+
+TensorBoard::TensorBoard(const std::filesystem::path& folder, std::int64_t every_steps)
+    : path_(folder / file_name()), every_(every_steps) {
+  if (every_steps < 1)
+    fail<ValueError>(
+        {.op = "TensorBoard", .what = "every_steps is " + std::to_string(every_steps)});
+  const std::string first = detail::version_event(now());  // throws without protobuf
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) refuse(folder, "cannot be made", error.value());
+  file_.reset(std::fopen(path_.c_str(), "wb"));
+  if (!file_) refuse(path_, "cannot be opened", errno);
+  put(first);
+  flush();
+}
+
+void TensorBoard::put(const std::string& event) {
+  const std::string record = detail::record_of(event);
+  if (std::fwrite(record.data(), 1, record.size(), file_.get()) != record.size())
+    refuse(path_, "cannot be written", errno);
+}
+
+void TensorBoard::flush() {
+  if (std::fflush(file_.get()) != 0) refuse(path_, "cannot be written", errno);
+}
+
+void TensorBoard::write(std::int64_t step, const std::string& tag, double value) {
+  put(detail::scalar_event(now(), step, tag, static_cast<float>(value)));
+}
+
+bool TensorBoard::step(Trainer&, const StepInfo& info) {
+  if (info.step % every_ != 0 && std::isfinite(info.loss)) return true;
+  write(info.step, "loss", info.loss);
+  write(info.step, "rate", info.rate);
+  if (!std::isnan(info.cosine)) write(info.step, "cosine", info.cosine);
+  return true;
+}
+
+bool TensorBoard::epoch(Trainer&, const EpochInfo& info) {
+  write(info.step, "epoch loss", info.loss);
+  flush();
+  return true;
+}
+
+bool TensorBoard::scalar(Trainer&, const Scalar& scalar) {
+  write(scalar.step, scalar.name, scalar.value);
+  flush();
+  return true;
+}
+
+void TensorBoard::end(Trainer&, const TrainResult&) { flush(); }
+
+}  // namespace dualtape
