@@ -39,6 +39,12 @@ class Callback {
   virtual void settled(Trainer&) {}
   virtual void end(Trainer&, const TrainResult&) {}
 
+  // The scalar it acts on, if any. A fit() that ends without it, while others were reported, throws
+  // a ValueError: the name is wrong.
+  virtual std::string awaits() const { return {}; }
+  // Whether it reports this scalar, but has not been due yet.
+  virtual bool may_report(const std::string& /*scalar*/) const { return false; }
+
   // What a resumed run needs of it: a tensor that checkpoints save under this name, which differs
   // from the others' in the trainer. No name: nothing is saved.
   virtual std::string name() const { return {}; }

@@ -46,6 +46,7 @@ EvaluateEvery::EvaluateEvery(std::string name, Tensor inputs, Tensor labels,
 
 void EvaluateEvery::evaluate(Trainer& trainer) {
   const Evaluation found = trainer.evaluate(inputs_, labels_, options_.rows_at_once);
+  evaluated_ = true;
   trainer.report(name_ + " loss", found.loss);
   if (!std::isnan(found.accuracy)) trainer.report(name_ + " accuracy", found.accuracy);
 }
@@ -58,6 +59,10 @@ bool EvaluateEvery::step(Trainer& trainer, const StepInfo& info) {
 bool EvaluateEvery::epoch(Trainer& trainer, const EpochInfo& info) {
   if (is_due(options_.every_epochs, info.epoch + 1)) evaluate(trainer);
   return true;
+}
+
+bool EvaluateEvery::may_report(const std::string& scalar) const {
+  return !evaluated_ && (scalar == name_ + " loss" || scalar == name_ + " accuracy");
 }
 
 EarlyStopping::EarlyStopping(std::string scalar, EarlyStoppingOptions options)

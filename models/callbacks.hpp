@@ -1,5 +1,6 @@
 // What a Trainer can be told to do beside its steps. Each does one thing; numbers pass between them
 // by name: an evaluation reports "test loss", and whatever waits for "test loss" hears it.
+// Waiting for one that is never reported while others are is a ValueError at the end of fit().
 //
 //   dt::TrainerOptions options{.callbacks = {
 //       std::make_shared<dt::EvaluateEvery>("test", test.inputs, test.labels),
@@ -35,6 +36,7 @@ class EvaluateEvery final : public Callback {
   EvaluateEvery(std::string name, Tensor inputs, Tensor labels, EvaluateOptions options = {});
   bool step(Trainer& trainer, const StepInfo& info) override;
   bool epoch(Trainer& trainer, const EpochInfo& info) override;
+  bool may_report(const std::string& scalar) const override;
 
  private:
   void evaluate(Trainer& trainer);
@@ -43,6 +45,7 @@ class EvaluateEvery final : public Callback {
   Tensor inputs_;
   Tensor labels_;
   EvaluateOptions options_;
+  bool evaluated_ = false;
 };
 
 struct EarlyStoppingOptions {
@@ -57,6 +60,7 @@ class EarlyStopping final : public Callback {
  public:
   explicit EarlyStopping(std::string scalar, EarlyStoppingOptions options = {});
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
+  std::string awaits() const override { return scalar_; }
   std::string name() const override { return "early stopping by " + scalar_; }
   Tensor state() const override;
   void restore(const Tensor& state) override;
@@ -74,6 +78,7 @@ class ReduceRate final : public Callback {
  public:
   ReduceRate(std::string scalar, std::shared_ptr<Plateau> plateau);
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
+  std::string awaits() const override { return scalar_; }
   std::string name() const override { return "plateau of " + scalar_; }
   Tensor state() const override { return plateau_->state(); }
   void restore(const Tensor& state) override { plateau_->restore(state); }
@@ -110,6 +115,7 @@ class BestCheckpoint final : public Callback {
   BestCheckpoint(std::filesystem::path path, std::string scalar, bool larger_is_better = false);
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   void settled(Trainer& trainer) override;
+  std::string awaits() const override { return scalar_; }
   std::string name() const override { return "best " + scalar_; }
   Tensor state() const override;
   void restore(const Tensor& state) override;

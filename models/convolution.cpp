@@ -34,6 +34,25 @@ Var with_bias(Var y, const Weighted& layer, std::size_t image_axes, Location whe
   return add({y, where}, {bias, where}).named(layer.name());
 }
 
+// x must have shape (N, in, ...).
+void check_images(std::string_view op, Var x, const std::string& name, std::int64_t in,
+                  std::size_t image_axes, Location where) {
+  const Shape& shape = x.shape();
+  if (shape.rank() == image_axes + 2 && shape[1] == in) return;
+  const std::string channels = std::to_string(in);
+  std::string help = "reshape x; a single one is a batch of 1";
+  if (shape.rank() == image_axes + 2)
+    help = shape[image_axes + 1] == in
+               ? "the channels seem to be x's last axis: bring them behind the batch's"
+               : "make the layer for the channels x has, or give x " + channels;
+  fail<ShapeError>({.op = op,
+                    .label = name,
+                    .what = "x is " + to_string(x.type()) + ", but must be (N, " + channels +
+                            (image_axes == 1 ? ", L)" : ", H, W)"),
+                    .where = where,
+                    .help = help});
+}
+
 }  // namespace
 
 Conv2d::Conv2d(const std::string& name, std::int64_t in, std::int64_t out, Size2d kernel, Key key,
@@ -48,7 +67,11 @@ Conv2d::Conv2d(const std::string& name, std::int64_t in, std::int64_t out, Size2
       options_{options.stride, options.padding, options.dilation, options.groups} {}
 
 Var Conv2d::operator()(Var x, Location where) const {
-  return with_bias(conv2d({x, where}, {weight(), where}, options_), *this, 2, where);
+  check_images("Conv2d", x, name(), weight().shape()[1] * options_.groups, 2, where);
+  const Var y = named_in_errors("Conv2d", [&] {
+    return conv2d({x, where}, {weight(), where}, options_);
+  });
+  return with_bias(y, *this, 2, where);
 }
 
 Conv1d::Conv1d(const std::string& name, std::int64_t in, std::int64_t out, std::int64_t kernel,
@@ -63,7 +86,11 @@ Conv1d::Conv1d(const std::string& name, std::int64_t in, std::int64_t out, std::
       options_{options.stride, options.padding, options.dilation, options.groups} {}
 
 Var Conv1d::operator()(Var x, Location where) const {
-  return with_bias(conv1d({x, where}, {weight(), where}, options_), *this, 1, where);
+  check_images("Conv1d", x, name(), weight().shape()[1] * options_.groups, 1, where);
+  const Var y = named_in_errors("Conv1d", [&] {
+    return conv1d({x, where}, {weight(), where}, options_);
+  });
+  return with_bias(y, *this, 1, where);
 }
 
 ConvTranspose2d::ConvTranspose2d(const std::string& name, std::int64_t in, std::int64_t out,
@@ -79,7 +106,11 @@ ConvTranspose2d::ConvTranspose2d(const std::string& name, std::int64_t in, std::
                options.groups} {}
 
 Var ConvTranspose2d::operator()(Var x, Location where) const {
-  return with_bias(conv_transpose2d({x, where}, {weight(), where}, options_), *this, 2, where);
+  check_images("ConvTranspose2d", x, name(), weight().shape()[0], 2, where);
+  const Var y = named_in_errors("ConvTranspose2d", [&] {
+    return conv_transpose2d({x, where}, {weight(), where}, options_);
+  });
+  return with_bias(y, *this, 2, where);
 }
 
 }  // namespace dualtape::nn

@@ -31,7 +31,8 @@ class Conv2d : public Weighted {
   Conv2d(const std::string& name, std::int64_t in, std::int64_t out, Size2d kernel, Key key,
          const Conv2dOptions& options = {});
 
-  // (N, in, H, W) to (N, out, H', W'); errors are those of conv2d.
+  // (N, in, H, W) to (N, out, H', W'). ShapeError for another rank or number of channels, and
+  // the errors of conv2d; all name the layer.
   Var operator()(Var x, Location where = Location::current()) const;
 
  private:

@@ -10,6 +10,27 @@
 
 namespace dualtape {
 namespace nn {
+namespace {
+
+void check_linear(Var x, const Linear& layer, Location where) {
+  const Shape& shape = x.shape();
+  const std::int64_t in = layer.weight().shape()[0];
+  if (shape.rank() > 0 && shape[shape.rank() - 1] == in) return;
+  std::int64_t behind_batch = 1;
+  for (std::size_t axis = 1; axis < shape.rank(); ++axis) behind_batch *= shape[axis];
+  const std::string wanted = std::to_string(in);
+  fail<ShapeError>({.op = "Linear",
+                    .label = layer.name(),
+                    .what = "x is " + to_string(x.type()) + ", but its last size must be " + wanted,
+                    .where = where,
+                    .help = shape.rank() > 2 && behind_batch == in
+                                ? "put nn::Flatten() in front of the layer, which makes x " +
+                                      to_string(Shape{shape[0], in})
+                                : "make the layer for the size x has, or give x the shape (..., " +
+                                      wanted + ")"});
+}
+
+}  // namespace
 
 Weighted::Weighted(const std::string& name, Key key, const Start& start)
     : name_(name),
@@ -26,6 +47,21 @@ std::vector<Parameter> Weighted::parameters() const {
   return all;
 }
 
+Var Weighted::named_in_errors(std::string_view layer, const std::function<Var()>& build) const {
+  const auto with_name = [&](const Error& error) {
+    return "[" + std::string(layer) + " '" + name_ + "'] " + error.what();
+  };
+  try {
+    return build();
+  } catch (const ShapeError& error) {
+    throw ShapeError(with_name(error));
+  } catch (const TypeError& error) {
+    throw TypeError(with_name(error));
+  } catch (const ValueError& error) {
+    throw ValueError(with_name(error));
+  }
+}
+
 Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
                const LinearOptions& options)
     : Weighted(name, key,
@@ -37,7 +73,10 @@ Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key k
                 .dtype = options.dtype}) {}
 
 Var Linear::operator()(Var x, Location where) const {
-  const Var product = matmul({x, where}, {weight(), where});
+  check_linear(x, *this, where);
+  const Var product = named_in_errors("Linear", [&] {
+    return matmul({x, where}, {weight(), where});
+  });
   if (!bias()) return product.named(name());
   product.named(name() + "/product");
   return add({product, where}, {*bias(), where}).named(name());

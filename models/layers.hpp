@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
@@ -44,6 +46,9 @@ class Weighted {
   };
   Weighted(const std::string& name, Key key, const Start& start);
 
+  // What `build` makes; its errors get the layer's name in front, as an operator knows only itself.
+  Var named_in_errors(std::string_view layer, const std::function<Var()>& build) const;
+
  private:
   std::string name_;
   Parameter weight_;
@@ -58,8 +63,8 @@ class Linear : public Weighted {
   Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
          const LinearOptions& options = {});
 
-  // (..., in) to (..., out); the last node is labelled with the layer's name. ShapeError if x does
-  // not fit.
+  // (..., in) to (..., out); the last node is labelled with the layer's name. ShapeError, which
+  // names the layer, if x does not fit.
   Var operator()(Var x, Location where = Location::current()) const;
 };
 
@@ -79,6 +84,7 @@ class Flatten {
 class Dropout {
  public:
   explicit Dropout(double p = 0.5) : p_(p) {}
+  bool needs_context() const { return p_ > 0; }
   Var operator()(Var x, Location = Location::current()) const { return x; }
   Var operator()(Var x, Context& context, Location where = Location::current()) const;
 

@@ -77,7 +77,8 @@ constexpr std::string_view optimiser_prefix = "optimiser/";
 const std::string callback_prefix = "callback/";
 const std::string position_name = "trainer/position";  // step, epoch, batch, in the epoch or not
 const std::string key_name = "trainer/key";
-const std::string mean_name = "trainer/epoch_loss";  // sum and weight
+const std::string mean_name = "trainer/epoch_loss";  // sum and weight, which counts rows
+const std::string layout_name = "trainer/batches";   // an EpochLayout; older files have none
 
 bool all_finite(const std::vector<Parameter>& parameters) {
   return std::ranges::all_of(parameters, [](const Parameter& parameter) {
@@ -87,6 +88,11 @@ bool all_finite(const std::vector<Parameter>& parameters) {
                                  [](T value) { return std::isfinite(static_cast<double>(value)); });
     });
   });
+}
+
+std::string to_string(const EpochLayout& layout) {
+  return std::to_string(layout.batches) + " batches of " + std::to_string(layout.batch_size) +
+         " from " + std::to_string(layout.rows) + " rows";
 }
 
 std::string untraced_fault(const StepInfo& info) {
@@ -134,8 +140,10 @@ struct Trainer::Impl {
   bool in_epoch = false;   // that epoch has not ended
   std::int64_t batch = 0;  // done of it
   RunningMean mean = {};   // of its losses
-  bool resumed = false;    // the next fit() goes on in that epoch
+  EpochLayout layout = {};
+  bool resumed = false;  // the next fit() goes on in that epoch
   bool told_to_stop = false;
+  std::vector<std::string> reported = {};         // names of scalars
   mutable std::vector<std::string> unsaved = {};  // Parameters that steps write and nobody saves
   Tensor rate = Tensor({}, float64);
   Tensor key = Tensor({}, int64);
@@ -221,6 +229,35 @@ struct Trainer::Impl {
     for (const auto& callback : options.callbacks) callback->settled(trainer);
   }
 
+  // The epoch is to be gone on with by batches that are not those of then.
+  [[noreturn]] void refuse(const std::string& difference) {
+    resumed = true;  // for one more try, with the right ones
+    fail<ValueError>({.op = "fit",
+                      .what = "the run was stopped behind batch " + std::to_string(batch) +
+                              " of an epoch, " + difference,
+                      .help = "resume with the batches of then; others may begin with an epoch"});
+  }
+
+  // What no callback hears of is a misspelt name, unless the one who reports it was not due.
+  void check_awaited() const {
+    if (reported.empty()) return;
+    for (const auto& waiting : options.callbacks) {
+      const std::string name = waiting->awaits();
+      if (name.empty() || std::ranges::find(reported, name) != reported.end()) continue;
+      if (std::ranges::any_of(options.callbacks,
+                              [&](const auto& other) { return other->may_report(name); }))
+        continue;
+      std::string names;
+      for (const std::string& one : reported) names += (names.empty() ? "'" : ", '") + one + "'";
+      fail<ValueError>({.op = "fit",
+                        .label = name,
+                        .what = "a callback waits for '" + name +
+                                "', which was never reported, so it did nothing; reported were " +
+                                names,
+                        .help = "give the callback one of these names"});
+    }
+  }
+
   // All that a step may change.
   std::vector<Parameter> changing() const {
     std::vector<Parameter> all = parameters;
@@ -295,21 +332,28 @@ Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
-TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules) {
+TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout) {
   check_rules(rules);
   Impl& impl = *impl_;
   TrainResult result;
+  if (impl.resumed && impl.in_epoch && impl.batch > 0 && layout != impl.layout &&
+      layout != EpochLayout{} && impl.layout != EpochLayout{})
+    impl.refuse("which had " + to_string(impl.layout) + "; now it has " + to_string(layout));
   impl.told_to_stop = false;
   const bool resumed = std::exchange(impl.resumed, false);
   impl.in_epoch = impl.in_epoch && resumed;
   std::optional<Stop> stop;
   std::int64_t to_pass = 0;
+  double passed = 0;
   const auto steps_are_done = [&] {
     return result.steps >= rules.steps || impl.step >= rules.until_step;
   };
   const VisitBatch visit = [&](const Tensor& inputs, const Tensor& labels) {
     if (to_pass > 0) {
-      --to_pass;
+      passed += static_cast<double>(inputs.size(0));
+      if (--to_pass == 0 && passed != impl.mean.weight())
+        impl.refuse("and " + std::to_string(std::llround(impl.mean.weight())) +
+                    " rows; now these batches have " + std::to_string(std::llround(passed)));
       return true;
     }
     // Asked here and not behind the step, so that an epoch that ends just now counts as completed.
@@ -317,6 +361,7 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules) {
       stop = Stop::steps;
       return false;
     }
+    impl.layout = layout;
     const Impl::Taken taken = impl.take_step(inputs, labels, result.seconds);
     const StepInfo& info = taken.info;
     result.seconds = info.seconds;
@@ -342,14 +387,10 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules) {
       ++impl.epoch;
     }
     to_pass = impl.batch;
+    passed = 0;
     epochs(impl.epoch - 1, visit);
     if (stop) break;
-    if (to_pass > 0)
-      fail<ValueError>({.op = "fit",
-                        .what = "the run was stopped behind batch " + std::to_string(impl.batch) +
-                                " of an epoch, which now has " +
-                                std::to_string(impl.batch - to_pass),
-                        .help = "resume with the batches of then"});
+    if (to_pass > 0) impl.refuse("which now has " + std::to_string(impl.batch - to_pass));
     if (impl.mean.weight() == 0)
       fail<ValueError>({.op = "fit", .what = "an epoch has no batch to train on"});
     ++result.epochs;
@@ -363,11 +404,13 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules) {
   }
   result.stop = *stop;
   for (const auto& callback : impl.options.callbacks) callback->end(*this, result);
+  if (result.stop != Stop::not_finite) impl.check_awaited();
   return result;
 }
 
 void Trainer::report(const std::string& name, double value) {
   Impl& impl = *impl_;
+  if (std::ranges::find(impl.reported, name) == impl.reported.end()) impl.reported.push_back(name);
   const Scalar scalar{name, value, impl.step, std::max<std::int64_t>(impl.epoch - 1, 0)};
   for (const auto& callback : impl.options.callbacks)
     if (!callback->scalar(*this, scalar)) impl.told_to_stop = true;
@@ -435,6 +478,8 @@ std::vector<NamedTensor> Trainer::state() const {
   all.push_back({key_name, impl.options.key.to_tensor()});
   all.push_back({mean_name,
                  Tensor::from(std::vector<double>{impl.mean.sum(), impl.mean.weight()}, Shape{2})});
+  all.push_back(
+      {layout_name, Tensor::of({impl.layout.batches, impl.layout.batch_size, impl.layout.rows})});
   return all;
 }
 
@@ -461,6 +506,11 @@ void Trainer::restore(const std::vector<NamedTensor>& state) {
   const Tensor& position = need(position_name, {Shape{4}, int64});
   const Tensor& key = need(key_name, {Shape{}, int64});
   const Tensor& mean = need(mean_name, {Shape{2}, float64});
+  EpochLayout layout;
+  if (find(layout_name) != nullptr) {
+    const auto sizes = need(layout_name, {Shape{3}, int64}).data<std::int64_t>();
+    layout = {sizes[0], sizes[1], sizes[2]};
+  }
   std::vector<NamedTensor> own;
   for (const NamedTensor& named : state)
     if (named.name.starts_with(optimiser_prefix))
@@ -472,6 +522,7 @@ void Trainer::restore(const std::vector<NamedTensor>& state) {
   impl.epoch = counts[1];
   impl.batch = counts[2];
   impl.in_epoch = counts[3] != 0;
+  impl.layout = layout;
   impl.resumed = true;
   impl.options.key = Key::from_tensor(key);
   impl.mean = RunningMean(mean.at({0}), mean.at({1}));

@@ -150,11 +150,27 @@ struct Evaluation {
 using VisitBatch = std::function<bool(const Tensor& inputs, const Tensor& labels)>;
 using EpochFunction = std::function<void(std::int64_t epoch, const VisitBatch& visit)>;
 
+// How epochs are cut into batches; 0 where that is not known.
+struct EpochLayout {
+  std::int64_t batches = 0;
+  std::int64_t batch_size = 0;
+  std::int64_t rows = 0;
+  bool operator==(const EpochLayout&) const = default;
+};
+
 // Batches, or anything with the same shape.
 template <class T>
 concept BatchSource = requires(T& source) {
   { (*source.epoch(std::int64_t{}).begin()).inputs } -> std::convertible_to<const Tensor&>;
   { (*source.epoch(std::int64_t{}).begin()).labels } -> std::convertible_to<const Tensor&>;
+};
+
+// One that can tell how it cuts an epoch.
+template <class T>
+concept LaidOut = requires(const T& source) {
+  { source.per_epoch() } -> std::convertible_to<std::int64_t>;
+  { source.batch_size() } -> std::convertible_to<std::int64_t>;
+  { source.dataset().count() } -> std::convertible_to<std::int64_t>;
 };
 
 class Trainer {
@@ -168,16 +184,21 @@ class Trainer {
 
   // Trains until a rule stops it. A second call goes on with the next step number and the next
   // epoch, so keys and orders are not used twice. Throws ValueError for rules that are below 1 or
-  // that stop nothing, and what building and running the graph throws.
-  TrainResult fit(const EpochFunction& epochs, const StopRules& rules);
+  // that stop nothing, for batches that differ from those of the epoch that is resumed, and at the
+  // end for a callback whose scalar nobody reported though others were; and what building and
+  // running the graph throws.
+  TrainResult fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout = {});
   template <BatchSource Source>
   TrainResult fit(Source& batches, const StopRules& rules) {
+    EpochLayout layout;
+    if constexpr (LaidOut<Source>)
+      layout = {batches.per_epoch(), batches.batch_size(), batches.dataset().count()};
     return fit(
         [&batches](std::int64_t epoch, const VisitBatch& visit) {
           for (const auto& batch : batches.epoch(epoch))
             if (!visit(batch.inputs, batch.labels)) return;
         },
-        rules);
+        rules, layout);
   }
 
   // The present parameters on a data set, `rows_at_once` rows in a run, the rest in a smaller one.
@@ -202,8 +223,9 @@ class Trainer {
   std::vector<NamedTensor> state() const;
   // Goes on from a state(): the next fit() goes on in the midst of the epoch, passing over the
   // batches that were done, with the bits of a run that had not stopped. The data and the options
-  // must be those of then. Throws ValueError for tensors missing or of another type, before
-  // anything has changed; the optimiser's may be found wrong when the first step is built.
+  // must be those of then: fit() refuses batches of other sizes. Throws ValueError for tensors
+  // missing or of another type, before anything has changed; the optimiser's may be found wrong
+  // when the first step is built.
   void restore(const std::vector<NamedTensor>& state);
 
  private:

@@ -206,3 +206,40 @@ TEST_CASE("a run with plateau and early stopping resumes with the same bits") {
     for (std::size_t i = 0; i < a.size(); ++i) CHECK(identical(a[i].tensor, b[i].tensor));
   }
 }
+
+TEST_CASE("waiting for a number that nobody reports is an error that lists those reported") {
+  const Dataset data = iris();
+  const auto test = [&](const EvaluateOptions& options = {}) {
+    return std::make_shared<EvaluateEvery>("test", data.inputs, data.labels, options);
+  };
+  const auto error_of = [&](std::vector<std::shared_ptr<Callback>> callbacks) -> std::string {
+    Run run(std::move(callbacks));
+    try {
+      run.trainer.fit(run.batches, {.epochs = 2});
+    } catch (const ValueError& error) {
+      CHECK(run.trainer.steps_done() == 4);  // at the end of fit
+      return error.what();
+    }
+    return "";
+  };
+  const auto plateau = std::make_shared<Plateau>(constant_rate(0.1), PlateauOptions{});
+  const std::vector<std::shared_ptr<Callback>> all{
+      std::make_shared<EarlyStopping>("tset loss"),
+      std::make_shared<BestCheckpoint>("unwritten", "tset loss"),
+      std::make_shared<ReduceRate>("tset loss", plateau)};
+  for (const auto& callback : all) {
+    const std::string text = error_of({callback, test()});
+    CHECK(text.find("'tset loss'") != std::string::npos);
+    CHECK(text.find("'test loss', 'test accuracy'") != std::string::npos);
+  }
+  // No mistakes: the evaluation that is not due yet, and a run in which nothing is reported.
+  const auto waiting = std::make_shared<EarlyStopping>("test loss");
+  CHECK(error_of(
+            {waiting, test({.every_epochs = 5}), std::make_shared<Ear>(std::vector<double>{1, 2})})
+            .empty());
+  CHECK(error_of({waiting}).empty());
+  CHECK(error_of({waiting, test()}).empty());
+  // It was due, and there is no such number.
+  CHECK(error_of({std::make_shared<EarlyStopping>("test recall"), test()}).find("test recall") !=
+        std::string::npos);
+}

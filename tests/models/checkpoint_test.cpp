@@ -139,7 +139,7 @@ TEST_CASE("a checkpoint of a run that has only been resumed has lost nothing") {
   save_checkpoint(folder / "b", second.trainer);
   const TensorFile a = load_safetensors(folder / "a");
   const TensorFile b = load_safetensors(folder / "b");
-  CHECK(a.tensors.size() == 4 + 3 * 4 + 3);
+  CHECK(a.tensors.size() == 4 + 3 * 4 + 4);
   REQUIRE(a.tensors.size() == b.tensors.size());
   for (const NamedTensor& named : a.tensors) {
     REQUIRE(b.find(named.name) != nullptr);
@@ -218,4 +218,53 @@ TEST_CASE("fewer batches than were done in the epoch are noticed") {
   run.trainer.restore(state);
   Batches large(iris(), 150, Key{4});
   CHECK_THROWS_AS(run.trainer.fit(large, {.until_step = 9}), ValueError);
+}
+
+TEST_CASE("an epoch is not gone on with by batches of other sizes") {
+  // Stopped behind the first of three batches: 64, 64 and 22 rows.
+  Run run(std::make_unique<Sgd>());
+  run.trainer.fit(run.batches, {.steps = 4});
+  std::vector<NamedTensor> state = run.trainer.state();
+  for (NamedTensor& named : state) named.tensor = named.tensor.copy();
+  std::vector<NamedTensor> old = state;
+  std::erase_if(old, [](const NamedTensor& named) { return named.name == "trainer/batches"; });
+  REQUIRE(old.size() + 1 == state.size());
+  const auto error_of = [&](const std::vector<NamedTensor>& from, auto& source) -> std::string {
+    Run other(std::make_unique<Sgd>());
+    other.trainer.restore(from);
+    try {
+      other.trainer.fit(source, {.until_step = 9});
+    } catch (const ValueError& error) {
+      // Nothing was done, and the right batches are still welcome.
+      CHECK(other.trainer.steps_done() == 4);
+      other.trainer.fit(other.batches, {.until_step = 9});
+      Run whole(std::make_unique<Sgd>());
+      whole.trainer.fit(whole.batches, {.until_step = 9});
+      CHECK(same(other.values(), whole.values()));
+      return error.what();
+    }
+    return "";
+  };
+  Batches small(iris(), 32, Key{4});
+  const std::string text = error_of(state, small);
+  CHECK(text.find("3 batches of 64 from 150 rows") != std::string::npos);
+  CHECK(text.find("5 batches of 32 from 150 rows") != std::string::npos);
+  // Without a record of the sizes, the rows that are passed over tell.
+  const std::string rows = error_of(old, small);
+  CHECK(rows.find("64 rows") != std::string::npos);
+  CHECK(rows.find("32") != std::string::npos);
+  // As many rows in a batch, but fewer in all: the order is another.
+  Dataset part = iris();
+  part.inputs = part.inputs.rows(0, 140);
+  part.labels = part.labels.rows(0, 140);
+  Batches fewer(part, 64, Key{4});
+  CHECK(error_of(state, fewer).find("140 rows") != std::string::npos);
+  CHECK(error_of(old, run.batches).empty());
+
+  // Where an epoch begins, other batches are as good.
+  Run whole(std::make_unique<Sgd>());
+  whole.trainer.fit(whole.batches, {.steps = 3});
+  Run next(std::make_unique<Sgd>());
+  next.trainer.restore(whole.trainer.state());
+  CHECK(next.trainer.fit(small, {.steps = 5}).steps == 5);
 }

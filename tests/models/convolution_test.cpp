@@ -125,4 +125,26 @@ TEST_CASE("channels that do not fit are errors that say so") {
   } catch (const ShapeError& error) {
     CHECK(std::string(error.what()).find(line) != std::string::npos);
   }
+  const auto error_of = [](const auto& act) -> std::string {
+    try {
+      act();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const auto says = [&](const std::string& text, const std::string& what) {
+    CAPTURE(text);
+    CHECK(text.find(what) != std::string::npos);
+    CHECK(text.find("convolution_test.cpp") != std::string::npos);
+  };
+  says(error_of([&] { layer(x); }), "[Conv2d 'conv'] x is float32 (1, 2, 5, 5)");
+  says(error_of([&] { layer(x); }), "(N, 3, H, W)");
+  const Var last = g.input("last", {1, 5, 5, 3});
+  says(error_of([&] { layer(last); }), "last axis");
+  says(error_of([&] { nn::Conv2d("g", 4, 4, 3, Key{1}, {.groups = 2})(x); }), "(N, 4, H, W)");
+  says(error_of([&] { nn::Conv1d("seq", 2, 4, 3, Key{1})(x); }), "[Conv1d 'seq']");
+  says(error_of([&] { nn::ConvTranspose2d("up", 3, 4, 3, Key{1})(x); }), "[ConvTranspose2d 'up']");
+  // What the operator itself finds has the layer's name, too.
+  says(error_of([&] { nn::Conv2d("wide", 2, 4, 9, Key{1})(x); }), "[Conv2d 'wide'] [conv2d]");
 }

@@ -184,3 +184,36 @@ TEST_CASE("dropout drops in training alone, each layer by its own key") {
   CHECK(identical(a, eval(half(x, again))));
   CHECK_THROWS_AS(nn::Dropout(1)(x, context), ValueError);
 }
+
+TEST_CASE("a linear layer that does not fit names itself, the shapes and the mend") {
+  const nn::Linear layer("fc1", 64, 10, Key{1});
+  Graph g;
+  const auto error_of = [&](const Shape& shape) -> std::string {
+    const Var x = g.input("x of " + to_string(shape), shape);
+    try {
+      layer(x);
+    } catch (const ShapeError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string image = error_of({5, 1, 8, 8});
+  CHECK(image.find("[Linear 'fc1'] x is float32 (5, 1, 8, 8)") != std::string::npos);
+  CHECK(image.find("must be 64") != std::string::npos);
+  CHECK(image.find("nn::Flatten()") != std::string::npos);
+  CHECK(image.find("(5, 64)") != std::string::npos);
+  CHECK(image.find("layers_test.cpp") != std::string::npos);
+  CHECK(image.find("transpose") == std::string::npos);
+  const std::string other = error_of({5, 1, 8, 9});
+  CHECK(other.find("(..., 64)") != std::string::npos);
+  CHECK(other.find("Flatten") == std::string::npos);
+  CHECK(error_of({}).find("'fc1'") != std::string::npos);
+  CHECK(error_of({64}).empty());
+  // A dtype that does not fit is the operator's to find.
+  try {
+    layer(g.input("whole", {5, 64}, int64));
+    FAIL("no error");
+  } catch (const TypeError& error) {
+    CHECK(std::string(error.what()).find("[Linear 'fc1'] [matmul") != std::string::npos);
+  }
+}

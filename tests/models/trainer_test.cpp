@@ -344,7 +344,7 @@ TEST_CASE("an objective that takes a context trains with noise and running stati
   };
   Model a;
   Model b;
-  CHECK(run(a, true, backpropagation()) == 5);
+  CHECK(run(a, true, backpropagation()) == 6);
   CHECK(a.training == std::vector<bool>{true, false});
   run(b, true, backpropagation());
   CHECK(identical(a.weight.value(), b.weight.value()));
