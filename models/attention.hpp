@@ -58,7 +58,12 @@ class TransformerBlock {
                    std::int64_t hidden, Key key, const TransformerBlockOptions& options = {});
 
   // (..., L, E), which is kept.
-  Var operator()(Var x, Location where = Location::current()) const;  // in evaluation
+  // Without a context, which dropout needs, as a Layer does.
+  Var operator()(Var x, Location where = Location::current()) const;
+  Var evaluate(Var x, Location where = Location::current()) const {
+    return parts_.evaluate(x, where);
+  }
+  bool needs_context() const { return parts_.needs_context(); }
   Var operator()(Var x, Context& context, Location where = Location::current()) const;
   std::vector<Parameter> parameters() const { return parts_.parameters(); }
 

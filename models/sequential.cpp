@@ -19,6 +19,19 @@ void append_new(std::vector<Parameter>& all, const std::vector<Parameter>& more)
     if (std::ranges::find(all, parameter) == all.end()) all.push_back(parameter);
 }
 
+// Evaluates without a Context what works the same in training.
+template <class Model>
+Var call_plain(const char* name, const Model& model, Var x, Location where) {
+  if (model.needs_context())
+    fail<GraphError>({.op = name,
+                      .what = "it holds layers that train otherwise than they evaluate, such as "
+                              "dropout or batch norm, and was called without an nn::Context",
+                      .where = where,
+                      .help = "let the objective take `nn::Context& context` behind its two Vars "
+                              "and call net(x, context); to evaluate, call net.evaluate(x)"});
+  return model.evaluate(x, where);
+}
+
 }  // namespace
 
 Layer::Layer(Var (*function)(In)) : Layer(Function{function}) {
@@ -26,21 +39,28 @@ Layer::Layer(Var (*function)(In)) : Layer(Function{function}) {
     fail<ValueError>({.op = "Layer", .what = "a layer is made of a null function"});
 }
 
-Var Layer::operator()(Var x, Location where) const {
+Var Layer::operator()(Var x, Location where) const { return call_plain("Layer", *this, x, where); }
+
+Var Layer::evaluate(Var x, Location where) const {
   Context evaluation;
   return (*this)(x, evaluation, where);
 }
 
-Sequential::Sequential(std::vector<Layer> layers) : layers_(std::move(layers)) {
+Sequential::Sequential(std::vector<Layer> layers, Location where) : layers_(std::move(layers)) {
   std::unordered_set<std::string> names;
   for (const Parameter& parameter : state_of(*this))
     if (!names.insert(parameter.name()).second)
       fail<ValueError>({.op = "Sequential",
                         .what = "two parameters are called '" + parameter.name() + "'",
+                        .where = where,
                         .help = "give each layer a name of its own"});
 }
 
 Var Sequential::operator()(Var x, Location where) const {
+  return call_plain("Sequential", *this, x, where);
+}
+
+Var Sequential::evaluate(Var x, Location where) const {
   Context evaluation;
   return (*this)(x, evaluation, where);
 }
@@ -62,9 +82,17 @@ std::vector<Parameter> Sequential::buffers() const {
   return all;
 }
 
+bool Sequential::needs_context() const {
+  return std::ranges::any_of(layers_, &Layer::needs_context);
+}
+
 std::int64_t Sequential::parameter_count() const { return count_of(parameters()); }
 
 Var Residual::operator()(Var x, Location where) const {
+  return call_plain("Residual", *this, x, where);
+}
+
+Var Residual::evaluate(Var x, Location where) const {
   Context evaluation;
   return (*this)(x, evaluation, where);
 }

@@ -7,6 +7,10 @@
 // (either may take a Location behind that, which is the user's line), and, where it has them,
 //     std::vector<Parameter> parameters() const;   // trained
 //     std::vector<Parameter> buffers() const;      // saved but not trained: running statistics
+// One that takes a Context trains otherwise than it evaluates, unless it has a
+//     bool needs_context() const;
+// that says false. A net that holds such layers has to be told which is meant: in an objective by
+// net(x, context), with the trainer's Context, and else by net.evaluate(x).
 // Functions of one Var are layers, too:
 //     nn::Sequential net{nn::Linear("in", 4, 16, key), dt::relu, nn::Linear("out", 16, 3, key)};
 #pragma once
@@ -58,6 +62,10 @@ concept Remembers = requires(const T& layer) {
   { layer.buffers() } -> std::convertible_to<std::vector<Parameter>>;
 };
 template <class T>
+concept SaysNeed = requires(const T& layer) {
+  { layer.needs_context() } -> std::convertible_to<bool>;
+};
+template <class T>
 concept NamesParameters = requires {
   &T::parameters;
 };
@@ -96,13 +104,16 @@ class Layer {
   // Functions such as relu.
   Layer(Var (*function)(In));
 
-  // In evaluation: nothing is drawn and running statistics are read.
+  // Throws GraphError if it needs a context: else it would be left untrained without a word.
   Var operator()(Var x, Location where = Location::current()) const;
+  // Nothing is drawn and running statistics are read.
+  Var evaluate(Var x, Location where = Location::current()) const;
   Var operator()(Var x, Context& context, Location where = Location::current()) const {
     return held_->call(x, context, where);
   }
   std::vector<Parameter> parameters() const { return held_->parameters(); }
   std::vector<Parameter> buffers() const { return held_->buffers(); }
+  bool needs_context() const { return held_->needs_context(); }
 
  private:
   struct Held {
@@ -110,6 +121,7 @@ class Layer {
     virtual Var call(Var x, Context& context, Location where) const = 0;
     virtual std::vector<Parameter> parameters() const { return {}; }
     virtual std::vector<Parameter> buffers() const { return {}; }
+    virtual bool needs_context() const = 0;
   };
 
   template <class T>
@@ -133,6 +145,12 @@ class Layer {
       if constexpr (detail::Remembers<T>) return layer.buffers();
       return {};
     }
+    bool needs_context() const override {
+      if constexpr (detail::SaysNeed<T>)
+        return layer.needs_context();
+      else
+        return detail::CallsAll<T> || detail::CallsContext<T>;
+    }
     T layer;
   };
 
@@ -144,10 +162,13 @@ class Sequential {
  public:
   // ValueError if two parameters have one name: drawn from one key they would be the same numbers,
   // and no file could tell them apart.
-  Sequential(std::initializer_list<Layer> layers) : Sequential(std::vector<Layer>(layers)) {}
-  explicit Sequential(std::vector<Layer> layers);
+  Sequential(std::initializer_list<Layer> layers, Location where = Location::current())
+      : Sequential(std::vector<Layer>(layers), where) {}
+  explicit Sequential(std::vector<Layer> layers, Location where = Location::current());
 
-  Var operator()(Var x, Location where = Location::current()) const;  // in evaluation
+  // Without a context as Layer does.
+  Var operator()(Var x, Location where = Location::current()) const;
+  Var evaluate(Var x, Location where = Location::current()) const;
   Var operator()(Var x, Context& context, Location where = Location::current()) const;
 
   const std::vector<Layer>& layers() const { return layers_; }
@@ -155,6 +176,7 @@ class Sequential {
   std::vector<Parameter> parameters() const;
   std::vector<Parameter> buffers() const;
   std::int64_t parameter_count() const;  // numbers, not tensors
+  bool needs_context() const;
 
  private:
   std::vector<Layer> layers_;
@@ -168,10 +190,15 @@ class Residual {
   Residual(Layer inner, Layer shortcut)
       : inner_(std::move(inner)), shortcut_(std::move(shortcut)) {}
 
-  Var operator()(Var x, Location where = Location::current()) const;  // in evaluation
+  // Without a context as Layer does.
+  Var operator()(Var x, Location where = Location::current()) const;
+  Var evaluate(Var x, Location where = Location::current()) const;
   Var operator()(Var x, Context& context, Location where = Location::current()) const;
   std::vector<Parameter> parameters() const;
   std::vector<Parameter> buffers() const;
+  bool needs_context() const {
+    return inner_.needs_context() || (shortcut_ && shortcut_->needs_context());
+  }
 
  private:
   Layer inner_;

@@ -85,7 +85,7 @@ TEST_CASE("nets have the sizes they are known for and start undecided") {
     CAPTURE(wanted.name);
     Trial trial(wanted);
     CHECK(trial.net.parameter_count() == wanted.count);
-    CHECK(trial.net(trial.x).shape() == Shape{wanted.inputs[0], 10});
+    CHECK(trial.net.evaluate(trial.x).shape() == Shape{wanted.inputs[0], 10});
     Program program = compile({trial.loss});
     const double loss = program.run(trial.feeds)[trial.loss].item();
     CHECK(std::abs(loss - std::log(10.0)) < wanted.spread);

@@ -8,8 +8,10 @@
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/models/layers.hpp>
+#include <dualtape/models/trainer.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/random.hpp>
 
@@ -87,8 +89,8 @@ TEST_CASE("training and evaluation differ where a layer wants them to") {
   for (std::int64_t key = 2; key < 10; ++key) differs |= !identical(first, run(key));
   CHECK(differs);
   CHECK(layer.seen.value().item() == 10);
-  // Without a context it is evaluation, which reads what training left.
-  CHECK(identical(eval(net(g.constant(ones_now))), Tensor{22, 22, 22, 22}));
+  // Evaluation reads what training left.
+  CHECK(identical(eval(net.evaluate(g.constant(ones_now))), Tensor{22, 22, 22, 22}));
 }
 
 TEST_CASE("every draw in a context has a key of its own, equal in equal models") {
@@ -123,10 +125,12 @@ TEST_CASE("a layer in two places is one layer") {
   CHECK(net.parameters().size() == 2);
   CHECK(net.parameter_count() == 12);
   // Two of one name are a mistake: they would start from the same numbers.
+  const std::string line = "sequential_test.cpp:" + std::to_string(__LINE__ + 2);
   const std::string text = error_of<ValueError>([&] {
     nn::Sequential{shared, nn::Linear("shared", 3, 3, Key{1})};
   });
   CHECK(text.find("'shared.weight'") != std::string::npos);
+  CHECK(text.find(line) != std::string::npos);
   // A copy of the net shares it, too.
   const nn::Sequential copy = net;
   CHECK(copy.parameters() == net.parameters());
@@ -145,4 +149,43 @@ TEST_CASE("a residual adds what its layers give to what they got") {
   CHECK(text.find("sequential_test.cpp") != std::string::npos);
   const nn::Residual with_weights(nn::Linear("a", 2, 2, Key{1}), nn::Linear("b", 2, 2, Key{1}));
   CHECK(nn::count_of(with_weights.parameters()) == 12);
+}
+
+TEST_CASE("what trains otherwise than it evaluates is not called without a context") {
+  Graph g;
+  const Var x = g.constant(Tensor{{1, 2}, {3, 4}});
+  const nn::Sequential dropping{Twice{}, nn::Dropout(0.5)};
+  const nn::Sequential deep{nn::Residual(nn::Sequential{dropping})};
+  const auto check = [&](const auto& model, const Tensor& evaluated) {
+    CHECK(model.needs_context());
+    const std::string line = "sequential_test.cpp:" + std::to_string(__LINE__ + 1);
+    const std::string text = error_of<GraphError>([&] { model(x); });
+    CHECK(text.find("nn::Context& context") != std::string::npos);
+    CHECK(text.find("evaluate(x)") != std::string::npos);
+    CHECK(text.find(line) != std::string::npos);
+    nn::Context evaluation;
+    CHECK(identical(eval(model(x, evaluation)), evaluated));
+    CHECK(identical(eval(model.evaluate(x)), evaluated));
+  };
+  check(dropping, Tensor{{2, 4}, {6, 8}});
+  check(nn::Layer(dropping), Tensor{{2, 4}, {6, 8}});
+  check(nn::Residual(dropping), Tensor{{3, 6}, {9, 12}});
+  check(deep, Tensor{{3, 6}, {9, 12}});
+  check(nn::Residual(Twice{}, dropping), Tensor{{4, 8}, {12, 16}});
+  // Nothing to be told where training and evaluation are one.
+  const nn::Sequential plain{Twice{}, nn::Dropout(0), nn::Residual(nn::Sequential{Twice{}})};
+  CHECK(!plain.needs_context());
+  CHECK(identical(eval(plain(x)), Tensor{{6, 12}, {18, 24}}));
+}
+
+TEST_CASE("a trainer's objective that forgets the context of dropout is told so") {
+  const nn::Sequential net{nn::Linear("in", 4, 3, Key{1}), nn::Dropout(0.5)};
+  Sgd sgd;
+  Trainer trainer([&](Var x, Var y) { return mse(net(x), y); }, net.parameters(), backpropagation(),
+                  sgd);
+  const Type rows{Shape{2, 4}, float32};
+  const std::string text = error_of<GraphError>([&] {
+    trainer.step_program(rows, {Shape{2, 3}, float32});
+  });
+  CHECK(text.find("nn::Context& context") != std::string::npos);
 }

@@ -85,7 +85,7 @@ void check_transformer(const std::string& name, bool norm_first, Activation acti
         if (names[k] == "fc1.weight") fc1 = g.read(p);
       }
   const Var x = g.constant(waves(0, {2, 4, 6}));
-  const Var y = block(x);
+  const Var y = block.evaluate(x);
   const Gradients gradients = reverse(sum(g.constant(waves(17, y.shape())) * y), {x, fc1});
   check_close(eval(y), wanted.at("y"));
   check_close(eval(gradients[x]), wanted.at("dx"));

@@ -275,7 +275,7 @@ void show_layers(const dt::docs::Tutorial& t, const Digits& digits) {
   const dt::Var key = graph.input("key", {}, dt::int64);
   nn::Context training{.training = true, .key = key};
   const dt::Var noisy = net(x, training);
-  const dt::Var plain = net(x);  // without a context: evaluated
+  const dt::Var plain = net.evaluate(x);
   auto program = dt::compile({noisy, plain});
   // [/contexts]
   dt::Batches batches(digits.test, 64);
@@ -295,7 +295,7 @@ void show_layers(const dt::docs::Tutorial& t, const Digits& digits) {
   // [misfit]
   show_error(t.out(), [&] {
     dt::Graph flat;
-    net(flat.input("digits", {64, 64}));
+    net.evaluate(flat.input("digits", {64, 64}));
   });
   // [/misfit]
   // [same-name]
