@@ -112,7 +112,7 @@ TEST_CASE("a transformer block keeps the shape, looks back if causal, and drops 
   // Rows behind the last normalisation have mean 0; those of the other kind need not.
   Graph g;
   const nn::TransformerBlock post("block", 8, 2, 32, Key{1}, {.norm_first = false});
-  const Tensor y = eval(post(g.constant(normal(Key{9}, {1, 1, 8}))));
+  const Tensor y = eval(post.evaluate(g.constant(normal(Key{9}, {1, 1, 8}))));
   double sum = 0;
   for (const float value : y.data<float>()) sum += static_cast<double>(value);
   CHECK(std::abs(sum) < 1e-5);
