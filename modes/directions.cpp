@@ -9,6 +9,7 @@
 #include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/random.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
 namespace {
@@ -41,7 +42,7 @@ class Drawer {
   Var part(std::size_t i, std::int64_t turn) const {
     const Type& type = inputs_[i].type();
     const Var key = fold_key(key_, static_cast<std::int64_t>(i));
-    if (options_.rank > 0 && type.shape.rank() == 2) return low_rank(key, type);
+    if (options_.rank > 0 && type.shape.rank() >= 2) return low_rank(key, type);
     const Var drawn = draw(key, type, 1.0, turn);
     return options_.standardise ? standardised(drawn, wrt_[i]) : drawn;
   }
@@ -67,16 +68,18 @@ class Drawer {
   }
 
   // A B with 1 / sqrt(r) in the smaller factor, so that nothing of the parameter's size is scaled.
+  // More than two axes, as a convolution's weight has, are a matrix of the first by all others.
   // Never drawn again: what stays from the sweep to the update are the factors.
   Var low_rank(Var key, const Type& type) const {
     const std::int64_t rows = type.shape[0];
-    const std::int64_t columns = type.shape[1];
+    const std::int64_t columns = rows == 0 ? 0 : type.shape.count() / rows;
     const std::int64_t r = options_.rank;
     const double scale = 1 / std::sqrt(static_cast<double>(r));
     const bool left = rows <= columns;
     const Var a = draw(fold_key(key, 0), {{rows, r}, type.dtype}, left ? scale : 1.0, 0);
     const Var b = draw(fold_key(key, 1), {{r, columns}, type.dtype}, left ? 1.0 : scale, 0);
-    return matmul(a, b);
+    const Var product = matmul(a, b);
+    return type.shape.rank() == 2 ? product : reshape(product, type.shape);
   }
 
   // To mean 0 and standard deviation 1, by the estimate that divides by n - 1.

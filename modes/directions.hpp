@@ -6,7 +6,8 @@
 //   low-rank  for a parameter W of two axes (n, m), V = (1 / sqrt(r)) A B with A (n, r) and B (r,
 //   m)
 //             drawn component by component, n r + r m numbers instead of n m. x V is then two thin
-//             products, x A times B. Parameters with another number of axes stay dense.
+//             products, x A times B. More axes count as two, the first and all others: filters of
+//             low rank make two thin convolutions. Parameters of one axis or none stay dense.
 // Low-rank directions are unbiased for factors of independent components of mean 0 and variance 1:
 // E[V_ij V_kl] = (1 / r) sum_pq E[A_ip A_kq] E[B_pj B_ql] = delta_ik delta_jl. Their variance is
 //   E|<G, V> V - G|^2 / |G|^2 = ((n + c)(m + c) + (r - 1)(n m + 2)) / r - 1
@@ -38,8 +39,8 @@ enum class Perturbation : std::uint8_t {
 std::string_view name_of(Perturbation perturbation);
 
 struct DirectionOptions {
-  // 0: dense. r >= 1: the direction of a parameter of two axes is the sum of r outer products over
-  // sqrt(r); not for the sphere, whose components are not independent.
+  // 0: dense. r >= 1: the direction of a parameter of two or more axes is the sum of r outer
+  // products over sqrt(r); not for the sphere, whose components are not independent.
   std::int64_t rank = 0;
   // Each parameter's part is shifted to mean 0 and scaled to standard deviation 1 (dividing by
   // n - 1). Not for low-rank directions.

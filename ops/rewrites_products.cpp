@@ -403,7 +403,8 @@ class Stacker {
 }  // namespace
 
 void thin_products(Plan& plan) {
-  const std::array<Rewriter::Rule, 3> rules{absorbed_transpose, association, moved_scalar};
+  const std::array<Rewriter::Rule, 4> rules{absorbed_transpose, association, moved_scalar,
+                                            thin_convolution};
   rewrite(plan, rules);
 }
 

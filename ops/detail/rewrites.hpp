@@ -4,12 +4,18 @@
 
 #include <dualtape/core/plan.hpp>
 
+namespace dualtape {
+class Rewriter;
+}
+
 namespace dualtape::detail {
 
 // Identities that leave the result as it is or change its rounding only.
 void simplify(Plan& plan);
 // The cheaper order of a chain of products, as (x a) b for x (a b); transposes as flags.
 void thin_products(Plan& plan);
+// One of its rules: convolutions with filters of low rank.
+bool thin_convolution(Rewriter& plan, const PlanNode& node);
 // Images in the layout that convolutions want, where only they and what runs between them read it.
 void choose_layouts(Plan& plan);
 // Two products x W and x' W as one that reads W once; for plans in run order.
