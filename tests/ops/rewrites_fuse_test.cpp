@@ -62,7 +62,8 @@ Program check(const std::vector<Var>& outputs, const std::vector<Feed>& feeds) {
 TEST_CASE("a chain of elementwise operators is one step, whatever the shape") {
   for (const DType dtype : {float32, float64})
     for (const Shape& shape : {Shape{}, Shape{3}, Shape{7, 5}, Shape{64, 300}, Shape{3, 2, 1000}}) {
-      CAPTURE(to_string(shape));
+      const std::string text = to_string(shape);
+      CAPTURE(text);
       Graph g;
       const Var x = g.input("x", shape, dtype);
       const Var y = tanh(x * 2.0 + 1.0) / (1.0 + exp(-x)) - relu(x);
@@ -204,7 +205,8 @@ TEST_CASE("reductions join the loop that computes what they reduce") {
                                     {{40, 1, 1}, {0, 2}}};
   for (const DType dtype : {float32, float64})
     for (const auto& [shape, axes] : samples) {
-      CAPTURE(to_string(shape));
+      const std::string text = to_string(shape);
+      CAPTURE(text);
       Graph g;
       const Var x = g.input("x", shape, dtype);
       const Var last = g.input("last", {shape[shape.rank() - 1]}, dtype);
@@ -239,7 +241,8 @@ TEST_CASE("what is reduced may be a result too, and is no larger than it must be
 
 TEST_CASE("random numbers are drawn inside a loop that reduces") {
   for (const Shape& shape : {Shape{70, 1000}, Shape{20000}, Shape{5, 10}}) {
-    CAPTURE(to_string(shape));
+    const std::string text = to_string(shape);
+    CAPTURE(text);
     Graph g;
     const Var x = g.input("x", shape);
     const Var key = g.input("key", {}, int64);
@@ -258,7 +261,8 @@ TEST_CASE("reductions in loops have the same bits on any number of threads") {
   for (const auto& [shape, axes] :
        {Sample{{700001}, {0}}, Sample{{900, 401}, {1}}, Sample{{40, 20001}, {1}},
         Sample{{3001, 100}, {0}}, Sample{{20, 9, 3000}, {0, 1}}}) {
-    CAPTURE(to_string(shape));
+    const std::string text = to_string(shape);
+    CAPTURE(text);
     Graph g;
     const Var x = g.input("x", shape);
     const Var y = g.input("y", {shape[shape.rank() - 1]});
