@@ -126,7 +126,8 @@ TEST_CASE("optimisers follow PyTorch's step by step") {
   const auto cases = read_fixture();
   CHECK(cases.size() == ours.size());
   for (const auto& [name, wanted] : cases) {
-    CAPTURE(name);
+    const auto& label = name;
+    CAPTURE(label);
     REQUIRE(ours.contains(name));
     REQUIRE(wanted.size() == 12);
     check_close(trace(*ours[name], 12), wanted);
@@ -174,7 +175,8 @@ TEST_CASE("every optimiser trains on gradients that an estimator gives") {
   all["ForwardLion"] = std::make_unique<Lion>();
   all["ForwardAdamW"] = std::make_unique<AdamW>();
   for (auto& [name, optimiser] : all) {
-    CAPTURE(name);
+    const auto& label = name;
+    CAPTURE(label);
     const Parameter p("p", tensor(start).to(float32));
     Graph g;
     const Var rate = g.input("lr", {});

@@ -96,7 +96,8 @@ TEST_CASE("schedules are PyTorch's where it has them") {
        one_cycle(0.8, 30, {.rising = 0.45, .start_divisor = 10, .end_divisor = 7})}};
   auto cases = torch_rates();
   for (const auto& [name, schedule] : ours) {
-    CAPTURE(name);
+    const auto& label = name;
+    CAPTURE(label);
     const std::vector<double>& wanted = cases[name];
     REQUIRE(wanted.size() == 30);
     for (std::size_t step = 0; step < 30; ++step)
