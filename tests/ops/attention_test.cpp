@@ -8,29 +8,28 @@
 #include <dualtape/ops/slice.hpp>
 
 #include "moving.hpp"
-#include "torch_layers.hpp"
+#include "torch_cases.hpp"
 
 using namespace known;
 using moving::check_refused;
-using torch_layers::waves;
+using torch_cases::Vars;
+using torch_cases::waves;
 
 namespace {
 
-using Vars = std::span<const dt::Var>;
-
 TEST_CASE("values and gradients are PyTorch's") {
-  torch_layers::check("embedding", {{5, 2}}, [](Vars x) {
+  torch_cases::check("layers.csv", "embedding", {{5, 2}}, [](Vars x) {
     return dt::embedding(x[0], dt::Tensor::of({1, 4, 1, 0, 3, 3}).reshape({2, 3}));
   });
-  torch_layers::check("attention", {{2, 3, 4}, {2, 5, 4}, {2, 5, 3}},
-                      [](Vars x) { return dt::scaled_dot_product_attention(x[0], x[1], x[2]); });
-  torch_layers::check("attention causal", {{2, 4, 3}, {2, 4, 3}, {2, 4, 2}}, [](Vars x) {
-    return dt::scaled_dot_product_attention(x[0], x[1], x[2], {.causal = true});
-  });
+  torch_cases::check("layers.csv", "attention", {{2, 3, 4}, {2, 5, 4}, {2, 5, 3}},
+                     [](Vars x) { return dt::scaled_dot_product_attention(x[0], x[1], x[2]); });
+  torch_cases::check(
+      "layers.csv", "attention causal", {{2, 4, 3}, {2, 4, 3}, {2, 4, 2}},
+      [](Vars x) { return dt::scaled_dot_product_attention(x[0], x[1], x[2], {.causal = true}); });
   // PyTorch's matrices are (out, in), those of queries, keys and values in one.
-  torch_layers::check(
-      "multi_head_attention", {{2, 3, 4}, {2, 5, 4}, {2, 5, 4}, {12, 4}, {12}, {4, 4}, {4}},
-      [](Vars x) {
+  torch_cases::check(
+      "layers.csv", "multi_head_attention",
+      {{2, 3, 4}, {2, 5, 4}, {2, 5, 4}, {12, 4}, {12}, {4, 4}, {4}}, [](Vars x) {
         const auto part = [&](std::int64_t i) {
           return dt::transpose(dt::slice(x[3], 0, 4 * i, 4 * i + 4));
         };

@@ -8,15 +8,14 @@
 #include <dualtape/ops/matmul.hpp>
 
 #include "moving.hpp"
-#include "torch_layers.hpp"
+#include "torch_cases.hpp"
 
 using namespace known;
 using moving::check_refused;
-using torch_layers::waves;
+using torch_cases::Vars;
+using torch_cases::waves;
 
 namespace {
-
-using Vars = std::span<const dt::Var>;
 
 // Terms of single letters (no dots) and the result's, by definition.
 Numbers by_loops(const std::vector<std::string>& terms, const std::string& result,
@@ -128,7 +127,7 @@ TEST_CASE("dots stand for any axes, which broadcast") {
 TEST_CASE("values and gradients are PyTorch's") {
   const auto check = [](const std::string& name, const std::string& rule,
                         const std::vector<dt::Shape>& shapes) {
-    torch_layers::check("einsum " + name, shapes, [&rule](Vars x) {
+    torch_cases::check("layers.csv", "einsum " + name, shapes, [&rule](Vars x) {
       return dt::einsum(rule, {x.begin(), x.end()});
     });
   };

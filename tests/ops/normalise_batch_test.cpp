@@ -6,26 +6,26 @@
 #include <dualtape/ops/normalise.hpp>
 
 #include "moving.hpp"
-#include "torch_layers.hpp"
+#include "torch_cases.hpp"
 
 using namespace known;
 using moving::check_refused;
-using torch_layers::waves;
+using torch_cases::Vars;
+using torch_cases::waves;
 
 namespace {
 
-using Vars = std::span<const dt::Var>;
-
 TEST_CASE("values and gradients are PyTorch's") {
-  torch_layers::check("group_norm", {{2, 6, 3, 2}, {6}, {6}},
-                      [](Vars x) { return dt::group_norm(x[0], 3, x[1], x[2], 1e-3); });
-  torch_layers::check("batch_norm", {{4, 3, 2, 3}, {3}, {3}},
-                      [](Vars x) { return dt::batch_norm(x[0], x[1], x[2], 1e-3).y; });
-  torch_layers::check("batch_norm rows", {{5, 3}, {3}, {3}},
-                      [](Vars x) { return dt::batch_norm(x[0], x[1], x[2], 1e-3).y; });
-  torch_layers::check("batch_norm_inference", {{2, 3, 2, 2}, {3}, {3}, {3}, {3}}, [](Vars x) {
-    return dt::batch_norm_inference(x[0], x[1], dt::square(x[2]) + 0.1, x[3], x[4], 1e-3);
-  });
+  torch_cases::check("layers.csv", "group_norm", {{2, 6, 3, 2}, {6}, {6}},
+                     [](Vars x) { return dt::group_norm(x[0], 3, x[1], x[2], 1e-3); });
+  torch_cases::check("layers.csv", "batch_norm", {{4, 3, 2, 3}, {3}, {3}},
+                     [](Vars x) { return dt::batch_norm(x[0], x[1], x[2], 1e-3).y; });
+  torch_cases::check("layers.csv", "batch_norm rows", {{5, 3}, {3}, {3}},
+                     [](Vars x) { return dt::batch_norm(x[0], x[1], x[2], 1e-3).y; });
+  torch_cases::check(
+      "layers.csv", "batch_norm_inference", {{2, 3, 2, 2}, {3}, {3}, {3}, {3}}, [](Vars x) {
+        return dt::batch_norm_inference(x[0], x[1], dt::square(x[2]) + 0.1, x[3], x[4], 1e-3);
+      });
 }
 
 TEST_CASE("a batch's statistics are means, and its variance comes with either divisor") {

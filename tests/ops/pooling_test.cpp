@@ -13,7 +13,7 @@
 
 #include "known.hpp"
 #include "moving.hpp"
-#include "torch_layers.hpp"
+#include "torch_cases.hpp"
 
 using namespace known;
 using moving::check_refused;
@@ -178,29 +178,29 @@ TEST_CASE("pooling is what plain loops give, in both layouts") {
 }
 
 TEST_CASE("values and gradients are PyTorch's") {
-  using Vars = std::span<const dt::Var>;
+  using torch_cases::Vars;
   dt::PoolOptions options;
   options.padding = 1;
   options.stride = 2;
-  torch_layers::check("max_pool2d", {{2, 3, 7, 6}},
-                      [&](Vars x) { return dt::max_pool2d(x[0], 3, options); });
+  torch_cases::check("layers.csv", "max_pool2d", {{2, 3, 7, 6}},
+                     [&](Vars x) { return dt::max_pool2d(x[0], 3, options); });
   options.stride = {2, 1};
-  torch_layers::check("avg_pool2d", {{2, 2, 6, 5}}, [&](Vars x) {
+  torch_cases::check("layers.csv", "avg_pool2d", {{2, 2, 6, 5}}, [&](Vars x) {
     return dt::avg_pool2d(x[0], {3, 2}, options);
   });
   options.count_include_pad = false;
-  torch_layers::check("avg_pool2d inside", {{2, 2, 6, 5}}, [&](Vars x) {
+  torch_cases::check("layers.csv", "avg_pool2d inside", {{2, 2, 6, 5}}, [&](Vars x) {
     return dt::avg_pool2d(x[0], {3, 2}, options);
   });
   dt::PoolOptions flat;
   flat.stride = 3;
   flat.padding = 2;
-  torch_layers::check("max_pool1d", {{2, 2, 11}},
-                      [&](Vars x) { return dt::max_pool1d(x[0], 4, flat); });
-  torch_layers::check("adaptive_avg_pool2d", {{2, 2, 7, 5}}, [](Vars x) {
+  torch_cases::check("layers.csv", "max_pool1d", {{2, 2, 11}},
+                     [&](Vars x) { return dt::max_pool1d(x[0], 4, flat); });
+  torch_cases::check("layers.csv", "adaptive_avg_pool2d", {{2, 2, 7, 5}}, [](Vars x) {
     return dt::adaptive_avg_pool2d(x[0], {3, 4});
   });
-  torch_layers::check("adaptive_max_pool2d", {{2, 2, 7, 5}}, [](Vars x) {
+  torch_cases::check("layers.csv", "adaptive_max_pool2d", {{2, 2, 7, 5}}, [](Vars x) {
     return dt::adaptive_max_pool2d(x[0], {3, 4});
   });
 }

@@ -1,55 +1,33 @@
-// Holds a function of Vars against PyTorch's values and gradients in fixtures/layers.csv.
+// Holds a function of Vars against PyTorch's values and gradients in a file of fixtures.
 #pragma once
 
 #include <cmath>
-#include <fstream>
 #include <functional>
-#include <map>
 #include <span>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <tests/fixtures/read.hpp>
 
 #include "known.hpp"
 
-namespace torch_layers {
+namespace torch_cases {
 
 namespace dt = dualtape;
-
-// Operand k of the fixtures: sin(1.3 i + k).
-inline dt::Tensor waves(int k, const dt::Shape& shape) {
-  dt::Tensor values(shape, dt::float64);
-  double i = 0;
-  for (double& value : values.data<double>()) value = std::sin(1.3 * i++ + k);
-  return values;
-}
-
-// "y", "d0", "d1" ... of a case.
-inline std::map<std::string, known::Numbers> read(const std::string& name) {
-  std::ifstream in(DUALTAPE_SOURCE "/tests/fixtures/layers.csv");
-  REQUIRE(in.good());
-  std::map<std::string, known::Numbers> found;
-  for (std::string line; std::getline(in, line);) {
-    std::istringstream fields(line);
-    std::string field, what;
-    std::getline(fields, field, ',');
-    std::getline(fields, what, ',');
-    if (field != name) continue;
-    while (std::getline(fields, field, ',')) found[what].push_back(std::stod(field));
-  }
-  REQUIRE(!found.empty());
-  return found;
-}
+using fixtures::waves;
+using Vars = std::span<const dt::Var>;
 
 // Values and gradients in float64 and float32, and forward mode against the gradients.
-inline void check(const std::string& name, const std::vector<dt::Shape>& shapes,
-                  const std::function<dt::Var(std::span<const dt::Var>)>& function) {
+inline void check(const std::string& file, const std::string& name,
+                  const std::vector<dt::Shape>& shapes,
+                  const std::function<dt::Var(Vars)>& function) {
   CAPTURE(name);
-  const auto wanted = read(name);
+  const auto wanted = fixtures::read_case(file, name);
+  REQUIRE(wanted.size() == shapes.size() + 1);
   for (const dt::DType dtype : {dt::float64, dt::float32}) {
+    CAPTURE(std::string(dt::name_of(dtype)));
     const double tolerance = dtype == dt::float64 ? 1e-12 : 2e-5;
     dt::Graph graph;
     std::vector<dt::Var> x;
@@ -79,4 +57,4 @@ inline void check(const std::string& name, const std::vector<dt::Shape>& shapes,
   }
 }
 
-}  // namespace torch_layers
+}  // namespace torch_cases
