@@ -428,7 +428,9 @@ void draw_runs(const dt::docs::Tutorial& t, const std::vector<Named>& runs,
   dt::docs::Figure loss("loss", "Training loss");
   loss.labels("step", "training loss, mean of 50 steps").y_range(0, 3);
   // As far as the forward runs go; one that explodes leaves the drawing.
-  const std::size_t shown = std::max<std::size_t>(results[1].train_loss.size(), 2);
+  std::size_t shown = 2;
+  for (std::size_t r = 0; r < runs.size(); ++r)
+    if (runs[r].point.forward) shown = std::max(shown, results[r].train_loss.size());
   loss.x_range(0, 50.0 * static_cast<double>(shown));
   dt::docs::Figure slopes("slopes", "Directional derivatives");
   slopes.labels("step", "|directional derivative|").log_y().y_range(0.1, 100);
