@@ -6,26 +6,16 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/math.hpp>
+#include <tests/errors.hpp>
 
 namespace dt = dualtape;
 using dt::DType;
 using dt::Tensor;
+using dt::testing::error_of;
+using dt::testing::has;
 
 namespace {
 
-template <class E, class F>
-std::string error_of(F&& act) {
-  try {
-    act();
-  } catch (const E& error) {
-    return error.what();
-  }
-  FAIL("no error was thrown");
-  return {};
-}
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 std::string here(int line) { return "graph_test.cpp:" + std::to_string(line); }
 
 TEST_CASE("two dtypes meet in the later of bool < int32 < int64 < float32 < float64") {

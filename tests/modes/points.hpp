@@ -13,10 +13,13 @@
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/slice.hpp>
+#include <tests/errors.hpp>
 
 namespace points {
 
 namespace dt = dualtape;
+using dt::testing::error_of;
+using dt::testing::has;
 using Numbers = std::vector<double>;
 
 inline dt::Tensor vector(const Numbers& values) {
@@ -44,19 +47,6 @@ inline void check_near(const dt::Tensor& got, const Numbers& wanted, double tole
     CAPTURE(wanted[i]);
     CHECK(std::abs(values[i] - wanted[i]) <= tolerance * std::max(1.0, std::abs(wanted[i])));
   }
-}
-template <class E, class F>
-std::string error_of(F&& act) {
-  try {
-    act();
-  } catch (const E& error) {
-    return error.what();
-  }
-  FAIL("no error was thrown");
-  return {};
-}
-inline bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 inline dt::Var element(dt::Var x, std::int64_t i) { return dt::sum(dt::slice(x, 0, i, i + 1)); }

@@ -16,6 +16,7 @@
 #include <dualtape/ops/detail/convolve.hpp>
 #include <dualtape/ops/detail/onednn_convolution.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <tests/errors.hpp>
 
 namespace dt = dualtape;
 using dt::Shape;
@@ -24,6 +25,7 @@ using dt::detail::ConvAxis;
 using dt::detail::ConvBackend;
 using dt::detail::ConvPass;
 using dt::detail::ConvShape;
+using dt::testing::error_of;
 
 namespace {
 
@@ -162,16 +164,6 @@ dt::ConvOptions options_of(const ConvShape& s) {
           .groups = s.groups};
 }
 
-// The text of the error that `f` throws.
-template <class E, class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "no such error";
-}
 bool mentions(const std::string& text, std::string_view part) {
   INFO(text);
   CHECK(text.find(part) != std::string::npos);

@@ -11,10 +11,13 @@
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
+#include <tests/errors.hpp>
 
 namespace known {
 
 namespace dt = dualtape;
+using dt::testing::error_of;
+using dt::testing::has;
 using Numbers = std::vector<double>;
 
 inline dt::Tensor tensor(const Numbers& values, dt::DType dtype = dt::float64) {
@@ -82,22 +85,6 @@ inline void check_unary(dt::Var (*op)(dt::In), const Function& f, const Function
 inline double at(dt::Var (*op)(dt::In), double x, dt::DType dtype = dt::float64) {
   dt::Graph graph;
   return dt::eval(op(graph.constant(x, dtype))).item();
-}
-
-// The text of the error that `act` throws.
-template <class E, class F>
-std::string error_of(F&& act) {
-  try {
-    act();
-  } catch (const E& error) {
-    return error.what();
-  }
-  FAIL("no error was thrown");
-  return {};
-}
-
-inline bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace known

@@ -10,10 +10,13 @@
 #include <dualtape/ops/linalg.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/shapes.hpp>
+#include <tests/errors.hpp>
 
 namespace dt = dualtape;
 using dt::Shape;
 using dt::Tensor;
+using dt::testing::error_of;
+using dt::testing::has;
 
 namespace {
 
@@ -47,19 +50,6 @@ Tensor definite(std::uint64_t seed, const Shape& shape, dt::DType dtype) {
   const Tensor m = numbers(seed, shape, dtype);
   dt::Graph g;
   return dt::eval(dt::matmul(g.constant(m), m, {false, true}) + units(shape, dtype));
-}
-
-template <class E, class F>
-std::string complaint(F f) {
-  try {
-    f();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "no such error";
-}
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -189,22 +179,22 @@ TEST_CASE("derivatives in closed form") {
 TEST_CASE("singular and indefinite matrices are reported with their number and pivot") {
   const Tensor batch = Tensor{1, 0, 0, 1, 1, 2, 2, 4}.reshape({2, 2, 2});
   const Tensor one{{0, 0}, {0, 1}};
-  const auto in_batch = complaint<dt::ValueError>([&] { of(dt::inverse, batch); });
+  const auto in_batch = error_of<dt::ValueError>([&] { of(dt::inverse, batch); });
   CHECK(has(in_batch, "matrix 1 of the batch of 2 is singular: pivot 1 "));
   CHECK(has(in_batch, "inverse"));
   CHECK(has(in_batch, "linalg_test.cpp:"));
-  CHECK(has(complaint<dt::ValueError>([&] { of(dt::inverse, one); }),
+  CHECK(has(error_of<dt::ValueError>([&] { of(dt::inverse, one); }),
             "the matrix is singular: pivot 0 "));
-  CHECK(has(complaint<dt::ValueError>([&] {
+  CHECK(has(error_of<dt::ValueError>([&] {
               solution(batch, Tensor{1, 2});
             }),
             "matrix 1 of the batch of 2 is singular"));
-  CHECK(has(complaint<dt::ValueError>([&] {
+  CHECK(has(error_of<dt::ValueError>([&] {
               of(dt::cholesky, Tensor{{1, 0}, {0, -1}});
             }),
             "the matrix is not positive definite: pivot 1, "));
   // The value of det is fine there, its derivative is not.
-  CHECK(has(complaint<dt::ValueError>([&] { dt::grad(dt::det)(one); }), "is singular"));
+  CHECK(has(error_of<dt::ValueError>([&] { dt::grad(dt::det)(one); }), "is singular"));
 }
 
 TEST_CASE("NaNs come out as NaNs") {
@@ -220,22 +210,22 @@ TEST_CASE("errors of shape") {
   const dt::Var a = g.input("a", {3, 3});
   const dt::Var wide = g.input("wide", {2, 3});
   for (const auto f : {dt::inverse, dt::det, dt::cholesky}) {
-    CHECK(has(complaint<dt::ShapeError>([&] { f(wide); }), "square matrices, got float32 (2, 3)"));
-    CHECK(has(complaint<dt::ShapeError>([&] { f(g.constant(Tensor{1, 2})); }), "(2,)"));
+    CHECK(has(error_of<dt::ShapeError>([&] { f(wide); }), "square matrices, got float32 (2, 3)"));
+    CHECK(has(error_of<dt::ShapeError>([&] { f(g.constant(Tensor{1, 2})); }), "(2,)"));
   }
-  const auto turned = complaint<dt::ShapeError>([&] { dt::solve(a, wide); });
+  const auto turned = error_of<dt::ShapeError>([&] { dt::solve(a, wide); });
   CHECK(has(turned, "the right side (2, 3) does not fit the matrix (3, 3)"));
   CHECK(has(turned, "transpose the right side"));
   CHECK(has(turned, "linalg_test.cpp:"));
-  CHECK(has(complaint<dt::ShapeError>([&] {
+  CHECK(has(error_of<dt::ShapeError>([&] {
               dt::solve(a, g.constant(Tensor{1, 2}));
             }),
             "the right side (2,) does not fit"));
-  CHECK(has(complaint<dt::ShapeError>([&] {
+  CHECK(has(error_of<dt::ShapeError>([&] {
               dt::solve(wide, g.constant(Tensor{1, 2}));
             }),
             "square matrices"));
-  CHECK(has(complaint<dt::ShapeError>([&] {
+  CHECK(has(error_of<dt::ShapeError>([&] {
               dt::solve(g.input("p", {2, 3, 3}), g.input("q", {4, 3, 1}));
             }),
             "batch axes"));
