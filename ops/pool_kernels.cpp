@@ -1,71 +1,13 @@
 // The loops of pooling over floats, for one instruction set.
-#include <bit>
 #include <cstddef>
-#include <cstdint>
 #include <type_traits>
 
-#include <dualtape/core/detail/lane.hpp>
 #include <dualtape/ops/detail/pool.hpp>
+#include <dualtape/ops/detail/pool_numbers.hpp>
+#include <dualtape/ops/detail/pool_rows.hpp>
 
 namespace dualtape::detail {
 namespace {
-
-template <class T>
-using BitsOf = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-// All ones where x takes the place of best. Compilers turn masks, but not conditions, into SIMD.
-template <class T>
-BitsOf<T> mask_of(T x, T best) {
-  return BitsOf<T>(0) -
-         static_cast<BitsOf<T>>(static_cast<int>(x > best) | static_cast<int>(x != x));
-}
-template <class T>
-T blend(BitsOf<T> mask, T a, T b) {
-  return std::bit_cast<T>((std::bit_cast<BitsOf<T>>(a) & mask) |
-                          (std::bit_cast<BitsOf<T>>(b) & ~mask));
-}
-template <class T>
-T kept(BitsOf<T> mask, T a) {
-  return std::bit_cast<T>(std::bit_cast<BitsOf<T>>(a) & mask);
-}
-
-// One number with the functions of a Lane, for what is left over of a register.
-template <class T>
-struct Single {
-  static constexpr std::size_t width = 1;
-  T value;
-
-  Single(T number) : value(number) {}
-  static Single load(const T* from) { return {*from}; }
-  void store(T* to) const { *to = value; }
-  friend Single operator+(Single a, Single b) { return {a.value + b.value}; }
-  friend Single operator/(Single a, Single b) { return {a.value / b.value}; }
-  friend BitsOf<T> operator==(Single a, Single b) {
-    return BitsOf<T>(0) - static_cast<BitsOf<T>>(a.value == b.value);
-  }
-};
-template <class T>
-BitsOf<T> wins(Single<T> x, Single<T> best) {
-  return mask_of(x.value, best.value);
-}
-template <class T, unsigned arch>
-auto wins(Lane<T, arch> x, Lane<T, arch> best) {
-  return (x > best) | isnan(x);
-}
-template <class T>
-Single<T> choose(BitsOf<T> mask, Single<T> a, Single<T> b) {
-  return {blend(mask, a.value, b.value)};
-}
-template <class T, unsigned arch>
-Lane<T, arch> choose(LaneMask<T, arch> mask, Lane<T, arch> a, Lane<T, arch> b) {
-  return select(mask, a, b);
-}
-// f(numbers' type, place) over the `inner` elements of a pixel, registers first.
-template <class T, class F>
-void over_channels(std::size_t inner, F f) {
-  std::size_t c = 0;
-  for (; c + Lane<T>::width <= inner; c += Lane<T>::width) f(std::type_identity<Lane<T>>{}, c);
-  for (; c < inner; ++c) f(std::type_identity<Single<T>>{}, c);
-}
 
 // One window: where its first entry stands in an image, and how far it goes.
 struct Window {
@@ -126,7 +68,7 @@ void max_windows(const PoolPlan& plan, const T* x, T* y, std::size_t first, std:
   over_windows(plan, first, last, [&](const Window& window, std::size_t image, std::size_t result) {
     const T* const from = x + image * plan.in_size();
     T* const to = y + image * plan.out_size() + result;
-    over_channels<T>(plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
+    over_places<T>(0, plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
       if constexpr (N::width == 1) {
         to[c] = largest(window, from + c);
       } else {
@@ -145,7 +87,7 @@ void select_windows(const PoolPlan& plan, const T* x, const T* t, T* y, std::siz
     const T* const from = x + image * plan.in_size();
     const T* const values = t + image * plan.in_size();
     T* const to = y + image * plan.out_size() + result;
-    over_channels<T>(plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
+    over_places<T>(0, plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
       N best = N::load(from + window.begin + c);
       N chosen = N::load(values + window.begin + c);
       window.each([&](std::size_t at) {
@@ -176,7 +118,7 @@ void scatter_windows(const PoolPlan& plan, const T* x, const T* t, T* y, std::si
     const T* const from = x + image * plan.in_size();
     const T* const values = t + image * plan.out_size() + result;
     T* const to = y + image * plan.in_size();
-    over_channels<T>(plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
+    over_places<T>(0, plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
       N best = N::load(from + window.begin + c);
       N place(T(0));
       T count = 0;  // exact: windows have fewer than 2^24 entries
@@ -203,7 +145,7 @@ void average_windows(const PoolPlan& plan, const T* x, T* y, std::size_t first, 
   over_windows(plan, first, last, [&](const Window& window, std::size_t image, std::size_t result) {
     const T* const from = x + image * plan.in_size() + window.begin;
     T* const to = y + image * plan.out_size() + result;
-    over_channels<T>(plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
+    over_places<T>(0, plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
       N total(T(0));
       for (std::size_t r = 0; r < window.rows; ++r) {  // by rows, which loses fewer digits
         N row(T(0));
@@ -222,7 +164,7 @@ void spread_windows(const PoolPlan& plan, const T* t, T* y, std::size_t first, s
   over_windows(plan, first, last, [&](const Window& window, std::size_t image, std::size_t result) {
     const T* const values = t + image * plan.out_size() + result;
     T* const to = y + image * plan.in_size();
-    over_channels<T>(plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
+    over_places<T>(0, plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
       const N share = N::load(values + c) / N(static_cast<T>(window.divisor));
       window.each([&](std::size_t at) {
         (disjoint ? share : N::load(to + at + c) + share).store(to + at + c);
@@ -243,6 +185,11 @@ constexpr std::size_t slack = 16;         // registers may reach behind it
 bool has_pairs(const PoolPlan& plan) {
   return plan.inner == 1 && plan.rows.halves && plan.columns.halves &&
          2 * plan.columns.out <= most_pairs;
+}
+
+// Where windows do not overlap, what falls on an element is stored and not added.
+bool adds_rows(const PoolPlan& plan) {
+  return has_rows(plan) && !(plan.rows.disjoint && plan.columns.disjoint);
 }
 
 // f(first input element, first output element, rows of output) for blocks of whole row pairs.
@@ -280,7 +227,9 @@ void over_results(std::size_t rows, std::size_t width, std::size_t room, F f) {
 
 template <class T>
 void max_pairs(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
-  if (!has_pairs(plan)) return max_windows(plan, x, y, first, last);
+  if (!has_pairs(plan))
+    return has_rows(plan) ? max_rows(plan, x, y, first, last)
+                          : max_windows(plan, x, y, first, last);
   T best[most_pairs + slack] = {};
   over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
     over_pairs(plan, 2 * rows, [&](std::size_t from, std::size_t to, std::size_t n) {
@@ -300,7 +249,9 @@ void max_pairs(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::s
 template <class T>
 void select_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size_t first,
                   std::size_t last) {
-  if (!has_pairs(plan)) return select_windows(plan, x, t, y, first, last);
+  if (!has_pairs(plan))
+    return has_rows(plan) ? select_rows(plan, x, t, y, first, last)
+                          : select_windows(plan, x, t, y, first, last);
   T best[most_pairs + slack] = {};
   T chosen[most_pairs + slack] = {};
   over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
@@ -326,7 +277,9 @@ void select_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size_
 template <class T>
 void scatter_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size_t first,
                    std::size_t last) {
-  if (!has_pairs(plan)) return scatter_windows(plan, x, t, y, first, last);
+  if (!has_pairs(plan))
+    return adds_rows(plan) ? scatter_rows(plan, x, t, y, first, last)
+                           : scatter_windows(plan, x, t, y, first, last);
   prepare_sums(plan, y, first, last);
   T best[most_pairs + slack] = {};
   T upper_share[most_pairs + slack] = {};  // of pairs, by the place of the result
@@ -362,7 +315,9 @@ void scatter_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size
 
 template <class T>
 void average_pairs(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
-  if (!has_pairs(plan)) return average_windows(plan, x, y, first, last);
+  if (!has_pairs(plan))
+    return has_rows(plan) ? average_rows(plan, x, y, first, last)
+                          : average_windows(plan, x, y, first, last);
   T sums[most_pairs + slack] = {};
   over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
     over_pairs(plan, 2 * rows, [&](std::size_t from, std::size_t to, std::size_t n) {
@@ -379,7 +334,9 @@ void average_pairs(const PoolPlan& plan, const T* x, T* y, std::size_t first, st
 
 template <class T>
 void spread_pairs(const PoolPlan& plan, const T* t, T* y, std::size_t first, std::size_t last) {
-  if (!has_pairs(plan)) return spread_windows(plan, t, y, first, last);
+  if (!has_pairs(plan))
+    return adds_rows(plan) ? spread_rows(plan, t, y, first, last)
+                           : spread_windows(plan, t, y, first, last);
   prepare_sums(plan, y, first, last);
   const std::size_t count = plan.columns.out;
   over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {

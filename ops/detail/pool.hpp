@@ -19,9 +19,14 @@ struct PoolAxis {
   std::vector<std::size_t> first;
   std::vector<std::size_t> last;
   std::vector<double> divisor;  // of averages; those of both axes are multiplied
-  bool disjoint = true;         // no entry is in two windows
-  bool covering = true;         // every entry is in a window
-  bool halves = false;          // two by two, from the first to the last
+  // Windows of one size, one as far from the next, the first so many entries before the input; 0
+  // where sizes differ.
+  std::size_t window = 0;
+  std::size_t stride = 0;
+  std::size_t before = 0;
+  bool disjoint = true;  // no entry is in two windows
+  bool covering = true;  // every entry is in a window
+  bool halves = false;   // two by two, from the first to the last
 };
 
 // `outer` images of rows x columns x inner elements: (N C, H, W, 1), or (N, H, W, C) channels last.
@@ -31,7 +36,7 @@ struct PoolPlan {
   PoolAxis rows;
   PoolAxis columns;
 
-  // `x` is the shape of what is pooled and must fit the attributes (see ops/pooling.cpp).
+  // `x` is the shape of what is pooled and must fit the attributes (see pool_shapes.hpp).
   PoolPlan(const Shape& x, const Attributes& attributes);
 
   std::size_t in_size() const { return rows.in * columns.in * inner; }

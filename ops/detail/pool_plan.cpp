@@ -43,6 +43,9 @@ PoolAxis strided_axis(std::int64_t in, std::int64_t window, std::int64_t stride,
     axis.last.push_back(static_cast<std::size_t>(last));
     axis.divisor.push_back(static_cast<double>(count_padding ? window : last - first));
   }
+  axis.window = static_cast<std::size_t>(window);
+  axis.stride = static_cast<std::size_t>(stride);
+  axis.before = static_cast<std::size_t>(padding);
   find_overlaps(axis);
   axis.halves = window == 2 && stride == 2 && padding == 0;
   return axis;
