@@ -3,12 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -17,6 +15,7 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <tests/fixtures/read.hpp>
 
 using namespace dualtape;
 
@@ -85,20 +84,9 @@ void check_close(const std::vector<Vector>& got, const std::vector<Vector>& want
 }
 
 std::map<std::string, std::vector<Vector>> read_fixture() {
-  std::ifstream in(DUALTAPE_SOURCE "/tests/fixtures/optimisers.csv");
-  REQUIRE(in.good());
   std::map<std::string, std::vector<Vector>> cases;
-  std::string line;
-  while (std::getline(in, line)) {
-    std::istringstream fields(line);
-    std::string name;
-    std::string field;
-    std::getline(fields, name, ',');
-    std::getline(fields, field, ',');  // the step
-    Vector values;
-    while (std::getline(fields, field, ',')) values.push_back(std::stod(field));
-    cases[name].push_back(values);
-  }
+  for (const fixtures::Line& line : fixtures::read("optimisers.csv", 2))  // a name and the step
+    cases[line.labels.at(0)].push_back(line.numbers);
   return cases;
 }
 

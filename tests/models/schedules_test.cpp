@@ -3,15 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <fstream>
 #include <map>
 #include <numbers>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include <dualtape/core/error.hpp>
 #include <dualtape/models/plateau.hpp>
+#include <tests/fixtures/read.hpp>
 
 using namespace dualtape;
 using doctest::Approx;
@@ -70,16 +69,9 @@ TEST_CASE("numbers that make no schedule are refused") {
 namespace {
 
 std::map<std::string, std::vector<double>> torch_rates() {
-  std::ifstream in(DUALTAPE_SOURCE "/tests/fixtures/schedules.csv");
   std::map<std::string, std::vector<double>> cases;
-  std::string line;
-  while (std::getline(in, line)) {
-    std::istringstream fields(line);
-    std::string name;
-    std::string field;
-    std::getline(fields, name, ',');
-    while (std::getline(fields, field, ',')) cases[name].push_back(std::stod(field));
-  }
+  for (const fixtures::Line& line : fixtures::read("schedules.csv", 1))
+    cases[line.labels.at(0)] = line.numbers;
   return cases;
 }
 
