@@ -13,10 +13,13 @@
 #include <dualtape/ops/math.hpp>
 
 #include "tests/allocations.hpp"
+#include "tests/errors.hpp"
 
 namespace dt = dualtape;
 using dt::Shape;
 using dt::Tensor;
+using dt::testing::error_of;
+using dt::testing::has;
 
 namespace {
 
@@ -90,20 +93,6 @@ struct Lying {
   static std::vector<dt::Case> cases() { return {}; }
 };
 constexpr dt::NotDifferentiable<Lying> lying;
-
-template <class E, class F>
-std::string error_of(F&& act) {
-  try {
-    act();
-  } catch (const E& error) {
-    return error.what();
-  }
-  FAIL("no error was thrown");
-  return {};
-}
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 Tensor numbers(Shape shape, std::uint64_t seed, dt::DType dtype = dt::float32) {
   return dt::uniform(dt::Key{seed}, std::move(shape), -2, 2, dtype);
