@@ -12,6 +12,7 @@ using namespace known;
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity();
 
 double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 double normal_cdf(double x) { return 0.5 * std::erfc(-x / std::numbers::sqrt2); }
@@ -121,6 +122,13 @@ TEST_CASE("derivatives far out are finite") {
   check_close(derivative(dt::silu(x), x), {0, 1}, 0);
   check_close(derivative(dt::mish(x), x), {0, 1}, 0);
   check_close(derivative(dt::celu(x), x), {0, 1}, 0);
+  // Where functions level off or go straight, so they do at infinity.
+  const dt::Var ends = graph.constant(tensor({-inf, inf}));
+  for (const auto op : {dt::sigmoid, dt::hardsigmoid, +[](dt::In y) { return dt::hardtanh(y); }})
+    check_close(derivative(op(ends), ends), {0, 0}, 0);
+  for (const auto op :
+       {dt::relu, dt::softplus, dt::hardswish, +[](dt::In y) { return dt::elu(y); }})
+    check_close(derivative(op(ends), ends), {0, 1}, 0);
 }
 
 TEST_CASE("NaN stays NaN") {
