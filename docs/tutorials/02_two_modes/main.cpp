@@ -59,6 +59,9 @@ void agree(const dt::docs::Tutorial& tutorial) {
   // [/agree]
 }
 
+// For drawings: without the pass that joins elementwise nodes, each node is seen.
+const dt::CompileOptions apart{.without = {"fuse"}};
+
 void look_at_forward(const dt::docs::Tutorial& tutorial) {
   tutorial.section("forward");
   // [forward]
@@ -72,7 +75,7 @@ void look_at_forward(const dt::docs::Tutorial& tutorial) {
   std::cout << to_string(g);
   // [/forward]
   tutorial.aside();
-  tutorial.draw_graph("forward", dt::compile({y, dy}).to_dot());
+  tutorial.draw_graph("forward", dt::compile({y, dy}, {}, apart).to_dot());
 }
 
 void look_at_reverse(const dt::docs::Tutorial& tutorial) {
@@ -94,7 +97,7 @@ void look_at_reverse(const dt::docs::Tutorial& tutorial) {
   std::cout << to_string(g);
   // [/played]
   tutorial.aside();
-  tutorial.draw_graph("reverse", dt::compile({y, *gradient}).to_dot());
+  tutorial.draw_graph("reverse", dt::compile({y, *gradient}, {}, apart).to_dot());
 }
 
 // [chain]
@@ -133,8 +136,9 @@ void memory(const dt::docs::Tutorial& tutorial) {
     values.push_back(kib(chain.value()));
     forwards.push_back(kib(chain.forward()));
     reverses.push_back(kib(chain.reverse()));
-    std::cout << std::setw(5) << depth << std::setw(7) << values.back() << std::setw(9)
-              << forwards.back() << std::setw(9) << reverses.back() << '\n';
+    std::cout << std::fixed << std::setprecision(1) << std::setw(5) << depth << std::setw(7)
+              << values.back() << std::setw(9) << forwards.back() << std::setw(9) << reverses.back()
+              << '\n';
   }
   // [/memory]
   tutorial.aside();
