@@ -2,7 +2,6 @@
 
 #include <exception>
 #include <iostream>
-#include <utility>
 
 #include "files.hpp"
 #include "process.hpp"
@@ -54,8 +53,8 @@ int run_tutorial(int argc, const char* const* argv, std::string_view title,
   }
   try {
     prepare_folder(out);
-    body(Tutorial(quick, std::move(out)));
-    std::cout.flush();
+    body(Tutorial(quick, out));
+    std::cout << "\nDrawings and tables are in " << out.string() << std::endl;
     return 0;
   } catch (const std::exception& error) {
     std::cout.flush();

@@ -207,7 +207,7 @@ void draw_errors(const dt::docs::Tutorial& t, const dt::Dataset& test,
   const auto length = [&](std::int64_t row) { return 32.1 + 27.5 * test.inputs.at({row, 0}); };
   const auto depth = [&](std::int64_t row) { return 13.1 + 8.4 * test.inputs.at({row, 1}); };
   dt::docs::Figure figure("errors", "Test penguins and mistakes");
-  figure.labels("culmen length, mm", "culmen depth, mm");
+  figure.labels("beak length, mm", "beak depth, mm");
   const int colours[] = {0, 1, 2};
   for (std::int64_t kind = 0; kind < 3; ++kind) {
     Numbers x, y;
@@ -261,8 +261,7 @@ double noise_each(const Task& task, std::uint64_t seed) {
   const dt::Dataset train = split_of(seed).train;
   dt::Graph g;
   const dt::Var loss = dt::cross_entropy(mlp(g.constant(train.inputs)), train.labels);
-  const std::vector<dt::Parameter> weights = mlp.parameters();
-  const dt::Gradients gradients = dt::reverse(loss, {weights.begin(), weights.end()});
+  const dt::Gradients gradients = dt::reverse(loss, mlp.parameters());
   double each = 0;
   double all = 0;
   for (const dt::Var part : gradients.all()) {

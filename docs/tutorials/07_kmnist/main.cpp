@@ -180,8 +180,7 @@ double squared_gradient(const Images& images, std::uint64_t seed) {
   const dt::nn::Sequential net = dt::nets::kmnist_cnn(dt::Key(seed).fold("start"));
   dt::Graph g;
   const dt::Var loss = dt::cross_entropy(net(g.constant(images.train.inputs)), images.train.labels);
-  const std::vector<dt::Parameter> weights = net.parameters();
-  const dt::Var length = dt::global_norm(dt::reverse(loss, {weights.begin(), weights.end()}));
+  const dt::Var length = dt::global_norm(dt::reverse(loss, net.parameters()));
   return dt::eval(dt::square(length)).item();
 }
 // [/slope]
