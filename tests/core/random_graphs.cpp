@@ -374,6 +374,16 @@ class Builder {
       default: return keep(y, bound);
     }
   }
+  // What one seed draws must not hang on the order in which a compiler evaluates arguments.
+  std::pair<Var, Var> leaves(const Shape& first, const Shape& second) {
+    const Var b = leaf(second);
+    const Var a = leaf(first);
+    return {a, b};
+  }
+  Var product_of_leaves(const Shape& first, const Shape& second, MatmulOptions options = {}) {
+    const auto [a, b] = leaves(first, second);
+    return matmul(a, b, options);
+  }
   void thin_product(const Bounded& given) {
     const Bounded x = matrix(given);
     if (x.var.rank() != 2) return product(given);
@@ -382,22 +392,21 @@ class Builder {
     const std::int64_t thin = 1 + pick(2);
     const double bound = static_cast<double>(inner * thin) * x.bound * 4;
     switch (pick(5)) {
-      case 0: return keep(matmul(x.var, outer(leaf(Shape{inner}), leaf(Shape{out}))), bound);
+      case 0: {
+        const auto [a, b] = leaves(Shape{inner}, Shape{out});
+        return keep(matmul(x.var, outer(a, b)), bound);
+      }
       case 1:
-        return keep(matmul(x.var, 0.7 * matmul(leaf(Shape{inner, thin}), leaf(Shape{thin, out}))),
-                    bound);
+        return keep(matmul(x.var, 0.7 * product_of_leaves({inner, thin}, {thin, out})), bound);
       case 2:
         return keep(
-            matmul(x.var,
-                   matmul(leaf(Shape{out, thin}), leaf(Shape{inner, thin}), {.transpose_b = true}),
+            matmul(x.var, product_of_leaves({out, thin}, {inner, thin}, {.transpose_b = true}),
                    {.transpose_b = true}),
             bound);
       case 3:
-        return keep(
-            matmul(matmul(leaf(Shape{out, thin}), leaf(Shape{thin, x.var.shape()[0]})), x.var),
-            static_cast<double>(x.var.shape()[0] * thin) * x.bound * 4);
-      default:
-        return keep(matmul(x.var, matmul(leaf(Shape{inner, thin}), leaf(Shape{thin, out}))), bound);
+        return keep(matmul(product_of_leaves({out, thin}, {thin, x.var.shape()[0]}), x.var),
+                    static_cast<double>(x.var.shape()[0] * thin) * x.bound * 4);
+      default: return keep(matmul(x.var, product_of_leaves({inner, thin}, {thin, out})), bound);
     }
   }
 
@@ -451,10 +460,15 @@ class Builder {
   }
   std::vector<Var> directions() {
     std::vector<Var> v;
-    for (const Parameter& p : result_.parameters)
-      v.push_back(pick(4) == 0 && p.shape().rank() == 2
-                      ? matmul(drawn(Shape{p.shape()[0], 1}), drawn(Shape{1, p.shape()[1]}))
-                      : drawn(p.shape()));
+    for (const Parameter& p : result_.parameters) {
+      if (pick(4) != 0 || p.shape().rank() != 2) {
+        v.push_back(drawn(p.shape()));
+        continue;
+      }
+      const Var right = drawn(Shape{1, p.shape()[1]});
+      const Var left = drawn(Shape{p.shape()[0], 1});
+      v.push_back(matmul(left, right));
+    }
     return v;
   }
   void forwards(int times) {

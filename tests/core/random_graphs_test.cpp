@@ -14,6 +14,8 @@
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/pass.hpp>
 
+#include "tests/sanitizers.hpp"
+
 using namespace dualtape;
 using namespace dualtape::testing;
 
@@ -25,9 +27,7 @@ struct Seeds {
   std::uint64_t count = 0;
 };
 Seeds seeds_to_try(std::uint64_t count) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  count /= 5;  // which takes ten times as long
-#endif
+  if (address_sanitizer || thread_sanitizer) count /= 5;  // which takes ten times as long
   const char* text = std::getenv("DUALTAPE_GRAPHS");
   if (text == nullptr) return {0, count};
   char* end = nullptr;

@@ -34,6 +34,7 @@
 #include <dualtape/ops/softmax.hpp>
 
 #include "tests/allocations.hpp"
+#include "tests/sanitizers.hpp"
 
 #if defined(__unix__)
 #include <sys/wait.h>
@@ -43,14 +44,6 @@
 using namespace dualtape;
 
 namespace {
-
-#if defined(__SANITIZE_THREAD__)
-constexpr bool thread_sanitizer = true;
-#elif defined(__has_feature)
-constexpr bool thread_sanitizer = __has_feature(thread_sanitizer);
-#else
-constexpr bool thread_sanitizer = false;
-#endif
 
 // What `build` makes, from a program for each number of threads, must be the same bits.
 using Build = std::function<std::vector<Var>(Graph&)>;
@@ -351,7 +344,7 @@ TEST_CASE("a run on several threads allocates nothing either") {
 }
 
 #if defined(__unix__)
-TEST_CASE("a forked process has threads of its own" * doctest::skip(thread_sanitizer)) {
+TEST_CASE("a forked process has threads of its own" * doctest::skip(testing::thread_sanitizer)) {
   Graph g;
   const Var x = given(g, {200'000}, 1);
   const Var y = exp(x);

@@ -18,6 +18,8 @@
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
 
+#include "tests/sanitizers.hpp"
+
 using namespace dualtape;
 
 namespace {
@@ -109,9 +111,8 @@ TEST_CASE("a chain of a million nodes is built, differentiated in both modes, ru
     CHECK(out[h].item() == doctest::Approx(value).epsilon(1e-9));
     CHECK(out[tangent].item() == doctest::Approx(slope).epsilon(1e-6));
   }
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  if (testing::address_sanitizer || testing::thread_sanitizer) return;
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   CHECK(usage.ru_maxrss < 2L * 1024 * 1024);  // KiB
-#endif
 }
