@@ -4,8 +4,9 @@
 // Layer normalisation does it for every row (Ba, Kiros and Hinton, "Layer Normalization", 2016).
 // Rows run along the last axis, and their variance is that of the row itself (divided by its
 // length, not by one less). Integers and bools become float32; the shape is kept. A row of equal
-// elements becomes zeros; a row that holds NaN or an infinity becomes NaN. The sums are corrected
-// for the rounding of the mean, so rows far from zero keep the digits they have.
+// elements becomes zeros, or NaN where epsilon is 0 (0 / 0); a row that holds NaN or an infinity
+// becomes NaN. The sums are corrected for the rounding of the mean, so rows far from zero keep the
+// digits they have.
 // ShapeError for a scalar, and for a scale or shift that is not one number per column; ValueError
 // for an epsilon that is negative or not finite. A graph may be built by one thread at a time.
 #pragma once

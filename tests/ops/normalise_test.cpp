@@ -99,6 +99,9 @@ TEST_CASE("rows that are large, small, or all equal") {
   for (const std::size_t size : {3U, 40U, 1000U})
     CHECK(of(Numbers(size, 0.1), 1e-5) == Numbers(size, 0.0));
   CHECK(of({5}, 1e-5) == Numbers{0});
+  // Without an epsilon they are 0 / 0.
+  for (const std::size_t size : {1U, 3U, 40U, 1000U})
+    for (const double y : of(Numbers(size, 0.1), 0)) CHECK(std::isnan(y));
 }
 
 TEST_CASE("rows that hold NaN or infinities become NaN, and no other") {
