@@ -10,6 +10,7 @@
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
+#include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/reduce.hpp>
 
@@ -28,17 +29,6 @@ Shape infer_extreme(const Inference& inference) {
                               " along axes " + to_string(Attribute(axes)),
                           "reduce axes that are not empty");
   return shape;
-}
-
-// Elements with a sign for all distinct values: no two are within the step of a central difference.
-Tensor distinct_values(const Shape& shape, Key key) {
-  Tensor jitter = draw(Arg{shape, domain(0, 0.4)}, key, float64);
-  const auto values = jitter.data<double>();
-  const auto count = static_cast<std::int64_t>(values.size());
-  // 7 and the counts of the samples have no common factor, so i * 7 mod count meets each once.
-  for (std::int64_t i = 0; i < count; ++i)
-    values[static_cast<std::size_t>(i)] += static_cast<double>(i * 7 % count) - 5;
-  return jitter;
 }
 
 template <bool larger>
@@ -83,8 +73,7 @@ struct Extreme {
         },
         domain(-2, 2), false);
     for (Case& sample : cases)
-      for (Arg& arg : sample.args)
-        arg.make = [shape = arg.shape](Key key) { return distinct_values(shape, key); };
+      for (Arg& arg : sample.args) arg = detail::distinct(arg.shape);
     return cases;
   }
 };

@@ -7,9 +7,9 @@
 #include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
-#include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/indexing.hpp>
 
@@ -108,20 +108,10 @@ std::vector<MaybeVar> chosen_tangents(const NodeView& node, std::span<const Mayb
           std::nullopt};
 }
 
-// Samples stay clear of ties, where values have kinks: whole numbers out of order, a little moved.
+// Samples stay clear of ties, where values have kinks.
 template <class F>
 Case spread_case(std::string name, const Shape& shape, F f) {
-  return {std::move(name), {Arg{shape, domain(-0.3, 0.3)}}, [f](std::span<const Var> in) {
-            Tensor apart(in[0].shape(), in[0].dtype() == float32 ? float32 : float64);
-            for (std::int64_t i = 0; i < apart.count(); ++i) {
-              const auto number = static_cast<double>(i * 7 % 11 + 11 * (i / 11));
-              if (apart.dtype() == float32)
-                apart.data<float>()[static_cast<std::size_t>(i)] = static_cast<float>(number);
-              else
-                apart.data<double>()[static_cast<std::size_t>(i)] = number;
-            }
-            return std::vector<Var>{f(In(in[0] + apart))};
-          }};
+  return detail::unary_case_of(std::move(name), detail::distinct(shape), f);
 }
 
 struct Sort {
