@@ -14,7 +14,7 @@
 #include <cstdint>
 
 #include <dualtape/core/graph.hpp>
-#include <dualtape/ops/pooling.hpp>  // Size2d
+#include <dualtape/ops/size2d.hpp>
 
 namespace dualtape {
 

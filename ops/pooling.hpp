@@ -8,23 +8,12 @@
 // more than half a window. A graph may be built by one thread at a time.
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 
 #include <dualtape/core/graph.hpp>
+#include <dualtape/ops/size2d.hpp>
 
 namespace dualtape {
-
-// Rows and columns; one number stands for both.
-struct Size2d {
-  std::int64_t rows = 0;
-  std::int64_t columns = 0;
-
-  template <std::integral T>
-  Size2d(T both) : Size2d(both, both) {}
-  template <std::integral R, std::integral C>
-  Size2d(R r, C c) : rows(static_cast<std::int64_t>(r)), columns(static_cast<std::int64_t>(c)) {}
-};
 
 struct PoolOptions {
   Size2d stride = 0;  // from one window to the next; 0 means the window's size
