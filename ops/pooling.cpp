@@ -1,112 +1,79 @@
-// Attributes of every pooling node: window, stride, padding (Ints of rows and columns); or
-// `adaptive` = true with `window` the size of the result. A node with `channels_last` = true takes
-// and gives (N, H, W, C), for passes that choose a layout.
 #include <dualtape/ops/pooling.hpp>
+
+#include <concepts>
 
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/pool.hpp>
+#include <dualtape/ops/detail/pool_shapes.hpp>
+#include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
 namespace {
 
-using detail::is_channels_last;
+using detail::pooled_shape;
 using detail::PoolPlan;
+using detail::require_pooled;
 using detail::shape_of;
 
-std::string pair_text(const Ints& pair) {
-  return std::to_string(pair[0]) + " x " + std::to_string(pair[1]);
-}
+// Their loops in a table of kernels.
+constexpr auto max_loop = [](const auto& kernels) { return kernels.max; };
+constexpr auto select_loop = [](const auto& kernels) { return kernels.select; };
+constexpr auto scatter_loop = [](const auto& kernels) { return kernels.scatter; };
+constexpr auto average_loop = [](const auto& kernels) { return kernels.average; };
+constexpr auto spread_loop = [](const auto& kernels) { return kernels.spread; };
 
-// Along one axis: how many windows fit. `name` is rows or columns.
-std::int64_t pooled_size(const Inference& inference, const Shape& x, std::int64_t size,
-                         std::size_t k, const char* name) {
-  const auto& window = inference.attributes.get<Ints>("window");
-  const std::string of = std::string(" of ") + name;
-  if (window[k] < 1)
-    inference.shape_error(
-        "the window is " + pair_text(window) + ", and x has shape " + to_string(x),
-        "give sizes of 1 or more");
-  if (inference.attributes.has("adaptive")) {
-    if (size < 1)
-      inference.shape_error("x of shape " + to_string(x) + " has no " + name + " to pool");
-    return window[k];
+// What the operators share. `loop` goes from images to one value a window or, `outwards`, from
+// those to images.
+template <auto loop, bool outwards>
+struct Pooling {
+  static constexpr bool can_fail = false;
+  static constexpr auto promotion = Promotion::common_floating;
+
+  static const Shape& images(const KernelRequest& request) {
+    return outwards ? request.out[0].shape : request.in[0].shape;
   }
-  const auto& stride = inference.attributes.get<Ints>("stride");
-  const auto& padding = inference.attributes.get<Ints>("padding");
-  if (stride[k] < 1)
-    inference.shape_error("the stride" + of + " is " + std::to_string(stride[k]),
-                          "give strides of 1 or more");
-  if (padding[k] < 0 || padding[k] > window[k] / 2)
-    inference.shape_error("the padding" + of + " is " + std::to_string(padding[k]) +
-                              " and the window is " + pair_text(window),
-                          "give from 0 to half the window, so that no window holds padding alone");
-  if (size < 1 || size + 2 * padding[k] < window[k])
-    inference.shape_error("the window of " + pair_text(window) + " does not fit x of shape " +
-                              to_string(x) + " with padding " + pair_text(padding),
-                          "use a smaller window, more padding or a global pool");
-  return (size + 2 * padding[k] - window[k]) / stride[k] + 1;
-}
-
-// The shape of pooled x.
-Shape pooled_shape(const Inference& inference, const Shape& x) {
-  if (x.rank() != 4)
-    inference.shape_error("x of shape " + to_string(x) + " is no batch of images (N, C, H, W)",
-                          x.rank() == 3 ? "unsqueeze(x, 0) makes a batch of one image; sequences "
-                                          "of shape (N, C, L) have the 1-D functions"
-                                        : "reshape it to four axes");
-  const std::size_t axis = is_channels_last(inference.attributes) ? 1 : 2;
-  const auto& window = inference.attributes.get<Ints>("window");
-  constexpr std::int64_t most = std::int64_t{1} << 24U;  // places are counted in float
-  std::vector<std::int64_t> sizes = x.vector();
-  sizes[axis] = pooled_size(inference, x, x[axis], 0, "rows");
-  sizes[axis + 1] = pooled_size(inference, x, x[axis + 1], 1, "columns");
-  const bool adaptive = inference.attributes.has("adaptive");
-  if ((adaptive ? x[axis] : window[0]) >= most / (adaptive ? x[axis + 1] : window[1]))
-    inference.shape_error("windows of " + std::to_string(most) + " elements and more, and x has " +
-                              "shape " + to_string(x),
-                          "reduce with max() or mean() instead");
-  return Shape(sizes);
-}
-
-// A kernel of one input and one output, or two, that runs over images.
-template <auto member, bool two>
-Kernel pool_kernel(const Shape& x, const KernelRequest& request) {
-  const auto make = [&]<class T>() -> Kernel {
-    const PoolPlan plan(x, request.attributes);
+  static const Shape& pooled(const KernelRequest& request) {
+    return outwards ? request.in.back().shape : request.out[0].shape;
+  }
+  static Cost cost(const KernelRequest& request) {
+    Cost cost = bytes_only(request);
+    const auto& window = request.attributes.get<Ints>("window");
+    cost.flops = request.attributes.has("adaptive")
+                     ? static_cast<double>(images(request).count())
+                     : static_cast<double>(pooled(request).count() * window[0] * window[1]);
+    return cost;
+  }
+  template <class T>
+  static constexpr bool of_two = std::same_as<decltype(loop(detail::pool_kernels<T>())),
+                                              typename detail::PoolKernelsOf<T>::OfTwo>;
+  template <class T>
+  static Kernel kernel_of(const KernelRequest& request) {
+    const PoolPlan plan(images(request), request.attributes);
     const std::size_t cost = plan.outer * plan.in_size();
-    const detail::PoolKernelsOf<T>& kernels = detail::pool_kernels<T>();
-    return {[plan, cost, run = kernels.*(member.template operator()<T>())](const KernelArgs& args) {
+    const auto run = loop(detail::pool_kernels<T>());
+    return {[plan, cost, run](const KernelArgs& args) {
       detail::in_ranges(args, plan.outer, 1, cost, [&](std::size_t first, std::size_t last, void*) {
-        if constexpr (two)
+        if constexpr (of_two<T>)
           run(plan, args.input<T>(0), args.input<T>(1), args.output<T>(), first, last);
         else
           run(plan, args.input<T>(0), args.output<T>(), first, last);
       });
     }};
-  };
-  return request.out[0].dtype == float32 ? make.template operator()<float>()
-                                         : make.template operator()<double>();
-}
-// Members of a table that is a template.
-constexpr auto max_of = []<class T>() { return &detail::PoolKernelsOf<T>::max; };
-constexpr auto select_of = []<class T>() { return &detail::PoolKernelsOf<T>::select; };
-constexpr auto scatter_of = []<class T>() { return &detail::PoolKernelsOf<T>::scatter; };
-constexpr auto average_of = []<class T>() { return &detail::PoolKernelsOf<T>::average; };
-constexpr auto spread_of = []<class T>() { return &detail::PoolKernelsOf<T>::spread; };
-
-Cost cost_for(const KernelRequest& request, const Shape& x, const Shape& pooled) {
-  Cost cost = bytes_only(request);
-  const auto& window = request.attributes.get<Ints>("window");
-  cost.flops = request.attributes.has("adaptive")
-                   ? static_cast<double>(x.count())
-                   : static_cast<double>(pooled.count() * window[0] * window[1]);
-  return cost;
-}
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    return request.out[0].dtype == float32 ? kernel_of<float>(request) : kernel_of<double>(request);
+  }
+  // Of operators whose one operand is what is pooled.
+  static void infer(Inference& inference) {
+    inference.require_count(1);
+    inference.out = {{pooled_shape(inference, inference.shape(0)), inference.dtype(0)}};
+  }
+};
 
 struct Setting {
   std::string name;
@@ -131,27 +98,33 @@ std::vector<Setting> settings() {
           {"the whole image", {2, 2, 3, 2}, {3, 2}},
           {"no images", {0, 2, 4, 4}, 2}};
 }
-PoolOptions without_padding_counted(PoolOptions options) {
-  options.count_include_pad = false;
-  return options;
+// For means also without the padding counted.
+std::vector<Setting> settings_of_means() {
+  std::vector<Setting> all;
+  for (const Setting& s : settings()) {
+    all.push_back(s);
+    if (s.options.padding.rows == 0) continue;
+    all.push_back(s);
+    all.back().name += ", padding not counted";
+    all.back().options.count_include_pad = false;
+  }
+  return all;
 }
-
-// No two elements within the step of a central difference.
-Tensor distinct_values(const Shape& shape, Key key) {
-  Tensor jitter = draw(Arg{shape, domain(0, 0.4)}, key, float64);
-  const auto values = jitter.data<double>();
-  const auto count = static_cast<std::int64_t>(values.size());
-  // 59 and the counts of the samples have no common factor, so i * 59 mod count meets each once.
-  for (std::int64_t i = 0; i < count; ++i)
-    values[static_cast<std::size_t>(i)] =
-        0.1 * (values[static_cast<std::size_t>(i)] + static_cast<double>(i * 59 % count) - 5);
-  return jitter;
+Shape pooled_of(const Setting& s) {
+  Graph graph;
+  return max_pool2d(graph.input("x", s.x, float64), s.window, s.options).shape();
 }
-Arg distinct(const Shape& shape) {
-  return {shape, {}, float64, [shape](Key key) { return distinct_values(shape, key); }};
+// For each setting call(s, in), with args(s) drawn.
+template <class Args, class Call>
+std::vector<Case> cases_of(const std::vector<Setting>& settings, Args args, Call call) {
+  std::vector<Case> cases;
+  for (const Setting& s : settings)
+    cases.push_back({s.name, args(s),
+                     [s, call](std::span<const Var> in) { return std::vector<Var>{call(s, in)}; }});
+  return cases;
 }
-
-std::vector<Var> one(Var value) { return {value}; }
+// Elements without ties, where maxima have kinks.
+Arg distinct(const Shape& shape) { return detail::distinct(shape, 0.1); }
 
 Attributes pool_attributes(Size2d window, const PoolOptions& options) {
   const Size2d stride =
@@ -171,9 +144,7 @@ Attributes adaptive_attributes(Size2d size) {
 // ---- the largest ------------------------------------------------------------------------------
 
 // x and t have one shape, the result the pooled one.
-struct MaxPoolSelect {
-  static constexpr bool can_fail = false;
-  static constexpr auto promotion = Promotion::common_floating;
+struct MaxPoolSelect : Pooling<select_loop, false> {
   static constexpr auto name = "max_pool2d_select";
   static constexpr auto doc = "t at the place of the largest x of each window";
   static constexpr auto math =
@@ -195,28 +166,22 @@ struct MaxPoolSelect {
           "give t the shape of x");
     inference.out = {{std::move(pooled), inference.dtype(0)}};
   }
-  static Cost cost(const KernelRequest& request) {
-    return cost_for(request, request.in[0].shape, request.out[0].shape);
-  }
-  static Kernel kernel(const KernelRequest& request) {
-    return pool_kernel<select_of, true>(request.in[0].shape, request);
-  }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent);
   static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    for (const Setting& s : settings())
-      cases.push_back({s.name, {distinct(s.x), Arg{s.x}}, [s](std::span<const Var> in) {
-                         return one(max_pool2d_select(in[0], in[1], s.window, s.options));
-                       }});
-    return cases;
+    return cases_of(
+        settings(),
+        [](const Setting& s) {
+          return std::vector{distinct(s.x), Arg{s.x}};
+        },
+        [](const Setting& s, auto in) {
+          return max_pool2d_select(in[0], in[1], s.window, s.options);
+        });
   }
 };
 constexpr Linear<MaxPoolSelect> select_op;
 
 // x has the shape of the result, t the pooled one.
-struct MaxPoolScatter {
-  static constexpr bool can_fail = false;
-  static constexpr auto promotion = Promotion::common_floating;
+struct MaxPoolScatter : Pooling<scatter_loop, true> {
   static constexpr auto name = "max_pool2d_scatter";
   static constexpr auto doc =
       "one value a window, added up at the places of the windows' largest x";
@@ -231,34 +196,21 @@ struct MaxPoolScatter {
   static bool linear_in(std::span<const bool> active) { return !active[0]; }
   static void infer(Inference& inference) {
     inference.require_count(2);
-    const Shape& x = inference.shape(0);
-    const Shape pooled = pooled_shape(inference, x);
-    if (inference.shape(1) != pooled)
-      inference.shape_error("x of shape " + to_string(x) + " is pooled to " + to_string(pooled) +
-                                ", and t has shape " + to_string(inference.shape(1)),
-                            "give t one value a window");
+    require_pooled(inference, inference.shape(0), inference.shape(1));
     inference.out = {inference.in[0].type()};
-  }
-  static Cost cost(const KernelRequest& request) {
-    return cost_for(request, request.in[0].shape, request.in[1].shape);
-  }
-  static Kernel kernel(const KernelRequest& request) {
-    return pool_kernel<scatter_of, true>(request.in[0].shape, request);
   }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
     return select_op(node.in[0], cotangent, node.attributes);
   }
   static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    for (const Setting& s : settings()) {
-      // The pooled shape is that of a node made on the way.
-      Graph graph;
-      const Shape pooled = max_pool2d(graph.input("x", s.x, float64), s.window, s.options).shape();
-      cases.push_back({s.name, {distinct(s.x), Arg{pooled}}, [s](std::span<const Var> in) {
-                         return one(max_pool2d_scatter(in[0], in[1], s.window, s.options));
-                       }});
-    }
-    return cases;
+    return cases_of(
+        settings(),
+        [](const Setting& s) {
+          return std::vector{distinct(s.x), Arg{pooled_of(s)}};
+        },
+        [](const Setting& s, auto in) {
+          return max_pool2d_scatter(in[0], in[1], s.window, s.options);
+        });
   }
 };
 constexpr Linear<MaxPoolScatter> scatter_op;
@@ -267,9 +219,7 @@ Var MaxPoolSelect::transpose(const NodeView& node, std::size_t, Var cotangent) {
   return scatter_op(node.in[0], cotangent, node.attributes);
 }
 
-struct MaxPool {
-  static constexpr bool can_fail = false;
-  static constexpr auto promotion = Promotion::common_floating;
+struct MaxPool : Pooling<max_loop, false> {
   static constexpr auto name = "max_pool2d";
   static constexpr auto doc = "the largest element of windows sliding over images";
   static constexpr auto math =
@@ -278,35 +228,20 @@ struct MaxPool {
   static constexpr Example example{
       "flatten(max_pool2d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})), 2))", "[3.]"};
 
-  static void infer(Inference& inference) {
-    inference.require_count(1);
-    inference.out = {{pooled_shape(inference, inference.shape(0)), inference.dtype(0)}};
-  }
-  static Cost cost(const KernelRequest& request) {
-    return cost_for(request, request.in[0].shape, request.out[0].shape);
-  }
-  static Kernel kernel(const KernelRequest& request) {
-    return pool_kernel<max_of, false>(request.in[0].shape, request);
-  }
   static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     return select_op(stop_gradient(node.in[0]), *tangents[0], node.attributes);
   }
   static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    for (const Setting& s : settings())
-      cases.push_back({s.name, {distinct(s.x)}, [s](std::span<const Var> in) {
-                         return one(max_pool2d(in[0], s.window, s.options));
-                       }});
-    return cases;
+    return cases_of(
+        settings(), [](const Setting& s) { return std::vector{distinct(s.x)}; },
+        [](const Setting& s, auto in) { return max_pool2d(in[0], s.window, s.options); });
   }
 };
 constexpr General<MaxPool> max_pool_op;
 
 // ---- the mean ---------------------------------------------------------------------------------
 
-struct AvgPool {
-  static constexpr bool can_fail = false;
-  static constexpr auto promotion = Promotion::common_floating;
+struct AvgPool : Pooling<average_loop, false> {
   static constexpr auto name = "avg_pool2d";
   static constexpr auto doc = "the mean of windows sliding over images";
   static constexpr auto math =
@@ -315,37 +250,16 @@ struct AvgPool {
   static constexpr Example example{
       "flatten(avg_pool2d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})), 2))", "[1.5]"};
 
-  static void infer(Inference& inference) {
-    inference.require_count(1);
-    inference.out = {{pooled_shape(inference, inference.shape(0)), inference.dtype(0)}};
-  }
-  static Cost cost(const KernelRequest& request) {
-    return cost_for(request, request.in[0].shape, request.out[0].shape);
-  }
-  static Kernel kernel(const KernelRequest& request) {
-    return pool_kernel<average_of, false>(request.in[0].shape, request);
-  }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent);
   static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    const auto add = [&](const std::string& name, const Setting& s, const PoolOptions& options) {
-      cases.push_back({name, {Arg{s.x}}, [s, options](std::span<const Var> in) {
-                         return one(avg_pool2d(in[0], s.window, options));
-                       }});
-    };
-    for (const Setting& s : settings()) {
-      add(s.name, s, s.options);
-      if (s.options.padding.rows > 0)
-        add(s.name + ", padding not counted", s, without_padding_counted(s.options));
-    }
-    return cases;
+    return cases_of(
+        settings_of_means(), [](const Setting& s) { return std::vector{Arg{s.x}}; },
+        [](const Setting& s, auto in) { return avg_pool2d(in[0], s.window, s.options); });
   }
 };
 constexpr Linear<AvgPool> avg_pool_op;
 
-struct AvgPoolSpread {
-  static constexpr bool can_fail = false;
-  static constexpr auto promotion = Promotion::common_floating;
+struct AvgPoolSpread : Pooling<spread_loop, true> {
   static constexpr auto name = "avg_pool2d_spread";
   static constexpr auto doc = "one value a window, divided among the elements of its window";
   static constexpr auto math =
@@ -357,42 +271,21 @@ struct AvgPoolSpread {
   static void infer(Inference& inference) {
     inference.require_count(1);
     const auto& shape = inference.attributes.get<Shape>("shape");
-    const Shape pooled = pooled_shape(inference, shape);
-    if (inference.shape(0) != pooled)
-      inference.shape_error("images of shape " + to_string(shape) + " are pooled to " +
-                                to_string(pooled) + ", and t has shape " +
-                                to_string(inference.shape(0)),
-                            "give t one value a window");
+    require_pooled(inference, shape, inference.shape(0));
     inference.out = {{shape, inference.dtype(0)}};
   }
-  static Cost cost(const KernelRequest& request) {
-    return cost_for(request, request.out[0].shape, request.in[0].shape);
-  }
-  static Kernel kernel(const KernelRequest& request) {
-    return pool_kernel<spread_of, false>(request.out[0].shape, request);
-  }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
-    std::vector<Attributes::Entry> entries;
     Attributes kept;
     for (const auto& [key, value] : node.attributes.entries())
       if (key != "shape") kept = kept.with(key, value);
     return avg_pool_op(cotangent, kept);
   }
   static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    const auto add = [&](const std::string& name, const Setting& s, const PoolOptions& options) {
-      Graph graph;
-      const Shape pooled = avg_pool2d(graph.input("x", s.x, float64), s.window, options).shape();
-      cases.push_back({name, {Arg{pooled}}, [s, options](std::span<const Var> in) {
-                         return one(avg_pool2d_spread(in[0], {s.x[2], s.x[3]}, s.window, options));
-                       }});
-    };
-    for (const Setting& s : settings()) {
-      add(s.name, s, s.options);
-      if (s.options.padding.rows > 0)
-        add(s.name + ", padding not counted", s, without_padding_counted(s.options));
-    }
-    return cases;
+    return cases_of(
+        settings_of_means(), [](const Setting& s) { return std::vector{Arg{pooled_of(s)}}; },
+        [](const Setting& s, auto in) {
+          return avg_pool2d_spread(in[0], {s.x[2], s.x[3]}, s.window, s.options);
+        });
   }
 };
 constexpr Linear<AvgPoolSpread> spread_op;
@@ -444,10 +337,9 @@ struct Pool1d {
     std::vector<Case> cases;
     const auto add = [&](const std::string& name, const Shape& shape, std::int64_t window,
                          const PoolOptions& options) {
-      cases.push_back({name, {distinct(shape)}, [window, options](std::span<const Var> in) {
-                         return one(largest ? max_pool1d(in[0], window, options)
-                                            : avg_pool1d(in[0], window, options));
-                       }});
+      cases.push_back(detail::unary_case_of(name, distinct(shape), [window, options](Var x) {
+        return largest ? max_pool1d(x, window, options) : avg_pool1d(x, window, options);
+      }));
     };
     PoolOptions padded;
     padded.stride = 1;
@@ -476,9 +368,8 @@ template <class Function>
 std::vector<Case> image_cases(Function function, bool sized) {
   std::vector<Case> cases;
   const auto add = [&](const std::string& name, const Shape& shape, Size2d size) {
-    cases.push_back({name, {distinct(shape)}, [function, size](std::span<const Var> in) {
-                       return one(function(in[0], size));
-                     }});
+    cases.push_back(detail::unary_case_of(name, distinct(shape),
+                                          [function, size](Var x) { return function(x, size); }));
   };
   add("divisible", {2, 2, 4, 6}, 2);
   add("one pixel", {2, 3, 1, 1}, 1);
