@@ -85,33 +85,42 @@ void require_fit(const Inference& inference, const ConvShape& s) {
                             "divide the images");
 }
 
-Kernel kernel_of(ConvPass pass, const KernelRequest& request) {
-  const ConvShape s = detail::conv_shape(pass, request);
-  const DType dtype = request.out[0].dtype;
-  const detail::ConvLayout layout = detail::conv_layout(request.attributes);
-  return detail::convolution_kernel(
-      pass, s, dtype, detail::conv_backend(pass, s, dtype, layout.x_blocked || layout.y_blocked),
-      layout);
+// What all three operators ask of their operands, images first.
+void require_operands(const Inference& inference, std::string_view first, std::string_view second,
+                      std::string_view axes_of_second) {
+  inference.require_count(2);
+  require_numbers(inference);
+  require_images(inference, 0, first, image_axes);
+  require_images(inference, 1, second, axes_of_second);
 }
-Cost cost_of(ConvPass pass, const KernelRequest& request) {
-  Cost cost = bytes_only(request);
-  cost.flops = 2 * detail::conv_shape(pass, request).products();
-  return cost;
+
+// The sizes of conv2d(x, w), which must fit.
+ConvShape fitting_shape(const Inference& inference, const Shape& x, const Shape& w) {
+  const ConvShape s = detail::conv_shape(x, w, inference.attributes);
+  require_fit(inference, s);
+  return s;
+}
+
+// For its gradients: g must be of the size of its result.
+void require_result(const Inference& inference, const Shape& x, const Shape& w, const Shape& g) {
+  const ConvShape s = fitting_shape(inference, x, w);
+  if (s.rows.out != g[2] || s.columns.out != g[3])
+    inference.shape_error(
+        "a convolution of " + times(x[2], x[3]) + " pixels with a kernel of " + times(w[2], w[3]) +
+            " gives " + times(s.rows.out, s.columns.out) + " of them, not the " +
+            times(g[2], g[3]) + " of " + to_string(g),
+        "give the size, stride, padding and dilation of the convolution this belongs to");
 }
 
 // The options as another pass has them, with the rows and columns of its result.
-Attributes with_size(const Attributes& options, const Shape& shape) {
-  return {{"stride", options.get<Ints>("stride")},
-          {"padding", options.get<Ints>("padding")},
-          {"dilation", options.get<Ints>("dilation")},
-          {"groups", options.get<std::int64_t>("groups")},
-          {"size", Ints{shape[2], shape[3]}}};
-}
 Attributes without_size(const Attributes& options) {
   return {{"stride", options.get<Ints>("stride")},
           {"padding", options.get<Ints>("padding")},
           {"dilation", options.get<Ints>("dilation")},
           {"groups", options.get<std::int64_t>("groups")}};
+}
+Attributes with_size(const Attributes& options, const Shape& shape) {
+  return without_size(options).with("size", Ints{shape[2], shape[3]});
 }
 
 // ---- the three operators, which are each other's transposes ------------------------------------
@@ -120,7 +129,27 @@ Var forward(Var x, Var w, Attributes attributes);
 Var by_input(Var g, Var w, Attributes attributes);
 Var by_weights(Var x, Var g, Attributes attributes);
 
-struct Conv2d {
+template <ConvPass pass>
+struct Convolution {
+  static constexpr Promotion promotion = Promotion::common_floating;
+  static constexpr bool can_fail = false;
+
+  static Kernel kernel(const KernelRequest& request) {
+    const ConvShape s = detail::conv_shape(pass, request);
+    const DType dtype = request.out[0].dtype;
+    const detail::ConvLayout layout = detail::conv_layout(request.attributes);
+    return detail::convolution_kernel(
+        pass, s, dtype, detail::conv_backend(pass, s, dtype, layout.x_blocked || layout.y_blocked),
+        layout);
+  }
+  static Cost cost(const KernelRequest& request) {
+    Cost cost = bytes_only(request);
+    cost.flops = 2 * detail::conv_shape(pass, request).products();
+    return cost;
+  }
+};
+
+struct Conv2d : Convolution<ConvPass::forward> {
   static constexpr auto name = "conv2d";
   static constexpr auto doc = "the convolution of images, in groups of channels";
   static constexpr auto math =
@@ -131,14 +160,9 @@ struct Conv2d {
       "conv2d(g.constant(Tensor{1, 2, 3, 4}.reshape({1, 1, 2, 2})), "
       "g.constant(Tensor{1, 10}.reshape({1, 1, 1, 2})))",
       "[[[[21.]\n   [43.]]]]"};
-  static constexpr Promotion promotion = Promotion::common_floating;
-  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
-    inference.require_count(2);
-    require_numbers(inference);
-    require_images(inference, 0, "x", image_axes);
-    require_images(inference, 1, "w", weight_axes);
+    require_operands(inference, "x", "w", weight_axes);
     const Shape& x = inference.shape(0);
     const Shape& w = inference.shape(1);
     const auto groups = inference.attributes.get<std::int64_t>("groups");
@@ -150,15 +174,10 @@ struct Conv2d {
               to_string(w) + " takes " + std::to_string(w[1] * groups) + " in " +
               std::to_string(groups) + (groups == 1 ? " group" : " groups"),
           "w must have shape " + to_string(Shape{w[0], x[1] / groups, w[2], w[3]}));
-    const ConvShape s = detail::conv_shape(x, w, inference.attributes);
-    require_fit(inference, s);
+    const ConvShape s = fitting_shape(inference, x, w);
     inference.out.push_back(
         {{s.batch, s.out_channels, s.rows.out, s.columns.out}, inference.dtype(0)});
   }
-  static Kernel kernel(const KernelRequest& request) {
-    return kernel_of(ConvPass::forward, request);
-  }
-  static Cost cost(const KernelRequest& request) { return cost_of(ConvPass::forward, request); }
   static Var transpose(const NodeView& node, std::size_t i, Var c) {
     const Attributes attributes = with_size(node.attributes, node.in[i].shape());
     return i == 0 ? by_input(c, node.in[1], attributes) : by_weights(node.in[0], c, attributes);
@@ -167,7 +186,7 @@ struct Conv2d {
 };
 constexpr Bilinear<Conv2d> conv2d_op;
 
-struct InputGradient {
+struct InputGradient : Convolution<ConvPass::by_input> {
   static constexpr auto name = "conv2d_input_gradient";
   static constexpr auto doc = "the transpose of a convolution as a linear map of its images";
   static constexpr auto math =
@@ -177,14 +196,9 @@ struct InputGradient {
       "conv2d_input_gradient(g.constant(Tensor{1, 2}.reshape({1, 1, 1, 2})), "
       "g.constant(Tensor{1, 10}.reshape({1, 1, 1, 2})), {1, 3})",
       "[[[[ 1. 12. 20.]]]]"};
-  static constexpr Promotion promotion = Promotion::common_floating;
-  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
-    inference.require_count(2);
-    require_numbers(inference);
-    require_images(inference, 0, "g", image_axes);
-    require_images(inference, 1, "w", weight_axes);
+    require_operands(inference, "g", "w", weight_axes);
     const Shape& g = inference.shape(0);
     const Shape& w = inference.shape(1);
     const Ints& size = inference.attributes.get<Ints>("size");
@@ -198,20 +212,9 @@ struct InputGradient {
                             "give less padding or a larger image");
     const auto groups = inference.attributes.get<std::int64_t>("groups");
     const Shape x{g[0], w[1] * groups, size[0], size[1]};
-    const ConvShape s = detail::conv_shape(x, w, inference.attributes);
-    require_fit(inference, s);
-    if (s.rows.out != g[2] || s.columns.out != g[3])
-      inference.shape_error(
-          "a convolution of " + times(size[0], size[1]) + " pixels gives " +
-              times(s.rows.out, s.columns.out) + " of them, not the " + times(g[2], g[3]) + " of " +
-              to_string(g),
-          "give the size, stride, padding and dilation of the convolution this belongs to");
+    require_result(inference, x, w, g);
     inference.out.push_back({x, inference.dtype(0)});
   }
-  static Kernel kernel(const KernelRequest& request) {
-    return kernel_of(ConvPass::by_input, request);
-  }
-  static Cost cost(const KernelRequest& request) { return cost_of(ConvPass::by_input, request); }
   static Var transpose(const NodeView& node, std::size_t i, Var c) {
     return i == 0 ? forward(c, node.in[1], without_size(node.attributes))
                   : by_weights(c, node.in[0], with_size(node.attributes, node.in[1].shape()));
@@ -220,7 +223,7 @@ struct InputGradient {
 };
 constexpr Bilinear<InputGradient> input_gradient_op;
 
-struct WeightGradient {
+struct WeightGradient : Convolution<ConvPass::by_weights> {
   static constexpr auto name = "conv2d_weight_gradient";
   static constexpr auto doc = "the transpose of a convolution as a linear map of its weights";
   static constexpr auto math =
@@ -230,14 +233,9 @@ struct WeightGradient {
       "conv2d_weight_gradient(g.constant(Tensor{1, 2, 3}.reshape({1, 1, 1, 3})), "
       "g.constant(Tensor{1, 10}.reshape({1, 1, 1, 2})), {1, 2})",
       "[[[[21. 32.]]]]"};
-  static constexpr Promotion promotion = Promotion::common_floating;
-  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
-    inference.require_count(2);
-    require_numbers(inference);
-    require_images(inference, 0, "x", image_axes);
-    require_images(inference, 1, "g", image_axes);
+    require_operands(inference, "x", "g", image_axes);
     const Shape& x = inference.shape(0);
     const Shape& g = inference.shape(1);
     const Ints& size = inference.attributes.get<Ints>("size");
@@ -251,20 +249,9 @@ struct WeightGradient {
       inference.value_error("the kernel is " + times(size[0], size[1]), "give sizes from 1 on");
     const auto groups = inference.attributes.get<std::int64_t>("groups");
     const Shape w{g[1], x[1] / groups, size[0], size[1]};
-    const ConvShape s = detail::conv_shape(x, w, inference.attributes);
-    require_fit(inference, s);
-    if (s.rows.out != g[2] || s.columns.out != g[3])
-      inference.shape_error(
-          "a convolution of x " + to_string(x) + " with such a kernel gives " +
-              times(s.rows.out, s.columns.out) + " pixels, not the " + times(g[2], g[3]) + " of " +
-              to_string(g),
-          "give the size, stride, padding and dilation of the convolution this belongs to");
+    require_result(inference, x, w, g);
     inference.out.push_back({w, inference.dtype(0)});
   }
-  static Kernel kernel(const KernelRequest& request) {
-    return kernel_of(ConvPass::by_weights, request);
-  }
-  static Cost cost(const KernelRequest& request) { return cost_of(ConvPass::by_weights, request); }
   static Var transpose(const NodeView& node, std::size_t i, Var c) {
     return i == 0 ? by_input(node.in[1], c, with_size(node.attributes, node.in[0].shape()))
                   : forward(node.in[0], c, without_size(node.attributes));

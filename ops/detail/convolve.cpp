@@ -60,6 +60,30 @@ struct Sizes {
 
 // ---- products of columns -----------------------------------------------------------------------
 
+// Calls one(args, image, group, room for its columns) for each group of channels of each image.
+template <class T, class One>
+Kernel columns_kernel(const ConvShape& s, const Product& product, One one) {
+  auto run = [=](const KernelArgs& args) {
+    in_ranges(args, static_cast<std::size_t>(s.batch), 1, cheap_steps(s),
+              [&](std::size_t first, std::size_t last, void* workspace) {
+                for (auto n = static_cast<std::int64_t>(first); n < static_cast<std::int64_t>(last);
+                     ++n)
+                  for (std::int64_t g = 0; g < s.groups; ++g)
+                    one(args, n, g, static_cast<T*>(workspace));
+              });
+  };
+  const std::size_t bytes = Sizes<T>(s).column_bytes;
+  return {std::move(run), bytes, "columns, " + product.note(s.batch * s.groups), bytes};
+}
+
+// The columns of one group of one image, which may be that itself.
+template <class T>
+const T* columns_of(const ConvShape& s, const ConvolveKernelsOf<T>& loops, const T* x, T* room) {
+  if (s.is_pointwise()) return x;
+  loops.to_columns(s, x, room);
+  return room;
+}
+
 // y = w columns(x), image by image and group by group.
 template <class T>
 Kernel forward_by_columns(const ConvShape& s) {
@@ -68,24 +92,12 @@ Kernel forward_by_columns(const ConvShape& s) {
                         dtype_of<T>);
   const Sizes<T> size(s);
   const auto& loops = convolve_kernels<T>();
-  auto run = [=, &loops](const KernelArgs& args) {
-    in_ranges(args, static_cast<std::size_t>(s.batch), 1, cheap_steps(s),
-              [&](std::size_t first, std::size_t last, void* workspace) {
-                for (auto n = static_cast<std::int64_t>(first); n < static_cast<std::int64_t>(last);
-                     ++n)
-                  for (std::int64_t g = 0; g < s.groups; ++g) {
-                    const T* columns = args.input<T>(0) + n * size.x + g * size.x_group;
-                    if (size.column_bytes != 0) {
-                      loops.to_columns(s, columns, static_cast<T*>(workspace));
-                      columns = static_cast<const T*>(workspace);
-                    }
-                    product.assign(args.input<T>(1) + g * size.w_group, columns,
-                                   args.output<T>() + n * size.y + g * size.y_group);
-                  }
-              });
-  };
-  return {std::move(run), size.column_bytes, "columns, " + product.note(s.batch * s.groups),
-          size.column_bytes};
+  return columns_kernel<T>(
+      s, product, [=, &loops](const KernelArgs& args, std::int64_t n, std::int64_t g, T* room) {
+        const T* const x = args.input<T>(0) + n * size.x + g * size.x_group;
+        product.assign(args.input<T>(1) + g * size.w_group, columns_of(s, loops, x, room),
+                       args.output<T>() + n * size.y + g * size.y_group);
+      });
 }
 
 // columns(x') = w^T y', each column added to the place in x' it was read from.
@@ -96,24 +108,16 @@ Kernel by_input_by_columns(const ConvShape& s) {
                         dtype_of<T>);
   const Sizes<T> size(s);
   const auto& loops = convolve_kernels<T>();
-  auto run = [=, &loops](const KernelArgs& args) {
-    in_ranges(args, static_cast<std::size_t>(s.batch), 1, cheap_steps(s),
-              [&](std::size_t first, std::size_t last, void* workspace) {
-                for (auto n = static_cast<std::int64_t>(first); n < static_cast<std::int64_t>(last);
-                     ++n)
-                  for (std::int64_t g = 0; g < s.groups; ++g) {
-                    T* const x = args.output<T>() + n * size.x + g * size.x_group;
-                    T* const columns = size.column_bytes == 0 ? x : static_cast<T*>(workspace);
-                    product.assign(args.input<T>(1) + g * size.w_group,
-                                   args.input<T>(0) + n * size.y + g * size.y_group, columns);
-                    if (columns == x) continue;
-                    std::fill_n(x, size.x_group, T{0});
-                    loops.add_columns(s, columns, x);
-                  }
-              });
-  };
-  return {std::move(run), size.column_bytes, "columns, " + product.note(s.batch * s.groups),
-          size.column_bytes};
+  const bool pointwise = s.is_pointwise();
+  return columns_kernel<T>(
+      s, product, [=, &loops](const KernelArgs& args, std::int64_t n, std::int64_t g, T* room) {
+        T* const x = args.output<T>() + n * size.x + g * size.x_group;
+        product.assign(args.input<T>(1) + g * size.w_group,
+                       args.input<T>(0) + n * size.y + g * size.y_group, pointwise ? x : room);
+        if (pointwise) return;
+        std::fill_n(x, size.x_group, T{0});
+        loops.add_columns(s, room, x);
+      });
 }
 
 // w' as a sum over images. With a team each part of the images has a sum of its own, and these are
@@ -159,11 +163,8 @@ Kernel by_weights_by_columns(const ConvShape& s) {
                                   T* w, void* workspace) {
     for (std::int64_t n = first; n < last; ++n)
       for (std::int64_t g = 0; g < s.groups; ++g) {
-        const T* columns = args.input<T>(0) + n * size.x + g * size.x_group;
-        if (size.column_bytes != 0) {
-          loops.to_columns(s, columns, static_cast<T*>(workspace));
-          columns = static_cast<const T*>(workspace);
-        }
+        const T* const x = args.input<T>(0) + n * size.x + g * size.x_group;
+        const T* const columns = columns_of(s, loops, x, static_cast<T*>(workspace));
         const T* const y = args.input<T>(1) + n * size.y + g * size.y_group;
         T* const to = w + g * size.w_group;
         if (n == first)
