@@ -1,9 +1,7 @@
 #include <dualtape/ops/linalg.hpp>
 
 #include <algorithm>
-#include <climits>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include <dualtape/core/kinds.hpp>
@@ -12,6 +10,7 @@
 #include <dualtape/ops/detail/lapack.hpp>
 #include <dualtape/ops/detail/linalg.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
+#include <dualtape/ops/detail/partly_linear.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -109,24 +108,7 @@ struct Solve {
       "solve(g.constant(Tensor{{2, 0}, {1, 4}}), g.constant(Tensor{2, 9}))", "[1. 2.]"};
   static constexpr Promotion promotion = Promotion::common_floating;
 
-  static void infer(Inference& inference) {
-    inference.require_count(2);
-    require_square(inference);
-    const Shape& a = inference.shape(0);
-    const Shape& b = inference.shape(1);
-    if (b.rank() < 2 || rows_of(b) != rows_of(a))
-      inference.shape_error(
-          "the right side " + to_string(b) + " does not fit the matrix " + to_string(a),
-          b.rank() >= 2 && columns_of(b) == rows_of(a)
-              ? "transpose the right side: its columns are what is solved for"
-              : "it must have as many rows as the matrix; a vector must have rank 1");
-    if (columns_of(b) > INT_MAX)
-      inference.shape_error("LAPACK takes up to " + std::to_string(INT_MAX) + " columns, got " +
-                            to_string(b));
-    inference.out.push_back(
-        {detail::with_matrix(detail::require_batches(inference), rows_of(a), columns_of(b)),
-         inference.dtype(0)});
-  }
+  static void infer(Inference& inference) { detail::infer_solution(inference, "LAPACK"); }
   static Kernel kernel(const KernelRequest& request) {
     if (request.out[0].shape.count() == 0) return {[](const KernelArgs&) {}};
     return floating_kernel(request.out[0].dtype, [&]<class T>(T) -> Kernel {
@@ -166,17 +148,7 @@ struct Solve {
             {"no rows", {matrices({0, 0}), Arg{{0, 2}}}, call}};
   }
 };
-
-// A general operator that is also linear in its right side.
-class SolveOp final : public detail::GeneralOp<Solve> {
- public:
-  MaybeVar transpose(const NodeView& node, std::size_t,
-                     std::span<const MaybeVar> cotangents) const override {
-    return cotangents[0] ? MaybeVar(Solve::transpose(node, *cotangents[0])) : std::nullopt;
-  }
-};
-constexpr detail::Callable<SolveOp> solve_op;
-static_assert(std::is_empty_v<General<Solve>>);  // makes its checks
+constexpr detail::PartlyLinear<Solve> solve_op;
 
 Var solve_matrices(In a, In b, bool transpose) {
   return solve_op(a, b, Attributes{{"transpose", transpose}});

@@ -1,9 +1,8 @@
 #include <dualtape/ops/linalg_factor.hpp>
 
-#include <type_traits>
-
 #include <dualtape/ops/detail/factor.hpp>
 #include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/partly_linear.hpp>
 #include <dualtape/ops/diagonals.hpp>
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/linalg.hpp>
@@ -44,22 +43,7 @@ struct TriangularSolve {
       "triangular_solve(g.constant(Tensor{{2, 9}, {1, 4}}), g.constant(Tensor{2, 9}))", "[1. 2.]"};
   static constexpr Promotion promotion = Promotion::common_floating;
 
-  static void infer(Inference& inference) {
-    inference.require_count(2);
-    require_square(inference);
-    const Shape& a = inference.shape(0);
-    const Shape& b = inference.shape(1);
-    if (b.rank() < 2 || rows_of(b) != rows_of(a))
-      inference.shape_error(
-          "the right side " + to_string(b) + " does not fit the matrix " + to_string(a),
-          "it must have as many rows as the matrix; a vector must have rank 1");
-    if (columns_of(b) > INT_MAX)
-      inference.shape_error("BLAS takes up to " + std::to_string(INT_MAX) + " columns, got " +
-                            to_string(b));
-    inference.out.push_back(
-        {with_matrix(detail::require_batches(inference), rows_of(a), columns_of(b)),
-         inference.dtype(0)});
-  }
+  static void infer(Inference& inference) { detail::infer_solution(inference, "BLAS"); }
   template <class T>
   static void check_diagonal(const Batch& batch, std::size_t number, const T* a) {
     const auto n = static_cast<std::size_t>(batch.n);
@@ -128,17 +112,7 @@ struct TriangularSolve {
         {"no columns", {matrices({2, 2}), Arg{{2, 0}}}, call({})}};
   }
 };
-// A general operator that is also linear in its right side.
-class TriangularSolveOp final : public detail::GeneralOp<TriangularSolve> {
- public:
-  MaybeVar transpose(const NodeView& node, std::size_t,
-                     std::span<const MaybeVar> cotangents) const override {
-    return cotangents[0] ? MaybeVar(TriangularSolve::transpose(node, *cotangents[0]))
-                         : std::nullopt;
-  }
-};
-constexpr detail::Callable<TriangularSolveOp> triangular_solve_op;
-static_assert(std::is_empty_v<General<TriangularSolve>>);  // makes its checks
+constexpr detail::PartlyLinear<TriangularSolve> triangular_solve_op;
 
 Var solve_triangles(In a, In b, const detail::Triangular& kind) {
   return triangular_solve_op(

@@ -10,6 +10,8 @@
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/partly_linear.hpp>
+#include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/join.hpp>
@@ -21,6 +23,8 @@
 
 namespace dualtape {
 namespace {
+
+using detail::unary_case;
 
 std::int64_t axis_of(const Attributes& attributes) { return attributes.get<std::int64_t>("axis"); }
 void check_axis(const Inference& inference) {
@@ -54,23 +58,12 @@ Var shifted(Var x, std::int64_t axis, bool reverse, double first) {
 }
 
 template <class F>
-Case unary_case(std::string name, Shape shape, F f, const Domain& range = {}) {
-  return {std::move(name), {Arg{std::move(shape), range}}, [f](std::span<const Var> in) {
-            return std::vector<Var>{f(in[0])};
-          }};
-}
-template <class F>
-std::vector<Case> axis_cases(F f, const Domain& range = {}) {
-  return {unary_case(
-              "a vector", {5}, [f](Var x) { return f(x, -1); }, range),
-          unary_case(
-              "columns", {3, 4}, [f](Var x) { return f(x, 0); }, range),
-          unary_case(
-              "a middle axis", {2, 3, 2}, [f](Var x) { return f(x, 1); }, range),
-          unary_case(
-              "one entry", {3, 1}, [f](Var x) { return f(x, 1); }, range),
-          unary_case(
-              "nothing", {0, 2}, [f](Var x) { return f(x, 0); }, range)};
+std::vector<Case> axis_cases(F f) {
+  return {unary_case("a vector", {5}, [f](Var x) { return f(x, -1); }),
+          unary_case("columns", {3, 4}, [f](Var x) { return f(x, 0); }),
+          unary_case("a middle axis", {2, 3, 2}, [f](Var x) { return f(x, 1); }),
+          unary_case("one entry", {3, 1}, [f](Var x) { return f(x, 1); }),
+          unary_case("nothing", {0, 2}, [f](Var x) { return f(x, 0); })};
 }
 
 // ---- linear recurrence --------------------------------------------------------------------------
@@ -155,16 +148,7 @@ struct Recurrence {
             {"nothing", {Arg{{0, 2}}, Arg{{0, 2}}}, along(0, false)}};
   }
 };
-// A general operator that is also linear in its terms.
-class RecurrenceOp final : public detail::GeneralOp<Recurrence> {
- public:
-  MaybeVar transpose(const NodeView& node, std::size_t,
-                     std::span<const MaybeVar> cotangents) const override {
-    return cotangents[0] ? MaybeVar(Recurrence::transpose(node, *cotangents[0])) : std::nullopt;
-  }
-};
-constexpr detail::Callable<RecurrenceOp> recurrence_op;
-static_assert(std::is_empty_v<General<Recurrence>>);  // makes its checks
+constexpr detail::PartlyLinear<Recurrence> recurrence_op;
 
 // ---- products and logarithms of sums ------------------------------------------------------------
 

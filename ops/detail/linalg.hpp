@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <climits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <dualtape/core/kinds.hpp>
@@ -25,6 +26,25 @@ inline void require_square(const Inference& inference) {
   if (rows_of(shape) > INT_MAX / 64)
     inference.shape_error("LAPACK takes up to " + std::to_string(INT_MAX / 64) + " rows, got " +
                           to_string(shape));
+}
+
+// The type of X in A X = B. `library` is whose ints count the columns.
+inline void infer_solution(Inference& inference, std::string_view library) {
+  inference.require_count(2);
+  require_square(inference);
+  const Shape& a = inference.shape(0);
+  const Shape& b = inference.shape(1);
+  if (b.rank() < 2 || rows_of(b) != rows_of(a))
+    inference.shape_error(
+        "the right side " + to_string(b) + " does not fit the matrix " + to_string(a),
+        b.rank() >= 2 && columns_of(b) == rows_of(a)
+            ? "transpose the right side: its columns are what is solved for"
+            : "it must have as many rows as the matrix; a vector must have rank 1");
+  if (columns_of(b) > INT_MAX)
+    inference.shape_error(std::string(library) + " takes up to " + std::to_string(INT_MAX) +
+                          " columns, got " + to_string(b));
+  inference.out.push_back(
+      {with_matrix(require_batches(inference), rows_of(a), columns_of(b)), inference.dtype(0)});
 }
 
 // How many matrices, and their size.
