@@ -7,6 +7,7 @@ namespace {
 
 using detail::axis_of;
 using detail::base_of;
+using detail::called;
 using detail::dispatch_both;
 using detail::index_arg;
 using detail::IndexCheck;
@@ -88,7 +89,7 @@ struct Gather {
     const std::size_t axis = axis_of(request.attributes, x.rank());
     const Type& index = request.in[1];
     const GatherWalk walk(x, index.shape, axis);
-    const IndexCheck check{"index", index.dtype, index.shape, x[axis]};
+    const IndexCheck check{called(request.attributes, "index"), index.dtype, index.shape, x[axis]};
     return dispatch_both(request.in[0].dtype, index.dtype, [&]<class T, class I>() -> Kernel {
       return {[walk, check](const KernelArgs& args) {
         check.run(args.in[1]);
@@ -144,7 +145,8 @@ struct ScatterAdd {
     const std::size_t axis = axis_of(request.attributes, whole.shape.rank());
     const Type& index = request.in[1];
     const GatherWalk walk(whole.shape, index.shape, axis);
-    const IndexCheck check{"index", index.dtype, index.shape, whole.shape[axis]};
+    const IndexCheck check{called(request.attributes, "index"), index.dtype, index.shape,
+                           whole.shape[axis]};
     const bool has_base = base_of(request.in) != nullptr;
     return dispatch_both(whole.dtype, index.dtype, [&]<class T, class I>() -> Kernel {
       return {[walk, check, has_base, bytes = bytes_of(whole)](const KernelArgs& args) {
@@ -178,9 +180,11 @@ struct ScatterAdd {
 constexpr Linear<ScatterAdd> scatter_add_op;
 
 Var Gather::transpose(const NodeView& node, std::size_t, Var cotangent) {
-  return scatter_add_op(
-      cotangent, node.in[1],
-      {{"axis", node.attributes.get<std::int64_t>("axis")}, {"shape", node.in[0].shape()}});
+  Attributes attributes{{"axis", node.attributes.get<std::int64_t>("axis")},
+                        {"shape", node.in[0].shape()}};
+  if (node.attributes.has("of"))
+    attributes = attributes.with("of", node.attributes.get<std::string>("of"));
+  return scatter_add_op(cotangent, node.in[1], attributes);
 }
 
 }  // namespace
@@ -195,6 +199,12 @@ Var scatter_add(In x, In index, In updates, std::int64_t axis) {
 }
 
 namespace detail {
+
+Var gather_of(std::string_view loss, In x, In labels, std::int64_t axis) {
+  return gather_op(
+      x, labels,
+      Attributes{{"axis", wrap_axis(axis, shape_of(x).rank())}, {"of", std::string(loss)}});
+}
 
 void register_gather() { register_all(gather_op, scatter_add_op); }
 

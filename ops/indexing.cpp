@@ -8,6 +8,7 @@ namespace {
 using detail::axis_of;
 using detail::AxisSplit;
 using detail::base_of;
+using detail::called;
 using detail::dispatch_both;
 using detail::index_arg;
 using detail::IndexCheck;
@@ -173,7 +174,8 @@ struct OneHot {
   static Kernel kernel(const KernelRequest& request) {
     const Type& labels = request.in[0];
     const auto classes = request.attributes.get<std::int64_t>("classes");
-    const IndexCheck check{"label", labels.dtype, labels.shape, classes};
+    const IndexCheck check{called(request.attributes, "label"), labels.dtype, labels.shape,
+                           classes};
     return dispatch_both(request.out[0].dtype, labels.dtype, [&]<class T, class I>() -> Kernel {
       return {[check, classes, count = labels.shape.count()](const KernelArgs& args) {
         check.run(args.in[0]);
@@ -213,6 +215,10 @@ Var one_hot(In labels, std::int64_t classes, DType dtype) {
 }
 
 namespace detail {
+
+Var one_hot_of(std::string_view loss, In labels, std::int64_t classes, DType dtype) {
+  return one_hot_op(labels, {{"classes", classes}, {"dtype", dtype}, {"of", std::string(loss)}});
+}
 
 void register_indexing() { register_all(take_op, index_add_op, one_hot_op); }
 

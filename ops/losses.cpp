@@ -7,6 +7,7 @@
 #include <dualtape/ops/detail/builtin.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
+#include <dualtape/ops/detail/indices.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/indexing.hpp>
@@ -127,7 +128,8 @@ struct CrossEntropy {
     const Var labels = node.in[1];
     const Reduction reduction = reduction_of(node.attributes);
     // The whole coefficient stands before the tangent, so that going backwards is one product.
-    Var coefficient = softmax(logits) - one_hot(labels, logits.shape().back(), logits.dtype());
+    Var coefficient = softmax(logits) -
+                      detail::one_hot_of(name, labels, logits.shape().back(), logits.dtype());
     if (reduction == Reduction::none) return sum(coefficient * *tangents[0], {-1});
     const std::int64_t count = labels.shape().count();
     if (reduction == Reduction::mean && count > 1)
@@ -447,7 +449,9 @@ Var clamped_cross_entropy(In logits, In labels, Reduction reduction) {
   require_labels("clamped_cross_entropy", logits, shape, detail::shape_of(labels));
   const Var p = softmax(logits);
   const MaybeVar found = detail::as_var(labels, here(p));
-  const Var chosen = one_hot(found ? In(*found, labels.where()) : labels, shape.back(), p.dtype());
+  const Var chosen =
+      detail::one_hot_of("clamped_cross_entropy", found ? In(*found, labels.where()) : labels,
+                         shape.back(), p.dtype());
   const Var of_label = sum(here(mul(here(p), here(chosen))), {-1});
   constexpr double least = ClampedCrossEntropy::least;
   const Var cut = clamp(here(of_label), In(least, where), In(1 - least, where));
@@ -512,7 +516,7 @@ Var nll(In log_p, In labels, Reduction reduction) {
   Ints column = rows.vector();
   column.push_back(1);
   const Var places = reshape(found ? In(*found, labels.where()) : labels, Shape(column));
-  const Var chosen = gather(log_p, In(places, labels.where()), -1);
+  const Var chosen = detail::gather_of("nll", log_p, In(places, labels.where()), -1);
   return reduced(here(neg(here(reshape(here(chosen), rows)))), reduction);
 }
 

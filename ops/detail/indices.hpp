@@ -31,7 +31,7 @@ namespace dualtape::detail {
 
 // What a kernel needs to check its indices; checked before anything is written.
 struct IndexCheck {
-  std::string_view what;
+  std::string what;
   DType dtype;
   Shape shape;
   std::int64_t size;  // of the axis they point into
@@ -49,6 +49,15 @@ struct IndexCheck {
       if (index[i] < 0 || index[i] >= size) refuse_index(what, index[i], i, shape, size);
   }
 };
+
+// The same operators within a loss, whose name is the attribute "of": users know it, and not what
+// it is made of.
+Var one_hot_of(std::string_view loss, In labels, std::int64_t classes, DType dtype);
+Var gather_of(std::string_view loss, In x, In labels, std::int64_t axis);
+inline std::string called(const Attributes& attributes, std::string_view otherwise) {
+  if (attributes.has("of")) return attributes.get<std::string>("of") + ": label";
+  return std::string(otherwise);
+}
 
 inline void require_index(const Inference& inference, std::size_t i) {
   if (is_integer(inference.dtype(i))) return;

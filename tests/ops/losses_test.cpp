@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <dualtape/modes/forward.hpp>
+#include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/math.hpp>
@@ -104,6 +106,30 @@ TEST_CASE("a label out of range is refused at run time with its value and place"
     CHECK(has(text, "label " + std::to_string(bad) + " of sample 1 is outside 0 .. 9"));
     CHECK(has(text, "cross_entropy"));
     CHECK(has(text, "losses_test.cpp:" + std::to_string(line)));
+  }
+}
+
+TEST_CASE("a label out of range is the loss's, whatever operator finds it") {
+  for (const std::int64_t bad : {4, -1}) {
+    dt::Graph graph;
+    const dt::Var logits = graph.constant(dt::zeros({3, 4}));
+    const dt::Var labels = graph.constant(dt::Tensor::of({0, bad, 2}));
+    const auto check = [&](const char* name, const dt::Var& loss) {
+      CAPTURE(name);
+      // The loss itself, its gradient alone, and its tangent.
+      const dt::Var gradient = dt::reverse(loss, {logits})[logits];
+      const dt::Var tangent = dt::forward(loss, {logits}, {graph.constant(dt::ones({3, 4}))});
+      for (const dt::Var& asked : {loss, gradient, tangent}) {
+        const std::string text = error_of<dt::ValueError>([&] { dt::eval(asked); });
+        CAPTURE(text);
+        CHECK(has(text, name));
+        CHECK(has(text, "label " + std::to_string(bad)));
+        CHECK(has(text, "losses_test.cpp"));
+      }
+    };
+    check("cross_entropy", dt::cross_entropy(logits, labels));
+    check("clamped_cross_entropy", dt::clamped_cross_entropy(logits, labels));
+    check("nll", dt::nll(dt::log_softmax(logits), labels));
   }
 }
 
