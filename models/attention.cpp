@@ -23,13 +23,24 @@ std::int64_t divided(const std::string& name, std::int64_t size, std::int64_t he
   return size;
 }
 
+double checked_dropout(const std::string& name, double dropout) {
+  if (!(dropout >= 0 && dropout < 1))
+    fail<ValueError>({.op = "MultiHeadAttention",
+                      .label = name,
+                      .what = "dropout is " + std::to_string(dropout) +
+                              ", the probability of a weight to be dropped",
+                      .help = "give 0 <= dropout < 1"});
+  return dropout;
+}
+
 Sequential parts_of(const std::string& name, std::int64_t size, std::int64_t heads,
                     std::int64_t hidden, Key key, const TransformerBlockOptions& options) {
   const LinearOptions linear{.dtype = options.dtype};
   const NormOptions norm{.dtype = options.dtype};
   const Dropout dropout(options.dropout);
-  const MultiHeadAttention attention(name + ".attention", size, heads, key,
-                                     {.causal = options.causal, .dtype = options.dtype});
+  const MultiHeadAttention attention(
+      name + ".attention", size, heads, key,
+      {.causal = options.causal, .dtype = options.dtype, .dropout = options.attention_dropout});
   const LayerNorm norm1(name + ".norm1", size, norm);
   const LayerNorm norm2(name + ".norm2", size, norm);
   const auto activation = [which = options.activation](Var x, Location where) {
@@ -51,6 +62,7 @@ MultiHeadAttention::MultiHeadAttention(const std::string& name, std::int64_t siz
     : name_(name),
       heads_(heads),
       causal_(options.causal),
+      dropout_(checked_dropout(name, options.dropout)),
       query_(name + ".query", divided(name, size, heads), size, key,
              {third, options.bias, options.dtype}),
       key_(name + ".key", size, size, key, {third, options.bias, options.dtype}),
@@ -59,9 +71,19 @@ MultiHeadAttention::MultiHeadAttention(const std::string& name, std::int64_t siz
               {Initialiser(Rule::uniform, 1 / std::sqrt(static_cast<double>(size))), options.bias,
                options.dtype}) {}
 
-Var MultiHeadAttention::operator()(Var x, Location where) const { return attend(x, x, where); }
+Var MultiHeadAttention::evaluate(Var x, Location where) const {
+  Context evaluation;
+  return attend(x, x, evaluation, where);
+}
 
 Var MultiHeadAttention::attend(Var query, Var memory, Location where) const {
+  if (needs_context())
+    detail::refuse_without_context("MultiHeadAttention", name_, detail::Called::layer, where);
+  Context evaluation;
+  return attend(query, memory, evaluation, where);
+}
+
+Var MultiHeadAttention::attend(Var query, Var memory, Context& context, Location where) const {
   Graph& graph = query.graph();
   const auto bias = [&](const Linear& layer) -> MaybeVar {
     if (!layer.bias()) return std::nullopt;
@@ -75,9 +97,14 @@ Var MultiHeadAttention::attend(Var query, Var memory, Location where) const {
                                  .key_bias = bias(key_),
                                  .value_bias = bias(value_),
                                  .output_bias = bias(output_)};
+  AttentionOptions options;
+  options.causal = causal_;
+  if (context.training && dropout_ > 0) {
+    options.dropout = dropout_;
+    options.dropout_key = context.next_key(where);
+  }
   const In in(memory, where);
-  return multi_head_attention({query, where}, in, in, weights, heads_, {.causal = causal_})
-      .named(name_);
+  return multi_head_attention({query, where}, in, in, weights, heads_, options).named(name_);
 }
 
 std::vector<Parameter> MultiHeadAttention::parameters() const {

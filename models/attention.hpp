@@ -17,6 +17,7 @@ struct MultiHeadAttentionOptions {
   bool causal = false;  // place i sees places 0 ... i
   bool bias = true;
   DType dtype = float32;
+  double dropout = 0;  // of the weights behind the softmax, while training
 };
 
 // Queries, keys and values by linear layers "<name>.query", ".key" and ".value", attention in
@@ -24,20 +25,28 @@ struct MultiHeadAttentionOptions {
 // matrices as one, 1 / sqrt(fan_in) for the last, biases 0.
 class MultiHeadAttention {
  public:
-  // `size` is E. ShapeError unless `heads` divides it.
+  // `size` is E. ShapeError unless `heads` divides it; ValueError unless 0 <= dropout < 1.
   MultiHeadAttention(const std::string& name, std::int64_t size, std::int64_t heads, Key key,
                      const MultiHeadAttentionOptions& options = {});
 
-  // A sequence attends to itself: (..., L, E), which is kept.
-  Var operator()(Var x, Location where = Location::current()) const;
+  // A sequence attends to itself: (..., L, E), which is kept. Without a context, which dropout
+  // needs, as a Layer does.
+  Var operator()(Var x, Location where = Location::current()) const { return attend(x, x, where); }
+  Var operator()(Var x, Context& context, Location where = Location::current()) const {
+    return attend(x, x, context, where);
+  }
+  Var evaluate(Var x, Location where = Location::current()) const;
   // `query` (..., L, E) attends to `memory` (..., S, E): (..., L, E).
   Var attend(Var query, Var memory, Location where = Location::current()) const;
+  Var attend(Var query, Var memory, Context& context, Location where = Location::current()) const;
+  bool needs_context() const { return dropout_ > 0; }
   std::vector<Parameter> parameters() const;
 
  private:
   std::string name_;
   std::int64_t heads_;
   bool causal_;
+  double dropout_;
   Linear query_, key_, value_, output_;
 };
 
@@ -47,6 +56,7 @@ struct TransformerBlockOptions {
   bool norm_first = true;  // normalise before each part; false: behind it, as in 2017
   Activation activation = Activation::gelu;
   DType dtype = float32;
+  double attention_dropout = 0;  // of the attention's weights; PyTorch's is `dropout` there, too
 };
 
 // x + attention, then + a perceptron of one hidden layer for every place. Parameters are called

@@ -1,6 +1,7 @@
 #include <dualtape/models/context.hpp>
 
 #include <algorithm>
+#include <string>
 
 #include <dualtape/ops/random.hpp>
 
@@ -27,6 +28,23 @@ void Context::update(const Parameter& buffer, Var value, Location where) {
     *known = assign(buffer, value, where);
   else
     updates.push_back(assign(buffer, value, where));
+}
+
+void detail::refuse_without_context(std::string_view op, std::string_view label, Called called,
+                                    Location where) {
+  const bool net = called == Called::net;
+  const std::string name = net ? "net" : "layer";
+  fail<GraphError>(
+      {.op = op,
+       .label = label,
+       .what = std::string(net ? "it holds layers that train otherwise than they evaluate, such as "
+                                 "dropout or batch norm,"
+                               : "it trains otherwise than it evaluates") +
+               " and was called without an nn::Context",
+       .where = where,
+       .help = std::string("let the objective") + (net ? "" : ", or the layer that holds it,") +
+               " take `nn::Context& context` behind its " + (net ? "two Vars" : "Vars") +
+               " and call " + name + "(x, context); to evaluate, call " + name + ".evaluate(x)"});
 }
 
 }  // namespace dualtape::nn

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include <dualtape/core/program.hpp>
@@ -26,5 +27,15 @@ struct Context {
   Var latest(const Parameter& buffer, Graph& graph) const;
   void update(const Parameter& buffer, Var value, Location where = Location::current());
 };
+
+namespace detail {
+
+// The GraphError of a layer, or of a net that holds such layers, that trains otherwise than it
+// evaluates and was called without a Context: neither is done without a word.
+enum class Called : std::uint8_t { layer, net };
+[[noreturn]] void refuse_without_context(std::string_view op, std::string_view label, Called called,
+                                         Location where);
+
+}  // namespace detail
 
 }  // namespace dualtape::nn

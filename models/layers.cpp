@@ -84,6 +84,11 @@ Var Linear::operator()(Var x, Location where) const {
 
 Var Flatten::operator()(Var x, Location where) const { return flatten({x, where}, start_, end_); }
 
+Var Dropout::operator()(Var x, Location where) const {
+  if (needs_context()) detail::refuse_without_context("Dropout", {}, detail::Called::layer, where);
+  return x;
+}
+
 Var Dropout::operator()(Var x, Context& context, Location where) const {
   if (!context.training || p_ == 0) return x;
   return dropout({x, where}, p_, {context.next_key(where), where});

@@ -84,8 +84,10 @@ class Flatten {
 class Dropout {
  public:
   explicit Dropout(double p = 0.5) : p_(p) {}
-  bool needs_context() const { return p_ > 0; }
-  Var operator()(Var x, Location = Location::current()) const { return x; }
+  bool needs_context() const { return p_ != 0; }
+  // GraphError unless p is 0: whether to train or to evaluate must be said.
+  Var operator()(Var x, Location where = Location::current()) const;
+  Var evaluate(Var x, Location = Location::current()) const { return x; }
   Var operator()(Var x, Context& context, Location where = Location::current()) const;
 
  private:

@@ -87,7 +87,11 @@ void BatchNorm::check(Var x, bool training, Location where) const {
                       .help = "train with larger batches"});
 }
 
-Var BatchNorm::operator()(Var x, Location where) const {
+Var BatchNorm::operator()(Var, Location where) const {
+  detail::refuse_without_context(layer_, name(), detail::Called::layer, where);
+}
+
+Var BatchNorm::evaluate(Var x, Location where) const {
   Context evaluation;
   return (*this)(x, evaluation, where);
 }

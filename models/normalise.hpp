@@ -87,8 +87,10 @@ struct BatchNormOptions {
 // "<name>.running_var" at 1.
 class BatchNorm : public ScaleAndShift {
  public:
-  // In evaluation.
+  // GraphError: whether to train or to evaluate must be said.
   Var operator()(Var x, Location where = Location::current()) const;
+  // By the running statistics, which stay.
+  Var evaluate(Var x, Location where = Location::current()) const;
   // (N, channels, ...), which is kept. ShapeError for another rank or number of channels, and in
   // training for batches with a single element of a channel, whose variance is not known.
   Var operator()(Var x, Context& context, Location where = Location::current()) const;

@@ -14,25 +14,19 @@ struct Function {
   Var operator()(Var x, Location where) const { return function({x, where}); }
 };
 
-void append_new(std::vector<Parameter>& all, const std::vector<Parameter>& more) {
-  for (const Parameter& parameter : more)
-    if (std::ranges::find(all, parameter) == all.end()) all.push_back(parameter);
-}
-
 // Evaluates without a Context what works the same in training.
 template <class Model>
 Var call_plain(const char* name, const Model& model, Var x, Location where) {
-  if (model.needs_context())
-    fail<GraphError>({.op = name,
-                      .what = "it holds layers that train otherwise than they evaluate, such as "
-                              "dropout or batch norm, and was called without an nn::Context",
-                      .where = where,
-                      .help = "let the objective take `nn::Context& context` behind its two Vars "
-                              "and call net(x, context); to evaluate, call net.evaluate(x)"});
+  if (model.needs_context()) detail::refuse_without_context(name, {}, detail::Called::net, where);
   return model.evaluate(x, where);
 }
 
 }  // namespace
+
+void detail::append_new(std::vector<Parameter>& all, const std::vector<Parameter>& more) {
+  for (const Parameter& parameter : more)
+    if (std::ranges::find(all, parameter) == all.end()) all.push_back(parameter);
+}
 
 Layer::Layer(Var (*function)(In)) : Layer(Function{function}) {
   if (function == nullptr)
@@ -72,13 +66,13 @@ Var Sequential::operator()(Var x, Context& context, Location where) const {
 
 std::vector<Parameter> Sequential::parameters() const {
   std::vector<Parameter> all;
-  for (const Layer& layer : layers_) append_new(all, layer.parameters());
+  for (const Layer& layer : layers_) detail::append_new(all, layer.parameters());
   return all;
 }
 
 std::vector<Parameter> Sequential::buffers() const {
   std::vector<Parameter> all;
-  for (const Layer& layer : layers_) append_new(all, layer.buffers());
+  for (const Layer& layer : layers_) detail::append_new(all, layer.buffers());
   return all;
 }
 
@@ -113,13 +107,13 @@ Var Residual::operator()(Var x, Context& context, Location where) const {
 
 std::vector<Parameter> Residual::parameters() const {
   std::vector<Parameter> all = inner_.parameters();
-  if (shortcut_) append_new(all, shortcut_->parameters());
+  if (shortcut_) detail::append_new(all, shortcut_->parameters());
   return all;
 }
 
 std::vector<Parameter> Residual::buffers() const {
   std::vector<Parameter> all = inner_.buffers();
-  if (shortcut_) append_new(all, shortcut_->buffers());
+  if (shortcut_) detail::append_new(all, shortcut_->buffers());
   return all;
 }
 

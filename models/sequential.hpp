@@ -74,6 +74,8 @@ concept NamesBuffers = requires {
   &T::buffers;
 };
 
+void append_new(std::vector<Parameter>& all, const std::vector<Parameter>& more);
+
 template <class T>
 consteval void check_layer() {
   static_assert(!MapsOnlyMutable<T>, "dualtape: a layer's operator() must be const");
@@ -212,6 +214,27 @@ std::vector<Parameter> state_of(const Model& model) {
   if constexpr (detail::Trains<Model>) all = model.parameters();
   if constexpr (detail::Remembers<Model>)
     for (const Parameter& buffer : model.buffers()) all.push_back(buffer);
+  return all;
+}
+
+// Those of several layers, in order and each once: for a layer of your own that holds them,
+//     std::vector<Parameter> parameters() const { return nn::parameters_of(down, up); }
+template <class... Layers>
+std::vector<Parameter> parameters_of(const Layers&... layers) {
+  std::vector<Parameter> all;
+  [[maybe_unused]] const auto append = [&all](const auto& layer) {
+    if constexpr (requires { layer.parameters(); }) detail::append_new(all, layer.parameters());
+  };
+  (append(layers), ...);
+  return all;
+}
+template <class... Layers>
+std::vector<Parameter> buffers_of(const Layers&... layers) {
+  std::vector<Parameter> all;
+  [[maybe_unused]] const auto append = [&all](const auto& layer) {
+    if constexpr (requires { layer.buffers(); }) detail::append_new(all, layer.buffers());
+  };
+  (append(layers), ...);
   return all;
 }
 

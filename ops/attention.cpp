@@ -9,6 +9,7 @@
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/in_graph.hpp>
 #include <dualtape/ops/detail/indices.hpp>
+#include <dualtape/ops/dropout.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -91,6 +92,15 @@ struct ScaledDotProductAttention {
                        masked.mask = in[3];
                        return std::vector<Var>{
                            scaled_dot_product_attention(in[0], in[1], in[2], masked)};
+                     }});
+    cases.push_back({"weights dropped",
+                     {Arg{{2, 3, 2}}, Arg{{2, 4, 2}}, Arg{{2, 4, 3}}},
+                     [](std::span<const Var> in) {
+                       AttentionOptions dropping;
+                       dropping.dropout = 0.4;
+                       dropping.dropout_key = in[0].graph().constant(Key{5}.to_tensor());
+                       return std::vector<Var>{
+                           scaled_dot_product_attention(in[0], in[1], in[2], dropping)};
                      }});
     return cases;
   }
@@ -180,7 +190,16 @@ Var scaled_dot_product_attention(In q, In k, In v, const AttentionOptions& optio
     const Tensor seen = causal_mask(scores.shape()[rank - 2], scores.shape()[rank - 1]);
     scores = dualtape::where(In(seen, where), here(scores), never);
   }
-  return matmul(here(softmax(here(scores))), here(vars[2]));
+  Var weights = softmax(here(scores));
+  if (options.dropout != 0) {
+    if (!options.dropout_key)
+      fail<GraphError>({.op = attention_name,
+                        .what = "weights are to be dropped, but there is no key to draw from",
+                        .where = where,
+                        .help = "set dropout_key to an int64 scalar that differs in every step"});
+    weights = dropout(here(weights), options.dropout, here(*options.dropout_key));
+  }
+  return matmul(here(weights), here(vars[2]));
 }
 
 Var multi_head_attention(In q, In k, In v, const AttentionWeights& weights, std::int64_t heads,

@@ -20,11 +20,16 @@ struct AttentionOptions {
   // shape broadcasts to that of the scores, (..., L, S).
   MaybeVar mask = {};
   std::optional<double> scale = {};  // of the scores; 1 / sqrt(E) if none is given
+  // Each weight behind the softmax is 0 with this probability, else divided by 1 - dropout, as
+  // dropout() does with this key, an int64 scalar.
+  double dropout = 0;
+  MaybeVar dropout_key = {};
 };
 
 // softmax(q k^T scale) v along the keys: q of shape (..., L, E), k (..., S, E), v (..., S, D) give
 // (..., L, D); leading axes are batches and broadcast. A query that may see no key gives NaN.
-// ShapeError where sizes do not fit.
+// ShapeError where sizes do not fit; ValueError unless 0 <= dropout < 1; GraphError for dropout
+// without a key.
 Var scaled_dot_product_attention(In q, In k, In v, const AttentionOptions& options = {});
 
 // Matrices (in, out), and one bias for each output of a matrix or none.

@@ -7,6 +7,14 @@
 #include <string>
 
 #include <dualtape/core/program.hpp>
+#include <dualtape/modes/check.hpp>
+#include <dualtape/modes/forward.hpp>
+#include <dualtape/modes/reverse.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/attention.hpp>
+#include <dualtape/ops/creation.hpp>
+#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/reduce.hpp>
 
 using namespace dualtape;
 
@@ -93,6 +101,105 @@ TEST_CASE("one head without query and key averages values, and causal attention 
   CHECK(across.attend(g.input("q", {5, 3, 8}), g.input("m", {5, 7, 8})).shape() == Shape{5, 3, 8});
 }
 
+TEST_CASE("weights are dropped behind the softmax, the others scaled up") {
+  // No query fits any key better: each of 8 weights is 1/8, and the values make them visible.
+  Graph g;
+  Tensor identity({8, 8}, float64);
+  for (std::size_t i = 0; i < 8; ++i) identity.data<double>()[9 * i] = 1;
+  AttentionOptions options;
+  options.dropout = 0.25;
+  options.dropout_key = g.constant(Key{3}.to_tensor());
+  const Tensor weights = eval(scaled_dot_product_attention(g.constant(zeros({500, 3, 2}, float64)),
+                                                           g.constant(zeros({8, 2}, float64)),
+                                                           g.constant(identity), options));
+  REQUIRE(weights.shape() == Shape{500, 3, 8});
+  std::int64_t dropped = 0;
+  for (const double weight : weights.data<double>()) {
+    CHECK((weight == 0 || weight == doctest::Approx(0.125 / 0.75)));
+    dropped += weight == 0;
+  }
+  // 12000 draws: five standard deviations are 237.
+  CHECK(std::abs(static_cast<double>(dropped) - 3000) < 237);
+  CHECK_THROWS_AS(scaled_dot_product_attention(g.constant(zeros({3, 2})), g.constant(zeros({8, 2})),
+                                               g.constant(zeros({8, 8})), {.dropout = 0.5}),
+                  GraphError);
+}
+
+TEST_CASE("attention with dropout has the mean of one without, and asks for a context") {
+  const nn::MultiHeadAttention plain("self", 4, 2, Key{1}, {.dtype = float64});
+  const nn::MultiHeadAttention dropping("self", 4, 2, Key{1}, {.dtype = float64, .dropout = 0.3});
+  Graph g;
+  const Var key = g.constant(Key{2}.to_tensor());
+  const Tensor one = normal(Key{9}, {1, 3, 4}, 0, 1, float64);
+  const Var x = g.constant(one);
+  const Tensor wanted = eval(plain(x));
+
+  // A rate of 0 is no dropout, in training either.
+  nn::Context untouched{.training = true, .key = key};
+  CHECK(!plain.needs_context());
+  CHECK(identical(eval(plain(x, untouched)), wanted));
+  CHECK(untouched.draws == 0);
+  CHECK(identical(eval(dropping.evaluate(x)), wanted));
+
+  CHECK(dropping.needs_context());
+  std::string text;
+  try {
+    dropping(x);
+  } catch (const GraphError& error) {
+    text = error.what();
+  }
+  CHECK(text.find("[MultiHeadAttention 'self']") != std::string::npos);
+  CHECK(text.find("attention_test.cpp") != std::string::npos);
+  CHECK_THROWS_AS(dropping.attend(x, x), GraphError);
+  for (const double rate : {1.0, -0.1, std::nan("")})
+    CHECK_THROWS_AS(nn::MultiHeadAttention("self", 4, 2, Key{1}, {.dropout = rate}), ValueError);
+
+  // The same sequence many times, each with draws of its own: the mean is that without dropout, to
+  // within five standard errors, which a wrong scale would miss by far.
+  const std::int64_t count = 4000;
+  nn::Context context{.training = true, .key = key};
+  const Tensor many = eval(dropping(g.constant(eval(tile(x, {count, 1, 1}))), context));
+  CHECK(context.draws == 1);
+  for (std::size_t i = 0; i < 12; ++i) {
+    double sum = 0;
+    double squares = 0;
+    for (std::size_t n = 0; n < static_cast<std::size_t>(count); ++n) {
+      const double value = many.data<double>()[12 * n + i];
+      sum += value;
+      squares += value * value;
+    }
+    const double mean = sum / static_cast<double>(count);
+    const double variance = squares / static_cast<double>(count) - mean * mean;
+    CHECK(variance > 0);
+    CHECK(std::abs(mean - wanted.data<double>()[i]) <
+          5 * std::sqrt(variance / static_cast<double>(count)));
+  }
+}
+
+TEST_CASE("both modes differentiate attention with the same weights dropped") {
+  const nn::MultiHeadAttention layer("self", 4, 2, Key{1},
+                                     {.causal = true, .dtype = float64, .dropout = 0.4});
+  const auto call = [&](Var x) {
+    nn::Context context{.training = true, .key = x.graph().constant(Key{2}.to_tensor())};
+    return layer(x, context);
+  };
+  Graph g;
+  const Var loss = sum(square(call(g.constant(normal(Key{9}, {2, 3, 4}, 0, 1, float64)))));
+  const std::vector<Parameter> parameters = layer.parameters();
+  const std::vector<Wrt> wrt{parameters.begin(), parameters.end()};
+  std::vector<Var> directions;
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    directions.push_back(g.constant(normal(Key{i}, parameters[i].shape(), 0, 1, float64)));
+  const Gradients gradients = reverse(loss, wrt);
+  double slope = 0;
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    slope += eval(sum(gradients[parameters[i]] * directions[i])).item();
+  CHECK(std::abs(slope) > 0.1);
+  CHECK(eval(forward(loss, wrt, directions)).item() == doctest::Approx(slope).epsilon(1e-12));
+  require(check_gradients([&](std::span<const Var> in) { return std::vector{call(in[0])}; },
+                          {{Shape{2, 3, 4}}}));
+}
+
 TEST_CASE("a transformer block keeps the shape, looks back if causal, and drops in training") {
   const std::int64_t count = 4 * (8 * 8 + 8) + 2 * (8 + 8) + 8 * 32 + 32 + 32 * 8 + 8;
   for (const bool norm_first : {true, false}) {
@@ -109,6 +216,14 @@ TEST_CASE("a transformer block keeps the shape, looks back if causal, and drops 
     CHECK(!identical(plain, eval(block(g.constant(x), context))));
     CHECK(context.draws == 3);
   }
+  const nn::TransformerBlock weights("block", 8, 2, 32, Key{1},
+                                     {.dropout = 0, .attention_dropout = 0.5});
+  CHECK(weights.needs_context());
+  Graph h;
+  const Var in = h.constant(normal(Key{9}, {2, 3, 8}));
+  nn::Context training{.training = true, .key = h.constant(Key{2}.to_tensor())};
+  CHECK(!identical(eval(weights.evaluate(in)), eval(weights(in, training))));
+  CHECK(training.draws == 1);
   // Rows behind the last normalisation have mean 0; those of the other kind need not.
   Graph g;
   const nn::TransformerBlock post("block", 8, 2, 32, Key{1}, {.norm_first = false});

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <dualtape/core/program.hpp>
+#include <dualtape/models/sequential.hpp>
 
 using namespace dualtape;
 
@@ -164,7 +165,7 @@ TEST_CASE("dropout drops in training alone, each layer by its own key") {
   const nn::Dropout half;
   Graph g;
   const Var x = g.constant(ones({1000}));
-  CHECK(half(x) == x);
+  CHECK(half.evaluate(x) == x);
   nn::Context evaluation;
   CHECK(half(x, evaluation) == x);
   nn::Context context{.training = true, .key = g.constant(Key{1}.to_tensor())};
@@ -183,6 +184,34 @@ TEST_CASE("dropout drops in training alone, each layer by its own key") {
   nn::Context again{.training = true, .key = context.key};
   CHECK(identical(a, eval(half(x, again))));
   CHECK_THROWS_AS(nn::Dropout(1)(x, context), ValueError);
+}
+
+TEST_CASE("dropout that is not told whether to train says so") {
+  Graph g;
+  const Var x = g.constant(ones({4}));
+  const auto error_of = [&](const auto& layer) -> std::string {
+    try {
+      layer(x);
+    } catch (const GraphError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const nn::Dropout half;
+  CHECK(half.needs_context());
+  const std::string text = error_of(half);
+  CHECK(text.find("[Dropout]") != std::string::npos);
+  CHECK(text.find("nn::Context& context") != std::string::npos);
+  CHECK(text.find("layer.evaluate(x)") != std::string::npos);
+  CHECK(text.find("layers_test.cpp") != std::string::npos);
+  // What holds it and does not pass a context on is told so, too, though a context was there.
+  struct Forgetful {
+    nn::Dropout drop{0.5};
+    Var operator()(Var y) const { return drop(y); }
+  };
+  nn::Context context{.training = true, .key = g.constant(Key{1}.to_tensor())};
+  CHECK_THROWS_AS(nn::Sequential{Forgetful{}}(x, context), GraphError);
+  CHECK(nn::Dropout(0)(x) == x);
 }
 
 TEST_CASE("a linear layer that does not fit names itself, the shapes and the mend") {

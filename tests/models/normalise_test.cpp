@@ -49,7 +49,7 @@ TEST_CASE("batch norm takes the batch's statistics in training, the running ones
   Graph g;
   const Var x = g.constant(Tensor{{1, 10}, {3, 30}, {2, 20}, {2, 20}});
   // Untrained it is the identity: mean 0 and variance 1.
-  CHECK(all_close(eval(layer(x)), eval(x)));
+  CHECK(all_close(eval(layer.evaluate(x)), eval(x)));
 
   nn::Context context{.training = true};
   const Var y = layer(x, context);
@@ -66,9 +66,28 @@ TEST_CASE("batch norm takes the batch's statistics in training, the running ones
   step.run({});
   CHECK(all_close(running[0].value(), Tensor{0.875, 8.75}));
 
-  const Tensor now = eval(layer(x));
+  nn::Context evaluation;
+  CHECK(identical(eval(layer(x, evaluation)), eval(layer.evaluate(x))));
+  CHECK(evaluation.updates.empty());
+  const Tensor now = eval(layer.evaluate(x));
   const double deviation = std::sqrt(running[1].value().data<float>()[0]);
   CHECK(static_cast<double>(now.data<float>()[0]) == doctest::Approx((1 - 0.875) / deviation));
+}
+
+TEST_CASE("batch norm that is not told whether to train says so") {
+  const nn::BatchNorm1d layer("norm", 2);
+  Graph g;
+  const Var x = g.constant(Tensor{{1, 10}, {3, 30}});
+  std::string text;
+  try {
+    layer(x);
+  } catch (const GraphError& error) {
+    text = error.what();
+  }
+  CHECK(text.find("[BatchNorm1d 'norm']") != std::string::npos);
+  CHECK(text.find("nn::Context& context") != std::string::npos);
+  CHECK(text.find("layer.evaluate(x)") != std::string::npos);
+  CHECK(text.find("normalise_test.cpp") != std::string::npos);
 }
 
 TEST_CASE("a batch norm in two places goes on from its first update") {
@@ -96,11 +115,11 @@ TEST_CASE("batch norm of images is over batch, rows and columns; wrong shapes ar
     CHECK(static_cast<double>(out.data<float>()[i]) ==
           doctest::Approx((static_cast<double>(i) - 1.5) * unit));
 
-  CHECK_THROWS_AS(layer(g.input("two", {2, 1})), ShapeError);
-  CHECK_THROWS_AS(layer(g.input("channels", {2, 3, 4, 4})), ShapeError);
-  CHECK_THROWS_AS(nn::BatchNorm1d("n", 1)(g.input("four", {2, 1, 4, 4})), ShapeError);
+  CHECK_THROWS_AS(layer.evaluate(g.input("two", {2, 1})), ShapeError);
+  CHECK_THROWS_AS(layer.evaluate(g.input("channels", {2, 3, 4, 4})), ShapeError);
+  CHECK_THROWS_AS(nn::BatchNorm1d("n", 1).evaluate(g.input("four", {2, 1, 4, 4})), ShapeError);
   CHECK_THROWS_AS(layer(g.input("single", {1, 1, 1, 1}), context), ShapeError);
-  CHECK_NOTHROW(layer(g.input("single in evaluation", {1, 1, 1, 1})));
+  CHECK_NOTHROW(layer.evaluate(g.input("single in evaluation", {1, 1, 1, 1})));
   CHECK_THROWS_AS(nn::BatchNorm2d("n", 1, {.momentum = 1.5}), ValueError);
   const nn::Sequential net{layer};
   CHECK(nn::state_of(net).size() == 4);

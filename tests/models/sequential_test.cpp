@@ -3,19 +3,21 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <functional>
 #include <string>
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/models/layers.hpp>
+#include <dualtape/models/normalise.hpp>
 #include <dualtape/models/trainer.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/random.hpp>
+#include <tests/errors.hpp>
 
 using namespace dualtape;
+using dualtape::testing::error_of;
 
 namespace {
 
@@ -36,17 +38,6 @@ struct Everything {
   std::vector<Parameter> parameters() const { return {scale}; }
   std::vector<Parameter> buffers() const { return {seen}; }
 };
-
-template <class E>
-std::string error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const E& error) {
-    return error.what();
-  }
-  FAIL("no error");
-  return "";
-}
 
 }  // namespace
 
@@ -188,4 +179,20 @@ TEST_CASE("a trainer's objective that forgets the context of dropout is told so"
     trainer.step_program(rows, {Shape{2, 3}, float32});
   });
   CHECK(text.find("nn::Context& context") != std::string::npos);
+}
+
+TEST_CASE("the parameters of several layers are listed in order and once") {
+  const nn::Linear a("a", 2, 3, Key{1});
+  const nn::Linear b("b", 3, 2, Key{1}, {.bias = false});
+  const nn::BatchNorm1d norm("norm", 2);
+  const auto names = [](const std::vector<Parameter>& all) {
+    std::vector<std::string> texts;
+    for (const Parameter& parameter : all) texts.push_back(parameter.name());
+    return texts;
+  };
+  CHECK(names(nn::parameters_of(b, Twice{}, a, nn::Sequential{a, norm})) ==
+        std::vector<std::string>{"b.weight", "a.weight", "a.bias", "norm.weight", "norm.bias"});
+  CHECK(names(nn::buffers_of(a, norm, norm)) ==
+        std::vector<std::string>{"norm.running_mean", "norm.running_var"});
+  CHECK(nn::parameters_of().empty());
 }

@@ -1,10 +1,6 @@
 // Whole layers against PyTorch's, with the same numbers in their parameters: fixtures/models.csv.
 #include <doctest/doctest.h>
 
-#include <cmath>
-#include <fstream>
-#include <map>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -15,37 +11,16 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <tests/fixtures/read.hpp>
 
 using namespace dualtape;
 
 namespace {
 
-using Values = std::map<std::string, std::vector<double>>;
-
-Values read(const std::string& name) {
-  std::ifstream in(DUALTAPE_SOURCE "/tests/fixtures/models.csv");
-  REQUIRE(in.good());
-  Values found;
-  for (std::string line; std::getline(in, line);) {
-    std::istringstream fields(line);
-    std::string field;
-    std::string what;
-    std::getline(fields, field, ',');
-    std::getline(fields, what, ',');
-    if (field != name) continue;
-    while (std::getline(fields, field, ',')) found[what].push_back(std::stod(field));
-  }
-  REQUIRE(!found.empty());
-  return found;
-}
+auto read(const std::string& name) { return fixtures::read_case("models.csv", name); }
 
 // Number k of the fixtures.
-Tensor waves(int k, const Shape& shape) {
-  Tensor values(shape, float64);
-  double i = 0;
-  for (double& value : values.data<double>()) value = std::sin(1.3 * i++ + k) / 2;
-  return values;
-}
+Tensor waves(int k, const Shape& shape) { return fixtures::waves(k, shape, 0.5); }
 
 void check_close(const Tensor& found, const std::vector<double>& wanted) {
   CHECK(all_close(found, Tensor::from(wanted, found.shape()), 1e-11, 1e-13));
@@ -71,7 +46,7 @@ const std::vector<std::string> names{"norm1.weight",
 
 void check_transformer(const std::string& name, bool norm_first, Activation activation) {
   CAPTURE(name);
-  const Values wanted = read(name);
+  const auto wanted = read(name);
   const nn::TransformerBlock block(
       "b", 6, 2, 10, Key{1},
       {.causal = true, .norm_first = norm_first, .activation = activation, .dtype = float64});
@@ -100,7 +75,7 @@ TEST_CASE("a causal transformer block is PyTorch's TransformerEncoderLayer") {
 }
 
 TEST_CASE("batch norm keeps PyTorch's running statistics") {
-  const Values wanted = read("batch norm");
+  const auto wanted = read("batch norm");
   const nn::BatchNorm2d layer("b", 3, {.epsilon = 1e-3, .momentum = 0.3, .dtype = float64});
   Parameter(layer.weight()).set(waves(1, {3}));
   Parameter(layer.bias()).set(waves(2, {3}));
@@ -113,7 +88,7 @@ TEST_CASE("batch norm keeps PyTorch's running statistics") {
   check_close(layer.buffers()[0].value(), wanted.at("mean"));
   check_close(layer.buffers()[1].value(), wanted.at("var"));
   Graph g;
-  check_close(eval(layer(g.constant(waves(0, {1, 3, 2, 1})))), wanted.at("y"));
+  check_close(eval(layer.evaluate(g.constant(waves(0, {1, 3, 2, 1})))), wanted.at("y"));
 }
 
 TEST_CASE("a transposed convolution with every option is PyTorch's") {
