@@ -76,6 +76,19 @@ void copy_image(const float* from, Size size, const Augmentation& augmentation, 
   fail<ValueError>({.op = "Augmentation", .what = what});
 }
 
+void check_images(const Type& images) {
+  if (images.shape.rank() != 4) {
+    fail<ShapeError>(
+        {.op = "Augmentation",
+         .what = "images must be (n, channels, rows, columns), but are " + to_string(images)});
+  }
+  if (images.dtype != DType::float32) {
+    fail<TypeError>({.op = "Augmentation",
+                     .what = "images must be float32, but are " + to_string(images),
+                     .help = "convert them with inputs.to(dualtape::float32)"});
+  }
+}
+
 }  // namespace
 
 void check_augmentation(const Augmentation& augmentation, const Type& images) {
@@ -92,26 +105,51 @@ void check_augmentation(const Augmentation& augmentation, const Type& images) {
     if (!(value > 0.0F)) refuse("a deviation is " + std::to_string(value) + ", not above 0");
   }
   if (augmentation.does_nothing()) return;
-  if (images.shape.rank() != 4) {
-    fail<ShapeError>(
-        {.op = "Augmentation",
-         .what = "images must be (n, channels, rows, columns), but are " + to_string(images)});
-  }
-  if (images.dtype != DType::float32) {
-    fail<TypeError>({.op = "Augmentation",
-                     .what = "images must be float32, but are " + to_string(images),
-                     .help = "convert them with inputs.to(dualtape::float32)"});
-  }
+  check_images(images);
   if (mean.size() > 1 && static_cast<std::int64_t>(mean.size()) != images.shape[1]) {
     refuse("mean has " + std::to_string(mean.size()) + " entries, but the images " +
            to_string(images) + " have " + std::to_string(images.shape[1]) + " channels");
   }
 }
 
+Augmentation normalisation_of(const Tensor& images) {
+  check_images(images.type());
+  const Size size{images.shape()[1], images.shape()[2], images.shape()[3]};
+  const std::int64_t area = size.height * size.width;
+  const auto count = static_cast<double>(images.size(0) * area);
+  if (images.count() == 0) {
+    fail<ShapeError>({.op = "normalisation_of",
+                      .what = "images " + to_string(images.type()) + " have no pixels"});
+  }
+  Augmentation result;
+  for (std::int64_t channel = 0; channel < size.channels; ++channel) {
+    const auto each_pixel = [&](auto&& visit) {
+      const float* image = images.data<float>().data() + channel * area;
+      for (std::int64_t n = 0; n < images.size(0); ++n, image += size.count())
+        for (std::int64_t i = 0; i < area; ++i) visit(static_cast<double>(image[i]));
+    };
+    double sum = 0;
+    each_pixel([&](double pixel) { sum += pixel; });
+    const double mean = sum / count;
+    double squares = 0;
+    each_pixel([&](double pixel) { squares += (pixel - mean) * (pixel - mean); });
+    result.mean.push_back(static_cast<float>(mean));
+    result.deviation.push_back(static_cast<float>(std::sqrt(squares / count)));
+    if (!(result.deviation.back() > 0.0F)) {
+      fail<ValueError>({.op = "normalisation_of",
+                        .what = "channel " + std::to_string(channel) + " has mean " +
+                                std::to_string(mean) + " and deviation " +
+                                std::to_string(result.deviation.back()),
+                        .help = "leave such a channel out, or set its deviation to 1 by hand"});
+    }
+  }
+  return result;
+}
+
 void augment_rows_into(const Tensor& images, std::span<const std::int64_t> rows,
                        const Augmentation& augmentation, Key key, Tensor& target) {
   const Size size{images.shape()[1], images.shape()[2], images.shape()[3]};
-  const bool random = augmentation.crop_padding > 0 || augmentation.flip > 0.0;
+  const bool random = augmentation.draws();
   const float* from = images.data<float>().data();
   float* to = target.data<float>().data();
   for (const std::int64_t row : rows) {

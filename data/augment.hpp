@@ -22,6 +22,7 @@ struct Augmentation {
   std::vector<float> mean = {};
   std::vector<float> deviation = {};
 
+  bool draws() const { return crop_padding > 0 || flip > 0.0; }
   bool does_nothing() const { return crop_padding == 0 && flip == 0.0 && mean.empty(); }
 };
 
@@ -29,6 +30,12 @@ struct Augmentation {
 // padding below 0, a probability outside 0 to 1, other counts of mean and deviation than above or a
 // deviation that is not above 0. Augmentations that do nothing suit everything.
 void check_augmentation(const Augmentation& augmentation, const Type& images);
+
+// The Augmentation that brings each channel of these images to mean 0 and deviation 1: made from
+// what is trained on, for all images. Sums are in float64, deviations divide by the number of
+// pixels. ShapeError or TypeError as above or for no pixels; ValueError for a channel in which all
+// pixels are equal.
+Augmentation normalisation_of(const Tensor& images);
 
 // The given rows of `images`, augmented, into target (rows.size(), channels, rows, columns). Row r
 // draws from key.fold(r). Trusts its arguments to be checked; allocates nothing.

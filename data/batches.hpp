@@ -44,6 +44,8 @@ class Batches {
   std::int64_t per_epoch() const { return per_epoch_; }  // number of batches
   std::int64_t batch_size() const { return batch_size_; }
   const Dataset& dataset() const { return dataset_; }
+  // What the orders are drawn from; none where it is the dataset's own.
+  std::optional<Key> key() const { return key_; }
   // The rows of the dataset in the order of the epoch begun last.
   const std::vector<std::int64_t>& order() const { return order_; }
 

@@ -199,4 +199,19 @@ Dataset to_dataset(const Table& table, std::span<const Index> features, Index la
           std::move(names), std::move(name)};
 }
 
+Dataset to_dataset(const Table& table, const std::vector<std::string>& features,
+                   std::string_view label, std::string name) {
+  std::vector<Index> columns;
+  for (const std::string& feature : features) columns.push_back(table.column(feature));
+  Dataset result;
+  result.inputs = table.numbers(columns);
+  const Index of_labels = table.column(label);
+  for (Index row = 0; row < table.rows(); ++row)
+    if (table.missing(row, of_labels)) table.complain(row, of_labels, "the label is missing");
+  result.labels = table.categories(of_labels, result.class_names);
+  result.feature_names = features;
+  result.name = std::move(name);
+  return result;
+}
+
 }  // namespace dualtape

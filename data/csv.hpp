@@ -77,5 +77,10 @@ Table read_csv(const std::filesystem::path& path, const CsvOptions& options = {}
 // int64 labels (rows,) from the label column, whose numbers must lie below class_names.size().
 Dataset to_dataset(const Table& table, std::span<const std::int64_t> features, std::int64_t label,
                    std::vector<std::string> class_names, std::string name);
+// The same by the names of columns, with words for labels: the classes are those found, in
+// alphabetic order.
+//   to_dataset(read_csv("pears.csv"), {"weight (g)", "length (mm)"}, "variety", "pears")
+Dataset to_dataset(const Table& table, const std::vector<std::string>& features,
+                   std::string_view label, std::string name);
 
 }  // namespace dualtape

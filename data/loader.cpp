@@ -214,6 +214,12 @@ std::int64_t Loader::per_epoch() const { return impl_->per_epoch(); }
 std::int64_t Loader::batch_size() const { return impl_->batches.batch_size(); }
 const Dataset& Loader::dataset() const { return impl_->batches.dataset(); }
 
+std::optional<Key> Loader::key() const {
+  const LoaderOptions& options = impl_->options;
+  if (options.shuffle || options.augmentation.draws() || options.transform) return impl_->state.key;
+  return std::nullopt;
+}
+
 Loader::Epoch Loader::epoch(std::int64_t number) {
   impl_->request(number);
   impl_->begun_any = true;

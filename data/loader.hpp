@@ -7,6 +7,7 @@
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <optional>
 
 #include <dualtape/data/augment.hpp>
 #include <dualtape/data/batches.hpp>
@@ -54,6 +55,9 @@ class Loader {
   std::int64_t per_epoch() const;
   std::int64_t batch_size() const;
   const Dataset& dataset() const;
+  // What the batches are drawn from beside the data, that of resume() if it was called; none where
+  // nothing is drawn: no order, no crop or flip and no transform.
+  std::optional<Key> key() const;
 
   // Begins the given epoch and ends any other. ValueError below 0. Starts with batch 0, or where
   // resume() said if that was for this epoch.

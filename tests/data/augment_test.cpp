@@ -118,6 +118,35 @@ TEST_CASE("a row's draw is its own: other rows, their order and their number do 
   CHECK_FALSE(identical(augment(images, both, Key{10}), whole));
 }
 
+TEST_CASE("channels are brought to mean 0 and deviation 1 by their own numbers") {
+  // Channel 0 holds 1, 3, 5, 7 (mean 4, variance 5), channel 1 ten times that behind 1000.
+  const Tensor images =
+      Tensor::from(std::vector<float>{1, 3, 1010, 1030, 5, 7, 1050, 1070}, Shape{2, 2, 1, 2});
+  const Augmentation found = normalisation_of(images);
+  REQUIRE(found.mean.size() == 2);
+  CHECK(found.mean[0] == 4);
+  CHECK(found.mean[1] == 1040);
+  const float root = std::sqrt(5.0F);
+  CHECK(static_cast<double>(found.deviation[0]) ==
+        doctest::Approx(static_cast<double>(root)).epsilon(1e-7));
+  CHECK(static_cast<double>(found.deviation[1]) ==
+        doctest::Approx(static_cast<double>(10 * root)).epsilon(1e-7));
+  CHECK(!found.draws());
+  const Tensor scaled = augment(images, found, Key{1});
+  CHECK(all_close(scaled,
+                  Tensor::from(std::vector<float>{-3 / root, -1 / root, -3 / root, -1 / root,
+                                                  1 / root, 3 / root, 1 / root, 3 / root},
+                               Shape{2, 2, 1, 2}),
+                  1e-6));
+  CHECK_THROWS_AS(normalisation_of(zeros({2, 3, 4})), ShapeError);
+  CHECK_THROWS_AS(normalisation_of(zeros({0, 1, 4, 4})), ShapeError);
+  CHECK_THROWS_AS(normalisation_of(zeros({1, 1, 4, 4}, float64)), TypeError);
+  CHECK(contains(text_thrown<ValueError>([&] {
+                   normalisation_of(ones({2, 1, 4, 4}));
+                 }),
+                 "channel 0 has mean 1"));
+}
+
 TEST_CASE("augmentations that make no sense") {
   const Tensor images = counting_images(2, 3, 4, 4);
   const auto refusal = [&](const Augmentation& a) {

@@ -123,3 +123,23 @@ TEST_CASE("a table becomes a data set, its labels checked") {
   CHECK(contains(text, "line 2, column 1 'kind': class 1 is not one of 0 to 0"));
   CHECK_THROWS_AS(to_dataset(table, Columns{9}, 0, {"no", "yes"}, "pairs"), DataError);
 }
+
+TEST_CASE("a data set is named by its columns") {
+  const Table table = table_of("kind,x,y\npear,0.5,2\nfig,1.5,3\npear,2.5,4\n");
+  const Dataset data = to_dataset(table, {"y", "x"}, "kind", "fruit");
+  CHECK(data.name == "fruit");
+  CHECK(data.feature_names == std::vector<std::string>{"y", "x"});
+  CHECK(data.class_names == std::vector<std::string>{"fig", "pear"});
+  CHECK(identical(data.inputs, Tensor{{2, 0.5}, {3, 1.5}, {4, 2.5}}));
+  CHECK(identical(data.labels, Tensor::of({1, 0, 1})));
+  const std::string text = text_thrown<DataError>([&] {
+    to_dataset(table, {"y", "z"}, "kind", "fruit");
+  });
+  CHECK(contains(text, "no column is called 'z'"));
+  CHECK(contains(text, "'kind', 'x', 'y'"));
+  CHECK(contains(text_thrown<DataError>([&] { to_dataset(table, {"y"}, "sort", "fruit"); }),
+                 "no column is called 'sort'"));
+  const Table holes = table_of("kind,x\npear,1\nNA,2\n");
+  CHECK(contains(text_thrown<DataError>([&] { to_dataset(holes, {"x"}, "kind", "fruit"); }),
+                 "line 3, column 1 'kind': the label is missing"));
+}

@@ -222,6 +222,23 @@ TEST_CASE("after the first epoch only the order is allocated") {
   CHECK(count <= 3);
 }
 
+TEST_CASE("a loader tells its key where something is drawn from it") {
+  const auto key = [](const LoaderOptions& options) {
+    return Loader(images(10), 3, Key{7}, options).key();
+  };
+  CHECK(key({}) == Key{7});
+  CHECK(!key({.shuffle = false}));
+  CHECK(!key({.shuffle = false, .augmentation = {.mean = {0.5F}, .deviation = {2.0F}}}));
+  CHECK(key({.shuffle = false, .augmentation = {.crop_padding = 1}}) == Key{7});
+  CHECK(key({.shuffle = false, .augmentation = {.flip = 0.5}}) == Key{7});
+  CHECK(key({.shuffle = false, .transform = [](Batch&, Key) {}}) == Key{7});
+  Loader resumed(images(10), 3, Key{7});
+  resumed.resume({0, 1, Key{8}});
+  CHECK(resumed.key() == Key{8});
+  CHECK(Batches(images(10), 3, Key{7}).key() == Key{7});
+  CHECK(!Batches(images(10), 3).key());
+}
+
 TEST_CASE("arguments that make no sense") {
   const Dataset set = numbered(10);
   CHECK_THROWS_AS(Loader(set, 0, Key{1}), ValueError);
