@@ -45,6 +45,9 @@ class Callback {
   // Whether it reports this scalar, but has not been due yet.
   virtual bool may_report(const std::string& /*scalar*/) const { return false; }
 
+  // Why it returned false, in words; asked right behind that, for TrainResult::stopped_by.
+  virtual std::string why() const { return {}; }
+
   // What a resumed run needs of it: a tensor that checkpoints save under this name, which differs
   // from the others' in the trainer. No name: nothing is saved.
   virtual std::string name() const { return {}; }

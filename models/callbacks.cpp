@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -80,6 +81,12 @@ bool EarlyStopping::scalar(Trainer&, const Scalar& scalar) {
     return true;
   }
   return ++bad_ <= options_.patience;
+}
+
+std::string EarlyStopping::why() const {
+  std::ostringstream text;
+  text << bad_ << (bad_ == 1 ? " report" : " reports") << " without improvement on " << best_;
+  return text.str();
 }
 
 Tensor EarlyStopping::state() const { return state_of({best_, static_cast<double>(bad_)}); }

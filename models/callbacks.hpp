@@ -61,6 +61,7 @@ class EarlyStopping final : public Callback {
   explicit EarlyStopping(std::string scalar, EarlyStoppingOptions options = {});
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   std::string awaits() const override { return scalar_; }
+  std::string why() const override;
   std::string name() const override { return "early stopping by " + scalar_; }
   Tensor state() const override;
   void restore(const Tensor& state) override;

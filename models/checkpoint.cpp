@@ -15,6 +15,14 @@ void load_checkpoint(const std::filesystem::path& path, Trainer& trainer) {
   trainer.restore(load_safetensors(path).tensors);
 }
 
+void save_checkpoint(const std::filesystem::path& path, const Lbfgs& lbfgs) {
+  save_safetensors(path, {lbfgs.state(), {{"format", "dualtape"}}});
+}
+
+void load_checkpoint(const std::filesystem::path& path, Lbfgs& lbfgs) {
+  lbfgs.restore(load_safetensors(path).tensors);
+}
+
 bool resume(const std::filesystem::path& path, Trainer& trainer) {
   std::error_code error;
   if (std::filesystem::status(path, error).type() == std::filesystem::file_type::not_found)

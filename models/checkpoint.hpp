@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <vector>
 
+#include <dualtape/models/lbfgs.hpp>
 #include <dualtape/models/trainer.hpp>
 
 namespace dualtape {
@@ -25,6 +26,10 @@ void load_checkpoint(const std::filesystem::path& path, Trainer& trainer);
 
 // load_checkpoint() if there is such a file; whether there is.
 bool resume(const std::filesystem::path& path, Trainer& trainer);
+
+// The same of an L-BFGS run: Lbfgs::state() and restore().
+void save_checkpoint(const std::filesystem::path& path, const Lbfgs& lbfgs);
+void load_checkpoint(const std::filesystem::path& path, Lbfgs& lbfgs);
 
 // Parameters alone, under their names; load_parameters() also takes them from a checkpoint. Throws
 // DataError if one is missing or has another type; then none has changed.

@@ -92,6 +92,7 @@ void JsonLog::end(Trainer& trainer, const TrainResult& result) {
       {"step_seconds", result.seconds},
       {"wall_seconds", wall()}};
   if (!result.fault.empty()) fields.emplace_back("fault", result.fault);
+  if (!result.stopped_by.empty()) fields.emplace_back("stopped_by", result.stopped_by);
   write(json_object(fields));
 }
 

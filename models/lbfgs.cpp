@@ -42,6 +42,9 @@ class History {
   explicit History(std::int64_t size) : size_(static_cast<std::size_t>(size)) {}
 
   bool empty() const { return pairs_.empty(); }
+  std::size_t count() const { return pairs_.size(); }
+  const Vector& step(std::size_t i) const { return pairs_[i].step; }
+  const Vector& change(std::size_t i) const { return pairs_[i].change; }
   void clear() { pairs_.clear(); }
 
   void add(Vector step, Vector change) {
@@ -83,6 +86,17 @@ class History {
   std::deque<Pair> pairs_;
 };
 
+// All that the iterations to come depend on.
+struct Progress {
+  explicit Progress(std::int64_t history_size) : history(history_size) {}
+
+  Trial now = {};
+  double change = std::numeric_limits<double>::infinity();  // of the loss, relative
+  History history;
+  std::int64_t iterations = 0;
+  std::int64_t evaluations = 0;
+};
+
 void check(const LbfgsOptions& options) {
   const auto at_least_one = [](const char* name, std::int64_t value) {
     require(value >= 1, "lbfgs", name, static_cast<double>(value), "at least 1");
@@ -99,28 +113,41 @@ void check(const LbfgsOptions& options) {
 
 class Minimiser {
  public:
-  Minimiser(const LossAndGradient& function, const LbfgsOptions& options)
-      : function_(function), options_(options), history_(options.history) {}
+  Minimiser(const LossAndGradient& function, const LbfgsOptions& options, Progress& progress)
+      : function_(function), options_(options), progress_(progress) {}
 
-  LbfgsResult run(std::span<double> point) {
-    Trial now = *evaluate(Vector(point.begin(), point.end()));
+  void begin(std::span<const double> point) {
+    Trial& now = progress_.now;
+    now = *evaluate(Vector(point.begin(), point.end()));
     if (!now.finite() || !std::isfinite(inner(now.gradient, now.gradient)))
       fail<ValueError>({.op = "lbfgs",
                         .what = "the loss at the start is " + std::to_string(now.loss) +
                                 ", or its gradient is not finite",
                         .help = "begin at another point"});
-    std::optional<LbfgsStop> stop;
-    if (largest(now.gradient) <= options_.gradient_below) stop = LbfgsStop::gradient;
-    while (!stop) stop = iterate(now);
+  }
+
+  LbfgsResult run(std::span<double> point) {
+    std::optional<LbfgsStop> stop = reached();
+    while (!stop) stop = iterate();
+    const Trial& now = progress_.now;
     std::copy(now.point.begin(), now.point.end(), point.begin());
-    return {*stop, now.loss, largest(now.gradient), iterations_, evaluations_};
+    return {*stop, now.loss, largest(now.gradient), progress_.iterations, progress_.evaluations};
   }
 
  private:
+  std::optional<LbfgsStop> reached() const {
+    if (largest(progress_.now.gradient) <= options_.gradient_below) return LbfgsStop::gradient;
+    if (progress_.change <= options_.change_below) return LbfgsStop::change;
+    if (progress_.iterations >= options_.iterations) return LbfgsStop::iterations;
+    return std::nullopt;
+  }
+
+  bool no_evaluation_is_left() const { return progress_.evaluations >= options_.evaluations; }
+
   // Nothing where no evaluation is left.
   std::optional<Trial> evaluate(Vector point) {
-    if (evaluations_ == options_.evaluations) return std::nullopt;
-    ++evaluations_;
+    if (no_evaluation_is_left()) return std::nullopt;
+    ++progress_.evaluations;
     Trial trial;
     trial.gradient.resize(point.size());
     trial.loss = function_(point, trial.gradient);
@@ -129,12 +156,12 @@ class Minimiser {
   }
 
   std::optional<Trial> search(Trial& now) {
-    const Vector direction = history_.direction(now.gradient);
+    const Vector direction = progress_.history.direction(now.gradient);
     now.slope = inner(now.gradient, direction);
     now.step = 0;
     if (!(now.slope < 0)) return std::nullopt;
     double first = 1;
-    if (history_.empty()) {
+    if (progress_.history.empty()) {
       double sum = 0;
       for (const double x : now.gradient) sum += std::abs(x);
       first = std::min(1.0, 1 / sum);  // nothing is known of the scale yet
@@ -150,34 +177,107 @@ class Minimiser {
     return detail::search_line(at, now, first, {options_.c1, options_.c2});
   }
 
-  std::optional<LbfgsStop> iterate(Trial& now) {
+  std::optional<LbfgsStop> iterate() {
+    Trial& now = progress_.now;
+    History& history = progress_.history;
     std::optional<Trial> next = search(now);
-    if (!next && !history_.empty()) {  // the history may mislead
-      history_.clear();
+    if (!next && !history.empty()) {  // the history may mislead
+      history.clear();
       next = search(now);
     }
-    if (!next)
-      return evaluations_ == options_.evaluations ? LbfgsStop::evaluations : LbfgsStop::line_search;
-    ++iterations_;
-    history_.add(combine(-1, now.point, next->point), combine(-1, now.gradient, next->gradient));
-    const double change =
+    if (!next) return no_evaluation_is_left() ? LbfgsStop::evaluations : LbfgsStop::line_search;
+    ++progress_.iterations;
+    history.add(combine(-1, now.point, next->point), combine(-1, now.gradient, next->gradient));
+    progress_.change =
         std::abs(now.loss - next->loss) / std::max({std::abs(now.loss), std::abs(next->loss), 1.0});
     now = std::move(*next);
     if (options_.on_iteration &&
-        !options_.on_iteration({iterations_, now.loss, now.point, now.gradient}))
+        !options_.on_iteration({progress_.iterations, now.loss, now.point, now.gradient}))
       return LbfgsStop::callback;
-    if (largest(now.gradient) <= options_.gradient_below) return LbfgsStop::gradient;
-    if (change <= options_.change_below) return LbfgsStop::change;
-    if (iterations_ == options_.iterations) return LbfgsStop::iterations;
-    return std::nullopt;
+    return reached();
   }
 
   const LossAndGradient& function_;
   const LbfgsOptions& options_;
-  History history_;
-  std::int64_t iterations_ = 0;
-  std::int64_t evaluations_ = 0;
+  Progress& progress_;
 };
+
+// What a state holds, by name. The numbers are the loss and its change, the counts iterations and
+// evaluations; steps and changes are those of the history, one a row.
+constexpr const char* point_name = "lbfgs/point";
+constexpr const char* gradient_name = "lbfgs/gradient";
+constexpr const char* numbers_name = "lbfgs/numbers";
+constexpr const char* counts_name = "lbfgs/counts";
+constexpr const char* steps_name = "lbfgs/steps";
+constexpr const char* changes_name = "lbfgs/changes";
+
+Tensor vector_tensor(const Vector& values) {
+  return Tensor::from(values, Shape{static_cast<std::int64_t>(values.size())});
+}
+Vector vector_of(const Tensor& tensor) {
+  const auto values = tensor.data<double>();
+  return {values.begin(), values.end()};
+}
+
+std::vector<NamedTensor> saved(const Progress& progress) {
+  const History& history = progress.history;
+  Vector steps;
+  Vector changes;
+  for (std::size_t i = 0; i < history.count(); ++i) {
+    steps.insert(steps.end(), history.step(i).begin(), history.step(i).end());
+    changes.insert(changes.end(), history.change(i).begin(), history.change(i).end());
+  }
+  const Shape pairs{static_cast<std::int64_t>(history.count()),
+                    static_cast<std::int64_t>(progress.now.point.size())};
+  return {{point_name, vector_tensor(progress.now.point)},
+          {gradient_name, vector_tensor(progress.now.gradient)},
+          {numbers_name, vector_tensor({progress.now.loss, progress.change})},
+          {counts_name, Tensor::of({progress.iterations, progress.evaluations})},
+          {steps_name, Tensor::from(steps, pairs)},
+          {changes_name, Tensor::from(changes, pairs)}};
+}
+
+// The tensor of that name, of rank 1 or 2 with `last` elements along the last axis.
+const Tensor& needed(const std::vector<NamedTensor>& state, const char* name, DType dtype,
+                     std::size_t rank, std::int64_t last) {
+  const auto found = std::ranges::find(state, name, &NamedTensor::name);
+  const bool there = found != state.end();
+  if (there && found->tensor.dtype() == dtype && found->tensor.rank() == rank &&
+      found->tensor.shape().back() == last)
+    return found->tensor;
+  fail<ValueError>(
+      {.op = "Lbfgs",
+       .label = name,
+       .what = "the state to restore has " +
+               (there ? "'" + std::string(name) + "' as " + to_string(found->tensor.type())
+                      : "no '" + std::string(name) + "'") +
+               ", but " + std::string(name_of(dtype)) + " numbers, " + std::to_string(last) +
+               (rank > 1 ? " a row," : "") + " are needed",
+       .help = "restore into an Lbfgs of the same parameters"});
+}
+
+Progress restored(const std::vector<NamedTensor>& state, std::int64_t size,
+                  std::int64_t history_size) {
+  Progress progress(history_size);
+  progress.now.point = vector_of(needed(state, point_name, float64, 1, size));
+  progress.now.gradient = vector_of(needed(state, gradient_name, float64, 1, size));
+  const Tensor& numbers = needed(state, numbers_name, float64, 1, 2);
+  progress.now.loss = numbers.at({0});
+  progress.change = numbers.at({1});
+  const auto counts = needed(state, counts_name, int64, 1, 2).data<std::int64_t>();
+  progress.iterations = counts[0];
+  progress.evaluations = counts[1];
+  const Tensor& steps = needed(state, steps_name, float64, 2, size);
+  const Tensor& changes = needed(state, changes_name, float64, 2, size);
+  if (steps.size(0) != changes.size(0))
+    fail<ValueError>({.op = "Lbfgs",
+                      .what = "the state to restore has " + std::to_string(steps.size(0)) +
+                              " steps and " + std::to_string(changes.size(0)) +
+                              " changes of the gradient"});
+  for (std::int64_t i = 0; i < steps.size(0); ++i)
+    progress.history.add(vector_of(steps.rows(i, i + 1)), vector_of(changes.rows(i, i + 1)));
+  return progress;
+}
 
 // The elements of `tensor`, which is floating, as doubles, and back.
 void read_into(const Tensor& tensor, std::span<double> out) {
@@ -205,7 +305,10 @@ std::string_view name_of(LbfgsStop stop) {
 LbfgsResult lbfgs(const LossAndGradient& function, std::span<double> point,
                   const LbfgsOptions& options) {
   check(options);
-  return Minimiser(function, options).run(point);
+  Progress progress(options.history);
+  Minimiser minimiser(function, options, progress);
+  minimiser.begin(point);
+  return minimiser.run(point);
 }
 
 struct Lbfgs::Impl {
@@ -214,6 +317,15 @@ struct Lbfgs::Impl {
   std::vector<Var> gradients;
   LbfgsOptions options;
   Program program;
+  std::optional<Progress> progress = {};  // of the last call, or restored
+  bool resumed = false;                   // restored and not gone on with
+
+  std::size_t size() const {
+    std::size_t count = 0;
+    for (const Parameter& parameter : parameters)
+      count += static_cast<std::size_t>(parameter.count());
+    return count;
+  }
 
   // Calls `visit` with each parameter's number and its part of a vector over all.
   template <class T, class Visit>
@@ -263,25 +375,41 @@ LbfgsResult Lbfgs::minimise(std::initializer_list<Feed> feeds) {
 
 LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds) {
   Impl& impl = *impl_;
-  std::size_t count = 0;
-  for (const Parameter& parameter : impl.parameters)
-    count += static_cast<std::size_t>(parameter.count());
-  Vector start(count);
+  Vector start(impl.size());
   impl.each(std::span(start), [&](std::size_t i, std::span<double> part) {
     read_into(impl.parameters[i].value(), part);
   });
   Vector point = start;
+  const LossAndGradient function = [&](std::span<const double> at, std::span<double> gradient) {
+    return impl.evaluate(at, gradient, feeds);
+  };
+  const bool resumed = std::exchange(impl.resumed, false);
   try {
-    const LbfgsResult result =
-        lbfgs([&](std::span<const double> at,
-                  std::span<double> gradient) { return impl.evaluate(at, gradient, feeds); },
-              point, impl.options);
+    if (!resumed) impl.progress.emplace(impl.options.history);
+    Minimiser minimiser(function, impl.options, *impl.progress);
+    if (!resumed) minimiser.begin(point);
+    const LbfgsResult result = minimiser.run(point);
     impl.set(point);
     return result;
   } catch (...) {
+    impl.progress.reset();
     impl.set(start);
     throw;
   }
+}
+
+std::vector<NamedTensor> Lbfgs::state() const {
+  if (impl_->progress) return saved(*impl_->progress);
+  fail<ValueError>({.op = "Lbfgs",
+                    .what = "there is no state before the first iteration, nor behind an error",
+                    .help = "save from within on_iteration or behind minimise()"});
+}
+
+void Lbfgs::restore(const std::vector<NamedTensor>& state) {
+  Impl& impl = *impl_;
+  impl.progress = restored(state, static_cast<std::int64_t>(impl.size()), impl.options.history);
+  impl.resumed = true;
+  impl.set(impl.progress->now.point);
 }
 
 }  // namespace dualtape

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include <dualtape/core/named_tensor.hpp>
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/wrt.hpp>
 
@@ -79,11 +80,22 @@ class Lbfgs {
   Lbfgs& operator=(Lbfgs&&) noexcept;
   ~Lbfgs();
 
-  // The parameters end at the best point; each call begins with an empty history. All arithmetic
+  // The parameters end at the best point; each call begins with an empty history, but behind
+  // restore(). All arithmetic
   // but the program's is float64. Throws what lbfgs() and Program::run throw; the parameters then
   // are as they were.
   LbfgsResult minimise(std::initializer_list<Feed> feeds = {});
   LbfgsResult minimise(std::span<const Feed> feeds);
+
+  // What a call that was stopped needs to go on: point, gradient, history and counts, as named
+  // tensors; save_checkpoint() makes a file of them. To be asked within on_iteration or behind
+  // minimise(); ValueError where there is nothing yet.
+  std::vector<NamedTensor> state() const;
+  // Sets the parameters to the state's point; the next minimise() then goes on there and ends with
+  // the bits of a call that was not stopped, given the same feeds and options, whose bounds count
+  // from the start of the first. ValueError for a state of other parameters; then nothing has
+  // changed.
+  void restore(const std::vector<NamedTensor>& state);
 
  private:
   struct Impl;

@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include <dualtape/models/metrics.hpp>
@@ -78,7 +79,10 @@ const std::string callback_prefix = "callback/";
 const std::string position_name = "trainer/position";  // step, epoch, batch, in the epoch or not
 const std::string key_name = "trainer/key";
 const std::string mean_name = "trainer/epoch_loss";  // sum and weight, which counts rows
-const std::string layout_name = "trainer/batches";   // an EpochLayout; older files have none
+// Of an EpochLayout; older files have the first or neither.
+const std::string layout_name = "trainer/batches";  // its sizes
+const std::string order_name = "trainer/order";     // an OrderKind, and the key's bits
+enum OrderKind : std::int64_t { order_unknown, order_of_data, order_by_key };
 
 bool all_finite(const std::vector<Parameter>& parameters) {
   return std::ranges::all_of(parameters, [](const Parameter& parameter) {
@@ -88,6 +92,28 @@ bool all_finite(const std::vector<Parameter>& parameters) {
                                  [](T value) { return std::isfinite(static_cast<double>(value)); });
     });
   });
+}
+
+Tensor to_tensor(const EpochOrder& order) {
+  if (!order.known) return Tensor::of({order_unknown, std::int64_t{0}});
+  if (!order.key) return Tensor::of({order_of_data, std::int64_t{0}});
+  return Tensor::of({order_by_key, static_cast<std::int64_t>(order.key->value())});
+}
+
+EpochOrder order_of(const Tensor& saved) {
+  const auto values = saved.data<std::int64_t>();
+  if (values[0] == order_of_data) return {true, std::nullopt};
+  if (values[0] == order_by_key) return {true, Key{static_cast<std::uint64_t>(values[1])}};
+  return {};
+}
+
+std::string to_string(const EpochOrder& order) {
+  return order.key ? "Key{" + std::to_string(order.key->value()) + "}"
+                   : "no key, in the data set's own order";
+}
+
+bool same_sizes(const EpochLayout& a, const EpochLayout& b) {
+  return std::tie(a.batches, a.batch_size, a.rows) == std::tie(b.batches, b.batch_size, b.rows);
 }
 
 std::string to_string(const EpochLayout& layout) {
@@ -143,6 +169,7 @@ struct Trainer::Impl {
   EpochLayout layout = {};
   bool resumed = false;  // the next fit() goes on in that epoch
   bool told_to_stop = false;
+  std::string stopped_by = {};                    // the first that told so
   std::vector<std::string> reported = {};         // names of scalars
   mutable std::vector<std::string> unsaved = {};  // Parameters that steps write and nobody saves
   Tensor rate = Tensor({}, float64);
@@ -218,12 +245,23 @@ struct Trainer::Impl {
 
   // Calls what is to be told after a step or an epoch; false if one of them wants to stop.
   template <class Info>
-  bool tell(Trainer& trainer, const std::function<bool(const Info&)>& function, const Info& info,
-            bool (Callback::*member)(Trainer&, const Info&)) {
-    bool go_on = !function || function(info);
-    for (const auto& callback : options.callbacks)
-      go_on = (callback.get()->*member)(trainer, info) && go_on;
-    return go_on && !told_to_stop;
+  bool tell(Trainer& trainer, const char* name, const std::function<bool(const Info&)>& function,
+            const Info& info, bool (Callback::*member)(Trainer&, const Info&)) {
+    if (function && !function(info)) stop_for("TrainerOptions::" + std::string(name));
+    for (std::size_t i = 0; i < options.callbacks.size(); ++i)
+      if (!(options.callbacks[i].get()->*member)(trainer, info)) stop_for(i);
+    return !told_to_stop;
+  }
+  void stop_for(const std::string& who) {
+    told_to_stop = true;
+    if (stopped_by.empty()) stopped_by = who;
+  }
+  void stop_for(std::size_t number) {
+    const Callback& callback = *options.callbacks[number];
+    const std::string name = callback.name();
+    const std::string why = callback.why();
+    stop_for((name.empty() ? "callback " + std::to_string(number) : name) +
+             (why.empty() ? "" : ": " + why));
   }
   void settle(Trainer& trainer) {
     for (const auto& callback : options.callbacks) callback->settled(trainer);
@@ -236,6 +274,23 @@ struct Trainer::Impl {
                       .what = "the run was stopped behind batch " + std::to_string(batch) +
                               " of an epoch, " + difference,
                       .help = "resume with the batches of then; others may begin with an epoch"});
+  }
+
+  // Whether the run that is resumed may go on with batches of this layout.
+  void check_resumed(const EpochLayout& now) {
+    const EpochLayout unknown;
+    if (!same_sizes(now, layout) && !same_sizes(now, unknown) && !same_sizes(layout, unknown)) {
+      if (in_epoch && batch > 0)
+        refuse("which had " + to_string(layout) + "; now it has " + to_string(now));
+      return;  // other data, in an order of theirs
+    }
+    if (!now.order.known || !layout.order.known || now.order == layout.order) return;
+    fail<ValueError>({.op = "fit",
+                      .what = "the batches of the run that is resumed are drawn from " +
+                              to_string(layout.order) + ", those given now from " +
+                              to_string(now.order),
+                      .help = "make them with the key of then; if another order is wanted, give "
+                              "fit() a function that visits the batches, whose key it cannot see"});
   }
 
   // What no callback hears of is a misspelt name, unless the one who reports it was not due.
@@ -336,10 +391,9 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
   check_rules(rules);
   Impl& impl = *impl_;
   TrainResult result;
-  if (impl.resumed && impl.in_epoch && impl.batch > 0 && layout != impl.layout &&
-      layout != EpochLayout{} && impl.layout != EpochLayout{})
-    impl.refuse("which had " + to_string(impl.layout) + "; now it has " + to_string(layout));
+  if (impl.resumed) impl.check_resumed(layout);
   impl.told_to_stop = false;
+  impl.stopped_by.clear();
   const bool resumed = std::exchange(impl.resumed, false);
   impl.in_epoch = impl.in_epoch && resumed;
   std::optional<Stop> stop;
@@ -367,7 +421,8 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
     result.seconds = info.seconds;
     result.loss = info.loss;
     ++result.steps;
-    if (!impl.tell(*this, impl.options.on_step, info, &Callback::step)) stop = Stop::callback;
+    if (!impl.tell(*this, "on_step", impl.options.on_step, info, &Callback::step))
+      stop = Stop::callback;
     if (!taken.fault.empty() || !std::isfinite(info.loss)) {
       stop = Stop::not_finite;
       result.fault = taken.fault.empty() ? untraced_fault(info) : taken.fault;
@@ -399,10 +454,12 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
     if (result.epochs >= rules.epochs || impl.epoch >= rules.until_epoch) stop = Stop::epochs;
     if (impl.mean.mean() < rules.loss_below) stop = Stop::loss_below;
     const EpochInfo info{impl.epoch - 1, impl.step, impl.mean.mean(), result.seconds};
-    if (!impl.tell(*this, impl.options.on_epoch, info, &Callback::epoch)) stop = Stop::callback;
+    if (!impl.tell(*this, "on_epoch", impl.options.on_epoch, info, &Callback::epoch))
+      stop = Stop::callback;
     impl.settle(*this);
   }
   result.stop = *stop;
+  if (result.stop == Stop::callback) result.stopped_by = impl.stopped_by;
   for (const auto& callback : impl.options.callbacks) callback->end(*this, result);
   if (result.stop != Stop::not_finite) impl.check_awaited();
   return result;
@@ -412,8 +469,8 @@ void Trainer::report(const std::string& name, double value) {
   Impl& impl = *impl_;
   if (std::ranges::find(impl.reported, name) == impl.reported.end()) impl.reported.push_back(name);
   const Scalar scalar{name, value, impl.step, std::max<std::int64_t>(impl.epoch - 1, 0)};
-  for (const auto& callback : impl.options.callbacks)
-    if (!callback->scalar(*this, scalar)) impl.told_to_stop = true;
+  for (std::size_t i = 0; i < impl.options.callbacks.size(); ++i)
+    if (!impl.options.callbacks[i]->scalar(*this, scalar)) impl.stop_for(i);
 }
 
 Evaluation Trainer::evaluate(const Tensor& inputs, const Tensor& labels,
@@ -480,6 +537,7 @@ std::vector<NamedTensor> Trainer::state() const {
                  Tensor::from(std::vector<double>{impl.mean.sum(), impl.mean.weight()}, Shape{2})});
   all.push_back(
       {layout_name, Tensor::of({impl.layout.batches, impl.layout.batch_size, impl.layout.rows})});
+  all.push_back({order_name, to_tensor(impl.layout.order)});
   return all;
 }
 
@@ -511,6 +569,7 @@ void Trainer::restore(const std::vector<NamedTensor>& state) {
     const auto sizes = need(layout_name, {Shape{3}, int64}).data<std::int64_t>();
     layout = {sizes[0], sizes[1], sizes[2]};
   }
+  if (find(order_name) != nullptr) layout.order = order_of(need(order_name, {Shape{2}, int64}));
   std::vector<NamedTensor> own;
   for (const NamedTensor& named : state)
     if (named.name.starts_with(optimiser_prefix))

@@ -22,6 +22,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -137,6 +138,9 @@ struct TrainResult {
   double loss = std::numeric_limits<double>::quiet_NaN();  // of the last step
   double seconds = 0;                                      // spent in steps
   std::string fault = {};  // of not_finite: the step, and the operator where it was traced
+  // Of callback: which one, by its name() or its place in TrainerOptions::callbacks, and why() it
+  // did.
+  std::string stopped_by = {};
 };
 
 struct Evaluation {
@@ -150,11 +154,19 @@ struct Evaluation {
 using VisitBatch = std::function<bool(const Tensor& inputs, const Tensor& labels)>;
 using EpochFunction = std::function<void(std::int64_t epoch, const VisitBatch& visit)>;
 
+// What batches are drawn from beside their data.
+struct EpochOrder {
+  bool known = false;
+  std::optional<Key> key = {};  // none: nothing is drawn, they come in the data set's own order
+  bool operator==(const EpochOrder&) const = default;
+};
+
 // How epochs are cut into batches; 0 where that is not known.
 struct EpochLayout {
   std::int64_t batches = 0;
   std::int64_t batch_size = 0;
   std::int64_t rows = 0;
+  EpochOrder order = {};
   bool operator==(const EpochLayout&) const = default;
 };
 
@@ -173,6 +185,12 @@ concept LaidOut = requires(const T& source) {
   { source.dataset().count() } -> std::convertible_to<std::int64_t>;
 };
 
+// One that can tell what it draws from.
+template <class T>
+concept Keyed = requires(const T& source) {
+  { source.key() } -> std::convertible_to<std::optional<Key>>;
+};
+
 class Trainer {
  public:
   // The optimiser must outlive the Trainer. Throws ValueError without parameters or schedule.
@@ -184,15 +202,16 @@ class Trainer {
 
   // Trains until a rule stops it. A second call goes on with the next step number and the next
   // epoch, so keys and orders are not used twice. Throws ValueError for rules that are below 1 or
-  // that stop nothing, for batches that differ from those of the epoch that is resumed, and at the
-  // end for a callback whose scalar nobody reported though others were; and what building and
-  // running the graph throws.
+  // that stop nothing, for batches that differ from those of the epoch that is resumed or that are
+  // as those of the resumed run but drawn from another key, and at the end for a callback whose
+  // scalar nobody reported though others were; and what building and running the graph throws.
   TrainResult fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout = {});
   template <BatchSource Source>
   TrainResult fit(Source& batches, const StopRules& rules) {
     EpochLayout layout;
     if constexpr (LaidOut<Source>)
       layout = {batches.per_epoch(), batches.batch_size(), batches.dataset().count()};
+    if constexpr (Keyed<Source>) layout.order = {true, batches.key()};
     return fit(
         [&batches](std::int64_t epoch, const VisitBatch& visit) {
           for (const auto& batch : batches.epoch(epoch))
@@ -223,9 +242,9 @@ class Trainer {
   std::vector<NamedTensor> state() const;
   // Goes on from a state(): the next fit() goes on in the midst of the epoch, passing over the
   // batches that were done, with the bits of a run that had not stopped. The data and the options
-  // must be those of then: fit() refuses batches of other sizes. Throws ValueError for tensors
-  // missing or of another type, before anything has changed; the optimiser's may be found wrong
-  // when the first step is built.
+  // must be those of then: fit() refuses batches of other sizes or from another key. Throws
+  // ValueError for tensors missing or of another type, before anything has changed; the optimiser's
+  // may be found wrong when the first step is built.
   void restore(const std::vector<NamedTensor>& state);
 
  private:

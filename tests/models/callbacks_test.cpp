@@ -9,21 +9,14 @@
 #include <vector>
 
 #include <dualtape/data/batches.hpp>
-#include <dualtape/data/iris.hpp>
-#include <dualtape/data/scale.hpp>
 #include <dualtape/models/layers.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <tests/models/files.hpp>
+#include <tests/models/iris.hpp>
 
 using namespace dualtape;
 
 namespace {
-
-Dataset iris() {
-  Dataset data = load_iris();
-  data.inputs = standardise(data.inputs);
-  return data;
-}
 
 // Hears everything, and reports numbers of a list as "quality", one behind each epoch.
 class Ear : public Callback {
@@ -131,6 +124,24 @@ TEST_CASE("early stopping bears what it should") {
   CHECK(epochs({5, 4.9, 4.8, 4.7, 4, 3.9, 3.8, 3.7}, {.patience = 1, .least_change = 0.5}) == 3);
   CHECK(epochs({5, NAN, NAN, 4, NAN, NAN, NAN, 3}, {.patience = 2}) == 7);
   CHECK_THROWS_AS(EarlyStopping("x", {.patience = -1}), ValueError);
+}
+
+TEST_CASE("the result says which callback stopped the run, and why") {
+  const auto early =
+      std::make_shared<EarlyStopping>("quality", EarlyStoppingOptions{.patience = 1});
+  Run run({std::make_shared<Ear>(std::vector<double>{5, 4.25, 4.5, 4.5, 3}), early});
+  const TrainResult result = run.trainer.fit(run.batches, {.epochs = 8});
+  CHECK(result.stop == Stop::callback);
+  CHECK(result.stopped_by == "early stopping by quality: 2 reports without improvement on 4.25");
+  // The next fit() is stopped by something else.
+  CHECK(run.trainer.fit(run.batches, {.epochs = 1}).stopped_by.empty());
+
+  // One without a name is told by its place; the first that stops is meant.
+  struct Stopper : Callback {
+    bool step(Trainer&, const StepInfo&) override { return false; }
+  };
+  Run nameless({std::make_shared<Ear>(), std::make_shared<Stopper>(), std::make_shared<Stopper>()});
+  CHECK(nameless.trainer.fit(nameless.batches, {.epochs = 1}).stopped_by == "callback 1");
 }
 
 TEST_CASE("a plateau follows the trainer's numbers") {

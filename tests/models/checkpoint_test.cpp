@@ -2,27 +2,23 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <dualtape/data/batches.hpp>
-#include <dualtape/data/iris.hpp>
-#include <dualtape/data/scale.hpp>
+#include <dualtape/data/loader.hpp>
 #include <dualtape/models/adaptive.hpp>
 #include <dualtape/models/layers.hpp>
+#include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <tests/models/files.hpp>
+#include <tests/models/iris.hpp>
 
 using namespace dualtape;
 
 namespace {
-
-Dataset iris() {
-  Dataset data = load_iris();
-  data.inputs = standardise(data.inputs);
-  return data;
-}
 
 // A training run on Iris: three batches in an epoch, the last one smaller.
 struct Run {
@@ -139,7 +135,7 @@ TEST_CASE("a checkpoint of a run that has only been resumed has lost nothing") {
   save_checkpoint(folder / "b", second.trainer);
   const TensorFile a = load_safetensors(folder / "a");
   const TensorFile b = load_safetensors(folder / "b");
-  CHECK(a.tensors.size() == 4 + 3 * 4 + 4);
+  CHECK(a.tensors.size() == 4 + 3 * 4 + 5);
   REQUIRE(a.tensors.size() == b.tensors.size());
   for (const NamedTensor& named : a.tensors) {
     REQUIRE(b.find(named.name) != nullptr);
@@ -267,4 +263,123 @@ TEST_CASE("an epoch is not gone on with by batches of other sizes") {
   Run next(std::make_unique<Sgd>());
   next.trainer.restore(whole.trainer.state());
   CHECK(next.trainer.fit(small, {.steps = 5}).steps == 5);
+}
+
+TEST_CASE("a run is not gone on with by the same data in another order") {
+  const auto state_behind = [](std::int64_t steps, auto& source) {
+    Run run(std::make_unique<Sgd>());
+    run.trainer.fit(source, {.steps = steps});
+    std::vector<NamedTensor> state = run.trainer.state();
+    for (NamedTensor& named : state) named.tensor = named.tensor.copy();
+    return state;
+  };
+  // The error, if any, of going on; then nothing was done, and `right` is still welcome.
+  const auto error_of = [](const std::vector<NamedTensor>& from, auto& source,
+                           auto& right) -> std::string {
+    Run run(std::make_unique<Sgd>());
+    run.trainer.restore(from);
+    const std::int64_t before = run.trainer.steps_done();
+    try {
+      run.trainer.fit(source, {.until_step = 9});
+    } catch (const ValueError& error) {
+      CHECK(run.trainer.steps_done() == before);
+      CHECK(run.trainer.fit(right, {.until_step = 9}).steps == 9 - before);
+      return error.what();
+    }
+    return "";
+  };
+  Batches right(iris(), 64, Key{4});
+  Batches other(iris(), 64, Key{~std::uint64_t{0}});
+  Batches unshuffled(iris(), 64);
+  // In the midst of an epoch, and between two.
+  for (const std::int64_t steps : {4, 3}) {
+    CAPTURE(steps);
+    const std::vector<NamedTensor> state = state_behind(steps, right);
+    const std::string keys = error_of(state, other, right);
+    CHECK(keys.find("Key{4}") != std::string::npos);
+    CHECK(keys.find("Key{18446744073709551615}") != std::string::npos);
+    CHECK(error_of(state, unshuffled, right).find("the data set's own order") != std::string::npos);
+    // A state from another order knows it, whatever its bits, and none at all.
+    CHECK(error_of(state_behind(steps, other), right, other).find("Key{184467440737095516") !=
+          std::string::npos);
+    const std::vector<NamedTensor> plain = state_behind(steps, unshuffled);
+    CHECK(error_of(plain, unshuffled, unshuffled).empty());
+    CHECK(error_of(plain, right, unshuffled).find("Key{4}") != std::string::npos);
+
+    // A loader draws what Batches draw.
+    Run whole(std::make_unique<Sgd>());
+    whole.trainer.fit(whole.batches, {.until_step = 9});
+    Run second(std::make_unique<Sgd>());
+    second.trainer.restore(state);
+    Loader loader(iris(), 64, Key{4});
+    second.trainer.fit(loader, {.until_step = 9});
+    const auto end = [](const Run& run) {
+      std::vector<Tensor> values;
+      for (const Parameter& parameter : run.mlp.parameters()) values.push_back(parameter.value());
+      return values;
+    };
+    CHECK(same(end(second), end(whole)));
+    Loader wrong(iris(), 64, Key{5});
+    CHECK(error_of(state, wrong, right).find("Key{5}") != std::string::npos);
+
+    // A function says nothing of a key, and older states have none.
+    const EpochFunction by_hand = [&](std::int64_t epoch, const VisitBatch& visit) {
+      for (const Batch& batch : other.epoch(epoch))
+        if (!visit(batch.inputs, batch.labels)) return;
+    };
+    Run third(std::make_unique<Sgd>());
+    third.trainer.restore(state);
+    CHECK(third.trainer.fit(by_hand, {.until_step = 9}).steps == 9 - steps);
+    std::vector<NamedTensor> old = state;
+    CHECK(std::erase_if(
+              old, [](const NamedTensor& named) { return named.name == "trainer/order"; }) == 1);
+    CHECK(error_of(old, other, right).empty());
+  }
+}
+
+TEST_CASE("the key of the batches is in the file") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  Run first(std::make_unique<Adam>());
+  first.trainer.fit(first.batches, {.steps = 4});
+  save_checkpoint(folder / "a", first.trainer);
+  Run second(std::make_unique<Adam>());
+  load_checkpoint(folder / "a", second.trainer);
+  Batches other(iris(), 64, Key{5});
+  CHECK_THROWS_AS(second.trainer.fit(other, {.until_step = 9}), ValueError);
+}
+
+TEST_CASE("an L-BFGS run goes on from a file with the bits of one that was not stopped") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  struct Fitting {
+    explicit Fitting(std::int64_t iterations)
+        : solver(p, loss, reverse(loss, p), {.iterations = iterations, .change_below = 0}) {}
+    Dataset data = iris();
+    Mlp mlp{{4, 5, 3}, Key{1}, {.activation = Activation::tanh}};
+    std::vector<Parameter> p = mlp.parameters();
+    Graph g;
+    Var loss = cross_entropy(mlp(g.constant(data.inputs)), g.constant(data.labels));
+    Lbfgs solver;
+  };
+  Fitting whole(40);
+  const LbfgsResult wanted = whole.solver.minimise();
+  CHECK(wanted.iterations == 40);
+  for (const std::int64_t cut : {1, 7, 25}) {
+    CAPTURE(cut);
+    {
+      Fitting first(cut);
+      first.solver.minimise();
+      save_checkpoint(folder / "a", first.solver);
+    }
+    Fitting second(40);
+    for (Parameter& parameter : second.p) parameter.set(ones(parameter.shape()));
+    load_checkpoint(folder / "a", second.solver);
+    const LbfgsResult result = second.solver.minimise();
+    CHECK(result.loss == wanted.loss);
+    CHECK(result.iterations == wanted.iterations);
+    CHECK(result.evaluations == wanted.evaluations);
+    for (std::size_t i = 0; i < whole.p.size(); ++i)
+      CHECK(identical(second.p[i].value(), whole.p[i].value()));
+  }
 }

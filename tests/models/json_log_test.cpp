@@ -95,6 +95,23 @@ TEST_CASE("steps may be thinned; a loss that is not finite is always told") {
   CHECK(field(lines[2], "fault").starts_with("\"step "));
 }
 
+TEST_CASE("the end tells who stopped the run") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const nn::Linear line("line", 2, 1, Key{1});
+  Sgd sgd;
+  Trainer trainer([&](Var x, Var y) { return mse(line(x), y); }, line.parameters(),
+                  backpropagation(), sgd,
+                  {.on_step = [](const StepInfo&) { return false; },
+                   .callbacks = {std::make_shared<JsonLog>(folder / "log")}});
+  Batches batches({ones({6, 2}), zeros({6, 1}), {}, {}, "ones"}, 2);
+  trainer.fit(batches, {.epochs = 2});
+  const std::vector<std::string> lines = lines_of(folder / "log");
+  REQUIRE(lines.size() == 3);
+  CHECK(field(lines[2], "stop") == "\"callback\"");
+  CHECK(field(lines[2], "stopped_by") == "\"TrainerOptions::on_step\"");
+}
+
 TEST_CASE("a log that cannot be written says so") {
   if (!built_with_json()) return;
   const Folder folder;

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,10 +11,12 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <tests/fixtures/read.hpp>
 
 using namespace dualtape;
 
@@ -120,17 +120,11 @@ TEST_CASE("the minimum of a logistic regression is SciPy's and PyTorch's") {
   CHECK(result.stop != LbfgsStop::iterations);
   CHECK(result.largest_gradient <= 1e-7);
 
-  std::ifstream in(DUALTAPE_SOURCE "/tests/fixtures/lbfgs.csv");
-  std::string line;
-  int programs = 0;
-  while (std::getline(in, line)) {
-    ++programs;
-    std::istringstream fields(line);
-    std::string field;
-    std::getline(fields, field, ',');
-    CAPTURE(field);
-    std::vector<double> wanted;
-    while (std::getline(fields, field, ',')) wanted.push_back(std::stod(field));
+  const std::vector<fixtures::Line> programs = fixtures::read("lbfgs.csv", 1);
+  CHECK(programs.size() == 2);
+  for (const fixtures::Line& line : programs) {
+    CAPTURE(line.labels.at(0));
+    const std::vector<double>& wanted = line.numbers;
     REQUIRE(wanted.size() == 5);
     CHECK(result.loss == doctest::Approx(wanted[0]).epsilon(1e-12));
     for (std::int64_t i = 0; i < 3; ++i)
@@ -138,7 +132,6 @@ TEST_CASE("the minimum of a logistic regression is SciPy's and PyTorch's") {
             doctest::Approx(wanted[static_cast<std::size_t>(i) + 1]).epsilon(1e-5));
     CHECK(b.value().item() == doctest::Approx(wanted[4]).epsilon(1e-5));
   }
-  CHECK(programs == 2);
 }
 
 TEST_CASE("float32 parameters and gradients by forward mode do") {
@@ -213,4 +206,55 @@ TEST_CASE("options out of range and losses that are no number are refused") {
   const Var loss = sum(square(g.read(p)));
   CHECK_THROWS_AS(Lbfgs({p}, square(g.read(p)), reverse(loss, {p})), ShapeError);
   CHECK_THROWS_AS(Lbfgs({other}, loss, reverse(loss, {p})), GraphError);
+}
+
+TEST_CASE("a state taken within an iteration is gone on from, and a wrong one refused") {
+  const Parameter p("p", Tensor{-1.2, 1}.to(float64));
+  Graph g;
+  const Var x = take(p, g.constant(std::int64_t{0}), 0);
+  const Var y = take(p, g.constant(std::int64_t{1}), 0);
+  const Var loss = 100 * square(y - square(x)) + square(1 - x);
+  const Gradients gradients = reverse(loss, {p});
+  std::vector<NamedTensor> kept;
+  Lbfgs* running = nullptr;
+  Lbfgs first({p}, loss, gradients,
+              {.change_below = 0, .on_iteration = [&](const LbfgsIteration& at) {
+                 if (at.iteration == 12) kept = running->state();
+                 return true;
+               }});
+  CHECK_THROWS_AS(first.state(), ValueError);
+  running = &first;
+  const LbfgsResult wanted = first.minimise();
+  const Tensor end = p.value().copy();
+  REQUIRE(wanted.iterations > 12);
+
+  Lbfgs second({p}, loss, gradients, {.change_below = 0});
+  second.restore(kept);
+  CHECK(p.value().at({0}) == kept[0].tensor.at({0}));
+  const LbfgsResult result = second.minimise();
+  CHECK(result.stop == wanted.stop);
+  CHECK(result.iterations == wanted.iterations);
+  CHECK(result.evaluations == wanted.evaluations);
+  CHECK(identical(p.value(), end));
+  // A run that ended by its bound has ended; the next call begins anew.
+  second.restore(first.state());
+  CHECK(second.minimise().evaluations == wanted.evaluations);
+  CHECK(second.minimise().evaluations == 1);
+
+  // Without the history it goes another way.
+  std::vector<NamedTensor> forgetful = kept;
+  for (NamedTensor& named : forgetful)
+    if (named.tensor.rank() == 2) named.tensor = zeros({0, 2}, float64);
+  second.restore(forgetful);
+  CHECK(second.minimise().evaluations != wanted.evaluations);
+
+  const Tensor before = p.value().copy();
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    std::vector<NamedTensor> broken = kept;
+    broken[i].tensor = zeros({3, 3, 3}, float64);
+    CHECK_THROWS_AS(second.restore(broken), ValueError);
+    broken.erase(broken.begin() + static_cast<std::ptrdiff_t>(i));
+    CHECK_THROWS_AS(second.restore(broken), ValueError);
+  }
+  CHECK(identical(p.value(), before));
 }

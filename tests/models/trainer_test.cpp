@@ -7,23 +7,16 @@
 #include <vector>
 
 #include <dualtape/data/batches.hpp>
-#include <dualtape/data/iris.hpp>
-#include <dualtape/data/scale.hpp>
 #include <dualtape/models/layers.hpp>
 #include <dualtape/models/metrics.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/random.hpp>
+#include <tests/models/iris.hpp>
 
 using namespace dualtape;
 
 namespace {
-
-Dataset iris() {
-  Dataset data = load_iris();
-  data.inputs = standardise(data.inputs);
-  return data;
-}
 
 template <class Model>
 ObjectiveFunction classify(const Model& model) {
@@ -209,6 +202,8 @@ TEST_CASE("each stop rule stops, and says which it was") {
       fit({.epochs = 9}, 0.3, [](const StepInfo& info) { return info.step < 5; });
   CHECK(by_callback.stop == Stop::callback);
   CHECK(by_callback.steps == 5);
+  CHECK(by_callback.stopped_by == "TrainerOptions::on_step");
+  CHECK(by_loss.stopped_by.empty());
 
   CHECK_THROWS_AS(fit({}), ValueError);
   CHECK_THROWS_AS(fit({.loss_below = 0.1}), ValueError);
@@ -344,7 +339,7 @@ TEST_CASE("an objective that takes a context trains with noise and running stati
   };
   Model a;
   Model b;
-  CHECK(run(a, true, backpropagation()) == 6);
+  CHECK(run(a, true, backpropagation()) == 7);
   CHECK(a.training == std::vector<bool>{true, false});
   run(b, true, backpropagation());
   CHECK(identical(a.weight.value(), b.weight.value()));
