@@ -8,6 +8,7 @@
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
@@ -32,9 +33,7 @@ Tensor counted(std::int64_t count, DType dtype, F value) {
 template <class F>
 std::vector<Case> unary_cases(std::initializer_list<std::pair<const char*, Shape>> shapes, F f) {
   std::vector<Case> cases;
-  for (const auto& [name, shape] : shapes)
-    cases.push_back(
-        {name, {Arg{shape}}, [f](std::span<const Var> in) { return std::vector<Var>{f(in[0])}; }});
+  for (const auto& [name, shape] : shapes) cases.push_back(detail::unary_case(name, shape, f));
   return cases;
 }
 

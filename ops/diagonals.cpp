@@ -9,6 +9,7 @@
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -18,6 +19,7 @@ namespace {
 
 using detail::columns_of;
 using detail::rows_of;
+using detail::unary_case;
 
 std::int64_t diagonal_of(const Attributes& attributes) { return attributes.get<std::int64_t>("k"); }
 
@@ -34,13 +36,6 @@ void require_matrix(const Inference& inference) {
   if (inference.shape(0).rank() < 2)
     inference.shape_error("takes matrices, got " + to_string(inference.in[0].type()),
                           "leading axes are batches; unsqueeze(x, 0) makes a row");
-}
-
-template <class F>
-Case unary_case(std::string name, Shape shape, F f, DType dtype = float64) {
-  return {std::move(name), {Arg{std::move(shape), {}, dtype}}, [f](std::span<const Var> in) {
-            return std::vector<Var>{f(in[0])};
-          }};
 }
 
 // ---- triangles ----------------------------------------------------------------------------------

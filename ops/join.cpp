@@ -4,6 +4,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -14,6 +15,7 @@ namespace {
 
 using detail::dense_strides;
 using detail::StridedCopy;
+using detail::unary_case;
 using detail::wrap_axis;
 
 // A copy between `part` and its place in `whole`, from element `first` of the axis on.
@@ -24,13 +26,6 @@ StridedCopy part_copy(const Type& part, const Type& whole, std::size_t axis, std
   const std::int64_t offset = first * of_whole[axis];
   return into_whole ? StridedCopy(part.dtype, part.shape.sizes(), of_part, of_whole, 0, offset)
                     : StridedCopy(part.dtype, part.shape.sizes(), of_whole, of_part, offset, 0);
-}
-
-template <class F>
-Case unary_case(std::string name, Shape shape, F f) {
-  return {std::move(name), {Arg{std::move(shape)}}, [f](std::span<const Var> in) {
-            return std::vector<Var>{f(in[0])};
-          }};
 }
 
 struct Concat {

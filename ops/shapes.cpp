@@ -6,12 +6,14 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
 namespace {
 
+using detail::unary_case;
 using detail::wrap_axis;
 
 // Alias operators share memory; this runs only where the program wants the elements twice.
@@ -19,13 +21,6 @@ Kernel copy_kernel(const KernelRequest& request) {
   return {[bytes = bytes_of(request.out[0])](const KernelArgs& args) {
     if (bytes > 0) std::memcpy(args.out[0], args.in[0], bytes);
   }};
-}
-
-template <class F>
-Case unary_case(std::string name, Shape shape, F f) {
-  return {std::move(name), {Arg{std::move(shape)}}, [f](std::span<const Var> in) {
-            return std::vector<Var>{f(in[0])};
-          }};
 }
 
 struct Reshape {

@@ -6,6 +6,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/slice.hpp>
@@ -15,13 +16,7 @@ namespace {
 
 using detail::dense_strides;
 using detail::StridedCopy;
-
-template <class F>
-Case unary_case(std::string name, Shape shape, F f) {
-  return {std::move(name), {Arg{std::move(shape)}}, [f](std::span<const Var> in) {
-            return std::vector<Var>{f(in[0])};
-          }};
-}
+using detail::unary_case;
 
 // Places of a slice: starts + i * steps, `counts` of them along each axis.
 struct Slice {
