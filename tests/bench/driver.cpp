@@ -234,7 +234,7 @@ bool agree(const DriverOptions& options) {
       if (found.empty()) continue;
       const bool is_first = first.is_null();
       if (is_first) first = found;
-      std::cout << std::left << std::setw(10) << workload << std::setw(16) << player.peer
+      std::cout << std::left << std::setw(24) << workload << std::setw(16) << player.peer
                 << std::right << std::setprecision(8);
       // Slopes are sums that cancel: their scale is the gradient's length.
       const double scale = first["gradient_norm"];

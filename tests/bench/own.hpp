@@ -20,6 +20,8 @@ Built build_net(Graph& graph, const Net& net);
 
 // The networks in every mode.
 std::vector<Workload> net_workloads();
+// Single convolutions, each pass.
+std::vector<Workload> convolution_workloads();
 // Beale's and Rosenbrock's functions of two float64 scalars.
 std::vector<Workload> scalar_workloads();
 // Bandwidth of elementwise chains, rows and reductions, beside loops by hand, and sampling.

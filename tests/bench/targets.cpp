@@ -4,7 +4,9 @@
 #include <iomanip>
 #include <optional>
 #include <sstream>
+#include <string_view>
 
+#include <tests/bench/convolutions.hpp>
 #include <tests/bench/peer.hpp>
 #include <tests/bench/report.hpp>
 
@@ -14,12 +16,12 @@ namespace {
 using Subjects = std::vector<Subject>;
 
 enum class Measure : std::uint8_t {
-  time,       // ours over the fastest of the others
-  pair,       // our two subjects' ratio over the two of each other
-  peak,       // bytes over bytes
-  bandwidth,  // at least so much of the other's
-  ns,         // no more than so many
-  ns_each,    // the same, of one item
+  time,     // ours over the fastest of the others
+  pair,     // our two subjects' ratio over the two of each other
+  peak,     // bytes over bytes
+  speed,    // or bandwidth: at least so much of the other's
+  ns,       // no more than so many
+  ns_each,  // the same, of one item
 };
 
 struct Target {
@@ -105,13 +107,27 @@ void add_pairs(std::vector<Target>& all) {
                      {{"W2", mode, peer}, {"W2", "step_reverse", peer}}});
 }
 
+// Convolutions between others, where nothing is brought to another layout.
+void add_convolutions(std::vector<Target>& all) {
+  for (const ConvolutionCase& one : convolution_cases())
+    for (const char* mode : {"forward", "input_gradient", "weight_gradient"}) {
+      if (one.is_first() && mode == std::string_view("input_gradient")) continue;
+      all.push_back({"of oneDNN's own speed",
+                     Measure::speed,
+                     0.9,
+                     {our(one.name, mode)},
+                     {{one.name, mode, "hand-onednn"}}});
+    }
+}
+
 std::vector<Target> targets() {
   std::vector<Target> all;
   add_hand(all);
   add_libtorch(all);
   add_pairs(all);
+  add_convolutions(all);
   all.push_back({"of memcpy's bandwidth",
-                 Measure::bandwidth,
+                 Measure::speed,
                  0.8,
                  {our("elementwise16M", "chain10")},
                  {{"elementwise16M", "memcpy", "hand"}}});
@@ -216,7 +232,7 @@ std::optional<Result> evaluate(const Figures& figures, const Target& target) {
   const auto rival = fastest(figures, target.theirs);
   if (!rival) return std::nullopt;
   const std::vector<double>& other = *samples(figures, *rival);
-  return target.measure == Measure::bandwidth ? ratio_of(other, *mine) : ratio_of(*mine, other);
+  return target.measure == Measure::speed ? ratio_of(other, *mine) : ratio_of(*mine, other);
 }
 
 }  // namespace
@@ -230,7 +246,7 @@ std::vector<Judged> judge(const Figures& figures) {
     one.what = target.what;
     one.limit = target.limit;
     one.scale = target.measure == Measure::ns ? 1e-6 : 1;
-    one.at_least = target.measure == Measure::bandwidth;
+    one.at_least = target.measure == Measure::speed;
     if (const auto found = evaluate(figures, target)) {
       one.value = found->value;
       one.low = found->low;

@@ -20,6 +20,7 @@
 #include <dnnl.h>
 
 #include <tests/bench/peers/hand_convolution.hpp>
+#include <tests/bench/peers/hand_convolution_passes.hpp>
 #endif
 
 namespace dualtape::bench {
@@ -396,5 +397,10 @@ int main(int argc, char** argv) {
       workloads.push_back({net.name, [&net] { return hand_convolutions(net); }});
 #endif
   }
+#ifdef BENCH_ONEDNN
+  if (on_onednn)
+    for (const ConvolutionCase& one : convolution_cases())
+      workloads.push_back({one.name, [&one] { return hand_convolution_passes(one); }});
+#endif
   return run_peer(argc, argv, peer, workloads);
 }
