@@ -18,7 +18,7 @@ struct Gated {
 
   dt::Var operator()(dt::Var x) const { return dt::relu(value(x)) * dt::sigmoid(gate(x)); }
   std::vector<dt::Parameter> parameters() const {
-    return {value.weight(), *value.bias(), gate.weight(), *gate.bias()};
+    return nn::parameters_of(value, gate);
   }
 };
 

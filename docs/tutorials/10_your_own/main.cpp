@@ -219,7 +219,7 @@ struct Squeeze {
     return x * dt::reshape(weights, {-1, channels, 1, 1});
   }
   std::vector<dt::Parameter> parameters() const {
-    return {down.weight(), *down.bias(), up.weight(), *up.bias()};
+    return nn::parameters_of(down, up);
   }
 };
 // [/squeeze]
