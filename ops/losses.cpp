@@ -31,6 +31,16 @@ Reduction reduction_of(const Attributes& attributes) {
                    std::to_string(classes) + " classes)");
 }
 
+// Labels have the shape of the logits without its last axis.
+bool are_labels_of(const Shape& logits, const Shape& labels) {
+  return !logits.empty_rank() &&
+         std::ranges::equal(logits.sizes().first(logits.rank() - 1), labels.sizes());
+}
+std::string misfit_text(const Shape& logits, const Shape& labels) {
+  return "labels must have the shape of the logits without its last axis, the classes: logits " +
+         to_string(logits) + ", labels " + to_string(labels);
+}
+
 struct CrossEntropy {
   static constexpr auto name = "cross_entropy";
   static constexpr auto doc = "-log softmax(logits)[label] for integer labels; mean, sum or each";
@@ -49,17 +59,12 @@ struct CrossEntropy {
       inference.type_error(
           "labels must be int32 or int64 class numbers, got " + to_string(inference.in[1].type()),
           "give class numbers; argmax(targets) makes them of one-hot rows");
-    const bool fits =
-        !logits.empty_rank() &&
-        std::ranges::equal(logits.sizes().first(logits.rank() - 1), inference.shape(1).sizes());
-    if (!fits)
-      inference.shape_error(
-          "labels must have the shape of the logits without its last axis, the "
-          "classes: logits " +
-              to_string(logits) + ", labels " + to_string(inference.shape(1)),
-          inference.shape(1) == logits
-              ? "give class numbers; argmax(targets) makes them of one-hot rows"
-              : "one label per row of logits");
+    const Shape& labels = inference.shape(1);
+    if (!are_labels_of(logits, labels))
+      inference.shape_error(misfit_text(logits, labels),
+                            labels == logits
+                                ? "give class numbers; argmax(targets) makes them of one-hot rows"
+                                : "one label per row of logits");
     if (logits.back() == 0)
       inference.shape_error("the logits " + to_string(logits) + " have no classes");
   }
@@ -128,8 +133,8 @@ struct CrossEntropy {
     const Var labels = node.in[1];
     const Reduction reduction = reduction_of(node.attributes);
     // The whole coefficient stands before the tangent, so that going backwards is one product.
-    Var coefficient = softmax(logits) -
-                      detail::one_hot_of(name, labels, logits.shape().back(), logits.dtype());
+    Var coefficient =
+        softmax(logits) - detail::one_hot_of(name, labels, logits.shape().back(), logits.dtype());
     if (reduction == Reduction::none) return sum(coefficient * *tangents[0], {-1});
     const std::int64_t count = labels.shape().count();
     if (reduction == Reduction::mean && count > 1)
@@ -236,6 +241,20 @@ std::vector<Case> pair_cases(Function function) {
           Case{"a vector", {Arg{{4}}, Arg{{4}}}, call}, Case{"scalars", {Arg{{}}, Arg{{}}}, call}};
 }
 
+// function(a, b, reduction) for each of them.
+template <class Function>
+std::vector<Case> reduction_cases(const Arg& a, const Arg& b, Function function) {
+  std::vector<Case> cases;
+  for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
+    cases.push_back({"a matrix, reduction " + std::to_string(static_cast<int>(reduction)),
+                     {a, b},
+                     [=](std::span<const Var> in) {
+                       return std::vector<Var>{function(in[0], in[1], reduction)};
+                     }});
+  return cases;
+}
+Arg sample_labels() { return {{4}, domain(0, 2.99), int64}; }  // of 4 rows and 3 classes
+
 struct MeanSquaredError {
   static constexpr auto name = "mse";
   static constexpr auto doc = "(a - b)^2; mean, sum or each";
@@ -275,26 +294,17 @@ struct ClampedCrossEntropy {
       "8.317766"};
   static constexpr double least = 0x1p-23;
   static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
-      cases.push_back({"a matrix, reduction " + std::to_string(static_cast<int>(reduction)),
-                       {Arg{{4, 3}}, Arg{{4}, domain(0, 2.99), int64}},
-                       [reduction](std::span<const Var> in) {
-                         return std::vector<Var>{clamped_cross_entropy(in[0], in[1], reduction)};
-                       }});
-    return cases;
+    return reduction_cases(Arg{{4, 3}}, sample_labels(), [](Var x, Var y, Reduction reduction) {
+      return clamped_cross_entropy(x, y, reduction);
+    });
   }
 };
 
 void require_labels(std::string_view loss, const In& logits, const Shape& of_logits,
                     const Shape& of_labels) {
-  if (!of_logits.empty_rank() &&
-      std::ranges::equal(of_logits.sizes().first(of_logits.rank() - 1), of_labels.sizes()))
-    return;
+  if (are_labels_of(of_logits, of_labels)) return;
   fail<ShapeError>({.op = loss,
-                    .what = "labels must have the shape of the logits without its last axis, the "
-                            "classes: logits " +
-                            to_string(of_logits) + ", labels " + to_string(of_labels),
+                    .what = misfit_text(of_logits, of_labels),
                     .where = logits.where(),
                     .help = "one label per row of logits"});
 }
@@ -375,13 +385,9 @@ struct NegativeLogLikelihood {
   static constexpr auto example =
       Example{"nll(g.constant(Tensor{{-1, -2}, {-3, -4}}), g.constant(Tensor::of({0, 1})))", "2.5"};
   static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
-      cases.push_back({"a matrix, reduction " + std::to_string(static_cast<int>(reduction)),
-                       {Arg{{4, 3}}, Arg{{4}, domain(0, 2.99), int64}},
-                       [reduction](std::span<const Var> in) {
-                         return std::vector<Var>{nll(in[0], in[1], reduction)};
-                       }});
+    std::vector<Case> cases =
+        reduction_cases(Arg{{4, 3}}, sample_labels(),
+                        [](Var x, Var y, Reduction reduction) { return nll(x, y, reduction); });
     cases.push_back({"one sample",
                      {Arg{{3}}, Arg{{}, domain(0, 2.99), int32}},
                      [](std::span<const Var> in) { return std::vector<Var>{nll(in[0], in[1])}; }});
@@ -398,14 +404,9 @@ struct KlDivergence {
   static constexpr auto example = Example{
       "kl_divergence(log(g.constant(Tensor{0.5, 0.5})), g.constant(Tensor{0, 1}))", "0.6931472"};
   static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
-      cases.push_back({"a matrix, reduction " + std::to_string(static_cast<int>(reduction)),
-                       {Arg{{3, 4}, domain(-3, -0.1)}, Arg{{3, 4}, domain(0.1, 0.9)}},
-                       [reduction](std::span<const Var> in) {
-                         return std::vector<Var>{kl_divergence(in[0], in[1], reduction)};
-                       }});
-    return cases;
+    return reduction_cases(
+        Arg{{3, 4}, domain(-3, -0.1)}, Arg{{3, 4}, domain(0.1, 0.9)},
+        [](Var x, Var y, Reduction reduction) { return kl_divergence(x, y, reduction); });
   }
 };
 
