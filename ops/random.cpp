@@ -46,6 +46,10 @@ Key key_at(const void* memory) {
 // doubles, key, number of the first element).
 template <class D>
 struct Drawn {
+  static constexpr auto reason = no_dependence;
+  static constexpr bool is_random = true;
+  static constexpr bool can_fail = false;
+
   static Slice slice(const KernelRequest& request) {
     const auto fill = D::fill(request.attributes);
     if (request.out[0].dtype == float32)
@@ -76,10 +80,7 @@ struct RandomUniform : Drawn<RandomUniform> {
   static constexpr auto name = "random_uniform";
   static constexpr auto doc = "numbers uniform on [low, high), from a key";
   static constexpr auto math = "y = low + (high - low) u with u uniform on [0, 1)";
-  static constexpr auto reason = no_dependence;
-  static constexpr bool is_random = true;
   static constexpr Example example{"random_uniform(g, Key{1}, {2}, 3, 3)", "[3. 3.]"};
-  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     infer_draw(inference);
@@ -114,10 +115,7 @@ struct RandomNormal : Drawn<RandomNormal> {
   static constexpr auto name = "random_normal";
   static constexpr auto doc = "normal numbers, from a key";
   static constexpr auto math = "y = mean + stddev z with z standard normal";
-  static constexpr auto reason = no_dependence;
-  static constexpr bool is_random = true;
   static constexpr Example example{"random_normal(g, Key{1}, {2}, 3, 0)", "[3. 3.]"};
-  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     infer_draw(inference);
@@ -152,11 +150,8 @@ struct RandomRademacher : Drawn<RandomRademacher> {
   static constexpr auto name = "random_rademacher";
   static constexpr auto doc = "-1 or +1 with equal probability, from a key";
   static constexpr auto math = "P(y = 1) = P(y = -1) = 1/2";
-  static constexpr auto reason = no_dependence;
-  static constexpr bool is_random = true;
   static constexpr Example example{
       "random_rademacher(g, Key{1}, {2}) * random_rademacher(g, Key{1}, {2})", "[1. 1.]"};
-  static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) { infer_draw(inference); }
   static auto fill(const Attributes&) {
