@@ -17,9 +17,7 @@ struct Gated {
       : value(name + ".value", size, size, key), gate(name + ".gate", size, size, key) {}
 
   dt::Var operator()(dt::Var x) const { return dt::relu(value(x)) * dt::sigmoid(gate(x)); }
-  std::vector<dt::Parameter> parameters() const {
-    return nn::parameters_of(value, gate);
-  }
+  std::vector<dt::Parameter> parameters() const { return nn::parameters_of(value, gate); }
 };
 
 nn::Sequential flower_net(dt::Key key) {

@@ -218,9 +218,7 @@ struct Squeeze {
     const dt::Var weights = dt::sigmoid(up(dt::relu(down(means))));
     return x * dt::reshape(weights, {-1, channels, 1, 1});
   }
-  std::vector<dt::Parameter> parameters() const {
-    return nn::parameters_of(down, up);
-  }
+  std::vector<dt::Parameter> parameters() const { return nn::parameters_of(down, up); }
 };
 // [/squeeze]
 
