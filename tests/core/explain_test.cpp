@@ -11,13 +11,13 @@
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
 
+#include "tests/errors.hpp"
+
 using namespace dualtape;
+using dualtape::testing::contains;
+using dualtape::testing::has;
 
 namespace {
-
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
 
 Cost cost_of(Var var) {
   const Node& node = var.node();
@@ -123,7 +123,7 @@ TEST_CASE("explain tells what was fused, and why the rest was not") {
   CHECK(has(together, "sin"));  // among the members
   const std::string apart = compile({y}, {}, CompileOptions{{"fuse"}}).explain();
   CHECK(has(apart, "3 elementwise steps not fused: the pass 'fuse' was left out"));
-  CHECK(!has(apart, "fused step\n"));
+  CHECK(!contains(apart, "fused step\n"));
   const std::string lonely = compile({exp(x)}).explain();
   CHECK(has(lonely, "not fused: no elementwise step of its shape"));
   CHECK(has(lonely, "1 elementwise step not fused\n"));

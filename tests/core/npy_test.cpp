@@ -3,26 +3,21 @@
 #include <cstdint>
 #include <dualtape/core/tensor.hpp>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <limits>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "tests/data/temporary.hpp"
 
 using namespace dualtape;
+using dualtape::testing::bytes_of_file;
+using dualtape::testing::has;
 using dualtape::testing::TemporaryFolder;
 namespace fs = std::filesystem;
 using namespace std::string_literals;
 
 namespace {
-
-std::string bytes_of_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 // A version 1.0 file around a header and its elements.
 std::string npy(const std::string& dict, const std::string& elements) {
@@ -52,12 +47,6 @@ std::string refusal(const std::string& bytes) {
     return text;
   }
   return "loaded";
-}
-
-bool has(const std::string& text, std::string_view part) {
-  const bool found = text.find(part) != std::string::npos;
-  if (!found) MESSAGE(text);
-  return found;
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -19,7 +17,10 @@
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
 
+#include "tests/data/temporary.hpp"
+
 using namespace dualtape;
+using dualtape::testing::bytes_of_file;
 
 namespace {
 
@@ -61,12 +62,6 @@ std::size_t count_of(const std::string& text, std::string_view part) {
   for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
     ++count;
   return count;
-}
-
-std::string content_of(const std::filesystem::path& file) {
-  std::ostringstream text;
-  text << std::ifstream(file).rdbuf();
-  return text.str();
 }
 
 }  // namespace
@@ -209,7 +204,7 @@ TEST_CASE("a trace goes to a file, or says that it cannot") {
   const auto file = std::filesystem::temp_directory_path() /
                     ("dualtape_trace_" + std::to_string(std::rand()) + ".json");
   program.profiled().write_trace(file);
-  CHECK(content_of(file) == program.profiled().trace());
+  CHECK(bytes_of_file(file) == program.profiled().trace());
   std::filesystem::remove(file);
   CHECK_THROWS_WITH_AS(program.profiled().write_trace("/no such folder/trace.json"),
                        doctest::Contains("/no such folder/trace.json"), DataError);
@@ -230,8 +225,8 @@ TEST_CASE("an environment variable profiles a whole process") {
                               " --no-skip --test-case='profiled from outside' >" + name +
                               ".out 2>" + name + ".err";
   REQUIRE(std::system(command.c_str()) == 0);
-  const std::string trace = content_of(name + ".json");
-  const std::string table = content_of(name + ".err");
+  const std::string trace = bytes_of_file(name + ".json");
+  const std::string table = bytes_of_file(name + ".err");
   CHECK(looks_like_json(trace));
   Small small;
   CHECK(count_of(trace, R"("ph":"X")") == 5 * compile({small.y}).steps());

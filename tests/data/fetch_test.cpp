@@ -92,22 +92,15 @@ TEST_CASE("files go where find_data looks, and are not fetched twice") {
   CHECK(has(all.text, "have     two/b"));
   CHECK(has(all.text, "fetching one/a.gz from file://"));
   CHECK(net.cached() == Names{"one/a.gz", "two/b"});
-  CHECK(content_of(net.cache / "one/a.gz") == "alpha");
+  CHECK(bytes_of_file(net.cache / "one/a.gz") == "alpha");
   // A file that was spoilt is fetched again.
   net.folder.write("xdg/dualtape/one/a.gz", "spoilt");
   CHECK(net.fetch(table, "one").status == 0);
-  CHECK(content_of(net.cache / "one/a.gz") == "alpha");
+  CHECK(bytes_of_file(net.cache / "one/a.gz") == "alpha");
 
-  const char* before = ::getenv("XDG_CACHE_HOME");
-  const std::string kept = before == nullptr ? "" : before;
-  ::setenv("XDG_CACHE_HOME", (net.folder.path() / "xdg").c_str(), 1);
+  const Environment cache("XDG_CACHE_HOME", net.folder.path() / "xdg");
   CHECK(data_cache() == net.cache);
   CHECK(find_data("one/a.gz") == net.cache / "one/a.gz");
-  if (before == nullptr) {
-    ::unsetenv("XDG_CACHE_HOME");
-  } else {
-    ::setenv("XDG_CACHE_HOME", kept.c_str(), 1);
-  }
 }
 
 TEST_CASE("a wrong checksum: the next address, or an error and nothing left behind") {
@@ -125,10 +118,10 @@ TEST_CASE("a wrong checksum: the next address, or an error and nothing left behi
   // What was there before stays as it was.
   net.folder.write("xdg/dualtape/one/a", "older");
   CHECK(net.fetch(start + "\n").status != 0);
-  CHECK(content_of(net.cache / "one/a") == "older");
+  CHECK(bytes_of_file(net.cache / "one/a") == "older");
   const Ran mirrored = net.fetch(start + " " + net.address("good") + "\n");
   CHECK(mirrored.status == 0);
-  CHECK(content_of(net.cache / "one/a") == "alpha");
+  CHECK(bytes_of_file(net.cache / "one/a") == "alpha");
   CHECK(net.cached() == Names{"one/a"});
 }
 
@@ -168,7 +161,7 @@ TEST_CASE("archives are unpacked whole or not at all") {
 }
 
 TEST_CASE("the table itself: HTTPS alone, whole checksums, the sets the library loads") {
-  std::istringstream lines(content_of(DUALTAPE_SOURCE "/data/sources.txt"));
+  std::istringstream lines(bytes_of_file(DUALTAPE_SOURCE "/data/sources.txt"));
   std::string line;
   Names sets;
   while (std::getline(lines, line)) {

@@ -81,10 +81,10 @@ TEST_CASE("what is saved comes back the same, and the bytes are those of the ten
       CHECK(back[i].name == tensors[i].name);
       CHECK(identical(back[i].tensor, tensors[i].tensor));
     }
-    const std::string bytes = content_of(file);
+    const std::string bytes = bytes_of_file(file);
     sizes[compression == Compression::deflate ? 1 : 0] = bytes.size();
     save_npz(file, tensors, compression);  // over the file that is there
-    CHECK(content_of(file) == bytes);
+    CHECK(bytes_of_file(file) == bytes);
     // No other file is left in the folder.
     CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator{}) == 1);
   }

@@ -5,8 +5,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <string>
 
@@ -35,11 +33,6 @@ inline std::string idx(unsigned char type, const std::vector<std::uint32_t>& siz
   return bytes + elements;
 }
 
-inline std::string content_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 // The bytes as the program gzip packs them.
 inline std::string gzipped(const std::string& bytes) {
   const TemporaryFolder folder;
@@ -47,7 +40,7 @@ inline std::string gzipped(const std::string& bytes) {
   if (std::system(("gzip -n '" + plain.string() + "'").c_str()) != 0) {
     throw std::runtime_error("gzip does not run");
   }
-  return content_of(plain.string() + ".gz");
+  return bytes_of_file(plain.string() + ".gz");
 }
 
 // The text of the DataError that f throws, which has to name the file and an offset, and before
@@ -59,12 +52,6 @@ std::string refusal(const std::filesystem::path& file, F&& f, std::uint64_t most
   CHECK(contains(text, file.string() + ", offset "));
   CHECK(largest <= most);
   return text;
-}
-
-inline bool has(const std::string& text, std::string_view part) {
-  const bool found = contains(text, part);
-  if (!found) MESSAGE("in: " << text);
-  return found;
 }
 
 // Tests that need gzip say so and do nothing where the library was built without zlib.

@@ -1,21 +1,27 @@
-// A folder of its own for a test, gone when the test ends.
+// What a test changes of its surroundings: a folder of its own, variables of the environment. Both
+// are as before when it ends.
 #pragma once
 
-#include <stdlib.h>  // mkdtemp
+#include <stdlib.h>  // mkdtemp, setenv
 
 #include <filesystem>
 #include <fstream>
 #include <ios>
+#include <iterator>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include <tests/errors.hpp>
 
 namespace dualtape::testing {
 
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "dualtape-XXXXXX").string();
+  explicit TemporaryFolder(const std::string& name = "dualtape-") {
+    std::string pattern = (std::filesystem::temp_directory_path() / (name + "XXXXXX")).string();
     if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
     path_ = pattern;
   }
@@ -27,6 +33,7 @@ class TemporaryFolder {
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
   // Writes a file, with the folders above it, and gives its path.
   std::filesystem::path write(std::string_view name, std::string_view content) const {
     const std::filesystem::path file = path_ / name;
@@ -39,44 +46,37 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-// The text of the exception of type E that f throws; "" where it throws none.
-template <class E, class F>
-std::string text_thrown(F&& f) {
-  try {
-    f();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return {};
+inline std::string bytes_of_file(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
-inline bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
-// DUALTAPE_DATA set to something else for a while.
-class DataFolder {
+// A variable of the environment that is something else, or nothing, for a while.
+class Environment {
  public:
-  explicit DataFolder(const std::string& folder) {
-    const char* before = ::getenv(name_);
-    had_ = before != nullptr;
-    if (had_) before_ = before;
-    ::setenv(name_, folder.c_str(), 1);
+  Environment(std::string name, const std::optional<std::string>& value) : name_(std::move(name)) {
+    if (const char* before = ::getenv(name_.c_str())) before_ = before;
+    set(value);
   }
-  ~DataFolder() {
-    if (had_) {
-      ::setenv(name_, before_.c_str(), 1);
-    } else {
-      ::unsetenv(name_);
-    }
-  }
-  DataFolder(const DataFolder&) = delete;
-  DataFolder& operator=(const DataFolder&) = delete;
+  ~Environment() { set(before_); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
 
  private:
-  static constexpr const char* name_ = "DUALTAPE_DATA";
-  bool had_ = false;
-  std::string before_;
+  void set(const std::optional<std::string>& value) const {
+    if (value)
+      ::setenv(name_.c_str(), value->c_str(), 1);
+    else
+      ::unsetenv(name_.c_str());
+  }
+
+  std::string name_;
+  std::optional<std::string> before_;
+};
+
+class DataFolder : Environment {
+ public:
+  explicit DataFolder(const std::string& folder) : Environment("DUALTAPE_DATA", folder) {}
 };
 
 }  // namespace dualtape::testing

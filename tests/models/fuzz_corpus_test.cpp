@@ -24,15 +24,7 @@ void check_saved(const fs::path& file) {
   const Folder folder;
   const TensorFile read = load_safetensors(file);
   save_safetensors(folder / "saved", read);
-  const TensorFile again = load_safetensors(folder / "saved");
-  CHECK(again.metadata == read.metadata);
-  REQUIRE(again.tensors.size() == read.tensors.size());
-  for (const NamedTensor& named : read.tensors) {
-    CAPTURE(named.name);
-    const Tensor* found = again.find(named.name);
-    REQUIRE(found != nullptr);
-    CHECK(identical(*found, named.tensor));
-  }
+  check_same(load_safetensors(folder / "saved"), read);
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <dualtape/data/batches.hpp>
@@ -15,6 +15,8 @@
 #include <tests/models/files.hpp>
 
 using namespace dualtape;
+using dualtape::testing::contains;
+using dualtape::testing::has;
 
 namespace {
 
@@ -35,7 +37,7 @@ void train(std::FILE* out) {
 }
 
 // What a training prints on a terminal with this environment.
-std::string on_terminal(const char* term, const char* no_color) {
+std::string on_terminal(const char* term, const std::optional<std::string>& no_color) {
   const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
   REQUIRE(master >= 0);
   REQUIRE(::grantpt(master) == 0);
@@ -44,10 +46,9 @@ std::string on_terminal(const char* term, const char* no_color) {
   {
     const File slave(std::fopen(::ptsname(master), "w"));
     REQUIRE(slave != nullptr);
-    ::setenv("TERM", term, 1);
-    if (no_color != nullptr) ::setenv("NO_COLOR", no_color, 1);
+    const testing::Environment kind("TERM", term);
+    const testing::Environment colours("NO_COLOR", no_color);
     train(slave.get());
-    ::unsetenv("NO_COLOR");
     ::fcntl(master, F_SETFL, O_NONBLOCK);
     char buffer[4096];
     for (ssize_t size = 0; (size = ::read(master, buffer, sizeof buffer)) > 0;)
@@ -55,10 +56,6 @@ std::string on_terminal(const char* term, const char* no_color) {
   }
   ::close(master);
   return text;
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -76,7 +73,7 @@ TEST_CASE("a line of progress") {
 }
 
 TEST_CASE("a terminal gets a bar, which ends with a new line") {
-  const std::string text = on_terminal("xterm", nullptr);
+  const std::string text = on_terminal("xterm", {});
   CHECK(has(text, "\r\x1b[32m["));
   CHECK(has(text, "3/6"));
   CHECK(has(text, "100% 6/6"));
@@ -86,18 +83,18 @@ TEST_CASE("a terminal gets a bar, which ends with a new line") {
 
 TEST_CASE("NO_COLOR takes the colours, not the bar") {
   const std::string text = on_terminal("xterm", "1");
-  CHECK(!has(text, "\x1b[32m"));
-  CHECK(!has(text, "\x1b[0m"));
+  CHECK(!contains(text, "\x1b[32m"));
+  CHECK(!contains(text, "\x1b[0m"));
   CHECK(has(text, "\r["));
   CHECK(has(on_terminal("xterm", ""), "\x1b[32m"));  // empty counts as not set
 }
 
 TEST_CASE("files, pipes and terminals that cannot draw get nothing") {
-  CHECK(on_terminal("dumb", nullptr).empty());
+  CHECK(on_terminal("dumb", {}).empty());
   const Folder folder;
   {
     const File file(std::fopen((folder / "out").c_str(), "w"));
-    ::setenv("TERM", "xterm", 1);
+    const testing::Environment kind("TERM", "xterm");
     train(file.get());
   }
   CHECK(bytes_of_file(folder / "out").empty());

@@ -50,14 +50,7 @@ TEST_CASE("tensors come back bit for bit, with the metadata") {
   const TensorFile saved = some_tensors();
   save_safetensors(folder / "a.safetensors", saved);
   const TensorFile loaded = load_safetensors(folder / "a.safetensors");
-  CHECK(loaded.metadata == saved.metadata);
-  REQUIRE(loaded.tensors.size() == saved.tensors.size());
-  for (const NamedTensor& named : saved.tensors) {
-    CAPTURE(named.name);
-    const Tensor* found = loaded.find(named.name);
-    REQUIRE(found != nullptr);
-    CHECK(identical(*found, named.tensor));
-  }
+  check_same(loaded, saved);
   CHECK(loaded.find("none") == nullptr);
   CHECK(!std::filesystem::exists(folder / "a.safetensors.part"));
   // The elements begin at a multiple of 64 bytes and lie as the header says.

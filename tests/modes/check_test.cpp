@@ -255,7 +255,7 @@ TEST_CASE("a derivative that is said to be zero and is not is found") {
 TEST_CASE("a partial derivative that cannot be differentiated again is found") {
   const std::string text = faults_of(dt::Elementwise<StoppedPartial>{});
   CHECK(has(text, "[test_stopped_partial]"));
-  CHECK(!has(text, "jvp against central differences"));  // its first order is right
+  CHECK(!contains(text, "jvp against central differences"));  // its first order is right
   CHECK(has(text, "over"));
 }
 
@@ -263,7 +263,7 @@ TEST_CASE("a wrong transpose is found") {
   const std::string text = faults_of(wrong_transpose);
   CHECK(has(text, "[test_wrong_transpose]"));
   CHECK(has(text, "<c, J v> against <J^T c, v>"));
-  CHECK(!has(text, "jvp against central differences"));
+  CHECK(!contains(text, "jvp against central differences"));
 }
 
 TEST_CASE("an operator with a constant part that calls itself linear is found") {
@@ -277,22 +277,22 @@ TEST_CASE("a kernel that is coarse in float32 is found") {
   const std::string text = faults_of(coarse);
   CHECK(has(text, "[test_coarse]"));
   CHECK(has(text, "float32 value against float64"));
-  CHECK(!has(text, "central differences"));
+  CHECK(!contains(text, "central differences"));
 }
 
 TEST_CASE("a jvp that forgets an input is found") {
   const std::string text = faults_of(dropped_input);
   CHECK(has(text, "[test_dropped_input]"));
   CHECK(has(text, "active inputs {1}"));
-  CHECK(!has(text, "active inputs {0},"));
+  CHECK(!contains(text, "active inputs {0},"));
 }
 
 TEST_CASE("a jvp that is wrong for some subset of moving inputs is found") {
   const std::string text = faults_of(one_sided);
   CHECK(has(text, "[test_one_sided]"));
   CHECK(has(text, "active inputs {0},"));
-  CHECK(!has(text, "active inputs {1},"));
-  CHECK(!has(text, "active inputs {0, 1},"));
+  CHECK(!contains(text, "active inputs {1},"));
+  CHECK(!contains(text, "active inputs {0, 1},"));
 }
 
 TEST_CASE("a jvp that is not linear in its tangents is found") {

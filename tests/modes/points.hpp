@@ -18,6 +18,7 @@
 namespace points {
 
 namespace dt = dualtape;
+using dt::testing::contains;
 using dt::testing::error_of;
 using dt::testing::has;
 using Numbers = std::vector<double>;
