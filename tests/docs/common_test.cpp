@@ -1,9 +1,7 @@
 // What the tutorials share: pages held to programs, statistics, figures.
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <dualtape/core/error.hpp>
 #include <filesystem>
 #include <limits>
@@ -15,6 +13,7 @@
 #include "../../docs/common/files.hpp"
 #include "../../docs/common/page.hpp"
 #include "../../docs/common/statistics.hpp"
+#include "tests/data/temporary.hpp"
 
 namespace fs = std::filesystem;
 using namespace dualtape::docs;  // NOLINT(google-build-using-namespace)
@@ -140,9 +139,8 @@ TEST_CASE("statistics: seeds come back in order, and exceptions come out") {
 }
 
 TEST_CASE("figures: scripts hold their data and gnuplot takes them") {
-  std::string folder_name = (fs::temp_directory_path() / "figure test XXXXXX").string();
-  REQUIRE(mkdtemp(folder_name.data()) != nullptr);
-  const fs::path folder = folder_name;
+  const dualtape::testing::TemporaryFolder own("figure test ");
+  const fs::path& folder = own.path();
   Figure figure("all", "Everything");
   figure.labels("it's x", "y").x_range(-1, 2).y_range(-1, 2).square().size(400, 300);
   figure.contours([](double x, double y) { return x * x + y * y; }, {0.5, 1})
@@ -165,5 +163,4 @@ TEST_CASE("figures: scripts hold their data and gnuplot takes them") {
   CHECK_THROWS_AS(Figure("f", "f").contours([](double, double) { return 0.0; }, {1}), ValueError);
   write_csv(folder / "c.csv", {{"a", {1, 2}}, {"b", {0.5}}});
   CHECK(read_file(folder / "c.csv") == "a,b\n1,0.5\n2,\n");
-  fs::remove_all(folder);
 }

@@ -1,6 +1,5 @@
 // The presentation half of the demo: progress line, table, CSV files, report.
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,49 +19,21 @@
 #include "../../docs/demo/progress.hpp"
 #include "../../docs/demo/report.hpp"
 #include "../../docs/demo/table.hpp"
+#include "tests/data/temporary.hpp"
 
 namespace fs = std::filesystem;
 using namespace dualtape::demo;  // NOLINT(google-build-using-namespace)
 using namespace dualtape::docs;  // NOLINT(google-build-using-namespace)
+using dualtape::testing::contains;
+using dualtape::testing::Environment;
 
 namespace {
 
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
 
-// A folder of its own, with a space in its name, removed at the end.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "demo test XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-// Sets PATH for as long as it lives.
-class SearchPath {
- public:
-  explicit SearchPath(const fs::path& only) {
-    const char* now = std::getenv("PATH");
-    before_ = now == nullptr ? "" : now;
-    setenv("PATH", only.c_str(), 1);
-  }
-  ~SearchPath() { setenv("PATH", before_.c_str(), 1); }
-  SearchPath(const SearchPath&) = delete;
-  SearchPath& operator=(const SearchPath&) = delete;
-
- private:
-  std::string before_;
+// There is a space in its name.
+struct Folder : dualtape::testing::TemporaryFolder {
+  Folder() : TemporaryFolder("demo test ") {}
 };
 
 void put_program(const fs::path& path, const std::string& text) {
@@ -75,10 +46,6 @@ std::vector<std::string> lines_of(const std::string& text) {
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) lines.push_back(line);
   return lines;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 std::size_t count_of(const std::string& text, const std::string& part) {
@@ -331,7 +298,7 @@ TEST_CASE("demo report: without gnuplot everything but the drawings is written")
   fs::create_directories(out / "plots");
   std::ofstream(out / "plots" / "loss-steps.svg") << "an older drawing";
 
-  const SearchPath none(folder.path());
+  const Environment none("PATH", folder.path());
   const ReportResult result =
       write_report(out, some_info(), {some_run("reverse"), some_run("reverse")});
   CHECK(result.gnuplot_missing);
@@ -357,7 +324,7 @@ TEST_CASE("demo report: a gnuplot that fails is reported with its own words") {
   const Folder folder;
   const fs::path bin = folder.path() / "bin";
   fs::create_directory(bin);
-  const SearchPath only(bin);
+  const Environment only("PATH", bin);
 
   put_program(bin / "gnuplot",
               "#!/bin/sh\necho 'first line' >&2\necho 'bad <terminal>' >&2\nexit 3\n");

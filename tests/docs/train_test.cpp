@@ -1,10 +1,8 @@
 // The demo's training on a small scale, and what it does about files that are wrong.
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -14,6 +12,7 @@
 
 #include "../../docs/common/files.hpp"
 #include "../../docs/demo/train.hpp"
+#include "tests/data/temporary.hpp"
 
 namespace fs = std::filesystem;
 using namespace dualtape::demo;
@@ -21,24 +20,8 @@ using namespace dualtape::docs;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-// A folder of its own, removed at the end.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "train test XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  fs::path operator/(const char* name) const { return path_ / name; }
-
- private:
-  fs::path path_;
+struct Folder : dualtape::testing::TemporaryFolder {
+  Folder() : TemporaryFolder("train test ") {}
 };
 
 Options small(const fs::path& out) {
@@ -182,13 +165,7 @@ TEST_CASE("demo training: files that are wrong are found before training") {
   // A broken copy of the data in the user's own folder, which is looked at first.
   fs::create_directories(folder / "data" / "iris");
   std::ofstream(folder / "data" / "iris" / "iris.csv") << "a,b\n1,2\n";
-  const char* before = std::getenv("DUALTAPE_DATA");
-  const std::string kept = before == nullptr ? "" : before;
-  setenv("DUALTAPE_DATA", (folder / "data").c_str(), 1);
+  const dualtape::testing::DataFolder data(folder / "data");
   CHECK_THROWS_AS(run_demo(small(folder / "never"), "0", said), dualtape::DataError);
   CHECK(!fs::exists(folder / "never"));
-  if (before == nullptr)
-    unsetenv("DUALTAPE_DATA");
-  else
-    setenv("DUALTAPE_DATA", kept.c_str(), 1);
 }
