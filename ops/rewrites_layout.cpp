@@ -92,9 +92,10 @@ bool packed_convolution(Rewriter& plan, const PlanNode& node) {
   const auto shape_of = [&](std::size_t place) {
     return place == 2 ? out.shape : in_types[place].shape;
   };
-  // Blocks must not hold channels of two groups.
+  // Blocks must not hold channels of two groups, unless each channel is a group of its own.
   const auto whole = [&](std::int64_t channels) {
-    return s.groups == 1 || channels % channel_block() == 0;
+    return s.groups == 1 || channels % channel_block() == 0 ||
+           (s.in_group() == 1 && s.out_group() == 1);
   };
   const ConvLayout layout{can_pack(shape_of(x)) && whole(s.in_group()),
                           can_pack(shape_of(y)) && whole(s.out_group())};

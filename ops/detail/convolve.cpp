@@ -27,10 +27,10 @@ std::optional<ConvBackend> forced_backend() {
 }
 
 // For fewer channels than these, and so many weights for each output channel, a loop over rows was
-// 1.1 to 3 times as fast as a product with columns (AVX-512, one thread, 1 -> 8 to 3 -> 64
-// channels).
+// 0.9 to 3 times as fast as a product with columns, mostly 1.3 (AVX-512, one thread, 1 -> 2 to 3 ->
+// 64 channels).
 constexpr std::int64_t most_direct_channels = 7;
-constexpr std::int64_t least_direct_weights = 25;
+constexpr std::int64_t least_direct_weights = 9;
 
 // As in_ranges() counts: some 32 multiplications take as long as an elementwise step's element.
 std::size_t cheap_steps(const ConvShape& s) { return static_cast<std::size_t>(s.products() / 32); }
@@ -497,11 +497,15 @@ std::optional<ConvBackend> conv_backend_from(const char* text) {
 // oneDNN 2.6, one thread, AVX-512, batch 64. With copies from and to its layouts it was 1.3 to 4
 // times as fast as columns with 8 channels and more; with fewer from 0.4 to 1.1 times, and a tenth
 // to a third of that backwards to the images. Given blocks of results it gains some with few
-// channels, too. Single pixels are products as they stand: 0.6 times with copies, 1.2 in blocks.
+// channels, too. Single pixels are products as they stand: 0.6 times with copies, 1.2 in blocks. Of
+// depthwise ones it has code for whole blocks of channels alone: 5 to 8 times as fast as our loop
+// in blocks, 1.1 to 1.6 with copies.
 ConvBackend conv_backend(ConvPass pass, const ConvShape& s, DType dtype, bool blocked) {
   if (dtype != float32 || !has_onednn_convolution()) return ConvBackend::columns;
   if (const auto forced = forced_backend()) return *forced;
-  if (s.groups > 1 && s.in_group() == 1) return ConvBackend::columns;  // depthwise: our own loop
+  if (s.groups > 1 && s.in_group() == 1)
+    return s.out_group() == 1 && s.in_channels % channel_block() == 0 ? ConvBackend::onednn
+                                                                      : ConvBackend::columns;
   constexpr std::int64_t few = 8;
   if (s.in_group() < few && pass == ConvPass::by_input) return ConvBackend::columns;
   if (blocked) return ConvBackend::onednn;

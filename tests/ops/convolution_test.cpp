@@ -107,6 +107,8 @@ std::vector<ConvShape> shapes() {
                                      {8, 8, 1},
                                      {8, 16, 1},
                                      {24, 24, 1},
+                                     {16, 16, 16},
+                                     {16, 32, 16},
                                      {16, 32, 2}})
     for (const auto& [stride, padding, dilation] :
          {std::array{1, 0, 1}, {1, 1, 1}, {2, 1, 1}, {3, 2, 2}, {1, 4, 3}})

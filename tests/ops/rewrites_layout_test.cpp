@@ -193,6 +193,23 @@ TEST_CASE("what broadcasts against images, sums them and takes the others as the
   checked(leaves, {pixel * y, sum(square(pixel + z))});
 }
 
+TEST_CASE("depthwise convolutions work on blocks of channels") {
+  for (const std::int64_t stride : {1, 2}) {
+    Leaves leaves;
+    const ConvOptions options{.stride = stride, .padding = 1, .groups = 32};
+    const Var x = leaves.add({3, 32, 9, 7});
+    const Var w = leaves.add({32, 1, 3, 3});
+    const Var y = conv2d(relu(x), w, options);
+    const Var z = relu(conv2d(relu(y), leaves.add({48, 32, 1, 1})));
+    const Gradients gradients = reverse(sum(square(z)), std::vector<Var>{x, w});
+    const Plan plan = checked(leaves, {z, gradients[x], gradients[w]});
+    if (detail::has_onednn_convolution()) CHECK(blocked_of(plan) == 5);
+    // Several results of one channel do not lie in the block that it is in.
+    const Var twice = conv2d(x, leaves.add({64, 1, 3, 3}), options);
+    CHECK(blocked_of(checked(leaves, {tanh(twice)})) == 0);
+  }
+}
+
 TEST_CASE("images of other kinds stay as they are") {
   Leaves leaves;
   const Var x = leaves.add({2, 6, 5, 5});
