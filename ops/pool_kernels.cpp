@@ -187,11 +187,6 @@ bool has_pairs(const PoolPlan& plan) {
          2 * plan.columns.out <= most_pairs;
 }
 
-// Where windows do not overlap, what falls on an element is stored and not added.
-bool adds_rows(const PoolPlan& plan) {
-  return has_rows(plan) && !(plan.rows.disjoint && plan.columns.disjoint);
-}
-
 // f(first input element, first output element, rows of output) for blocks of whole row pairs.
 template <class F>
 void over_blocks(const PoolPlan& plan, std::size_t first, std::size_t last, F f) {
@@ -225,17 +220,28 @@ void over_results(std::size_t rows, std::size_t width, std::size_t room, F f) {
   }
 }
 
+// The winners of n pairs. Not inlined, since the loop then keeps all it needs in registers.
+template <class T>
+[[gnu::noinline]] void join_pairs(const T* x, std::size_t n, T* best) {
+  for (std::size_t k = 0; k < n; ++k)
+    best[k] = blend(mask_of(x[2 * k + 1], x[2 * k]), x[2 * k + 1], x[2 * k]);
+}
+// And what t has at their places.
+template <class T>
+[[gnu::noinline]] void join_pairs(const T* x, const T* t, std::size_t n, T* best, T* chosen) {
+  for (std::size_t k = 0; k < n; ++k) {
+    const BitsOf<T> mask = mask_of(x[2 * k + 1], x[2 * k]);
+    best[k] = blend(mask, x[2 * k + 1], x[2 * k]);
+    chosen[k] = blend(mask, t[2 * k + 1], t[2 * k]);
+  }
+}
+
 template <class T>
 void max_pairs(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
-  if (!has_pairs(plan))
-    return has_rows(plan) ? max_rows(plan, x, y, first, last)
-                          : max_windows(plan, x, y, first, last);
-  T best[most_pairs + slack] = {};
+  alignas(64) T best[most_pairs + slack] = {};
   over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
     over_pairs(plan, 2 * rows, [&](std::size_t from, std::size_t to, std::size_t n) {
-      const T* const xs = x + in + from;
-      for (std::size_t k = 0; k < n; ++k)
-        best[to + k] = blend(mask_of(xs[2 * k + 1], xs[2 * k]), xs[2 * k + 1], xs[2 * k]);
+      join_pairs(x + in + from, n, best + to);
     });
     over_results<T>(
         rows, plan.columns.out, last * plan.out_size() - out,
@@ -249,20 +255,11 @@ void max_pairs(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::s
 template <class T>
 void select_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size_t first,
                   std::size_t last) {
-  if (!has_pairs(plan))
-    return has_rows(plan) ? select_rows(plan, x, t, y, first, last)
-                          : select_windows(plan, x, t, y, first, last);
-  T best[most_pairs + slack] = {};
-  T chosen[most_pairs + slack] = {};
+  alignas(64) T best[most_pairs + slack] = {};
+  alignas(64) T chosen[most_pairs + slack] = {};
   over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
     over_pairs(plan, 2 * rows, [&](std::size_t from, std::size_t to, std::size_t n) {
-      const T* const xs = x + in + from;
-      const T* const ts = t + in + from;
-      for (std::size_t k = 0; k < n; ++k) {
-        const BitsOf<T> mask = mask_of(xs[2 * k + 1], xs[2 * k]);
-        best[to + k] = blend(mask, xs[2 * k + 1], xs[2 * k]);
-        chosen[to + k] = blend(mask, ts[2 * k + 1], ts[2 * k]);
-      }
+      join_pairs(x + in + from, t + in + from, n, best + to, chosen + to);
     });
     over_results<T>(
         rows, plan.columns.out, last * plan.out_size() - out,
@@ -277,19 +274,14 @@ void select_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size_
 template <class T>
 void scatter_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size_t first,
                    std::size_t last) {
-  if (!has_pairs(plan))
-    return adds_rows(plan) ? scatter_rows(plan, x, t, y, first, last)
-                           : scatter_windows(plan, x, t, y, first, last);
   prepare_sums(plan, y, first, last);
-  T best[most_pairs + slack] = {};
-  T upper_share[most_pairs + slack] = {};  // of pairs, by the place of the result
-  T lower_share[most_pairs + slack] = {};
+  alignas(64) T best[most_pairs + slack] = {};
+  alignas(64) T upper_share[most_pairs + slack] = {};  // of pairs, by the place of the result
+  alignas(64) T lower_share[most_pairs + slack] = {};
   const std::size_t count = plan.columns.out;
   over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
     over_pairs(plan, 2 * rows, [&](std::size_t from, std::size_t to, std::size_t n) {
-      const T* const xs = x + in + from;
-      for (std::size_t k = 0; k < n; ++k)
-        best[to + k] = blend(mask_of(xs[2 * k + 1], xs[2 * k]), xs[2 * k + 1], xs[2 * k]);
+      join_pairs(x + in + from, n, best + to);
     });
     over_results<T>(
         rows, count, last * plan.out_size() - out,
@@ -315,10 +307,7 @@ void scatter_pairs(const PoolPlan& plan, const T* x, const T* t, T* y, std::size
 
 template <class T>
 void average_pairs(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
-  if (!has_pairs(plan))
-    return has_rows(plan) ? average_rows(plan, x, y, first, last)
-                          : average_windows(plan, x, y, first, last);
-  T sums[most_pairs + slack] = {};
+  alignas(64) T sums[most_pairs + slack] = {};
   over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
     over_pairs(plan, 2 * rows, [&](std::size_t from, std::size_t to, std::size_t n) {
       const T* const xs = x + in + from;
@@ -334,9 +323,6 @@ void average_pairs(const PoolPlan& plan, const T* x, T* y, std::size_t first, st
 
 template <class T>
 void spread_pairs(const PoolPlan& plan, const T* t, T* y, std::size_t first, std::size_t last) {
-  if (!has_pairs(plan))
-    return adds_rows(plan) ? spread_rows(plan, t, y, first, last)
-                           : spread_windows(plan, t, y, first, last);
   prepare_sums(plan, y, first, last);
   const std::size_t count = plan.columns.out;
   over_blocks(plan, first, last, [&](std::size_t in, std::size_t out, std::size_t rows) {
@@ -352,9 +338,58 @@ void spread_pairs(const PoolPlan& plan, const T* t, T* y, std::size_t first, std
   });
 }
 
+// ---- choice ------------------------------------------------------------------------------------
+
+// Where windows do not overlap, what falls on an element is stored and not added.
+bool adds_rows(const PoolPlan& plan) {
+  return has_rows_back(plan) && !(plan.rows.disjoint && plan.columns.disjoint);
+}
+// Of narrow images and windows apart, writing rows down is more than half of it.
+bool spreads_rows(const PoolPlan& plan) {
+  return adds_rows(plan) && (plan.columns.stride == 1 || plan.columns.in >= 16);
+}
+
+template <class T>
+void max(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
+  const auto run = has_pairs(plan)  ? &max_pairs<T>
+                   : has_rows(plan) ? &max_rows<T>
+                                    : &max_windows<T>;
+  run(plan, x, y, first, last);
+}
+template <class T>
+void select(const PoolPlan& plan, const T* x, const T* t, T* y, std::size_t first,
+            std::size_t last) {
+  const auto run = has_pairs(plan)  ? &select_pairs<T>
+                   : has_rows(plan) ? &select_rows<T>
+                                    : &select_windows<T>;
+  run(plan, x, t, y, first, last);
+}
+template <class T>
+void scatter(const PoolPlan& plan, const T* x, const T* t, T* y, std::size_t first,
+             std::size_t last) {
+  const auto run = has_pairs(plan)   ? &scatter_pairs<T>
+                   : adds_rows(plan) ? &scatter_rows<T>
+                                     : &scatter_windows<T>;
+  run(plan, x, t, y, first, last);
+}
+template <class T>
+void average(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
+  const auto run = has_pairs(plan)  ? &average_pairs<T>
+                   : has_rows(plan) ? &average_rows<T>
+                                    : &average_windows<T>;
+  run(plan, x, y, first, last);
+}
+template <class T>
+void spread(const PoolPlan& plan, const T* t, T* y, std::size_t first, std::size_t last) {
+  const auto run = has_pairs(plan)      ? &spread_pairs<T>
+                   : spreads_rows(plan) ? &spread_rows<T>
+                                        : &spread_windows<T>;
+  run(plan, t, y, first, last);
+}
+
 template <class T>
 constexpr PoolKernelsOf<T> kernels_of() {
-  return {&max_pairs<T>, &select_pairs<T>, &scatter_pairs<T>, &average_pairs<T>, &spread_pairs<T>};
+  return {&max<T>, &select<T>, &scatter<T>, &average<T>, &spread<T>};
 }
 
 constexpr PoolKernels table{kernels_of<float>(), kernels_of<double>()};

@@ -42,6 +42,7 @@ struct Single {
   static Single load(const T* from) { return {*from}; }
   void store(T* to) const { *to = value; }
   friend Single operator+(Single a, Single b) { return {a.value + b.value}; }
+  friend Single operator*(Single a, Single b) { return {a.value * b.value}; }
   friend Single operator/(Single a, Single b) { return {a.value / b.value}; }
   friend BitsOf<T> operator==(Single a, Single b) {
     return BitsOf<T>(0) - static_cast<BitsOf<T>>(a.value == b.value);
