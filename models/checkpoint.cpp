@@ -1,8 +1,37 @@
 #include <dualtape/models/checkpoint.hpp>
 
+#include <algorithm>
 #include <string>
+#include <string_view>
 
 namespace dualtape {
+namespace {
+
+constexpr std::string_view of_trainer = "trainer/";
+constexpr std::string_view of_lbfgs = "lbfgs/";
+
+// The tensors of a file, if some have names of this kind of run: those alone make a run go on.
+std::vector<NamedTensor> tensors_of_run(const std::filesystem::path& path, std::string_view kind) {
+  std::vector<NamedTensor> tensors = load_safetensors(path).tensors;
+  const auto any = [&](std::string_view prefix) {
+    return std::ranges::any_of(
+        tensors, [&](const NamedTensor& named) { return named.name.starts_with(prefix); });
+  };
+  if (any(kind)) return tensors;
+  std::string held = "parameters only";
+  std::string help = "load_parameters() reads it";
+  if (any(of_trainer)) held = "a Trainer's run";
+  if (any(of_lbfgs)) {
+    held = "an Lbfgs's run";
+    help = "load it into an Lbfgs";
+  }
+  fail<DataError>({.op = "load_checkpoint",
+                   .what = path.string() + ": this file holds " + held + ", not what " +
+                           (kind == of_trainer ? "a Trainer" : "an Lbfgs") + " can go on from",
+                   .help = help});
+}
+
+}  // namespace
 
 void save_checkpoint(const std::filesystem::path& path, const Trainer& trainer) {
   save_safetensors(path, {trainer.state(),
@@ -12,7 +41,7 @@ void save_checkpoint(const std::filesystem::path& path, const Trainer& trainer) 
 }
 
 void load_checkpoint(const std::filesystem::path& path, Trainer& trainer) {
-  trainer.restore(load_safetensors(path).tensors);
+  trainer.restore(tensors_of_run(path, of_trainer));
 }
 
 void save_checkpoint(const std::filesystem::path& path, const Lbfgs& lbfgs) {
@@ -20,7 +49,7 @@ void save_checkpoint(const std::filesystem::path& path, const Lbfgs& lbfgs) {
 }
 
 void load_checkpoint(const std::filesystem::path& path, Lbfgs& lbfgs) {
-  lbfgs.restore(load_safetensors(path).tensors);
+  lbfgs.restore(tensors_of_run(path, of_lbfgs));
 }
 
 bool resume(const std::filesystem::path& path, Trainer& trainer) {

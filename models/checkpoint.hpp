@@ -21,7 +21,8 @@ namespace dualtape {
 // epochs. Throws DataError where it cannot be written, and what state() throws.
 void save_checkpoint(const std::filesystem::path& path, const Trainer& trainer);
 
-// The other way. Throws DataError for a file that is missing or broken, and what restore() throws.
+// The other way. Throws DataError for a file that is missing or broken or that holds parameters
+// only or a run of the other kind, and what restore() throws.
 void load_checkpoint(const std::filesystem::path& path, Trainer& trainer);
 
 // load_checkpoint() if there is such a file; whether there is.

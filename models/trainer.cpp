@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include <dualtape/models/detail/objective.hpp>
 #include <dualtape/models/metrics.hpp>
 #include <dualtape/models/not_finite.hpp>
 #include <dualtape/modes/reverse.hpp>
@@ -19,14 +20,15 @@
 namespace dualtape {
 namespace {
 
-// A graph with the inputs all programs share, and what was compiled from it.
+// A graph with the inputs all programs share, and what was compiled from it. No line of the user's
+// made these inputs, so errors name none.
 struct Compiled {
   Compiled(const Type& inputs_type, const Type& labels_type)
       : graph(std::make_unique<Graph>()),
-        inputs(graph->input("inputs", inputs_type.shape, inputs_type.dtype)),
-        labels(graph->input("labels", labels_type.shape, labels_type.dtype)),
-        rate(graph->input("learning rate", {}, float64)),
-        key(graph->input("key", {}, int64)) {}
+        inputs(graph->input("inputs", inputs_type.shape, inputs_type.dtype, Location{})),
+        labels(graph->input("labels", labels_type.shape, labels_type.dtype, Location{})),
+        rate(graph->input("learning rate", {}, float64, Location{})),
+        key(graph->input("key", {}, int64, Location{})) {}
 
   bool fits(const Type& inputs_type, const Type& labels_type) const {
     return inputs.type() == inputs_type && labels.type() == labels_type;
@@ -122,21 +124,31 @@ std::string to_string(const EpochLayout& layout) {
 }
 
 std::string untraced_fault(const StepInfo& info) {
-  return "step " + std::to_string(info.step) + ": the loss is " + std::to_string(info.loss) +
+  // A NaN of either sign is one and the same mishap.
+  const std::string loss = std::isnan(info.loss) ? "nan" : std::to_string(info.loss);
+  return "step " + std::to_string(info.step) + ": the loss is " + loss +
          "\n  try: resume from the last checkpoint with TrainerOptions::trace_not_finite, which "
          "names the operator";
+}
+
+// Where errors about the gradients of `loss` are told.
+Location line_of(Var loss) { return loss.defined() ? loss.node().where : Location{}; }
+
+Gradients true_gradient(Var loss, const std::vector<Wrt>& parameters) {
+  return reverse(loss, parameters, Unreachable::error, line_of(loss));
 }
 
 }  // namespace
 
 GradientMethod backpropagation() {
-  return
-      [](Var loss, const std::vector<Wrt>& parameters, Var) { return reverse(loss, parameters); };
+  return [](Var loss, const std::vector<Wrt>& parameters, Var) {
+    return true_gradient(loss, parameters);
+  };
 }
 
 GradientMethod forward_gradients(ForwardGradientOptions options) {
   return [options](Var loss, const std::vector<Wrt>& parameters, Var key) {
-    return forward_gradient(loss, parameters, key, options).gradients;
+    return forward_gradient(loss, parameters, key, options, line_of(loss)).gradients;
   };
 }
 
@@ -193,7 +205,9 @@ struct Trainer::Impl {
   Objective make_objective(const Compiled& c, nn::Context& context, bool training) const {
     context.training = training;
     context.key = training ? fold_key(c.key, std::int64_t{-1}) : c.key;
-    return objective(c.inputs, c.labels, context);
+    Objective made = objective(c.inputs, c.labels, context);
+    detail::check_objective(made, c.labels, training);
+    return made;
   }
 
   void build_step(Compiled& c) const {
@@ -223,7 +237,7 @@ struct Trainer::Impl {
   void build_cosine(Compiled& c) const {
     nn::Context context;
     const Objective made = make_objective(c, context, true);
-    const Var cosine = cosine_of(method(made.loss, wrt(), c.key), reverse(made.loss, wrt()));
+    const Var cosine = cosine_of(method(made.loss, wrt(), c.key), true_gradient(made.loss, wrt()));
     c.outputs = {cosine};
     c.program.emplace(compile({cosine}));
   }
@@ -378,10 +392,13 @@ Trainer::Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters,
     : impl_(std::make_unique<Impl>(Impl{std::move(objective), std::move(parameters),
                                         std::move(method), &optimiser, std::move(options)})) {
   if (impl_->parameters.empty())
-    fail<ValueError>({.op = "Trainer", .what = "there are no parameters to train"});
+    fail<ValueError>({.op = "Trainer",
+                      .what = "there are no parameters to train",
+                      .help = "list the model's parameters()"});
   if (!impl_->options.schedule || !impl_->objective || !impl_->method)
     fail<ValueError>({.op = "Trainer",
                       .what = "the objective, the method or the schedule is an empty function"});
+  detail::check_listed_once(impl_->parameters, impl_->options.buffers);
 }
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;

@@ -193,7 +193,8 @@ concept Keyed = requires(const T& source) {
 
 class Trainer {
  public:
-  // The optimiser must outlive the Trainer. Throws ValueError without parameters or schedule.
+  // The optimiser must outlive the Trainer. Throws ValueError without parameters or schedule, for a
+  // parameter that is listed twice and for one that is among the buffers, too.
   Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters, GradientMethod method,
           Optimiser& optimiser, TrainerOptions options = {});
   Trainer(Trainer&&) noexcept;
@@ -204,7 +205,9 @@ class Trainer {
   // epoch, so keys and orders are not used twice. Throws ValueError for rules that are below 1 or
   // that stop nothing, for batches that differ from those of the epoch that is resumed or that are
   // as those of the resumed run but drawn from another key, and at the end for a callback whose
-  // scalar nobody reported though others were; and what building and running the graph throws.
+  // scalar nobody reported though others were; ShapeError, TypeError or GraphError, at its line,
+  // for a loss that is not one floating-point number of the inputs' graph and for logits that do
+  // not fit the labels; and what building and running the graph throws.
   TrainResult fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout = {});
   template <BatchSource Source>
   TrainResult fit(Source& batches, const StopRules& rules) {
@@ -221,7 +224,8 @@ class Trainer {
   }
 
   // The present parameters on a data set, `rows_at_once` rows in a run, the rest in a smaller one.
-  // Throws ShapeError unless inputs and labels have equally many rows, at least one.
+  // Throws ShapeError unless inputs and labels have equally many rows, at least one, and what fit()
+  // throws for an objective.
   Evaluation evaluate(const Tensor& inputs, const Tensor& labels, std::int64_t rows_at_once = 512);
 
   // The compiled step for batches of these types: for to_dot(), explain() and memory().

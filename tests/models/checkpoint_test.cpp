@@ -13,6 +13,7 @@
 #include <dualtape/models/layers.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/losses.hpp>
+#include <tests/errors.hpp>
 #include <tests/models/files.hpp>
 #include <tests/models/iris.hpp>
 
@@ -382,4 +383,34 @@ TEST_CASE("an L-BFGS run goes on from a file with the bits of one that was not s
     for (std::size_t i = 0; i < whole.p.size(); ++i)
       CHECK(identical(second.p[i].value(), whole.p[i].value()));
   }
+}
+
+TEST_CASE("a file without a run to go on from is refused by name, and says what to read it with") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  Run run(std::make_unique<Sgd>());
+  run.trainer.fit(run.batches, {.steps = 2});
+  const std::vector<Tensor> before = run.values();
+  const auto check = [&](const auto& load, const std::string& file, const std::string& help) {
+    const std::string text = testing::error_of<DataError>([&] { load(folder / file); });
+    CHECK(testing::has(text, (folder / file).string()));
+    CHECK(testing::has(text, help));
+    CHECK(same(run.values(), before));
+  };
+  save_parameters(folder / "weights", run.mlp.parameters());
+  check([&](const auto& path) { resume(path, run.trainer); }, "weights", "load_parameters");
+  check([&](const auto& path) { load_checkpoint(path, run.trainer); }, "weights",
+        "load_parameters");
+  Graph g;
+  const Dataset data = iris();
+  const std::vector<Parameter> p = run.mlp.parameters();
+  const Var loss = cross_entropy(run.mlp(g.constant(data.inputs)), g.constant(data.labels));
+  Lbfgs lbfgs(p, loss, reverse(loss, p), {.iterations = 1});
+  check([&](const auto& path) { load_checkpoint(path, lbfgs); }, "weights", "load_parameters");
+  save_checkpoint(folder / "trainer", run.trainer);
+  check([&](const auto& path) { load_checkpoint(path, lbfgs); }, "trainer", "Trainer");
+  lbfgs.minimise();
+  save_checkpoint(folder / "lbfgs", lbfgs);
+  run.trainer.restore(load_safetensors(folder / "trainer").tensors);
+  check([&](const auto& path) { load_checkpoint(path, run.trainer); }, "lbfgs", "Lbfgs");
 }

@@ -1,0 +1,85 @@
+#include <dualtape/models/detail/objective.hpp>
+
+#include <algorithm>
+#include <string>
+
+namespace dualtape::detail {
+namespace {
+
+void check_graph(const char* what, Var var, Var labels, Location where) {
+  if (&var.graph() == &labels.graph()) return;
+  fail<GraphError>({.op = "Trainer",
+                    .label = var.label(),
+                    .what = std::string("the ") + what +
+                            " of the objective is a node of another graph than its inputs",
+                    .where = where,
+                    .help = "make it of the Vars that the objective is given"});
+}
+
+void check_loss(Var loss, Var labels, bool training) {
+  if (!loss.defined())
+    fail<GraphError>({.op = "Trainer",
+                      .what = "the objective returned a loss that is an empty Var",
+                      .help = "return the scalar to be lowered"});
+  const Location where = loss.node().where;
+  check_graph("loss", loss, labels, where);
+  if (loss.shape().count() != 1)
+    fail<ShapeError>(
+        {.op = "Trainer",
+         .label = loss.label(),
+         .what = "the objective's loss must be one number, but it is " + to_string(loss.type()),
+         .where = where,
+         .help = "reduce it with mean, over the batch's rows"});
+  if (training && !is_floating(loss.dtype()))
+    fail<TypeError>(
+        {.op = "Trainer",
+         .label = loss.label(),
+         .what = "the objective's loss is " + to_string(loss.type()) + ", which has no derivative",
+         .where = where,
+         .help = "make the loss of float32 or float64"});
+}
+
+bool fit(const Shape& logits, const Shape& labels, bool whole) {
+  if (!whole) return logits.rank() > 0 && labels.rank() > 0 && logits[0] == labels[0];
+  return logits.rank() == labels.rank() + 1 && logits.back() > 0 &&
+         std::equal(labels.begin(), labels.end(), logits.begin());
+}
+
+}  // namespace
+
+void check_objective(const Objective& objective, Var labels, bool training) {
+  check_loss(objective.loss, labels, training);
+  const Var logits = objective.logits;
+  if (!logits.defined()) return;
+  const Location where = logits.node().where;
+  check_graph("logits", logits, labels, where);
+  const bool whole = !training || is_integer(labels.dtype());
+  if (fit(logits.shape(), labels.shape(), whole)) return;
+  fail<ShapeError>({.op = "Trainer",
+                    .label = logits.label(),
+                    .what = "the objective's logits " + to_string(logits.shape()) +
+                            " do not fit the labels " + to_string(labels.shape()),
+                    .where = where,
+                    .help = "logits are (..., classes) and labels (...); return the loss alone "
+                            "where no accuracy is wanted"});
+}
+
+void check_listed_once(const std::vector<Parameter>& parameters,
+                       const std::vector<Parameter>& buffers) {
+  const auto refuse = [](const Parameter& parameter, const char* what, const char* help) {
+    fail<ValueError>({.op = "Trainer",
+                      .label = parameter.name(),
+                      .what = "'" + parameter.name() + "' " + what,
+                      .help = help});
+  };
+  for (auto at = parameters.begin(); at != parameters.end(); ++at) {
+    if (std::find(parameters.begin(), at, *at) != at)
+      refuse(*at, "is listed twice among the parameters",
+             "list a Parameter once, also where layers share it");
+    if (std::ranges::find(buffers, *at) != buffers.end())
+      refuse(*at, "is listed among the parameters and among the buffers",
+             "leave what is trained out of TrainerOptions::buffers");
+  }
+}
+
+}  // namespace dualtape::detail

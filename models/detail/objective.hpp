@@ -1,0 +1,21 @@
+// What the Trainer asks of what it is given before it differentiates, so that a mistake is told at
+// the user's line and not at one of the library. Graphs are built by one thread at a time.
+#pragma once
+
+#include <vector>
+
+#include <dualtape/models/trainer.hpp>
+
+namespace dualtape::detail {
+
+// Throws GraphError for a loss that is empty or of another graph than `labels`, ShapeError for one
+// that is not one number and for logits that do not fit the labels, TypeError for one that has no
+// derivative. In training labels that are no class numbers need only have the logits' rows.
+void check_objective(const Objective& objective, Var labels, bool training);
+
+// Throws ValueError for a parameter listed twice, and for one that is among the buffers, too: both
+// would show themselves only in a step or a checkpoint, as something else.
+void check_listed_once(const std::vector<Parameter>& parameters,
+                       const std::vector<Parameter>& buffers);
+
+}  // namespace dualtape::detail
