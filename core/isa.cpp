@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <dualtape/core/detail/environment.hpp>
 #include <dualtape/core/detail/isa.hpp>
-#include <dualtape/core/error.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -62,10 +62,7 @@ Isa isa_named(const char* wanted) {
   if (wanted == nullptr || *wanted == '\0') return usable.back();
   const auto found = std::ranges::find_if(usable, [&](Isa isa) { return name_of(isa) == wanted; });
   if (found != usable.end()) return *found;
-  fail<ValueError>({.op = "DUALTAPE_ISA",
-                    .what = "the environment variable names \"" + std::string(wanted) +
-                            "\", but here there is only: " + list(usable),
-                    .help = "set it to one of these, or unset it to have the last"});
+  refuse_environment("DUALTAPE_ISA", wanted, list(usable), "to have the last");
 }
 
 Isa isa() {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string>
 
+#include <dualtape/core/detail/environment.hpp>
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/error.hpp>
 
@@ -21,11 +22,13 @@ std::atomic<int>& chosen() {
 }  // namespace
 
 int detail::threads_from(const char* text) {
-  if (text == nullptr) return 1;
+  if (text == nullptr || *text == '\0') return 1;
   const char* end = text + std::strlen(text);
   int count = 0;
   const auto [stop, error] = std::from_chars(text, end, count);
-  return error == std::errc{} && stop == end && count >= 1 && count <= most_threads ? count : 1;
+  if (error == std::errc{} && stop == end && count >= 1 && count <= most_threads) return count;
+  refuse_environment("DUALTAPE_NUM_THREADS", text,
+                     "whole numbers from 1 to " + std::to_string(most_threads), "to have 1");
 }
 
 void set_num_threads(int threads) {

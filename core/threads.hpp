@@ -16,7 +16,8 @@ namespace dualtape {
 void set_num_threads(int threads);
 
 // What was set last; before that what the environment variable DUALTAPE_NUM_THREADS asked for when
-// first looked at, and 1 where it is not set or is no number from 1 to 1024.
+// first looked at, and 1 where it is not set or empty. ValueError if that is no number from 1 to
+// 1024.
 int num_threads();
 
 }  // namespace dualtape

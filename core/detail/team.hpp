@@ -11,8 +11,8 @@ namespace dualtape::detail {
 
 inline constexpr int most_threads = 1024;
 
-// The number that the text of DUALTAPE_NUM_THREADS asks for; 1 for null and for what is no number
-// from 1 to most_threads.
+// The number that the text of DUALTAPE_NUM_THREADS asks for; 1 for null and "". ValueError unless
+// it is from 1 to most_threads.
 int threads_from(const char* text);
 
 // Work that was cut in parts: call(context, part, thread) for every part.

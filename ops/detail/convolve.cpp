@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <dualtape/core/detail/compile_scope.hpp>
+#include <dualtape/core/detail/environment.hpp>
 #include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/threads.hpp>
@@ -489,9 +490,13 @@ bool ConvShape::is_pointwise() const {
 
 std::optional<ConvBackend> conv_backend_from(const char* text) {
   const std::string_view name = text == nullptr ? "" : text;
+  if (name.empty()) return std::nullopt;
   if (name == "columns") return ConvBackend::columns;
-  if (name == "onednn") return ConvBackend::onednn;
-  return std::nullopt;
+  if (name == "onednn" && has_onednn_convolution()) return ConvBackend::onednn;
+  refuse_environment(
+      "DUALTAPE_CONVOLUTION", name,
+      has_onednn_convolution() ? "columns, onednn" : "columns (built without oneDNN)",
+      "to have the one that measured faster");
 }
 
 // oneDNN 2.6, one thread, AVX-512, batch 64. With copies from and to its layouts it was 1.3 to 4
@@ -501,8 +506,9 @@ std::optional<ConvBackend> conv_backend_from(const char* text) {
 // depthwise ones it has code for whole blocks of channels alone: 5 to 8 times as fast as our loop
 // in blocks, 1.1 to 1.6 with copies.
 ConvBackend conv_backend(ConvPass pass, const ConvShape& s, DType dtype, bool blocked) {
+  const std::optional<ConvBackend> forced = forced_backend();
   if (dtype != float32 || !has_onednn_convolution()) return ConvBackend::columns;
-  if (const auto forced = forced_backend()) return *forced;
+  if (forced) return *forced;
   if (s.groups > 1 && s.in_group() == 1)
     return s.out_group() == 1 && s.in_channels % channel_block() == 0 ? ConvBackend::onednn
                                                                       : ConvBackend::columns;

@@ -57,7 +57,8 @@ struct ConvShape {
 };
 
 enum class ConvBackend : std::uint8_t { columns, onednn };
-// What the text of DUALTAPE_CONVOLUTION names; nothing for null and the rest.
+// What the text of DUALTAPE_CONVOLUTION names, "columns" or "onednn"; nothing for null and "".
+// ValueError for the rest, and for "onednn" without oneDNN.
 std::optional<ConvBackend> conv_backend_from(const char* text);
 // What DUALTAPE_CONVOLUTION names or else what ran faster when measured; always the same answer.
 // `blocked` if images come and go in blocks of channels.

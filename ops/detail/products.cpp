@@ -7,6 +7,7 @@
 
 #include <dualtape/core/detail/arena.hpp>
 #include <dualtape/core/detail/compile_scope.hpp>
+#include <dualtape/core/detail/environment.hpp>
 #include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/ops/detail/bf16.hpp>
@@ -52,9 +53,12 @@ std::optional<ProductChoice> choice_from(std::string_view name) {
 
 std::optional<ProductBackend> backend_from(const char* text) {
   const std::string_view name = text == nullptr ? "" : text;
+  if (name.empty()) return std::nullopt;
   if (name == "openblas") return ProductBackend::openblas;
-  if (name == "onednn") return ProductBackend::onednn;
-  return std::nullopt;
+  if (name == "onednn" && has_onednn()) return ProductBackend::onednn;
+  refuse_environment("DUALTAPE_PRODUCTS", name,
+                     has_onednn() ? "openblas, onednn" : "openblas (built without oneDNN)",
+                     "to have the one that measured faster");
 }
 
 // OpenBLAS 0.3.21 against oneDNN 2.6, one thread, AVX-512, matrices on huge pages. Above a million
@@ -103,6 +107,9 @@ bool faster_kept(const GemmShape& s) {
 }
 
 void require_possible(const CompileOptions& options, Location where) {
+  // Here, so that a misspelt variable is refused whether or not the program has products.
+  static_cast<void>(forced_backend());
+  static_cast<void>(tuning());
   if (options.precision != Precision::bf16) return;
   std::string reason;
   if (!has_onednn())

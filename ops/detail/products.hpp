@@ -39,7 +39,8 @@ ProductChoice usual_choice(const GemmShape& shape, ProductUse use);
 bool faster_in_bf16(const GemmShape& shape, bool right_is_kept);
 // Whether a product of oneDNN's, written to c, ran faster with its right operand kept packed.
 bool faster_kept(const GemmShape& shape);
-// What the text of DUALTAPE_PRODUCTS names, "openblas" or "onednn"; nothing for null and the rest.
+// What the text of DUALTAPE_PRODUCTS names, "openblas" or "onednn"; nothing for null and "".
+// ValueError for the rest, and for "onednn" without oneDNN.
 std::optional<ProductBackend> backend_from(const char* text);
 
 // c = op(a) op(b), or c += scale op(a) op(b), for matrices of the sizes of `shape`. Either may be

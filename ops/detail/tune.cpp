@@ -19,6 +19,7 @@
 #endif
 
 #include <dualtape/core/detail/arena.hpp>
+#include <dualtape/core/detail/environment.hpp>
 #include <dualtape/ops/detail/onednn.hpp>
 
 namespace dualtape::detail {
@@ -250,7 +251,12 @@ ProductChoice tuned_choice(const GemmShape& shape, ProductUse use, const std::st
 
 bool tuning_wanted(const char* text) {
   const std::string_view value = text == nullptr ? "" : text;
-  return !value.empty() && value != "0";
+  constexpr std::array<std::string_view, 4> on{"1", "yes", "on", "true"};
+  constexpr std::array<std::string_view, 5> off{"", "0", "no", "off", "false"};
+  if (std::ranges::find(on, value) != on.end()) return true;
+  if (std::ranges::find(off, value) != off.end()) return false;
+  refuse_environment("DUALTAPE_TUNE", value, "1, yes, on, true, 0, no, off, false",
+                     "to measure nothing");
 }
 
 }  // namespace dualtape::detail

@@ -68,7 +68,8 @@ TuneCache& tune_cache();
 ProductChoice tuned_choice(const GemmShape& shape, ProductUse use, const std::string& file);
 
 // Whether the environment variable DUALTAPE_TUNE, whose text this is, asks for measured choices:
-// it is there, not empty and not "0".
+// "1", "yes", "on" and "true" do; null, "", "0", "no", "off" and "false" do not. ValueError for the
+// rest.
 bool tuning_wanted(const char* text);
 
 }  // namespace dualtape::detail

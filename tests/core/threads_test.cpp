@@ -34,6 +34,7 @@
 #include <dualtape/ops/softmax.hpp>
 
 #include "tests/allocations.hpp"
+#include "tests/errors.hpp"
 #include "tests/sanitizers.hpp"
 
 #if defined(__unix__)
@@ -78,15 +79,20 @@ Var given(Graph& g, Shape shape, std::uint64_t seed, DType dtype = float32) {
 
 }  // namespace
 
-TEST_CASE("the number of threads is one unless the text is a number of threads") {
+TEST_CASE("DUALTAPE_NUM_THREADS is a number of threads or nothing") {
   using detail::threads_from;
   CHECK(threads_from(nullptr) == 1);
   CHECK(threads_from("") == 1);
   CHECK(threads_from("2") == 2);
-  CHECK(threads_from("0") == 1);
-  CHECK(threads_from("-3") == 1);
-  CHECK(threads_from("2x") == 1);
-  CHECK(threads_from("999999999999") == 1);
+  CHECK(threads_from("1024") == 1024);
+  for (const std::string text : {"0", "-3", "2x", "zz", "1025", "999999999999"}) {
+    CAPTURE(text);
+    const std::string said =
+        testing::error_of<ValueError>([&] { static_cast<void>(threads_from(text.c_str())); });
+    CHECK(said.find("DUALTAPE_NUM_THREADS") != std::string::npos);
+    CHECK(said.find('"' + text + '"') != std::string::npos);
+    CHECK(said.find("from 1 to 1024") != std::string::npos);
+  }
 }
 
 TEST_CASE("programs get the number of threads set when they are compiled") {

@@ -419,7 +419,18 @@ TEST_CASE("what does not fit is refused with shapes and a mend") {
 
 TEST_CASE("the environment names a kernel") {
   CHECK(dt::detail::conv_backend_from("columns") == ConvBackend::columns);
-  CHECK(dt::detail::conv_backend_from("onednn") == ConvBackend::onednn);
-  CHECK(!dt::detail::conv_backend_from("winograd"));
   CHECK(!dt::detail::conv_backend_from(nullptr));
+  CHECK(!dt::detail::conv_backend_from(""));
+  const auto refused = [](const char* text) {
+    const std::string said =
+        error_of<dt::ValueError>([&] { static_cast<void>(dt::detail::conv_backend_from(text)); });
+    CHECK(mentions(said, "DUALTAPE_CONVOLUTION"));
+    CHECK(mentions(said, '"' + std::string(text) + '"'));
+    CHECK(mentions(said, "only: columns"));
+  };
+  refused("winograd");
+  if (dt::detail::has_onednn_convolution())
+    CHECK(dt::detail::conv_backend_from("onednn") == ConvBackend::onednn);
+  else
+    refused("onednn");
 }

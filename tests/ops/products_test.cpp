@@ -15,6 +15,7 @@
 #include <dualtape/ops/detail/planned_products.hpp>
 #include <dualtape/ops/detail/products.hpp>
 #include <dualtape/ops/matmul.hpp>
+#include <tests/errors.hpp>
 
 namespace dt = dualtape;
 using dt::Shape;
@@ -215,9 +216,22 @@ TEST_CASE("products are prepared where that measured faster, and float32 ones of
 TEST_CASE("DUALTAPE_PRODUCTS names a library or nothing") {
   using dt::detail::backend_from;
   CHECK(backend_from("openblas") == ProductBackend::openblas);
-  CHECK(backend_from("onednn") == ProductBackend::onednn);
-  for (const char* text : {"", "OneDNN", "mkl"}) CHECK(!backend_from(text));
+  CHECK(!backend_from(""));
   CHECK(!backend_from(nullptr));
+  std::vector<std::string> refused{"OneDNN", "mkl"};
+  if (dt::detail::has_onednn())
+    CHECK(backend_from("onednn") == ProductBackend::onednn);
+  else
+    refused.emplace_back("onednn");
+  for (const std::string& text : refused) {
+    CAPTURE(text);
+    const std::string said = dt::testing::error_of<dt::ValueError>(
+        [&] { static_cast<void>(backend_from(text.c_str())); });
+    CHECK(said.find("DUALTAPE_PRODUCTS") != std::string::npos);
+    CHECK(said.find('"' + text + '"') != std::string::npos);
+    CHECK(said.find("only: openblas") != std::string::npos);
+    CHECK((said.find("without oneDNN") != std::string::npos) == !dt::detail::has_onednn());
+  }
 }
 
 TEST_CASE("the library of a product follows from its sizes and use") {

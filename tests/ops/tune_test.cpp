@@ -17,6 +17,7 @@
 #include <dualtape/ops/detail/onednn.hpp>
 #include <dualtape/ops/detail/tune.hpp>
 #include <dualtape/ops/matmul.hpp>
+#include <tests/errors.hpp>
 
 namespace dt = dualtape;
 using dt::detail::ProductChoice;
@@ -226,8 +227,12 @@ TEST_CASE("keys tell products apart, choices have names") {
        {ProductChoice::openblas, ProductChoice::onednn, ProductChoice::onednn_prepared})
     CHECK(dt::detail::choice_from(dt::detail::name_of(choice)) == choice);
   for (const char* text : {"", "mkl", "openblas "}) CHECK(!dt::detail::choice_from(text));
-  for (const char* text : {"1", "yes"}) CHECK(dt::detail::tuning_wanted(text));
-  for (const char* text : {"", "0"}) CHECK(!dt::detail::tuning_wanted(text));
+  for (const char* text : {"1", "yes", "on", "true"}) CHECK(dt::detail::tuning_wanted(text));
+  for (const char* text : {"", "0", "no", "off", "false"}) CHECK(!dt::detail::tuning_wanted(text));
+  const std::string said = dt::testing::error_of<dt::ValueError>(
+      [] { static_cast<void>(dt::detail::tuning_wanted("sometimes")); });
+  for (const char* part : {"DUALTAPE_TUNE]", "\"sometimes\"", "1, yes, on, true, 0"})
+    CHECK(said.find(part) != std::string::npos);
   CHECK(!dt::detail::tuning_wanted(nullptr));
   CHECK(dt::detail::tuned_machine().find("OpenBLAS") != std::string::npos);
 }
