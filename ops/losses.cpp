@@ -41,6 +41,12 @@ std::string misfit_text(const Shape& logits, const Shape& labels) {
          to_string(logits) + ", labels " + to_string(labels);
 }
 
+const char* labels_help(const Shape& logits, const Shape& labels) {
+  return labels == logits ? "give class numbers; argmax(targets) makes them of one-hot rows"
+                          : "give int64 labels: g.input(\"labels\", shape, dt::int64), "
+                            "tensor.to(dt::int64) or cast(labels, dt::int64)";
+}
+
 struct CrossEntropy {
   static constexpr auto name = "cross_entropy";
   static constexpr auto doc = "-log softmax(logits)[label] for integer labels; mean, sum or each";
@@ -58,13 +64,12 @@ struct CrossEntropy {
     if (!is_integer(inference.dtype(1)))
       inference.type_error(
           "labels must be int32 or int64 class numbers, got " + to_string(inference.in[1].type()),
-          "give class numbers; argmax(targets) makes them of one-hot rows");
+          labels_help(logits, inference.shape(1)));
     const Shape& labels = inference.shape(1);
     if (!are_labels_of(logits, labels))
-      inference.shape_error(misfit_text(logits, labels),
-                            labels == logits
-                                ? "give class numbers; argmax(targets) makes them of one-hot rows"
-                                : "one label per row of logits");
+      inference.shape_error(misfit_text(logits, labels), labels == logits
+                                                             ? labels_help(logits, labels)
+                                                             : "one label per row of logits");
     if (logits.back() == 0)
       inference.shape_error("the logits " + to_string(logits) + " have no classes");
   }
