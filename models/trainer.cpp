@@ -6,9 +6,9 @@
 #include <deque>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 
+#include <dualtape/models/detail/epoch_layout.hpp>
 #include <dualtape/models/detail/objective.hpp>
 #include <dualtape/models/metrics.hpp>
 #include <dualtape/models/not_finite.hpp>
@@ -19,6 +19,11 @@
 
 namespace dualtape {
 namespace {
+
+using detail::order_of;
+using detail::same_sizes;
+using detail::to_string;
+using detail::to_tensor;
 
 // A graph with the inputs all programs share, and what was compiled from it. No line of the user's
 // made these inputs, so errors name none.
@@ -83,8 +88,7 @@ const std::string key_name = "trainer/key";
 const std::string mean_name = "trainer/epoch_loss";  // sum and weight, which counts rows
 // Of an EpochLayout; older files have the first or neither.
 const std::string layout_name = "trainer/batches";  // its sizes
-const std::string order_name = "trainer/order";     // an OrderKind, and the key's bits
-enum OrderKind : std::int64_t { order_unknown, order_of_data, order_by_key };
+const std::string order_name = "trainer/order";     // its order
 
 bool all_finite(const std::vector<Parameter>& parameters) {
   return std::ranges::all_of(parameters, [](const Parameter& parameter) {
@@ -94,33 +98,6 @@ bool all_finite(const std::vector<Parameter>& parameters) {
                                  [](T value) { return std::isfinite(static_cast<double>(value)); });
     });
   });
-}
-
-Tensor to_tensor(const EpochOrder& order) {
-  if (!order.known) return Tensor::of({order_unknown, std::int64_t{0}});
-  if (!order.key) return Tensor::of({order_of_data, std::int64_t{0}});
-  return Tensor::of({order_by_key, static_cast<std::int64_t>(order.key->value())});
-}
-
-EpochOrder order_of(const Tensor& saved) {
-  const auto values = saved.data<std::int64_t>();
-  if (values[0] == order_of_data) return {true, std::nullopt};
-  if (values[0] == order_by_key) return {true, Key{static_cast<std::uint64_t>(values[1])}};
-  return {};
-}
-
-std::string to_string(const EpochOrder& order) {
-  return order.key ? "Key{" + std::to_string(order.key->value()) + "}"
-                   : "no key, in the data set's own order";
-}
-
-bool same_sizes(const EpochLayout& a, const EpochLayout& b) {
-  return std::tie(a.batches, a.batch_size, a.rows) == std::tie(b.batches, b.batch_size, b.rows);
-}
-
-std::string to_string(const EpochLayout& layout) {
-  return std::to_string(layout.batches) + " batches of " + std::to_string(layout.batch_size) +
-         " from " + std::to_string(layout.rows) + " rows";
 }
 
 std::string untraced_fault(const StepInfo& info) {
