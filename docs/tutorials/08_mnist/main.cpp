@@ -312,7 +312,7 @@ void draw_grid(const dt::docs::Tutorial& t, const Grid& grid, const std::vector<
       "EOD\nunset key\nunset grid\nset xlabel 'decay' textcolor rgb " + ink +
       "\nset ylabel 'rate' textcolor rgb " + ink + "\nset xtics (" + x_tics + ")\nset ytics (" +
       y_tics + ")\nset logscale cb\nset palette defined (0 '#56b4e9', 1 '#e69f00')\n" +
-      "set colorbox\nset cbtics textcolor rgb " + ink + "\nset format cb '%g'\n" +
+      "unset colorbox\n"
       "plot $cells using 1:2:3 with image pixels, "
       "'' using 1:2:(sprintf('%.3f', $3)) with labels textcolor rgb '#000000'\n";
   const std::filesystem::path path = t.out() / (grid.name + ".gp");
