@@ -183,7 +183,7 @@ constexpr std::size_t most_pairs = 1024;  // in a buffer, which stays in the fir
 constexpr std::size_t slack = 16;         // registers may reach behind it
 
 bool has_pairs(const PoolPlan& plan) {
-  return plan.inner == 1 && plan.rows.halves && plan.columns.halves &&
+  return plan.inner == 1 && plan.rows.halves() && plan.columns.halves() &&
          2 * plan.columns.out <= most_pairs;
 }
 

@@ -26,7 +26,9 @@ struct PoolAxis {
   std::size_t before = 0;
   bool disjoint = true;  // no entry is in two windows
   bool covering = true;  // every entry is in a window
-  bool halves = false;   // two by two, from the first to the last
+
+  // Two by two, from the first to the last.
+  bool halves() const { return window == 2 && stride == 2 && before == 0; }
 };
 
 // `outer` images of rows x columns x inner elements: (N C, H, W, 1), or (N, H, W, C) channels last.

@@ -47,7 +47,6 @@ PoolAxis strided_axis(std::int64_t in, std::int64_t window, std::int64_t stride,
   axis.stride = static_cast<std::size_t>(stride);
   axis.before = static_cast<std::size_t>(padding);
   find_overlaps(axis);
-  axis.halves = window == 2 && stride == 2 && padding == 0;
   return axis;
 }
 

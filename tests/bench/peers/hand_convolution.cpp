@@ -8,23 +8,14 @@
 #include <memory>
 #include <unordered_map>
 
-#include <dnnl.hpp>
-
 #include <tests/bench/huge.hpp>
 #include <tests/bench/loops.hpp>
+#include <tests/bench/peers/dnnl_names.hpp>
 
 namespace dualtape::bench {
 namespace {
 
-using dnnl::algorithm;
-using dnnl::memory;
-using dnnl::prop_kind;
-using Dims = memory::dims;
-using Tag = memory::format_tag;
-
-constexpr auto f32 = memory::data_type::f32;
-
-memory::desc any(const Dims& dims) { return {dims, f32, Tag::any}; }
+using namespace names;
 
 struct Call {
   dnnl::primitive primitive;

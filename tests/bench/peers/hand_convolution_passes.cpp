@@ -10,20 +10,13 @@
 #include <optional>
 #include <unordered_map>
 
-#include <dnnl.hpp>
-
 #include <tests/bench/huge.hpp>
+#include <tests/bench/peers/dnnl_names.hpp>
 
 namespace dualtape::bench {
 namespace {
 
-using dnnl::algorithm;
-using dnnl::memory;
-using dnnl::prop_kind;
-using Dims = memory::dims;
-using Tag = memory::format_tag;
-
-constexpr auto f32 = memory::data_type::f32;
+using namespace names;
 
 class Passes {
  public:
@@ -66,7 +59,6 @@ class Passes {
   // Throws dnnl::error where the algorithm does not exist.
   using Make = Pass (Passes::*)(algorithm, const std::vector<float>&);
 
-  memory::desc any(const Dims& sizes) const { return {sizes, f32, Tag::any}; }
   memory::desc x_plain() const { return {x_sizes_, f32, Tag::nchw}; }
   memory::desc y_plain() const { return {y_sizes_, f32, Tag::nchw}; }
   memory::desc w_plain() const { return {w_sizes_, f32, one_.groups > 1 ? Tag::goihw : Tag::oihw}; }
