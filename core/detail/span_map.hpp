@@ -19,6 +19,7 @@ struct NumberSpan {
   using Stored = T;
   const T* from;
   auto at(std::size_t i) const { return Memory::Number::load(from + i); }
+  auto spread(std::size_t i) const { return typename Memory::Number(from[i]); }  // to every lane
   NumberSpan over(const T* other) const { return {other}; }
 };
 // One value for all elements.
@@ -48,6 +49,9 @@ struct MaskSpan {
   using Stored = T;
   const T* from;
   auto at(std::size_t i) const { return Memory::load_mask(from + i); }
+  auto spread(std::size_t i) const {
+    return typename Memory::Number(from[i]) != typename Memory::Number(0);
+  }
   MaskSpan over(const T* other) const { return {other}; }
 };
 
@@ -71,22 +75,25 @@ struct MaskOut {
   static void put(const typename Memory::Mask& mask, T* to) { Memory::store_mask(mask, to); }
 };
 
-// The last elements of an operand, in a buffer as wide as a lane: filled up with the first of them,
-// which is a value the function has to expect anyway.
+// The last elements of an operand as one lane: filled up with the first of them, which is a value
+// the function has to expect anyway. One element alone needs no buffer: many narrow stores and a
+// wide load of them would stall, and scalar graphs are made of such tails.
 template <class Operand, std::size_t Width>
 struct Padded {
   alignas(64) std::array<typename Operand::Stored, Width> buffer;
-  Operand tail(const Operand& operand, std::size_t begin, std::size_t count) {
+  auto tail(const Operand& operand, std::size_t begin, std::size_t count) {
+    if constexpr (requires { operand.spread(begin); })
+      if (count == 1) return operand.spread(begin);
     for (std::size_t i = 0; i < Width; ++i) {
       buffer[i] = operand.from[begin + (i < count ? i : 0)];
     }
-    return operand.over(buffer.data());
+    return operand.over(buffer.data()).at(0);
   }
 };
 template <class Operand, std::size_t Width>
 requires std::same_as<typename Operand::Stored, void>
 struct Padded<Operand, Width> {
-  Operand tail(const Operand& operand, std::size_t, std::size_t) { return operand; }
+  auto tail(const Operand& operand, std::size_t, std::size_t) { return operand.at(0); }
 };
 
 // to[i] = f(operands[i]...) for i < n. The tail goes through the same lanes, padded: scalar code
@@ -100,7 +107,7 @@ inline void span_map(F f, typename Out::Stored* to, std::size_t n, const Operand
   std::tuple<Padded<Operands, Width>...> pads;
   alignas(64) std::array<typename Out::Stored, Width> result;
   std::apply(
-      [&](auto&... pad) { Out::put(f(pad.tail(operands, i, rest).at(0)...), result.data()); },
+      [&](auto&... pad) { Out::put(f(pad.tail(operands, i, rest)...), result.data()); },
       pads);
   for (std::size_t k = 0; k < rest; ++k) to[i + k] = result[k];
 }
