@@ -1,13 +1,11 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include <dualtape/core/detail/transpose.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 
 namespace dualtape::detail {
 namespace {
-
-// Rows and columns of a transpose are visited in squares that stay in the first-level cache.
-constexpr std::int64_t block = 16;
 
 template <class T>
 void copy_row(const T* in, std::int64_t in_stride, T* out, std::int64_t out_stride,
@@ -18,20 +16,6 @@ void copy_row(const T* in, std::int64_t in_stride, T* out, std::int64_t out_stri
     std::fill_n(out, count, *in);
   } else {
     for (std::int64_t i = 0; i < count; ++i) out[i * out_stride] = in[i * in_stride];
-  }
-}
-
-// Rows run along the input (stride 1 there), columns along the output.
-template <class T>
-void transpose_blocks(const T* in, std::int64_t in_stride, T* out, std::int64_t out_stride,
-                      std::int64_t rows, std::int64_t columns) {
-  for (std::int64_t r = 0; r < rows; r += block) {
-    const std::int64_t r_end = std::min(r + block, rows);
-    for (std::int64_t c = 0; c < columns; c += block) {
-      const std::int64_t c_end = std::min(c + block, columns);
-      for (std::int64_t i = r; i < r_end; ++i)
-        for (std::int64_t j = c; j < c_end; ++j) out[i * out_stride + j] = in[i + j * in_stride];
-    }
   }
 }
 
@@ -91,7 +75,7 @@ void StridedCopy::copy(std::span<const Axis> axes, const T* in, T* out) {
   }
   const Axis& inner = axes[1];
   if (outer.in == 1 && inner.out == 1 && inner.in != 1 && inner.in != 0) {
-    transpose_blocks(in, inner.in, out, outer.out, outer.size, inner.size);
+    transpose(in, inner.in, out, outer.out, outer.size, inner.size);
     return;
   }
   for (std::int64_t i = 0; i < outer.size; ++i)

@@ -4,21 +4,11 @@
 #include <vector>
 
 #include <dualtape/core/detail/team.hpp>
+#include <dualtape/core/detail/transpose.hpp>
 #include <dualtape/ops/detail/convolve.hpp>
 
 namespace dualtape::detail {
 namespace {
-
-// rows x columns elements to columns x rows, a square at a time so that both sides stay in cache.
-template <class T>
-void transpose(const T* from, T* to, std::int64_t rows, std::int64_t columns) {
-  constexpr std::int64_t side = 16;
-  for (std::int64_t r = 0; r < rows; r += side)
-    for (std::int64_t c = 0; c < columns; c += side)
-      for (std::int64_t i = r; i < std::min(r + side, rows); ++i)
-        for (std::int64_t j = c; j < std::min(c + side, columns); ++j)
-          to[j * rows + i] = from[i * columns + j];
-}
 
 template <class F>
 void with_element(std::size_t size, F f) {
@@ -91,8 +81,8 @@ void pack_channels(const void* from, void* to, std::int64_t rows, std::int64_t p
   const std::int64_t block = channel_block();
   with_element(element, [&]<class T>(T) {
     for (std::int64_t r = 0; r < rows; ++r)
-      transpose(static_cast<const T*>(from) + r * plane * block,
-                static_cast<T*>(to) + r * plane * block, block, plane);
+      transpose(static_cast<const T*>(from) + r * plane * block, plane,
+                static_cast<T*>(to) + r * plane * block, block, plane, block);
   });
 }
 void unpack_channels(const void* from, void* to, std::int64_t rows, std::int64_t plane,
@@ -100,9 +90,20 @@ void unpack_channels(const void* from, void* to, std::int64_t rows, std::int64_t
   const std::int64_t block = channel_block();
   with_element(element, [&]<class T>(T) {
     for (std::int64_t r = 0; r < rows; ++r)
-      transpose(static_cast<const T*>(from) + r * plane * block,
-                static_cast<T*>(to) + r * plane * block, plane, block);
+      transpose(static_cast<const T*>(from) + r * plane * block, block,
+                static_cast<T*>(to) + r * plane * block, plane, block, plane);
   });
+}
+
+void unpack_images(const float* from, float* to, std::int64_t images, std::int64_t channels,
+                   std::int64_t plane) {
+  const std::int64_t block = channel_block();
+  for (std::int64_t n = 0; n < images; ++n)
+    for (std::int64_t c = 0; c < channels; c += block, from += plane * block) {
+      const std::int64_t used = std::min(block, channels - c);
+      transpose(from, block, to, plane, used, plane);
+      to += used * plane;
+    }
 }
 
 }  // namespace dualtape::detail

@@ -22,5 +22,8 @@ void pack_channels(const void* from, void* to, std::int64_t rows, std::int64_t p
                    std::size_t element);
 void unpack_channels(const void* from, void* to, std::int64_t rows, std::int64_t plane,
                      std::size_t element);
+// The same of images whose channels may leave a part of the last block unused.
+void unpack_images(const float* from, float* to, std::int64_t images, std::int64_t channels,
+                   std::int64_t plane);
 
 }  // namespace dualtape::detail
