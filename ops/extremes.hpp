@@ -15,8 +15,9 @@
 
 namespace dualtape {
 
-// Numbers of any dtype, which is kept. Where several elements share the extreme, they share its
-// derivative equally.
+// Numbers of any dtype, which is kept. Axes stand in braces here, even one: max(x, 0) does not
+// compile, as it reads like the larger of x and 0, which is maximum(x, 0). Where several elements
+// share the extreme, they share its derivative equally.
 Var max(In x, std::vector<std::int64_t> axes = {}, bool keepdims = false);
 Var min(In x, std::vector<std::int64_t> axes = {}, bool keepdims = false);
 

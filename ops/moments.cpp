@@ -287,12 +287,12 @@ Deviations deviations(const In& x, const Ints& axes, std::int64_t correction) {
 
 }  // namespace
 
-Var mean(In x, std::vector<std::int64_t> axes, bool keepdims) {
-  return mean_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+Var mean(In x, const Axes& axes, bool keepdims) {
+  return mean_op(x, detail::reduction_attributes(x, axes.vector(), keepdims));
 }
 
-Var var(In x, std::vector<std::int64_t> axes, bool keepdims, std::int64_t correction) {
-  axes = detail::reduction_axes(x, std::move(axes));
+Var var(In x, const Axes& asked, bool keepdims, std::int64_t correction) {
+  const Ints axes = detail::reduction_axes(x, asked.vector());
   if (folds_rows(detail::shape_of(x), axes))
     return variance_op(x, variance_attributes(axes, keepdims, correction));
   const Deviations d = deviations(x, axes, correction);
@@ -300,20 +300,20 @@ Var var(In x, std::vector<std::int64_t> axes, bool keepdims, std::int64_t correc
   return In(sum(squares, axes, keepdims), x.where()) / d.divisor;
 }
 
-Var stddev(In x, std::vector<std::int64_t> axes, bool keepdims, std::int64_t correction) {
-  axes = detail::reduction_axes(x, std::move(axes));
+Var stddev(In x, const Axes& asked, bool keepdims, std::int64_t correction) {
+  const Ints axes = detail::reduction_axes(x, asked.vector());
   if (folds_rows(detail::shape_of(x), axes))
     return deviation_op(x, variance_attributes(axes, keepdims, correction));
   const Deviations d = deviations(x, axes, correction);
   return In(norm(d.values, axes, keepdims), x.where()) / std::sqrt(d.divisor);
 }
 
-Var norm(In x, std::vector<std::int64_t> axes, bool keepdims) {
-  return norm_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+Var norm(In x, const Axes& axes, bool keepdims) {
+  return norm_op(x, detail::reduction_attributes(x, axes.vector(), keepdims));
 }
 
-Var logsumexp(In x, std::vector<std::int64_t> axes, bool keepdims) {
-  axes = detail::reduction_axes(x, std::move(axes));
+Var logsumexp(In x, const Axes& asked, bool keepdims) {
+  Ints axes = detail::reduction_axes(x, asked.vector());
   // The last group of neighbouring axes first, so that the numbers of the others stay right.
   std::size_t begin = axes.size();
   while (begin > 0 && (begin == axes.size() || axes[begin - 1] + 1 >= axes[begin])) --begin;

@@ -102,14 +102,14 @@ constexpr ZeroDerivative<All> all_op;
 
 }  // namespace
 
-Var sum(In x, std::vector<std::int64_t> axes, bool keepdims) {
-  return sum_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+Var sum(In x, const Axes& axes, bool keepdims) {
+  return sum_op(x, detail::reduction_attributes(x, axes.vector(), keepdims));
 }
-Var any(In x, std::vector<std::int64_t> axes, bool keepdims) {
-  return any_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+Var any(In x, const Axes& axes, bool keepdims) {
+  return any_op(x, detail::reduction_attributes(x, axes.vector(), keepdims));
 }
-Var all(In x, std::vector<std::int64_t> axes, bool keepdims) {
-  return all_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+Var all(In x, const Axes& axes, bool keepdims) {
+  return all_op(x, detail::reduction_attributes(x, axes.vector(), keepdims));
 }
 
 void detail::register_reduce() { register_all(sum_op, any_op, all_op); }

@@ -223,8 +223,8 @@ constexpr Linear<Cumsum> cumsum_op;
 
 }  // namespace
 
-Var prod(In x, std::vector<std::int64_t> axes, bool keepdims) {
-  return prod_op(x, detail::reduction_attributes(x, std::move(axes), keepdims));
+Var prod(In x, const Axes& axes, bool keepdims) {
+  return prod_op(x, detail::reduction_attributes(x, axes.vector(), keepdims));
 }
 
 Var cumsum(In x, std::int64_t axis, bool exclusive, bool reverse) {

@@ -9,13 +9,14 @@
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
+#include <dualtape/ops/axes.hpp>
 #include <dualtape/ops/sort.hpp>
 
 namespace dualtape {
 
 // The product over `axes` (none given means all), 1 of nothing; with `keepdims` the axes stay, with
 // size 1. Derivatives of every order are right where elements are 0.
-Var prod(In x, std::vector<std::int64_t> axes = {}, bool keepdims = false);
+Var prod(In x, const Axes& axes = {}, bool keepdims = false);
 
 // Running sums along an axis, in the shape of x: y[i] = x[0] + ... + x[i]. `exclusive` leaves x[i]
 // itself out, `reverse` sums from the other end: y[i] = x[i] + ... + x[n-1]. float32 is summed in

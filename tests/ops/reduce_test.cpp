@@ -97,6 +97,18 @@ TEST_CASE("every subset of axes gives what the definition says") {
   }
 }
 
+TEST_CASE("one axis needs no braces") {
+  dt::Graph g;
+  const dt::Var x = g.constant(dt::Tensor{{1, 2, 3}, {4, 5, 6}});
+  CHECK(numbers(dt::eval(dt::sum(x, 0))) == Numbers{5, 7, 9});
+  CHECK(numbers(dt::eval(dt::sum(x, -1))) == Numbers{6, 15});
+  CHECK(dt::sum(x, 1, true).shape() == dt::Shape{2, 1});
+  CHECK(dt::mean(x, {}).shape() == dt::Shape{});
+  CHECK(dt::sum(x, {0, 1}).shape() == dt::Shape{});
+  // keepdims in the place of the axes is no axis.
+  CHECK(!std::is_convertible_v<bool, dt::Axes>);
+}
+
 TEST_CASE("the sum of many float32 numbers keeps its digits") {
   // 0.1f added one by one to a running float sum ends 1e-2 off at this count.
   constexpr std::int64_t count = 1 << 22;
