@@ -135,8 +135,7 @@ RandomDirection::RandomDirection(const WrtList& wrt, Var key, Perturbation pertu
                                  const DirectionOptions& options, Location where)
     : where_(where) {
   check(perturbation, options, where);
-  std::vector<Var> inputs;
-  for (const Wrt& one : wrt) inputs.push_back(one.in(key.graph(), "forward_gradient", where));
+  const std::vector<Var> inputs = wrt.in(key.graph(), "forward_gradient", where);
   const Graph::Emitting emitting(key.graph(), {no_node, Role::primal, where, 0, 0, nullptr});
   const Drawer drawer(wrt, inputs, key, perturbation, options);
   std::int64_t turn = 0;

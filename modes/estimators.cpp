@@ -92,6 +92,7 @@ void check(Var loss, Var key, const ForwardGradientOptions& options, Location wh
 ForwardGradient forward_gradient(Var loss, const WrtList& wrt, Var key,
                                  const ForwardGradientOptions& options, Location where) {
   check(loss, key, options, where);
+  const std::vector<Var> inputs = wrt.in(loss.graph(), "forward_gradient", where);
   Estimator estimator(loss, options, where);
   std::vector<MaybeVar> sums(wrt.size());
   for (std::int64_t k = 0; k < options.count; ++k) {
@@ -106,8 +107,7 @@ ForwardGradient forward_gradient(Var loss, const WrtList& wrt, Var key,
   }
   ForwardGradient result;
   result.slopes = estimator.slopes();
-  for (std::size_t i = 0; i < wrt.size(); ++i)
-    result.gradients.add(wrt[i], wrt[i].in(loss.graph(), "forward_gradient", where), *sums[i]);
+  for (std::size_t i = 0; i < wrt.size(); ++i) result.gradients.add(wrt[i], inputs[i], *sums[i]);
   return result;
 }
 

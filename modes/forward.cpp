@@ -78,9 +78,8 @@ std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const WrtList
                               std::to_string(tangents.size()) + " tangents",
                       .where = where,
                       .help = "give one tangent for each input"});
-  std::vector<Var> inputs;
+  const std::vector<Var> inputs = wrt.in(graph, "forward", where);
   for (std::size_t i = 0; i < wrt.size(); ++i) {
-    inputs.push_back(wrt[i].in(graph, "forward", where));
     if (tangents[i].type() != inputs[i].type())
       fail<ShapeError>({.op = "forward",
                         .label = inputs[i].label(),

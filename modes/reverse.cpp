@@ -79,12 +79,10 @@ Linearized::Linearized(const std::vector<Var>& outputs, const WrtList& wrt, Loca
   impl.graph = &outputs.front().graph();
   impl.tape = std::make_unique<Graph>(*impl.graph);
   impl.outputs = outputs;
-  for (std::size_t i = 0; i < wrt.size(); ++i) {
-    const Var input = wrt[i].in(*impl.graph, "reverse", where);
-    impl.inputs.push_back(input);
-    impl.entries.push_back(
-        impl.tape->input("d" + std::to_string(i), input.shape(), input.dtype(), where));
-  }
+  impl.inputs = wrt.in(*impl.graph, "reverse", where);
+  for (std::size_t i = 0; i < wrt.size(); ++i)
+    impl.entries.push_back(impl.tape->input("d" + std::to_string(i), impl.inputs[i].shape(),
+                                            impl.inputs[i].dtype(), where));
   TapeMode mode(*impl.graph, *impl.tape);
   impl.output_entries = mode.run(*impl.graph, impl.inputs, impl.entries, outputs);
 }

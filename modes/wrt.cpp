@@ -1,6 +1,7 @@
 #include <dualtape/modes/wrt.hpp>
 
 #include <algorithm>
+#include <set>
 
 namespace dualtape {
 
@@ -32,6 +33,24 @@ Var Wrt::in(Graph& graph, std::string_view mode, Location where) const {
                      .where = where,
                      .help = "only float32 and float64 values have derivatives"});
   return var;
+}
+
+std::vector<Var> WrtList::in(Graph& graph, std::string_view mode, Location where) const {
+  std::vector<Var> vars;
+  std::set<std::pair<NodeId, std::uint32_t>> seen;
+  for (const Wrt& wrt : *this) {
+    const Var var = wrt.in(graph, mode, where);
+    if (!seen.emplace(var.id(), var.output()).second)
+      fail<GraphError>({.op = mode,
+                        .label = wrt.parameter() ? wrt.parameter()->name() : var.label(),
+                        .what = (wrt.parameter() ? "the parameter " : "the input ") +
+                                to_string(var.type()) +
+                                " is listed twice among those to differentiate by",
+                        .where = where,
+                        .help = "list it once: its derivative counts every place that reads it"});
+    vars.push_back(var);
+  }
+  return vars;
 }
 
 namespace {

@@ -45,6 +45,10 @@ class WrtList : public std::vector<Wrt> {
   }
   template <class Iterator>
   WrtList(Iterator first, Iterator last) : std::vector<Wrt>(first, last) {}
+
+  // Wrt::in() of each, with its errors; GraphError if one is listed twice, as a parameter or as the
+  // Var that reads it.
+  std::vector<Var> in(Graph& graph, std::string_view mode, Location where) const;
 };
 
 // What to do about an input the output does not depend on.
