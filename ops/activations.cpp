@@ -78,12 +78,14 @@ struct Elu {
   static constexpr auto name = "elu";
   static constexpr auto doc = "x where it is positive, alpha (e^x - 1) elsewhere.";
   static constexpr auto math =
-      "y = x where x > 0, else alpha (e^x - 1); dy/dx = 1 where x > 0, else y + alpha; dy/dalpha = "
+      "y = x where x > 0, else alpha (e^x - 1); dy/dx = 1 where x > 0, else alpha e^x; dy/dalpha = "
       "e^min(x, 0) - 1";
   static constexpr Example example{"elu(g.constant(Tensor{-1000, 2}))", "[-1.  2.]"};
   static auto formula(auto x, auto alpha) { return select(x > 0, x, alpha * expm1(minimum(x, 0))); }
-  static Factor partial(std::size_t i, Operands in, Var y) {
-    return i == 0 ? where(in[0] > 0, 1, y + in[1]) : expm1(minimum(in[0], 0));
+  // alpha e^x and not y + alpha, which loses its digits where y is close to -alpha.
+  static Factor partial(std::size_t i, Operands in, Var) {
+    const Var x = minimum(in[0], 0);
+    return i == 0 ? where(in[0] > 0, 1, in[1] * exp(x)) : expm1(x);
   }
   static auto sample() { return std::array{domain(-2, 2).avoid(0), domain(0.5, 1.5)}; }
 };
@@ -139,12 +141,14 @@ struct Selu {
   static constexpr auto doc = "elu scaled so that layers keep mean 0 and variance 1.";
   static constexpr auto math =
       "y = l x where x > 0, else l a (e^x - 1), l = 1.0507..., a = 1.6732...; dy/dx = l where x > "
-      "0, else y + l a";
+      "0, else l a e^x";
   static constexpr Example example{"selu(g.constant(Tensor{-1000, 1}))", "[-1.7580993  1.050701 ]"};
   static constexpr double scale = 1.0507009873554804934193349852946;
   static constexpr double alpha = 1.6732632423543772848170429916717;
   static auto formula(auto x) { return scale * select(x > 0, x, alpha * expm1(minimum(x, 0))); }
-  static Factor partial(Var x, Var y) { return where(x > 0, scale, y + scale * alpha); }
+  static Factor partial(Var x, Var) {
+    return where(x > 0, scale, scale * alpha * exp(minimum(x, 0)));
+  }
   static auto sample() { return domain(-2, 2).avoid(0); }
 };
 constexpr detail::BuiltinElementwise<Selu> selu_op;

@@ -85,6 +85,19 @@ TEST_CASE("selu keeps a standard normal's mean and variance") {
   CHECK(square == doctest::Approx(1).epsilon(2e-6));
 }
 
+TEST_CASE("slopes far below 0 keep their digits") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {}, dt::float64);
+  const auto slope = [&](dt::Var y) {
+    const dt::Var dy = dt::reverse(y, {x})[x];
+    return numbers(dt::compile({dy}).run({{x, dt::Tensor::scalar(-30.0)}})[dy])[0];
+  };
+  CHECK(slope(dt::elu(x, 1.5)) == doctest::Approx(1.5 * std::exp(-30.0)).epsilon(1e-14));
+  CHECK(slope(dt::selu(x)) ==
+        doctest::Approx(1.0507009873554805 * 1.6732632423543772 * std::exp(-30.0)).epsilon(1e-14));
+  CHECK(slope(dt::celu(x, 2)) == doctest::Approx(std::exp(-15.0)).epsilon(1e-14));
+}
+
 TEST_CASE("large arguments neither overflow nor lose their digits") {
   for (const dt::DType dtype : {dt::float32, dt::float64}) {
     CHECK(at(dt::softplus, 1000, dtype) == 1000);
