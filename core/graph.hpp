@@ -63,6 +63,9 @@ class Var {
   NodeId node_ = 0;
   std::uint32_t output_ = 0;
 };
+// As in the graph's listing, without operands: "%2 = mul : float32 (5,)  'scaled'". No elements: a
+// Var has none before a run, see eval().
+std::ostream& operator<<(std::ostream& out, const Var& var);
 
 // A tangent or cotangent that may be absent: an absent one is exactly zero and never stored.
 using MaybeVar = std::optional<Var>;

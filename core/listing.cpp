@@ -25,4 +25,13 @@ std::string to_string(const Graph& graph) {
   return out.str();
 }
 
+std::ostream& operator<<(std::ostream& out, const Var& var) {
+  if (!var.defined()) return out << "Var of no graph";
+  out << '%' << var.id();
+  if (var.node().output_count > 1) out << '.' << var.output();
+  out << " = " << var.node().op->name() << " : " << var.type();
+  if (const std::string label = var.label(); !label.empty()) out << "  '" << label << '\'';
+  return out;
+}
+
 }  // namespace dualtape

@@ -118,5 +118,6 @@ Broadcast broadcast(const Shape& a, const Shape& b) {
 std::string to_string(const Type& type) {
   return std::string(name_of(type.dtype)) + " " + to_string(type.shape);
 }
+std::ostream& operator<<(std::ostream& out, const Type& type) { return out << to_string(type); }
 
 }  // namespace dualtape

@@ -69,6 +69,7 @@ struct Type {
   friend bool operator==(const Type&, const Type&) = default;
 };
 std::string to_string(const Type& type);  // "float32 (64, 784)"
+std::ostream& operator<<(std::ostream& out, const Type& type);
 inline std::size_t bytes_of(const Type& type) {
   return static_cast<std::size_t>(type.shape.count()) * size_of(type.dtype);
 }

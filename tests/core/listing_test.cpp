@@ -1,6 +1,7 @@
 // Graphs and tapes as text and as drawings.
 #include <doctest/doctest.h>
 
+#include <sstream>
 #include <string>
 
 #include <dualtape/core/listing.hpp>
@@ -19,6 +20,20 @@ TEST_CASE("a graph is listed one node a line") {
   CHECK(to_string(g) ==
         "%0 = input {name=x, shape=(2,), dtype=float32} : float32 (2,)  'x'\n"
         "%1 = square %0 : float32 (2,)  'y'\n");
+}
+
+TEST_CASE("a Var is printed as its line, a Type as in error texts") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {2});
+  const auto text = [](const auto& value) {
+    std::ostringstream out;
+    out << value;
+    return out.str();
+  };
+  CHECK(text(x) == "%0 = input : float32 (2,)  'x'");
+  CHECK(text(dt::square(x)) == "%1 = square : float32 (2,)");
+  CHECK(text(dt::Var{}) == "Var of no graph");
+  CHECK(text(x.type()) == "float32 (2,)");
 }
 
 TEST_CASE("a tape is listed and drawn with the labels of the nodes it belongs to") {
