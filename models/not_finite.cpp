@@ -140,8 +140,12 @@ std::string to_string(const NotFinite& found) {
   if (!found.label.empty()) text << " '" << found.label << "'";
   text << "]";
   if (found.role != Role::primal) text << " (" << name_of(found.role) << ")";
-  text << " gave " << found.value << " at element " << found.first << " of "
-       << to_string(found.type);
+  text << " gave ";
+  if (std::isnan(found.value))
+    text << "nan";  // a NaN's sign means nothing, but would be printed
+  else
+    text << found.value;
+  text << " at element " << found.first << " of " << to_string(found.type);
   if (found.count > 1) text << ", " << found.count << " elements in all";
   for (std::size_t i = 0; i < found.operands.size(); ++i)
     text << (i == 0 ? "; from " : " and ") << found.operands[i];

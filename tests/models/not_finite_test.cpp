@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include <dualtape/data/batches.hpp>
@@ -39,6 +40,11 @@ TEST_CASE("the first operator that is not finite is found, with label and line")
   const std::string text = to_string(*found);
   CHECK(text.find("[exp 'too large'] gave inf at element 1") != std::string::npos);
   CHECK(text.find("not_finite_test.cpp:" + std::to_string(at)) != std::string::npos);
+
+  // The sign of a NaN depends on the processor.
+  const Feed negative[] = {{x, Tensor{1, -std::numeric_limits<float>::quiet_NaN(), 3}}};
+  CHECK(to_string(*find_not_finite(std::span(&loss, 1), {}, negative)).find("gave nan at") !=
+        std::string::npos);
 
   const Feed fine[] = {{x, Tensor{1, 2, 3}}};
   CHECK(!find_not_finite(std::span(&loss, 1), {}, fine).has_value());
