@@ -51,7 +51,9 @@ Tensor draw_floating(const Arg& arg, Key key) {
 Tensor draw_whole(const Arg& arg, Key key) {
   const Domain& domain = arg.domain;
   std::vector<double> choices;
-  for (double value = std::ceil(domain.low); value <= domain.high; ++value) {
+  const auto last = static_cast<std::int64_t>(std::floor(domain.high));
+  for (auto whole = static_cast<std::int64_t>(std::ceil(domain.low)); whole <= last; ++whole) {
+    const auto value = static_cast<double>(whole);
     const auto near = [&](double point) { return std::abs(point - value) < domain.margin; };
     if (std::ranges::none_of(domain.avoided, near)) choices.push_back(value);
   }

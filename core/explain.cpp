@@ -86,7 +86,7 @@ std::string place_of(const Plan& plan, const PlanNode& node) {
 std::string heading(const MemoryUse& use, std::size_t kernels, const std::vector<Cost>& costs) {
   Cost total;
   for (const Cost& cost : costs) total += cost;
-  const auto part = [](std::string name, std::size_t peak, std::size_t all) {
+  const auto part = [](const std::string& name, std::size_t peak, std::size_t all) {
     return name + ' ' + bytes_text(peak) + " of " + bytes_text(all);
   };
   return counted(costs.size(), "step") + ", " + counted(kernels, "different kernel") + ", " +

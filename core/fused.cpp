@@ -129,6 +129,7 @@ class FusedKernel {
   // As addresses, since pointers may not leave their array.
   static void* moved(void* pointer, std::size_t bytes, bool up) {
     const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
     return reinterpret_cast<void*>(up ? address + bytes : address - bytes);
   }
 

@@ -68,7 +68,8 @@ Isa isa_named(const char* wanted) {
 Isa isa() {
   const int value = forced().load(std::memory_order_relaxed);
   if (value != none) return static_cast<Isa>(value);
-  static const Isa chosen = isa_named(std::getenv("DUALTAPE_ISA"));
+  static const Isa chosen =
+      isa_named(std::getenv("DUALTAPE_ISA"));  // NOLINT(concurrency-mt-unsafe)
   return chosen;
 }
 

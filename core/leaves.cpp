@@ -72,7 +72,7 @@ bool is_zero_constant(Var var) {
   while (var.node().op->kind() == Kind::linear && var.node().input_count == 1)
     var = var.graph().var(var.node().input_refs[0]);
   if (var.node().op != &constant_op()) return false;
-  const Tensor& value = var.node().attributes.get<Tensor>("value");
+  const auto& value = var.node().attributes.get<Tensor>("value");
   return dispatch(value.dtype(), [&]<class T>() {
     const auto data = value.data<T>();
     return std::all_of(data.begin(), data.end(), [](T x) { return x == T(0); });

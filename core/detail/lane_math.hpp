@@ -173,7 +173,8 @@ template <class B>
 inline B erf(B x) {
   x = settled(x);
   if constexpr (sizeof(typename B::value_type) == sizeof(double)) {
-    return patched(x, x, x == x, [](auto v) { return std::erf(v); });
+    const auto all = x == x;  // NOLINT(misc-redundant-expression): but for NaN
+    return patched(x, x, all, [](auto v) { return std::erf(v); });
   } else {
     const B end(6);
     const B inside = xsimd::select(x > end, end, xsimd::select(x < -end, -end, x));

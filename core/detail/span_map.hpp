@@ -106,9 +106,8 @@ inline void span_map(F f, typename Out::Stored* to, std::size_t n, const Operand
   const std::size_t rest = n - i;
   std::tuple<Padded<Operands, Width>...> pads;
   alignas(64) std::array<typename Out::Stored, Width> result;
-  std::apply(
-      [&](auto&... pad) { Out::put(f(pad.tail(operands, i, rest)...), result.data()); },
-      pads);
+  std::apply([&](auto&... pad) { Out::put(f(pad.tail(operands, i, rest)...), result.data()); },
+             pads);
   for (std::size_t k = 0; k < rest; ++k) to[i + k] = result[k];
 }
 
