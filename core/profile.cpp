@@ -103,6 +103,7 @@ std::vector<OperatorProfile> Profile::operators() const {
     entry.cost += {step.cost.flops * calls, step.cost.bytes * calls};
   }
   std::vector<OperatorProfile> sorted;
+  sorted.reserve(by_name.size());
   for (auto& [name_of_op, entry] : by_name) sorted.push_back(std::move(entry));
   std::ranges::stable_sort(sorted, std::ranges::greater{}, &OperatorProfile::typical_ns);
   return sorted;

@@ -97,12 +97,12 @@ void Program::Impl::bind_feed(const Feed& feed) {
                       .where = feed.where,
                       .help = "feed the inputs of that graph"});
   const Node& node = feed.input.node();
-  const auto refuse = [&]<class E>(std::string what, std::string help) {
+  const auto refuse = [&]<class E>(const std::string& what, const std::string& help) {
     fail<E>({.op = "run",
              .label = feed.input.label(),
-             .what = std::move(what),
+             .what = what,
              .where = feed.where,
-             .help = std::move(help)});
+             .help = help});
   };
   if (node.op != &input_op())
     refuse.template operator()<GraphError>(
