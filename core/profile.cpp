@@ -13,7 +13,6 @@
 namespace dualtape {
 namespace {
 
-using detail::short_number;
 using detail::short_time;
 using detail::TextTable;
 
