@@ -39,11 +39,11 @@ void register_op(const Op& op) {
   if (!is_new && it->second.op != &op) name_taken(op.name());
 }
 
-void register_composite(Entry entry) {
+void register_composite(const Entry& entry) {
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
   const std::string name(entry.info.name);
-  if (!all.entries.try_emplace(name, std::move(entry)).second) name_taken(name);
+  if (!all.entries.try_emplace(name, entry).second) name_taken(name);
 }
 
 const Op* find_op(std::string_view name) {

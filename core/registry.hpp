@@ -27,7 +27,7 @@ struct Entry {
 };
 
 // Adds a composite described by a struct with name, doc and cases() (and math, example, tolerance).
-void register_composite(Entry entry);
+void register_composite(const Entry& entry);
 
 // Everything registered, by name.
 std::vector<Entry> all_entries();

@@ -28,7 +28,8 @@ struct HeadAllocator {
   HeadAllocator(const HeadAllocator<U>& other) : block(other.block), bytes(other.bytes) {}
 
   T* allocate([[maybe_unused]] std::size_t count) {
-    static_assert(sizeof(T) <= control_bytes && alignof(T) <= block_alignment);
+    static_assert(sizeof(T) <= control_bytes);
+    static_assert(alignof(T) <= block_alignment);
     assert(count == 1);
     return static_cast<T*>(block);
   }
@@ -316,7 +317,7 @@ void Tensor::assign(const Tensor& other) {
 
 bool Tensor::shares_memory_with(const Tensor& other) const {
   if (owner_ != nullptr && owner_ == other.owner_) return true;
-  const std::less<const std::byte*> before;
+  const std::less<> before;
   const auto* mine = static_cast<const std::byte*>(data_);
   const auto* theirs = static_cast<const std::byte*>(other.data_);
   return before(mine, theirs + other.bytes()) && before(theirs, mine + bytes());

@@ -202,6 +202,7 @@ Dataset to_dataset(const Table& table, std::span<const Index> features, Index la
 Dataset to_dataset(const Table& table, const std::vector<std::string>& features,
                    std::string_view label, std::string name) {
   std::vector<Index> columns;
+  columns.reserve(features.size());
   for (const std::string& feature : features) columns.push_back(table.column(feature));
   Dataset result;
   result.inputs = table.numbers(columns);

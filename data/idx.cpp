@@ -90,6 +90,7 @@ Value element(const std::byte* bytes) {
 template <class Unsigned, class Value, Element To>
 void decode(const std::vector<std::byte>& bytes, std::span<To> out) {
   for (std::size_t i = 0; i < out.size(); ++i) {
+    // NOLINTNEXTLINE(bugprone-signed-char-misuse): the type of element 0x09 is signed
     out[i] = static_cast<To>(element<Unsigned, Value>(bytes.data() + i * sizeof(Value)));
   }
 }

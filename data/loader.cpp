@@ -33,7 +33,7 @@ Batch batch_for(const Dataset& dataset, std::int64_t rows) {
 // The consumer asks for an epoch by a new ticket. Batch k of it goes to slot k modulo their number;
 // the maker may fill a slot again once the consumer has asked for the batch after it.
 struct Loader::Impl {
-  Impl(Dataset dataset, std::int64_t batch_size, Key key, LoaderOptions given)
+  Impl(const Dataset& dataset, std::int64_t batch_size, Key key, LoaderOptions given)
       : options(std::move(given)),
         batches(batches_of(dataset, batch_size, key, options)),
         state{0, 0, key},
@@ -204,8 +204,8 @@ struct Loader::Impl {
   std::thread thread;  // last, for it uses all of the above
 };
 
-Loader::Loader(Dataset dataset, std::int64_t batch_size, Key key, LoaderOptions options)
-    : impl_(std::make_unique<Impl>(std::move(dataset), batch_size, key, std::move(options))) {}
+Loader::Loader(const Dataset& dataset, std::int64_t batch_size, Key key, LoaderOptions options)
+    : impl_(std::make_unique<Impl>(dataset, batch_size, key, std::move(options))) {}
 Loader::Loader(Loader&&) noexcept = default;
 Loader& Loader::operator=(Loader&&) noexcept = default;
 Loader::~Loader() = default;

@@ -46,7 +46,7 @@ class Loader {
   class Epoch;
 
   // Throws what Batches and check_augmentation() throw, and ValueError for `ahead` below 1.
-  Loader(Dataset dataset, std::int64_t batch_size, Key key, LoaderOptions options = {});
+  Loader(const Dataset& dataset, std::int64_t batch_size, Key key, LoaderOptions options = {});
   Loader(Loader&&) noexcept;
   Loader& operator=(Loader&&) noexcept;
   // Waits for the batch in the making, not for the rest.

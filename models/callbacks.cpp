@@ -20,7 +20,7 @@ double worst(bool larger_is_better) {
                           : std::numeric_limits<double>::infinity();
 }
 
-Tensor state_of(std::vector<double> values) {
+Tensor state_of(const std::vector<double>& values) {
   const auto count = static_cast<std::int64_t>(values.size());
   return Tensor::from(values, Shape{count});
 }

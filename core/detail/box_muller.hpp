@@ -67,7 +67,7 @@ static inline double log_f64(double u) {
   const auto bits = std::bit_cast<std::uint64_t>(u);
   const std::uint64_t k =
       (bits + (0x3FF0000000000000ULL - 0x3FE6A09E667F3BCDULL)) >> 52;  // biased by 1023
-  const double m = std::bit_cast<double>(bits - ((k - 1023) << 52));
+  const auto m = std::bit_cast<double>(bits - ((k - 1023) << 52));
   // 2^52 + k, written as bits: turns an integer into a double on every instruction set.
   const double exponent = std::bit_cast<double>(k | 0x4330000000000000ULL) - (0x1p52 + 1023.0);
   const double f = m - 1.0;
