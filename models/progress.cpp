@@ -40,7 +40,7 @@ std::string bar(double share) {
 }
 
 bool can_draw(std::FILE* out) {
-  const char* term = std::getenv("TERM");
+  const char* term = std::getenv("TERM");  // NOLINT(concurrency-mt-unsafe)
   return ::isatty(::fileno(out)) == 1 && term != nullptr && std::string_view(term) != "dumb";
 }
 
@@ -89,7 +89,7 @@ std::string progress_line(std::int64_t done, std::int64_t last, double steps_per
 ProgressBar::ProgressBar(ProgressOptions options) : options_(options) {
   if (options.out == nullptr) fail<ValueError>({.op = "ProgressBar", .what = "out is null"});
   shown_ = can_draw(options.out);
-  const char* no_color = std::getenv("NO_COLOR");
+  const char* no_color = std::getenv("NO_COLOR");  // NOLINT(concurrency-mt-unsafe)
   colours_ = no_color == nullptr || *no_color == '\0';
 }
 

@@ -294,7 +294,8 @@ struct Trainer::Impl {
                               [&](const auto& other) { return other->may_report(name); }))
         continue;
       std::string names;
-      for (const std::string& one : reported) names += (names.empty() ? "'" : ", '") + one + "'";
+      for (const std::string& one : reported)
+        names.append(names.empty() ? "'" : ", '").append(one).append("'");
       fail<ValueError>({.op = "fit",
                         .label = name,
                         .what = "a callback waits for '" + name +

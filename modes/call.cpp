@@ -117,6 +117,7 @@ FunctionPtr tangent_function(const Function& function, const std::vector<std::si
   return Function::make("jvp of " + function.name(), types, [&](std::span<const Var> arguments) {
     const std::vector<Var> outputs = function.inlined(arguments.first(count));
     std::vector<Wrt> wrt;
+    wrt.reserve(active.size());
     for (const std::size_t i : active) wrt.emplace_back(arguments[i]);
     const std::vector<MaybeVar> tangents = forward_all(
         outputs, wrt, {arguments.begin() + static_cast<std::ptrdiff_t>(count), arguments.end()});
@@ -261,7 +262,7 @@ std::vector<Case> Call::cases() {
 std::vector<Var> call(const std::shared_ptr<const Function>& function,
                       std::span<const In> arguments) {
   return apply_all(
-      call_op.op(), arguments,
+      decltype(call_op)::op(), arguments,
       {{"function", function}, {"first_linear", static_cast<std::int64_t>(arguments.size())}});
 }
 std::vector<Var> call(const std::shared_ptr<const Function>& function,

@@ -51,11 +51,11 @@ class SelectingOp : public CompiledOp<D, FormulaOp<D, Kind::linear>> {
 
 template <class D>
 class BuiltinElementwise : public Callable<CompiledOp<D, ElementwiseOp<D>>> {
-  static_assert(sizeof(Elementwise<D>) > 0);  // its checks
+  static_assert(sizeof(Elementwise<D>) > 0);  // its checks; NOLINT(bugprone-sizeof-expression)
 };
 template <class D>
 class BuiltinZeroDerivative : public Callable<CompiledOp<D, FormulaOp<D, Kind::constant>>> {
-  static_assert(sizeof(ZeroDerivative<D>) > 0);
+  static_assert(sizeof(ZeroDerivative<D>) > 0);  // NOLINT(bugprone-sizeof-expression)
 };
 template <class D>
 class BuiltinSelecting : public Callable<SelectingOp<D>> {};
