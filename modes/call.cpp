@@ -262,7 +262,7 @@ std::vector<Case> Call::cases() {
 std::vector<Var> call(const std::shared_ptr<const Function>& function,
                       std::span<const In> arguments) {
   return apply_all(
-      decltype(call_op)::op(), arguments,
+      call_op.op(), arguments,
       {{"function", function}, {"first_linear", static_cast<std::int64_t>(arguments.size())}});
 }
 std::vector<Var> call(const std::shared_ptr<const Function>& function,

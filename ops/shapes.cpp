@@ -175,7 +175,7 @@ struct BroadcastTo {
 
   static void infer(Inference& inference) {
     inference.require_count(1);
-    const Shape& shape = inference.attributes.get<Shape>("shape");
+    const auto& shape = inference.attributes.get<Shape>("shape");
     const Broadcast together = broadcast(inference.shape(0), shape);
     if (!together.ok || together.shape != shape)
       inference.shape_error(

@@ -106,7 +106,7 @@ struct SliceScatter {
 
   static void infer(Inference& inference) {
     inference.require_count(1);
-    const Shape& shape = inference.attributes.get<Shape>("shape");
+    const auto& shape = inference.attributes.get<Shape>("shape");
     const Shape& part = inference.shape(0);
     const Ints& starts = inference.attributes.get<Ints>("starts");
     const Ints& steps = inference.attributes.get<Ints>("steps");

@@ -52,8 +52,8 @@ inline Line<T> each_part(const Line<T>& a, const Line<T>& b, F f) {
 
 template <class T>
 struct Numbering {
-  alignas(64) T values[Line<T>::width];
-  constexpr Numbering() : values{} {
+  alignas(64) T values[Line<T>::width]{};
+  constexpr Numbering() {
     for (std::size_t i = 0; i < Line<T>::width; ++i) values[i] = static_cast<T>(i);
   }
 };
@@ -198,7 +198,7 @@ inline Extreme<T> extreme_of_run(const T* in, std::size_t n) {
     Extreme<T> r{least, false};
     for (std::size_t i = 0; i < n; ++i) {
       r.value = pick(in[i], r.value);
-      r.nan |= in[i] != in[i];
+      r.nan |= in[i] != in[i];  // NOLINT(misc-redundant-expression)
     }
     return r;
   }
