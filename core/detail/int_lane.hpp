@@ -132,8 +132,8 @@ class Lane<T, Arch> {
   }
   friend Mask operator!=(const Lane& a, const Lane& b) { return !(a == b); }
   // No integer is NaN.
-  friend Mask isnan(const Lane& x) { return x != x; }     // NOLINT(misc-redundant-expression)
-  friend Mask isfinite(const Lane& x) { return x == x; }  // NOLINT(misc-redundant-expression)
+  friend Mask isnan(const Lane& x) { return x != x; }
+  friend Mask isfinite(const Lane& x) { return x == x; }
 
   friend Lane abs(const Lane& x) {
     return zip(x, x, [](T v, T) { return v < 0 ? signed_(U{0} - unsigned_(v)) : v; });

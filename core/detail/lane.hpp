@@ -90,7 +90,7 @@ class Lane<T, Arch> {
   friend Mask operator>=(Lane a, Lane b) { return Mask(a.batch_ >= b.batch_); }
   friend Mask operator==(Lane a, Lane b) { return Mask(a.batch_ == b.batch_); }
   friend Mask operator!=(Lane a, Lane b) { return !(a == b); }
-  friend Mask isnan(Lane x) { return x != x; }  // NOLINT(misc-redundant-expression)
+  friend Mask isnan(Lane x) { return x != x; }
   friend Mask isfinite(Lane x) {
     return Mask(xsimd::abs(x.batch_) <= Batch(std::numeric_limits<T>::max()));
   }

@@ -173,7 +173,7 @@ template <class B>
 inline B erf(B x) {
   x = settled(x);
   if constexpr (sizeof(typename B::value_type) == sizeof(double)) {
-    const auto all = x == x;  // NOLINT(misc-redundant-expression): but for NaN
+    const auto all = x == x;
     return patched(x, x, all, [](auto v) { return std::erf(v); });
   } else {
     const B end(6);

@@ -342,7 +342,7 @@ struct ExtremeFold {
   }
   static Result combine(Result a, Result b) {
     const bool first = larger ? a > b : a < b;
-    return first || a != a ? a : b;  // NOLINT(misc-redundant-expression): NaN
+    return first || a != a ? a : b;
   }
   static Result of_run(const T* in, std::size_t n) requires std::floating_point<T> {
     if (n == 0) return identity();

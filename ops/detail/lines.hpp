@@ -198,7 +198,7 @@ inline Extreme<T> extreme_of_run(const T* in, std::size_t n) {
     Extreme<T> r{least, false};
     for (std::size_t i = 0; i < n; ++i) {
       r.value = pick(in[i], r.value);
-      r.nan |= in[i] != in[i];  // NOLINT(misc-redundant-expression)
+      r.nan |= in[i] != in[i];
     }
     return r;
   }
