@@ -173,8 +173,7 @@ template <class B>
 inline B erf(B x) {
   x = settled(x);
   if constexpr (sizeof(typename B::value_type) == sizeof(double)) {
-    const auto all = x == x;
-    return patched(x, x, all, [](auto v) { return std::erf(v); });
+    return patched(x, x, x == x, [](auto v) { return std::erf(v); });
   } else {
     const B end(6);
     const B inside = xsimd::select(x > end, end, xsimd::select(x < -end, -end, x));
