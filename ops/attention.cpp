@@ -145,7 +145,7 @@ Var projected(const Var& x, const Var& weight, const MaybeVar& bias, Location wh
 
 // (..., L, H d) to (..., H, L, d).
 Var split_heads(const Var& x, std::int64_t heads, const char* what, Location where) {
-  const Shape shape = x.shape();
+  const Shape& shape = x.shape();
   if (shape.rank() < 2 || shape.back() % heads != 0)
     fail<ShapeError>({.op = heads_name,
                       .what = std::string("the projected ") + what + " of shape " +

@@ -118,6 +118,7 @@ Shape pooled_of(const Setting& s) {
 template <class Args, class Call>
 std::vector<Case> cases_of(const std::vector<Setting>& settings, Args args, Call call) {
   std::vector<Case> cases;
+  cases.reserve(settings.size());
   for (const Setting& s : settings)
     cases.push_back({s.name, args(s),
                      [s, call](std::span<const Var> in) { return std::vector<Var>{call(s, in)}; }});

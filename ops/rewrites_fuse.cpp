@@ -299,7 +299,7 @@ class GroupCode {
   const Tensor* constant(ValueId value) const {
     const PlanNode& node = plan_.nodes[grouping_.producer(value)];
     if (node.op != &constant_op()) return nullptr;
-    const Tensor& tensor = node.attributes.get<Tensor>("value");
+    const auto& tensor = node.attributes.get<Tensor>("value");
     return tensor.count() == 1 && is_floating(tensor.dtype()) ? &tensor : nullptr;
   }
   bool single(ValueId value) const {
@@ -403,6 +403,7 @@ class GroupCode {
 // "add, mul x3, relu"
 std::string members_of(const Plan& plan, const Group& group, const std::vector<DrawnInput>& draws) {
   std::vector<std::string_view> names;
+  names.reserve(draws.size() + group.nodes.size());
   for (const DrawnInput& draw : draws) names.push_back(draw.op->name());
   for (const std::uint32_t n : group.nodes) names.push_back(plan.nodes[n].op->name());
   for (const std::uint32_t n : group.folds) names.push_back(plan.nodes[n].op->name());

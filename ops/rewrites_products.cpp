@@ -148,7 +148,7 @@ bool split_sum(const Rewriter& plan, Factor2d x, Term so_far, std::vector<Term>&
 }
 
 ValueId add_sum(Rewriter& plan, const std::vector<Term>& terms, const std::vector<ValueId>& values,
-                Type type) {
+                const Type& type) {
   std::optional<ValueId> sum;
   for (std::size_t i = 0; i < terms.size(); ++i) {
     Scale scale;
@@ -428,7 +428,7 @@ void mark_kept_weights(Plan& plan) {
     if (from.op == &constant_op()) {
       node.attributes = node.attributes.with("kept_constant", from.attributes.get<Tensor>("value"));
     } else if (from.op == &parameter_op()) {
-      const Parameter& parameter = from.attributes.get<Parameter>("parameter");
+      const auto& parameter = from.attributes.get<Parameter>("parameter");
       if (std::ranges::find(plan.assigns, parameter, &PlanAssign::parameter) == plan.assigns.end())
         node.attributes = node.attributes.with("kept_parameter", parameter);
     }

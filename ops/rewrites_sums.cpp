@@ -134,12 +134,12 @@ std::optional<Side> side_of(Rewriter& plan, const std::vector<ValueId>& values,
   if (!thinnest) return alike ? std::optional(Side{values, transposed[0], 1}) : std::nullopt;
   // Vectors: rows are joined faster than columns.
   Side side{{}, inner == 1, 0};
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const Type type = plan.type(values[i]);
+  for (const ValueId value : values) {
+    const Type type = plan.type(value);
     const Type row{{1, type.shape.count()}, type.dtype};
     side.parts.push_back(
-        type == row ? values[i]
-                    : plan.add(require_op("reshape"), {{"shape", row.shape}}, {values[i]}, row));
+        type == row ? value
+                    : plan.add(require_op("reshape"), {{"shape", row.shape}}, {value}, row));
   }
   return side;
 }

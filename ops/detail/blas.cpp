@@ -19,6 +19,7 @@ namespace {
 CBLAS_TRANSPOSE flag(bool transpose) { return transpose ? CblasTrans : CblasNoTrans; }
 
 // Runs while the program is loaded, when no other thread can be inside OpenBLAS.
+// NOLINTBEGIN(concurrency-mt-unsafe)
 const bool core_chosen = [] {
 #if defined(__x86_64__)
   constexpr const char* variable = "OPENBLAS_CORETYPE";
@@ -41,6 +42,7 @@ const bool core_chosen = [] {
   return false;
 #endif
 }();
+// NOLINTEND(concurrency-mt-unsafe)
 
 }  // namespace
 

@@ -300,7 +300,7 @@ Kernel depthwise_kernel(ConvPass pass, const ConvShape& s) {
 // ---- layouts -----------------------------------------------------------------------------------
 
 // A kernel for images in blocks, by copies from and to the layout that users see.
-Kernel with_copies(ConvPass pass, const ConvShape& s, ConvLayout layout, Kernel plain) {
+Kernel with_copies(ConvPass pass, const ConvShape& s, ConvLayout layout, const Kernel& plain) {
   struct Part {
     bool blocked;
     std::int64_t rows;  // of blocks
@@ -399,7 +399,7 @@ class DividedConvolution {
       const std::int64_t n = static_cast<std::int64_t>(part) * step_;
       const float* const x = args.input<float>(0) + n * size_.x;
       const float* const y = args.input<float>(pass_ == ConvPass::by_input ? 0 : 1) + n * size_.y;
-      const float* const w = args.input<float>(1);
+      const auto* const w = args.input<float>(1);
       const PreparedConvolution& prepared = *parts_[part];
       bool done = false;
       switch (pass_) {
@@ -538,7 +538,7 @@ Kernel convolution_kernel(ConvPass pass, const ConvShape& s, DType dtype, ConvBa
   prepare_blas();
   if (dtype == float64) return plain_kernel<double>(pass, s);
   Kernel plain = plain_kernel<float>(pass, s);
-  if (layout.x_blocked || layout.y_blocked) plain = with_copies(pass, s, layout, std::move(plain));
+  if (layout.x_blocked || layout.y_blocked) plain = with_copies(pass, s, layout, plain);
   return backend == ConvBackend::onednn ? onednn_kernel(pass, s, layout, std::move(plain)) : plain;
 }
 

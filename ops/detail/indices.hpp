@@ -19,7 +19,7 @@ namespace dualtape::detail {
                                       const Shape& shape, std::int64_t size) {
   std::string place;
   for (std::size_t axis = shape.rank(); axis-- > 0;) {
-    place = std::to_string(flat % shape[axis]) + (place.empty() ? "" : ", ") + place;
+    place.insert(0, std::to_string(flat % shape[axis]).append(place.empty() ? "" : ", "));
     flat /= shape[axis];
   }
   throw ValueError(std::string(what) + " " + std::to_string(value) + " at position (" + place +

@@ -267,7 +267,7 @@ void Product::run(bool adds, T scale, const T* a, const T* b, T* c, const Team* 
   const int side = rows ? shape_.m : shape_.n;
   const int share = (side - 1) / team->threads() + 1;
   const int step = (share + division - 1) / division * division;
-  team->run(static_cast<std::size_t>((side - 1) / step + 1), [&](std::size_t part, int) {
+  team->run(static_cast<std::size_t>((side - 1) / step) + 1, [&](std::size_t part, int) {
     const int first = static_cast<int>(part) * step;
     GemmShape s = shape_;
     s.stride_a = shape_.row_of_a();

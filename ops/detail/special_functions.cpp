@@ -42,6 +42,7 @@ double falling(std::int64_t n, double y) {
 double scaled_zeta(std::int64_t n, double x) {
   const auto s = static_cast<double>(n + 1);
   double sum = 0;
+  // NOLINTNEXTLINE(clang-analyzer-security.FloatLoopCounter): at most some dozens of steps of 1
   for (; x < 10 + s; ++x) sum += falling(n, x);
   double coefficient = s / (2 * x);
   double series = x / static_cast<double>(n) + 0.5;
@@ -152,6 +153,7 @@ double digamma(double x) {
   if (x < 0) return digamma(1 - x) - pi * cotangent(x);
   if (std::abs(x - root) < 0.25) return digamma_near_root(x);
   double sum = 0;
+  // NOLINTNEXTLINE(clang-analyzer-security.FloatLoopCounter): at most ten steps of 1
   for (; x < 10; ++x) sum += 1 / x;
   double series = 0;
   const double z = 1 / (x * x);
@@ -164,6 +166,7 @@ double polygamma(std::int64_t n, double x) {
   if (n == 0) return digamma(x);
   const bool odd = n % 2 != 0;
   if (std::isnan(x) || x == -inf) return nan;
+  // NOLINTNEXTLINE(bugprone-narrowing-conversions): of nothing
   if (x == inf) return odd ? 0.0 : -0.0;
   if (is_pole(x)) return odd ? inf : nan;
   if (x > 0) return odd ? scaled_zeta(n, x) : -scaled_zeta(n, x);

@@ -230,7 +230,7 @@ void TuneCache::save(const std::string& file) {
 
 TuneCache& tune_cache() {
   // Never destroyed: static programs may be compiled at any time.
-  static TuneCache* const cache = new TuneCache;
+  static auto* const cache = new TuneCache;
   return *cache;
 }
 
