@@ -105,8 +105,8 @@ struct CrossEntropy {
     const Reduction reduction = reduction_of(request.attributes);
     const bool each = reduction == Reduction::none;
     return {[=, kernels = &detail::row_kernels<T>()](const KernelArgs& args) {
-              const T* x = args.input<T>(0);
-              const Label* labels = args.input<Label>(1);
+              const auto* x = args.input<T>(0);
+              const auto* labels = args.input<Label>(1);
               // Losses are added up in order afterwards, so that threads change no bits.
               T* const of_rows = each ? args.output<T>() : static_cast<T*>(args.workspace);
               detail::in_ranges(args, rows, detail::rows_in_call(classes), 2 * rows * classes,

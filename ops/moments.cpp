@@ -257,8 +257,10 @@ struct StandardDeviation : AnyVariance<true> {
     const auto spread = [](Key key) {
       Tensor x = draw(Arg{{2, 4}, domain(0, 0.5)}, key, float64);
       const auto values = x.data<double>();
-      for (std::size_t i = 0; i < values.size(); ++i)
-        values[i] += static_cast<double>(i % 4 + 2 * (i / 4));
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const std::size_t apart = i % 4 + 2 * (i / 4);
+        values[i] += static_cast<double>(apart);
+      }
       return x;
     };
     return {Case{"rows", {Arg{{2, 4}, {}, float64, spread}}, call},

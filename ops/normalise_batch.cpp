@@ -228,7 +228,8 @@ BatchNormed batch_norm(In x, In scale, In shift, double epsilon) {
   const Var z = mul(here(centred), here(mul(here(inverse), here(factor))));
   const Ints channels{shape[1]};
   const Var variance = reshape(here(spread), channels);
-  const double count = static_cast<double>(shape.count() / shape[1]);
+  const std::int64_t of_a_channel = shape.count() / shape[1];
+  const auto count = static_cast<double>(of_a_channel);
   const double correction =
       count > 1 ? count / (count - 1) : std::numeric_limits<double>::quiet_NaN();
   return {add(here(z), here(level)), reshape(here(centre), channels), variance,
