@@ -131,7 +131,7 @@ struct ScatterAdd {
   static bool linear_in(std::span<const bool> active) { return sum_is_linear_in(active); }
   static void infer(Inference& inference) {
     inference.require_count(inference.in.size() == 3 ? 3 : 2);
-    const Shape& shape = inference.attributes.get<Shape>("shape");
+    const auto& shape = inference.attributes.get<Shape>("shape");
     check_gather(inference, shape);
     if (inference.shape(0) != inference.shape(1))
       inference.shape_error("updates of shape " + to_string(inference.shape(0)) +

@@ -91,7 +91,7 @@ struct IndexAdd {
   static void infer(Inference& inference) {
     inference.require_count(inference.in.size() == 3 ? 3 : 2);
     require_index(inference, 1);
-    const Shape& shape = inference.attributes.get<Shape>("shape");
+    const auto& shape = inference.attributes.get<Shape>("shape");
     const std::size_t axis =
         inference.axis(inference.attributes.get<std::int64_t>("axis"), shape.rank());
     const Shape wanted = Take::shape_of(shape, inference.shape(1), axis);
