@@ -22,8 +22,8 @@ void by_elements(const T* in, std::int64_t in_stride, T* out, std::int64_t out_s
 }
 
 #if defined(__AVX__)
-// 8 x 8 elements of four bytes, in registers. The four columns from `in` and the four from `far`
-// are loaded into halves, so that no step has to cross them.
+// Four rows of eight elements of four bytes, in registers. The first four elements of each row and
+// the others are loaded into halves of their own, so that no step has to cross them.
 __m256 halves(const float* in, const float* far) {
   return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(in)), _mm_loadu_ps(far), 1);
 }

@@ -17,6 +17,18 @@ void with_element(std::size_t size, F f) {
   f(std::uint64_t{});
 }
 
+// Images of so many channels, which may leave a part of their last block unused.
+template <class T>
+void unpack(const T* from, T* to, std::int64_t images, std::int64_t channels, std::int64_t plane) {
+  const std::int64_t block = channel_block();
+  for (std::int64_t n = 0; n < images; ++n)
+    for (std::int64_t c = 0; c < channels; c += block, from += plane * block) {
+      const std::int64_t used = std::min(block, channels - c);
+      transpose(from, block, to, plane, used, plane);
+      to += used * plane;
+    }
+}
+
 class ChangeLayout : public Op {
  public:
   explicit ChangeLayout(bool packs) : packs_(packs) {
@@ -87,23 +99,14 @@ void pack_channels(const void* from, void* to, std::int64_t rows, std::int64_t p
 }
 void unpack_channels(const void* from, void* to, std::int64_t rows, std::int64_t plane,
                      std::size_t element) {
-  const std::int64_t block = channel_block();
   with_element(element, [&]<class T>(T) {
-    for (std::int64_t r = 0; r < rows; ++r)
-      transpose(static_cast<const T*>(from) + r * plane * block, block,
-                static_cast<T*>(to) + r * plane * block, plane, block, plane);
+    unpack(static_cast<const T*>(from), static_cast<T*>(to), rows, channel_block(), plane);
   });
 }
 
 void unpack_images(const float* from, float* to, std::int64_t images, std::int64_t channels,
                    std::int64_t plane) {
-  const std::int64_t block = channel_block();
-  for (std::int64_t n = 0; n < images; ++n)
-    for (std::int64_t c = 0; c < channels; c += block, from += plane * block) {
-      const std::int64_t used = std::min(block, channels - c);
-      transpose(from, block, to, plane, used, plane);
-      to += used * plane;
-    }
+  unpack(from, to, images, channels, plane);
 }
 
 }  // namespace dualtape::detail

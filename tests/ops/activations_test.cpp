@@ -88,14 +88,14 @@ TEST_CASE("selu keeps a standard normal's mean and variance") {
 TEST_CASE("slopes far below 0 keep their digits") {
   dt::Graph g;
   const dt::Var x = g.input("x", {}, dt::float64);
-  const auto slope = [&](dt::Var y) {
+  const auto check_slope = [&](dt::Var y, double wanted) {
     const dt::Var dy = dt::reverse(y, {x})[x];
-    return numbers(dt::compile({dy}).run({{x, dt::Tensor::scalar(-30.0)}})[dy])[0];
+    const double slope = numbers(dt::compile({dy}).run({{x, dt::Tensor::scalar(-30.0)}})[dy])[0];
+    CHECK(std::abs(slope / wanted - 1) < 1e-14);
   };
-  CHECK(slope(dt::elu(x, 1.5)) == doctest::Approx(1.5 * std::exp(-30.0)).epsilon(1e-14));
-  CHECK(slope(dt::selu(x)) ==
-        doctest::Approx(1.0507009873554805 * 1.6732632423543772 * std::exp(-30.0)).epsilon(1e-14));
-  CHECK(slope(dt::celu(x, 2)) == doctest::Approx(std::exp(-15.0)).epsilon(1e-14));
+  check_slope(dt::elu(x, 1.5), 1.5 * std::exp(-30.0));
+  check_slope(dt::selu(x), 1.0507009873554805 * 1.6732632423543772 * std::exp(-30.0));
+  check_slope(dt::celu(x, 2), std::exp(-15.0));
 }
 
 TEST_CASE("large arguments neither overflow nor lose their digits") {
@@ -119,8 +119,8 @@ TEST_CASE("large arguments neither overflow nor lose their digits") {
     CHECK(at(dt::hardswish, -1000, dtype) == 0);
   }
   // Small results are right to float32's digits relative to themselves.
-  CHECK(at(dt::sigmoid, -50, dt::float32) == doctest::Approx(std::exp(-50.0)).epsilon(1e-6));
-  CHECK(at(dt::softplus, -50, dt::float32) == doctest::Approx(std::exp(-50.0)).epsilon(1e-6));
+  CHECK(std::abs(at(dt::sigmoid, -50, dt::float32) / std::exp(-50.0) - 1) < 1e-6);
+  CHECK(std::abs(at(dt::softplus, -50, dt::float32) / std::exp(-50.0) - 1) < 1e-6);
   CHECK(at(dt::logsigmoid, 50, dt::float32) == doctest::Approx(-std::exp(-50.0)).epsilon(1e-6));
 }
 
