@@ -80,4 +80,21 @@ Tensor draw(const Arg& arg, Key key, DType floating) {
   return draw_floating(arg, key).to(dtype);
 }
 
+Edge edge(std::string name, const std::vector<double>& at, double value,
+          const std::vector<double>& slopes) {
+  Edge made{std::move(name), {}};
+  for (const double x : at) made.at.push_back(Tensor::scalar(x));
+  made.values = {Tensor::scalar(value)};
+  for (const double slope : slopes) made.slopes.push_back(Tensor::scalar(slope));
+  return made;
+}
+
+Edge edge(std::string name, const std::vector<double>& at, double value,
+          const std::vector<double>& slopes, double ulp, double slope_ulp) {
+  Edge made = edge(std::move(name), at, value, slopes);
+  made.ulp = ulp;
+  made.slope_ulp = slope_ulp;
+  return made;
+}
+
 }  // namespace dualtape

@@ -11,8 +11,8 @@
 //   };
 //   inline constexpr dt::Elementwise<Softsign> softsign;
 //
-// Every descriptor has `name` and `doc`, and may have `math`, `example` and `tolerance`. Beyond
-// that:
+// Every descriptor has `name` and `doc`, and may have `math`, `example`, `tolerance` and `edges`
+// (the right numbers where random samples never look; core/case.hpp). Beyond that:
 //   Elementwise        formula (its first `mask_inputs` operands being truth values), partial (or
 //                      `partial = dt::derive`), sample
 //   Linear, Bilinear   infer, apply or kernel, transpose, cases
@@ -75,6 +75,17 @@ template <class D>
 concept HasCases = requires {
   { D::cases() } -> std::convertible_to<std::vector<Case>>;
 };
+template <class D>
+concept HasEdges = requires {
+  { D::edges() } -> std::convertible_to<std::vector<Edge>>;
+};
+template <class D>
+std::vector<Edge> edges_of() {
+  if constexpr (HasEdges<D>)
+    return D::edges();
+  else
+    return {};
+}
 template <class D>
 concept Infers = requires(Inference& inference) {
   D::infer(inference);
@@ -194,6 +205,7 @@ class FormulaOp : public Op {
       return elementwise_cases(*this, std::move(domains));
     }
   }
+  std::vector<Edge> edges() const override { return edges_of<D>(); }
   bool in_place(std::size_t, std::size_t) const override { return true; }
   bool linear_in(const NodeView& node, std::span<const bool> active) const override {
     if constexpr (requires { D::linear_in(active); })
@@ -246,6 +258,7 @@ class PlainOp : public Op {
       return Op::cost(request);
   }
   std::vector<Case> cases() const override { return D::cases(); }
+  std::vector<Edge> edges() const override { return edges_of<D>(); }
   bool is_alias() const override {
     if constexpr (requires { D::is_alias; })
       return D::is_alias;
@@ -442,8 +455,8 @@ void register_composite() {
   detail::check_named<D>();
   static_assert(detail::HasCases<D>,
                 "dualtape: a composite needs `static std::vector<dt::Case> cases()`");
-  register_composite(
-      Entry{detail::info_of<D>(Kind::composite), [] { return D::cases(); }, nullptr});
+  register_composite(Entry{detail::info_of<D>(Kind::composite), [] { return D::cases(); }, nullptr,
+                           [] { return detail::edges_of<D>(); }});
 }
 
 }  // namespace dualtape

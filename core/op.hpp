@@ -208,6 +208,8 @@ class Op {
   virtual Cost cost(const KernelRequest& request) const;
   // Sample calls for check_op and the generated tests.
   virtual std::vector<Case> cases() const = 0;
+  // Calls at the edges of its domain with the right numbers.
+  virtual std::vector<Edge> edges() const { return {}; }
 
   // Input `i` may share its memory with output `o` when nobody reads it later (types being equal).
   virtual bool in_place(std::size_t, std::size_t) const { return false; }

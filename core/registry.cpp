@@ -31,11 +31,14 @@ void ensure_builtin_ops() {
 
 }  // namespace
 
+Entry entry_of(const Op& op) {
+  return {op.info(), [&op] { return op.cases(); }, &op, [&op] { return op.edges(); }};
+}
+
 void register_op(const Op& op) {
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
-  const auto [it, is_new] = all.entries.try_emplace(
-      std::string(op.name()), Entry{op.info(), [&op] { return op.cases(); }, &op});
+  const auto [it, is_new] = all.entries.try_emplace(std::string(op.name()), entry_of(op));
   if (!is_new && it->second.op != &op) name_taken(op.name());
 }
 

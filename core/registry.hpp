@@ -24,7 +24,9 @@ struct Entry {
   OpInfo info;
   std::function<std::vector<Case>()> cases;
   const Op* op = nullptr;  // null for composites
+  std::function<std::vector<Edge>()> edges = {};
 };
+Entry entry_of(const Op& op);
 
 // Adds a composite described by a struct with name, doc and cases() (and math, example, tolerance).
 void register_composite(const Entry& entry);

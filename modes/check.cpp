@@ -13,6 +13,8 @@ CheckReport check_entry(const Entry& entry, Key key) {
   std::uint64_t number = 0;
   for (const Case& sample : entry.cases())
     detail::check_case(sample, entry.info, key.fold(number++), report);
+  if (entry.edges)
+    for (const Edge& edge : entry.edges()) detail::check_edge(edge, entry, report);
   return report;
 }
 

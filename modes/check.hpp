@@ -6,7 +6,7 @@
 // (five-point stencil), <c, J v> = <J^T c, v>, every non-empty subset of active inputs, second
 // order by all four nestings, rules that are not linear in their tangents, equal primal bits in
 // every mode; then in float32 against float64. An operator without derivative must say so alike in
-// every mode.
+// every mode. Its edges (core/case.hpp) are held to their numbers in both dtypes.
 #pragma once
 
 #include <string>
@@ -42,7 +42,7 @@ void require(const CheckReport& report);
 template <class Implementation>
 void check_op(const detail::Callable<Implementation>& callable, Key key = Key{1}) {
   const Op& op = callable.op();
-  require(check_entry({op.info(), [&op] { return op.cases(); }, &op}, key));
+  require(check_entry(entry_of(op), key));
 }
 
 }  // namespace dualtape

@@ -1,4 +1,4 @@
-// The checks of one sample call; see modes/check.hpp.
+// The checks of one sample call, and of one call at an edge; see modes/check.hpp.
 #pragma once
 
 #include <dualtape/modes/check.hpp>
@@ -6,5 +6,11 @@
 namespace dualtape::detail {
 
 void check_case(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
+void check_edge(const Edge& edge, const Entry& entry, CheckReport& report);
+
+// The distance of `got` from `wanted` in units of the last place of `dtype` (float32 or float64).
+// Equal NaNs and infinities are 0 apart, and so are 0 and what is below the normal numbers, since
+// programs flush that to 0; where only one is NaN or infinite it is infinite.
+double ulps_apart(double got, double wanted, DType dtype);
 
 }  // namespace dualtape::detail
