@@ -22,9 +22,10 @@ template <class T>
 concept LaneLiteral = std::is_arithmetic_v<T> && !std::same_as<T, bool>;
 
 // The instruction set is part of the type, so that objects built for two of them cannot be mixed.
-// It is a number, not xsimd's type: that would make xsimd an associated namespace, and its
-// templates (a pow for integer exponents among them) better matches than our own functions.
-inline constexpr unsigned lane_arch = xsimd::default_arch::version();
+// It is a number, the bytes of a register, not xsimd's type: that would make xsimd an associated
+// namespace, and its templates (a pow for integer exponents among them) better matches than our own
+// functions.
+inline constexpr unsigned lane_arch = sizeof(xsimd::batch<float>);
 
 template <class T, unsigned Arch = lane_arch>
 class Lane;

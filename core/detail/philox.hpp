@@ -116,7 +116,7 @@ static inline void philox_group(PhiloxGroup& out, GroupCounter counter, const Ph
     }
     for (std::size_t w = 0; w < 4; ++w) {
       const Words64 joined = (even.w[w] & lower) | (odd.w[w] << 32);
-      xsimd::bitwise_cast<xsimd::batch<std::uint32_t>>(joined).store_aligned(out.words[w] + begin);
+      bits_as<std::uint32_t>(joined).store_aligned(out.words[w] + begin);
     }
   }
 }

@@ -31,8 +31,8 @@ inline xsimd::batch<float> exp_of_difference(const xsimd::batch<float>& x) {
   p = xsimd::fma(p, r, B(0x1.fffffcp-2F));
   const B q = xsimd::fma(p, r * r, r) + B(1.0F);
   using I = xsimd::batch<std::int32_t>;
-  const I power = (xsimd::bitwise_cast<I>(shifted) << 23) + I(0x3F800000);
-  return xsimd::select(x < B(-87.3F), B(0.0F), q * xsimd::bitwise_cast<B>(power));
+  const I power = (bits_as<std::int32_t>(shifted) << 23) + I(0x3F800000);
+  return xsimd::select(x < B(-87.3F), B(0.0F), q * bits_as<float>(power));
 }
 
 template <class T>
