@@ -23,6 +23,8 @@ constexpr std::size_t most_parts = 1 << 16;
 void pause() {
 #if defined(__SSE2__)
   _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
 #endif
 }
 

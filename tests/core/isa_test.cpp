@@ -8,8 +8,10 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <dualtape/core/detail/draws.hpp>
@@ -143,6 +145,23 @@ TEST_CASE("instruction sets are found by name") {
     CHECK(text.find("sse9") != std::string::npos);
     for (const Isa isa : usable) CHECK(text.find(name_of(isa)) != std::string::npos);
   }
+}
+
+TEST_CASE("an instruction set's name says how wide the kernels' registers are") {
+  const std::map<std::string_view, std::size_t> bytes = {
+      {"baseline", 16}, {"avx2", 32}, {"avx512", 64}, {"neon", 16}};
+  bool known = false;
+  for_each_isa([&](Isa isa) {
+    const auto found = bytes.find(name_of(isa));
+    if (found == bytes.end()) return;  // one that DUALTAPE_ARCH names
+    known = true;
+    CHECK(tile_lane_width(float32) == found->second / sizeof(float));
+    CHECK(tile_lane_width(float64) == found->second / sizeof(double));
+  });
+#if defined(__aarch64__) && !defined(__ARM_FEATURE_SVE)
+  CHECK(name_of(usable_isas().front()) == "neon");
+#endif
+  if (!known) MESSAGE("[skipped] built for ", std::string(name_of(isa())), " alone");
 }
 
 TEST_CASE("a test may take another instruction set for a while") {
