@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <dualtape/data/csv.hpp>
+#include <dualtape/data/detail/bundled.hpp>
 
 namespace dualtape {
 
@@ -185,6 +186,13 @@ Table read_csv(const std::filesystem::path& path, const CsvOptions& options) {
     reader.feed(chunk);
   }
   if (file.bad()) complain("reading stopped with an error");
+  return reader.finish();
+}
+
+Table detail::csv_of_text(std::string_view text, const std::filesystem::path& path,
+                          const CsvOptions& options) {
+  CsvReader reader(path, options);
+  reader.feed(text);
   return reader.finish();
 }
 

@@ -4,8 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <dualtape/data/csv.hpp>
-#include <dualtape/data/paths.hpp>
+#include <dualtape/data/detail/bundled.hpp>
 
 namespace dualtape {
 namespace {
@@ -25,7 +24,7 @@ void check_pixels(const Table& table, const Tensor& inputs) {
 }  // namespace
 
 Dataset load_digits() {
-  const Table table = read_csv(find_data("digits/digits.csv"), {.header = false});
+  const Table table = detail::read_bundled("digits/digits.csv", {.header = false});
   if (table.columns() != pixels + 1 || table.rows() != 1797) {
     fail<DataError>({.op = "load_digits",
                      .what = table.path().string() + ": " + std::to_string(table.rows()) +

@@ -4,14 +4,13 @@
 #include <string>
 #include <vector>
 
-#include <dualtape/data/csv.hpp>
-#include <dualtape/data/paths.hpp>
+#include <dualtape/data/detail/bundled.hpp>
 
 namespace dualtape {
 
 Dataset load_iris() {
   // The header holds the number of rows and of features, then the names of the classes.
-  const Table table = read_csv(find_data("iris/iris.csv"));
+  const Table table = detail::read_bundled("iris/iris.csv");
   const std::vector<std::string> header = {"150", "4", "setosa", "versicolor", "virginica"};
   if (table.names() != header || table.rows() != 150) {
     fail<DataError>({.op = "load_iris",

@@ -7,7 +7,8 @@ namespace dualtape {
 
 // float32 inputs (150, 4) in centimetres (sepal length and width, petal length and width), int64
 // labels (150,) in 0..2, sorted by class: shuffle or split before training. Rows as in
-// scikit-learn. Reads iris/iris.csv, see find_data; DataError if it is missing or broken.
+// scikit-learn. Compiled in; iris/iris.csv in the folder that DUALTAPE_DATA names goes before
+// that, DataError if it is broken.
 Dataset load_iris();
 
 }  // namespace dualtape

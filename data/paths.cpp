@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <dualtape/core/error.hpp>
+#include <dualtape/data/detail/bundled.hpp>
 
 namespace dualtape {
 namespace {
@@ -63,6 +64,13 @@ std::filesystem::path find_data(std::initializer_list<std::string_view> names) {
        .what = "no data file " + wanted + "; looked at" + looked,
        .help = "set the environment variable DUALTAPE_DATA to the folder that holds it, or, for "
                "the public data sets, download it with ./run fetch"});
+}
+
+std::filesystem::path detail::users_file(std::string_view name) {
+  const std::filesystem::path folder = from_environment("DUALTAPE_DATA");
+  std::error_code ignored;
+  if (folder.empty() || !std::filesystem::is_regular_file(folder / name, ignored)) return {};
+  return folder / name;
 }
 
 std::filesystem::path find_data(std::string_view relative) { return find_data({relative}); }

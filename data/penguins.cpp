@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include <dualtape/data/paths.hpp>
+#include <dualtape/data/detail/bundled.hpp>
 #include <dualtape/data/scale.hpp>
 
 namespace dualtape {
@@ -35,7 +35,7 @@ constexpr std::array<std::string_view, 4> kept_without_sex = {"44.5", "15.7", "2
 }  // namespace
 
 Table load_penguins_raw() {
-  Table table = read_csv(find_data("penguins/penguins_raw.csv"));
+  Table table = detail::read_bundled("penguins/penguins_raw.csv");
   if (table.columns() != 17 || table.rows() != 344)
     fail<DataError>({.op = "load_penguins_raw",
                      .what = table.path().string() +
@@ -46,7 +46,7 @@ Table load_penguins_raw() {
 }
 
 Dataset load_penguins() {
-  const Table table = read_csv(find_data("penguins/penguins_processed.csv"));
+  const Table table = detail::read_bundled("penguins/penguins_processed.csv");
   if (table.columns() != 5 || table.rows() != 334 || table.names().front() != "species")
     fail<DataError>({.op = "load_penguins",
                      .what = table.path().string() +
