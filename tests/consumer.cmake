@@ -1,5 +1,6 @@
-# Installs the build under BUILD into a prefix of its own, then configures, builds and runs the
-# project in SOURCE against that copy.
+# Installs the build under BUILD into a prefix of its own, moves that, then configures, builds and
+# runs the project in SOURCE against it; and configures it with the source tree as a part of it.
+cmake_minimum_required(VERSION 3.22)
 set(work "${BUILD}/consumer")
 file(REMOVE_RECURSE "${work}")
 function(step what)
@@ -9,10 +10,15 @@ function(step what)
   endif()
   message(STATUS "${what}: done")
 endfunction()
-step("install" ${CMAKE_COMMAND} --install "${BUILD}" --config "${CONFIG}" --prefix "${work}/prefix")
-# The copy must stand alone, so no file of it may point back into the build or source tree.
-file(GLOB_RECURSE installed "${work}/prefix/*.cmake" "${work}/prefix/*.pc" "${work}/prefix/*.hpp")
 get_filename_component(tree "${SOURCE}/../.." ABSOLUTE)
+file(COPY "${tree}/docs/examples/readme.cpp" DESTINATION "${work}")
+
+step("install" ${CMAKE_COMMAND} --install "${BUILD}" --config "${CONFIG}" --component dualtape
+     --prefix "${work}/first")
+file(RENAME "${work}/first" "${work}/prefix")
+# The copy must stand alone, so no file of it may point back into the build or source tree, nor to
+# where it was first.
+file(GLOB_RECURSE installed "${work}/prefix/*.cmake" "${work}/prefix/*.pc" "${work}/prefix/*.hpp")
 foreach(file IN LISTS installed)
   file(READ "${file}" content)
   string(FIND "${content}" "${tree}/" place)
@@ -20,10 +26,44 @@ foreach(file IN LISTS installed)
     message(FATAL_ERROR "${file} names the source tree")
   endif()
 endforeach()
-step("configure" ${CMAKE_COMMAND} -S "${SOURCE}" -B "${work}/build" -G "${GENERATOR}"
-     "-DCMAKE_PREFIX_PATH=${work}/prefix" "-DCMAKE_BUILD_TYPE=${CONFIG}"
-     "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_CXX_FLAGS=${FLAGS}"
-     "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}")
+foreach(name iris/iris.csv iris/LICENSE digits/digits.csv penguins/penguins_raw.csv)
+  if(NOT EXISTS "${work}/prefix/share/dualtape/data/${name}")
+    message(FATAL_ERROR "the data file ${name} is not installed")
+  endif()
+endforeach()
+set(project -S "${SOURCE}" -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${CXX}"
+    "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" "-DWERROR=${WERROR}"
+    "-DREADME=${work}/readme.cpp")
+step("configure" ${CMAKE_COMMAND} ${project} -B "${work}/build"
+     "-DCMAKE_PREFIX_PATH=${work}/prefix" "-DCMAKE_BUILD_TYPE=${CONFIG}")
 step("build" ${CMAKE_COMMAND} --build "${work}/build" --config "${CONFIG}")
-step("run" ${CMAKE_CTEST_COMMAND} --test-dir "${work}/build" -C "${CONFIG}" --output-on-failure
+# With none of the user's own data sets.
+step("run" ${CMAKE_COMMAND} -E env --unset=DUALTAPE_DATA "HOME=${work}" "XDG_CACHE_HOME=${work}"
+     ${CMAKE_CTEST_COMMAND} --test-dir "${work}/build" -C "${CONFIG}" --output-on-failure
      --no-tests=error)
+
+# How the library would be compiled as a part of the project, which names no build type.
+foreach(way folder fetched)
+  step("configure with dualtape ${way}" ${CMAKE_COMMAND} -E env --unset=CMAKE_BUILD_TYPE
+       ${CMAKE_COMMAND} ${project} -B "${work}/${way}" "-DWAY=${way}" "-DTREE=${tree}"
+       -DCMAKE_EXPORT_COMPILE_COMMANDS=ON)
+  file(READ "${work}/${way}/compile_commands.json" commands)
+  string(JSON count LENGTH "${commands}")
+  math(EXPR last "${count} - 1")
+  set(of_library 0)
+  foreach(i RANGE ${last})
+    string(JSON file GET "${commands}" ${i} file)
+    string(JSON command GET "${commands}" ${i} command)
+    if(file MATCHES "^${tree}/(core|ops|modes|models|data)/")
+      math(EXPR of_library "${of_library} + 1")
+      if(NOT command MATCHES " -O3 " OR NOT command MATCHES "-DNDEBUG " OR command MATCHES "-Werror")
+        message(FATAL_ERROR "without a build type the library is compiled by ${command}")
+      endif()
+    elseif(file MATCHES "^${tree}/(tests|docs)/" AND NOT file MATCHES "^${SOURCE}/")
+      message(FATAL_ERROR "a part of somebody's project, dualtape builds ${file}")
+    endif()
+  endforeach()
+  if(of_library LESS 100)
+    message(FATAL_ERROR "only ${of_library} of the library's files are compiled")
+  endif()
+endforeach()

@@ -1,7 +1,7 @@
 # Checks that what the object files OBJECTS (separated by |) share with others is named after their
 # instruction set ISA: of an inline function compiled for several, the linker keeps any one, and a
 # processor without AVX must not be given the one with AVX. NM lists symbols.
-cmake_minimum_required(VERSION 3.25)
+cmake_minimum_required(VERSION 3.22)
 # How xsimd names its versions, and Lane by number (core/detail/lane.hpp).
 set(tag_avx2 "avx2")
 set(tag_avx512 "avx512")

@@ -1,6 +1,6 @@
 # Checks the source tree under ROOT: includes run core <- ops <- modes <- models and data -> core,
 # public headers name no internal dependency and no private header, no file is over 600 lines.
-cmake_minimum_required(VERSION 3.25)
+cmake_minimum_required(VERSION 3.22)
 set(may_core core)
 set(may_ops core ops)
 set(may_modes core ops modes)

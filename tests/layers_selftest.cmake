@@ -1,5 +1,5 @@
 # Shows that layers.cmake can fail: each small tree below breaks one rule and must be refused.
-cmake_minimum_required(VERSION 3.25)
+cmake_minimum_required(VERSION 3.22)
 function(check file content expected)
   file(REMOVE_RECURSE "${SCRATCH}")
   file(WRITE "${SCRATCH}/${file}" "${content}\n")
