@@ -100,7 +100,7 @@ debian() {
     cmake --install build/release --prefix /opt/first
     cp -r tests/consumer docs/examples/readme.cpp /root/
     mv /opt/first /opt/second && cd /root && rm -rf /clone
-    cmake -S consumer -B own -DCMAKE_PREFIX_PATH=/opt/second -DREADME=/root/readme.cpp
+    cmake -S consumer -B own -G Ninja -DCMAKE_PREFIX_PATH=/opt/second -DREADME=/root/readme.cpp
     cmake --build own && ctest --test-dir own --output-on-failure --no-tests=error"
   done_with "$name"
 }
@@ -124,7 +124,7 @@ aarch64() {
   make_tree aarch64 trixie "ca-certificates,$(IFS=,; echo "${tools[*]},${arm[*]/%/:arm64}")" \
     --architectures=amd64,arm64
   inside aarch64 "big endian refused" "
-    if cmake -S . -B /tmp/big -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=s390x \
+    if cmake -S . -B /tmp/big -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=s390x \
       -DCMAKE_CXX_COMPILER=s390x-linux-gnu-g++ >/tmp/said 2>&1; then exit 1; fi
     cat /tmp/said && grep -q 'little-endian processors only' /tmp/said"
   inside aarch64 "configure" "

@@ -177,7 +177,7 @@ inline xsimd::batch_bool<double> either_nan(__m128d a, __m128d b) { return _mm_c
 #else
 template <class T>
 inline xsimd::batch_bool<T> either_nan(const xsimd::batch<T>& a, const xsimd::batch<T>& b) {
-  return !(a == a) | !(b == b);
+  return (!(a == a)) | (!(b == b));
 }
 #endif
 
