@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/indices.hpp>
 #include <dualtape/ops/indexing.hpp>
