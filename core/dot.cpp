@@ -1,6 +1,10 @@
-// Graphviz drawings of graphs and plans.
+// Graphviz drawings of graphs and plans. They leave out attributes that have their default value.
+#include <algorithm>
 #include <set>
 #include <sstream>
+#include <string>
+#include <string_view>
+#include <variant>
 
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/program.hpp>
@@ -38,11 +42,47 @@ std::string_view fill_of(const Box& box) {
   return "#ffffff";
 }
 
+bool all(const Ints& values, std::int64_t wanted) {
+  return std::ranges::all_of(values, [=](std::int64_t value) { return value == wanted; });
+}
+
+// Whether an attribute is what the operator's function has where its caller says nothing.
+bool is_default(std::string_view op, const Attributes& attributes, const std::string& name,
+                const Attribute& value) {
+  if (const bool* flag = std::get_if<bool>(&value))
+    return name == "largest" || name == "count_include_pad" ? *flag : !*flag;
+  if (const Ints* sizes = std::get_if<Ints>(&value)) {
+    const bool window = attributes.has("window");  // pooling, which goes on by its window
+    if (name == "stride" && window) return *sizes == attributes.get<Ints>("window");
+    if (name == "stride" || name == "dilation" || name == "steps") return all(*sizes, 1);
+    return (name == "padding" || name == "output_padding") && all(*sizes, 0);
+  }
+  if (const std::int64_t* number = std::get_if<std::int64_t>(&value)) {
+    if (name == "groups" || name == "correction") return *number == 1;
+    return (name == "k" && op != "top_k") || name == "reduction" ? *number == 0 : false;
+  }
+  if (const double* number = std::get_if<double>(&value)) {
+    if (name == "low" || name == "mean") return *number == 0;
+    return (name == "high" || name == "stddev") && *number == 1;
+  }
+  return false;
+}
+
+std::string told_attributes(const Op& op, const Attributes& attributes) {
+  std::string text;
+  for (const auto& [name, value] : attributes.entries()) {
+    if (is_default(op.name(), attributes, name, value)) continue;
+    text.append(text.empty() ? "" : ", ").append(name).append("=").append(to_string(value));
+  }
+  return text;
+}
+
 void draw_box(std::ostream& out, std::string_view prefix, std::size_t id, const Box& box) {
   std::string text(box.op->name());
   if (!box.label.empty()) text = box.label + "\n" + text;
   const bool leaf = box.op == &input_op() || box.op == &parameter_op();
-  if (!leaf && !box.attributes->empty()) text += "\n" + to_string(*box.attributes);
+  const std::string attributes = leaf ? std::string() : told_attributes(*box.op, *box.attributes);
+  if (!attributes.empty()) text += "\n" + attributes;
   if (box.type != nullptr) text += "\n" + to_string(*box.type);
   std::string escaped;
   for (const char c : text)
