@@ -14,16 +14,18 @@ struct Columns {
   std::size_t width = 0;  // columns a row
 };
 
-Columns check(const char* op, const Tensor& inputs, std::size_t least_rank) {
+Columns check(const char* op, const Tensor& inputs, std::size_t least_rank, Location where) {
   if (inputs.rank() < least_rank) {
     fail<ShapeError>({.op = op,
                       .what = "inputs must have rank " + std::to_string(least_rank) +
-                              " or more, but are " + to_string(inputs.type())});
+                              " or more, but are " + to_string(inputs.type()),
+                      .where = where});
   }
   if (!is_floating(inputs.dtype())) {
     fail<TypeError>(
         {.op = op,
          .what = "inputs must be float32 or float64, but are " + to_string(inputs.type()),
+         .where = where,
          .help = "convert them with inputs.to(dualtape::float32)"});
   }
   std::size_t width = 1;
@@ -66,17 +68,19 @@ struct Statistics {
   std::vector<double> low, high, mean, deviation;
 };
 
-void check_finite(const char* op, double value, std::size_t row, std::size_t column) {
+void check_finite(const char* op, double value, std::size_t row, std::size_t column,
+                  Location where) {
   if (std::isfinite(value)) return;
   fail<ValueError>({.op = op,
                     .what = "row " + std::to_string(row) + ", column " + std::to_string(column) +
                             " (from 0) is " + std::to_string(value),
+                    .where = where,
                     .help = "drop or fill missing values before scaling"});
 }
 
 // Two passes: the mean first, then the squares of what is left of it.
 template <class T>
-Statistics statistics(const char* op, std::span<const T> values, Columns size) {
+Statistics statistics(const char* op, std::span<const T> values, Columns size, Location where) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   Statistics result{std::vector<double>(size.width, infinity),
                     std::vector<double>(size.width, -infinity), std::vector<double>(size.width),
@@ -85,7 +89,7 @@ Statistics statistics(const char* op, std::span<const T> values, Columns size) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto value = static_cast<double>(values[i]);
     const std::size_t column = i % size.width;
-    check_finite(op, value, i / size.width, column);
+    check_finite(op, value, i / size.width, column, where);
     result.low[column] = std::min(result.low[column], value);
     result.high[column] = std::max(result.high[column], value);
     result.mean[column] += value / count;
@@ -103,21 +107,22 @@ Statistics statistics(const char* op, std::span<const T> values, Columns size) {
   return result;
 }
 
-Statistics statistics_of(const char* op, const Tensor& train) {
-  const Columns size = check(op, train, 1);
+Statistics statistics_of(const char* op, const Tensor& train, Location where) {
+  const Columns size = check(op, train, 1, where);
   if (size.rows == 0) {
-    fail<ValueError>({.op = op, .what = "there is nothing to fit: the data has no rows"});
+    fail<ValueError>(
+        {.op = op, .what = "there is nothing to fit: the data has no rows", .where = where});
   }
   Statistics result;
   with_floating(train.dtype(),
-                [&]<class T>(T) { result = statistics<T>(op, train.data<T>(), size); });
+                [&]<class T>(T) { result = statistics<T>(op, train.data<T>(), size, where); });
   return result;
 }
 
 }  // namespace
 
-Tensor normalise_rows(const Tensor& inputs) {
-  const Columns size = check("normalise_rows", inputs, 2);
+Tensor normalise_rows(const Tensor& inputs, Location where) {
+  const Columns size = check("normalise_rows", inputs, 2, where);
   Tensor result = Tensor::uninitialised(inputs.type());
   with_floating(inputs.dtype(), [&]<class T>(T) {
     const std::span<const T> in = inputs.data<T>();
@@ -130,44 +135,96 @@ Tensor normalise_rows(const Tensor& inputs) {
   return result;
 }
 
-Tensor Scaling::apply(const Tensor& inputs) const {
-  const Columns size = check("Scaling::apply", inputs, 1);
-  if (!(column_shape(inputs) == shift.shape()) || !(width.shape() == shift.shape())) {
-    fail<ShapeError>({.op = "Scaling::apply",
+namespace {
+
+// of(x, shift, width) of each element, in float64.
+template <class Of>
+Tensor each(const char* op, const Scaling& scaling, const Tensor& inputs, Location where,
+            const Of& of) {
+  const Columns size = check(op, inputs, 1, where);
+  if (!(column_shape(inputs) == scaling.shift.shape()) ||
+      !(scaling.width.shape() == scaling.shift.shape())) {
+    fail<ShapeError>({.op = op,
                       .what = "inputs are " + to_string(inputs.type()) +
-                              ", but a row must have the shape " + to_string(shift.shape()) +
-                              " that fit() saw"});
+                              ", but a row must have the shape " +
+                              to_string(scaling.shift.shape()) + " that fit() saw",
+                      .where = where});
   }
-  const std::span<const double> shifts = shift.data<double>();
-  const std::span<const double> widths = width.data<double>();
+  const std::span<const double> shifts = scaling.shift.data<double>();
+  const std::span<const double> widths = scaling.width.data<double>();
   Tensor result = Tensor::uninitialised(inputs.type());
   with_floating(inputs.dtype(), [&]<class T>(T) {
     const std::span<const T> in = inputs.data<T>();
     const std::span<T> out = result.data<T>();
     for (std::size_t i = 0; i < in.size(); ++i) {
       const std::size_t column = i % size.width;
-      const double rest = static_cast<double>(in[i]) - shifts[column];
-      out[i] = static_cast<T>(widths[column] > 0.0 ? rest / widths[column] : 0.0);
+      out[i] = static_cast<T>(of(static_cast<double>(in[i]), shifts[column], widths[column]));
     }
   });
   return result;
 }
 
-MinMax MinMax::fit(const Tensor& train) {
-  Statistics found = statistics_of("MinMax::fit", train);
+}  // namespace
+
+Tensor Scaling::apply(const Tensor& inputs, Location where) const {
+  return each("Scaling::apply", *this, inputs, where, [](double x, double from, double size) {
+    return size > 0.0 ? (x - from) / size : 0.0;
+  });
+}
+
+Tensor Scaling::invert(const Tensor& scaled, Location where) const {
+  return each("Scaling::invert", *this, scaled, where, [](double x, double from, double size) {
+    return size > 0.0 ? x * size + from : from;
+  });
+}
+
+std::vector<NamedTensor> Scaling::state(const std::string& name) const {
+  return {{name + ".shift", shift}, {name + ".width", width}};
+}
+
+Scaling Scaling::from_state(const std::vector<NamedTensor>& state, const std::string& name,
+                            Location where) {
+  const auto find = [&](const std::string& full) {
+    const auto found = std::ranges::find(state, full, &NamedTensor::name);
+    if (found != state.end() && found->tensor.dtype() == float64) return found->tensor.copy();
+    fail<ValueError>(
+        {.op = "Scaling::from_state",
+         .label = full,
+         .what = "the state has " +
+                 (found == state.end() ? "no '" + full + "'"
+                                       : "'" + full + "' as " + to_string(found->tensor.type())) +
+                 ", but float64 numbers are needed",
+         .where = where,
+         .help = "give what state() of that name returned"});
+  };
+  const Scaling found{find(name + ".shift"), find(name + ".width")};
+  if (found.shift.shape() == found.width.shape()) return found;
+  fail<ValueError>({.op = "Scaling::from_state",
+                    .label = name,
+                    .what = "shift " + to_string(found.shift.shape()) + " and width " +
+                            to_string(found.width.shape()) + " differ",
+                    .where = where});
+}
+
+MinMax MinMax::fit(const Tensor& train, Location where) {
+  Statistics found = statistics_of("MinMax::fit", train, where);
   std::vector<double> width(found.low.size());
   for (std::size_t i = 0; i < width.size(); ++i) width[i] = found.high[i] - found.low[i];
   const Shape shape = column_shape(train);
   return {{Tensor::from(found.low, shape), Tensor::from(width, shape)}};
 }
 
-Standardise Standardise::fit(const Tensor& train) {
-  const Statistics found = statistics_of("Standardise::fit", train);
+Standardise Standardise::fit(const Tensor& train, Location where) {
+  const Statistics found = statistics_of("Standardise::fit", train, where);
   const Shape shape = column_shape(train);
   return {{Tensor::from(found.mean, shape), Tensor::from(found.deviation, shape)}};
 }
 
-Tensor min_max(const Tensor& inputs) { return MinMax::fit(inputs).apply(inputs); }
-Tensor standardise(const Tensor& inputs) { return Standardise::fit(inputs).apply(inputs); }
+Tensor min_max(const Tensor& inputs, Location where) {
+  return MinMax::fit(inputs, where).apply(inputs, where);
+}
+Tensor standardise(const Tensor& inputs, Location where) {
+  return Standardise::fit(inputs, where).apply(inputs, where);
+}
 
 }  // namespace dualtape

@@ -131,3 +131,65 @@ TEST_CASE("inputs that cannot be scaled") {
                  }),
                  "row 1, column 1"));
 }
+
+TEST_CASE("a scaling is undone, and what was constant becomes its value again") {
+  for (const DType dtype : {float32, float64}) {
+    const Tensor train = float64_of({1, 7, -2, 3, 7, 4e5, -8, 7, 1e5}, Shape{3, 3}).to(dtype);
+    const double tolerance = dtype == float32 ? 1e-6 : 1e-15;
+    for (const Scaling& scaling :
+         std::vector<Scaling>{MinMax::fit(train), Standardise::fit(train)}) {
+      const Tensor back = scaling.invert(scaling.apply(train));
+      CHECK(back.type() == train.type());
+      CHECK(all_close(back, train, tolerance, 4e5 * tolerance));
+      CHECK(back.at({1, 1}) == 7);
+      // Predictions have no constant columns of their own.
+      CHECK(scaling.invert(full(Shape{1, 3}, 3.0, dtype)).at({0, 1}) == 7);
+    }
+    // The ends of the range, exactly.
+    const Tensor ends = MinMax::fit(train).invert(float64_of({0, 0, 0, 1, 1, 1}, Shape{2, 3}));
+    CHECK(identical(ends, float64_of({-8, 7, -2, 3, 7, 4e5}, Shape{2, 3})));
+  }
+  CHECK_THROWS_AS(MinMax::fit(ones(Shape{2, 3})).invert(ones(Shape{2, 4})), ShapeError);
+}
+
+TEST_CASE("a scaling is kept as named tensors, beside those of others") {
+  const Tensor train = float64_of({1, 2, 5, 3, 9, 4}, Shape{3, 2});
+  const Scaling inputs = Standardise::fit(train);
+  std::vector<NamedTensor> kept = inputs.state("inputs");
+  for (const NamedTensor& one : MinMax::fit(train).state()) kept.push_back(one);
+  const Scaling again = Scaling::from_state(kept, "inputs");
+  CHECK(identical(again.apply(train), inputs.apply(train)));
+  CHECK(identical(again.invert(train), inputs.invert(train)));
+  CHECK(identical(Scaling::from_state(kept).apply(train), min_max(train)));
+  CHECK_THROWS_AS(Scaling::from_state(kept, "labels"), ValueError);
+  kept.front().tensor = kept.front().tensor.to(float32);
+  CHECK_THROWS_AS(Scaling::from_state(kept, "inputs"), ValueError);
+  kept.front().tensor = ones(Shape{3}, float64);
+  CHECK_THROWS_AS(Scaling::from_state(kept, "inputs"), ValueError);
+}
+
+TEST_CASE("errors of scalings name the user's line") {
+  const Tensor train = ones(Shape{3, 2});
+  const auto text = [](const auto& call) -> std::string {
+    try {
+      call();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  for (const std::string& error : {text([&] {
+                                     MinMax::fit(train).apply(ones(Shape{3, 4}));
+                                   }),
+                                   text([&] {
+                                     MinMax::fit(train).invert(ones(Shape{3, 4}));
+                                   }),
+                                   text([&] {
+                                     standardise(ones(Shape{0, 4}));
+                                   }),
+                                   text([&] { normalise_rows(ones(Shape{3})); }), text([&] {
+                                     min_max(ones(Shape{3, 4}, int64));
+                                   }),
+                                   text([&] { Scaling::from_state({}); })})
+    CHECK(error.find("scale_test.cpp:") != std::string::npos);
+}
