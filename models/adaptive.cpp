@@ -9,12 +9,12 @@ namespace dualtape {
 
 using namespace detail;
 
-RmsProp::RmsProp(const RmsPropOptions& options) : options_(options) {
-  require(is_share(options.alpha), "RmsProp", "alpha", options.alpha, "in [0, 1)");
-  require(is_share(options.momentum), "RmsProp", "momentum", options.momentum, "in [0, 1)");
-  require(options.epsilon > 0, "RmsProp", "epsilon", options.epsilon, "above 0");
+RmsProp::RmsProp(const RmsPropOptions& options, Location where) : options_(options) {
+  require(is_share(options.alpha), "RmsProp", "alpha", options.alpha, "in [0, 1)", where);
+  require(is_share(options.momentum), "RmsProp", "momentum", options.momentum, "in [0, 1)", where);
+  require(options.epsilon > 0, "RmsProp", "epsilon", options.epsilon, "above 0", where);
   require(is_amount(options.weight_decay), "RmsProp", "weight_decay", options.weight_decay,
-          "at least 0");
+          "at least 0", where);
 }
 
 Var RmsProp::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) {
@@ -33,13 +33,14 @@ Var RmsProp::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<
   return p - lr * v;
 }
 
-Adagrad::Adagrad(const AdagradOptions& options) : options_(options) {
-  require(options.epsilon > 0, "Adagrad", "epsilon", options.epsilon, "above 0");
-  require(is_amount(options.rate_decay), "Adagrad", "rate_decay", options.rate_decay, "at least 0");
+Adagrad::Adagrad(const AdagradOptions& options, Location where) : options_(options) {
+  require(options.epsilon > 0, "Adagrad", "epsilon", options.epsilon, "above 0", where);
+  require(is_amount(options.rate_decay), "Adagrad", "rate_decay", options.rate_decay, "at least 0",
+          where);
   require(is_amount(options.initial_sum), "Adagrad", "initial_sum", options.initial_sum,
-          "at least 0");
+          "at least 0", where);
   require(is_amount(options.weight_decay), "Adagrad", "weight_decay", options.weight_decay,
-          "at least 0");
+          "at least 0", where);
 }
 
 Var Adagrad::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) {
@@ -56,12 +57,12 @@ Var Adagrad::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<
   return p - rate * h / (root + options_.epsilon);
 }
 
-AdaBelief::AdaBelief(const AdaBeliefOptions& options) : options_(options) {
-  require(is_share(options.beta1), "AdaBelief", "beta1", options.beta1, "in [0, 1)");
-  require(is_share(options.beta2), "AdaBelief", "beta2", options.beta2, "in [0, 1)");
-  require(options.epsilon > 0, "AdaBelief", "epsilon", options.epsilon, "above 0");
+AdaBelief::AdaBelief(const AdaBeliefOptions& options, Location where) : options_(options) {
+  require(is_share(options.beta1), "AdaBelief", "beta1", options.beta1, "in [0, 1)", where);
+  require(is_share(options.beta2), "AdaBelief", "beta2", options.beta2, "in [0, 1)", where);
+  require(options.epsilon > 0, "AdaBelief", "epsilon", options.epsilon, "above 0", where);
   require(is_amount(options.weight_decay), "AdaBelief", "weight_decay", options.weight_decay,
-          "at least 0");
+          "at least 0", where);
 }
 
 Var AdaBelief::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) {
@@ -78,11 +79,11 @@ Var AdaBelief::step(const Parameter& parameter, Var p, Var g, Var lr, std::vecto
   return shrunk(p, lr, options_.weight_decay) - rate * m / (sqrt(s) / shrink + options_.epsilon);
 }
 
-Lion::Lion(const LionOptions& options) : options_(options) {
-  require(is_share(options.beta1), "Lion", "beta1", options.beta1, "in [0, 1)");
-  require(is_share(options.beta2), "Lion", "beta2", options.beta2, "in [0, 1)");
+Lion::Lion(const LionOptions& options, Location where) : options_(options) {
+  require(is_share(options.beta1), "Lion", "beta1", options.beta1, "in [0, 1)", where);
+  require(is_share(options.beta2), "Lion", "beta2", options.beta2, "in [0, 1)", where);
   require(is_amount(options.weight_decay), "Lion", "weight_decay", options.weight_decay,
-          "at least 0");
+          "at least 0", where);
 }
 
 Var Lion::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) {

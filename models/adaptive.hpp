@@ -28,7 +28,7 @@ struct RmsPropOptions {
 class RmsProp final : public Optimiser {
  public:
   // ValueError unless alpha and momentum are in [0, 1), epsilon above 0, weight_decay at least 0.
-  explicit RmsProp(const RmsPropOptions& options = {});
+  explicit RmsProp(const RmsPropOptions& options = {}, Location where = Location::current());
 
  protected:
   Var step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) override;
@@ -50,7 +50,7 @@ struct AdagradOptions {
 class Adagrad final : public Optimiser {
  public:
   // ValueError unless epsilon is above 0 and the others at least 0.
-  explicit Adagrad(const AdagradOptions& options = {});
+  explicit Adagrad(const AdagradOptions& options = {}, Location where = Location::current());
 
  protected:
   Var step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) override;
@@ -73,7 +73,7 @@ struct AdaBeliefOptions {
 class AdaBelief final : public Optimiser {
  public:
   // ValueError unless the betas are in [0, 1), epsilon above 0 and weight_decay at least 0.
-  explicit AdaBelief(const AdaBeliefOptions& options = {});
+  explicit AdaBelief(const AdaBeliefOptions& options = {}, Location where = Location::current());
 
  protected:
   Var step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) override;
@@ -94,7 +94,7 @@ struct LionOptions {
 class Lion final : public Optimiser {
  public:
   // ValueError unless the betas are in [0, 1) and weight_decay at least 0.
-  explicit Lion(const LionOptions& options = {});
+  explicit Lion(const LionOptions& options = {}, Location where = Location::current());
 
  protected:
   Var step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) override;

@@ -13,41 +13,47 @@ using Rule = Initialiser::Rule;
 // Glorot's bound for a matrix of (E, 3 E), drawn in three parts.
 const Initialiser third{Rule::glorot_uniform, std::sqrt(0.5)};
 
-std::int64_t divided(const std::string& name, std::int64_t size, std::int64_t heads) {
+std::int64_t divided(const std::string& name, std::int64_t size, std::int64_t heads,
+                     Location where) {
   if (heads < 1 || size < 1 || size % heads != 0)
     fail<ShapeError>(
         {.op = "MultiHeadAttention",
          .label = name,
          .what = "size " + std::to_string(size) + " in " + std::to_string(heads) + " heads",
+         .where = where,
          .help = "heads must divide the size"});
   return size;
 }
 
-double checked_dropout(const std::string& name, double dropout) {
+double checked_dropout(const std::string& name, double dropout, Location where) {
   if (!(dropout >= 0 && dropout < 1))
     fail<ValueError>({.op = "MultiHeadAttention",
                       .label = name,
                       .what = "dropout is " + std::to_string(dropout) +
                               ", the probability of a weight to be dropped",
+                      .where = where,
                       .help = "give 0 <= dropout < 1"});
   return dropout;
 }
 
 Sequential parts_of(const std::string& name, std::int64_t size, std::int64_t heads,
-                    std::int64_t hidden, Key key, const TransformerBlockOptions& options) {
+                    std::int64_t hidden, Key key, const TransformerBlockOptions& options,
+                    Location where) {
   const LinearOptions linear{.dtype = options.dtype};
   const NormOptions norm{.dtype = options.dtype};
   const Dropout dropout(options.dropout);
   const MultiHeadAttention attention(
       name + ".attention", size, heads, key,
-      {.causal = options.causal, .dtype = options.dtype, .dropout = options.attention_dropout});
-  const LayerNorm norm1(name + ".norm1", size, norm);
-  const LayerNorm norm2(name + ".norm2", size, norm);
-  const auto activation = [which = options.activation](Var x, Location where) {
-    return activate(which, x, where);
+      {.causal = options.causal, .dtype = options.dtype, .dropout = options.attention_dropout},
+      where);
+  const LayerNorm norm1(name + ".norm1", size, norm, where);
+  const LayerNorm norm2(name + ".norm2", size, norm, where);
+  const auto activation = [which = options.activation](Var x, Location here) {
+    return activate(which, x, here);
   };
-  const Sequential perceptron{Linear(name + ".fc1", size, hidden, key, linear), activation, dropout,
-                              Linear(name + ".fc2", hidden, size, key, linear), dropout};
+  const Sequential perceptron{Linear(name + ".fc1", size, hidden, key, linear, where), activation,
+                              dropout, Linear(name + ".fc2", hidden, size, key, linear, where),
+                              dropout};
   if (options.norm_first)
     return {Residual(Sequential{norm1, attention, dropout}),
             Residual(Sequential{norm2, perceptron})};
@@ -58,18 +64,19 @@ Sequential parts_of(const std::string& name, std::int64_t size, std::int64_t hea
 
 MultiHeadAttention::MultiHeadAttention(const std::string& name, std::int64_t size,
                                        std::int64_t heads, Key key,
-                                       const MultiHeadAttentionOptions& options)
+                                       const MultiHeadAttentionOptions& options, Location where)
     : name_(name),
       heads_(heads),
       causal_(options.causal),
-      dropout_(checked_dropout(name, options.dropout)),
-      query_(name + ".query", divided(name, size, heads), size, key,
-             {third, options.bias, options.dtype}),
-      key_(name + ".key", size, size, key, {third, options.bias, options.dtype}),
-      value_(name + ".value", size, size, key, {third, options.bias, options.dtype}),
+      dropout_(checked_dropout(name, options.dropout, where)),
+      query_(name + ".query", divided(name, size, heads, where), size, key,
+             {third, options.bias, options.dtype}, where),
+      key_(name + ".key", size, size, key, {third, options.bias, options.dtype}, where),
+      value_(name + ".value", size, size, key, {third, options.bias, options.dtype}, where),
       output_(name + ".output", size, size, key,
               {Initialiser(Rule::uniform, 1 / std::sqrt(static_cast<double>(size))), options.bias,
-               options.dtype}) {}
+               options.dtype},
+              where) {}
 
 Var MultiHeadAttention::evaluate(Var x, Location where) const {
   Context evaluation;
@@ -116,8 +123,8 @@ std::vector<Parameter> MultiHeadAttention::parameters() const {
 
 TransformerBlock::TransformerBlock(const std::string& name, std::int64_t size, std::int64_t heads,
                                    std::int64_t hidden, Key key,
-                                   const TransformerBlockOptions& options)
-    : parts_(parts_of(name, size, heads, hidden, key, options)) {}
+                                   const TransformerBlockOptions& options, Location where)
+    : parts_(parts_of(name, size, heads, hidden, key, options, where)) {}
 
 Var TransformerBlock::operator()(Var x, Location where) const { return parts_(x, where); }
 
@@ -126,8 +133,9 @@ Var TransformerBlock::operator()(Var x, Context& context, Location where) const 
 }
 
 PositionEmbedding::PositionEmbedding(const std::string& name, std::int64_t length,
-                                     std::int64_t size, Key key, const EmbeddingOptions& options)
-    : name_(name), table_(name, length, size, key, options) {}
+                                     std::int64_t size, Key key, const EmbeddingOptions& options,
+                                     Location where)
+    : name_(name), table_(name, length, size, key, options, where) {}
 
 Var PositionEmbedding::operator()(Var x, Location where) const {
   const Shape& rows = table_.weight().shape();

@@ -27,7 +27,8 @@ class MultiHeadAttention {
  public:
   // `size` is E. ShapeError unless `heads` divides it; ValueError unless 0 <= dropout < 1.
   MultiHeadAttention(const std::string& name, std::int64_t size, std::int64_t heads, Key key,
-                     const MultiHeadAttentionOptions& options = {});
+                     const MultiHeadAttentionOptions& options = {},
+                     Location where = Location::current());
 
   // A sequence attends to itself: (..., L, E), which is kept. Without a context, which dropout
   // needs, as a Layer does.
@@ -65,7 +66,8 @@ struct TransformerBlockOptions {
 class TransformerBlock {
  public:
   TransformerBlock(const std::string& name, std::int64_t size, std::int64_t heads,
-                   std::int64_t hidden, Key key, const TransformerBlockOptions& options = {});
+                   std::int64_t hidden, Key key, const TransformerBlockOptions& options = {},
+                   Location where = Location::current());
 
   // (..., L, E), which is kept.
   // Without a context, which dropout needs, as a Layer does.
@@ -86,11 +88,12 @@ class TransformerBlock {
 class PositionEmbedding {
  public:
   PositionEmbedding(const std::string& name, std::int64_t length, std::int64_t size, Key key,
-                    const EmbeddingOptions& options = {});
+                    const EmbeddingOptions& options = {}, Location where = Location::current());
 
   // (..., length, size), which is kept; ShapeError for another.
   Var operator()(Var x, Location where = Location::current()) const;
   std::vector<Parameter> parameters() const { return table_.parameters(); }
+  std::vector<Parameter> tables() const { return table_.tables(); }
 
  private:
   std::string name_;

@@ -7,12 +7,13 @@ namespace dualtape::nn {
 namespace {
 
 void check_groups(std::string_view op, const std::string& name, std::int64_t in, std::int64_t out,
-                  std::int64_t groups) {
+                  std::int64_t groups, Location where) {
   if (in > 0 && out > 0 && groups > 0 && in % groups == 0 && out % groups == 0) return;
   fail<ShapeError>({.op = op,
                     .label = name,
                     .what = std::to_string(in) + " channels to " + std::to_string(out) + " in " +
                             std::to_string(groups) + " groups",
+                    .where = where,
                     .help = "channels and groups must be at least 1, and groups divide both"});
 }
 
@@ -56,13 +57,14 @@ void check_images(std::string_view op, Var x, const std::string& name, std::int6
 }  // namespace
 
 Conv2d::Conv2d(const std::string& name, std::int64_t in, std::int64_t out, Size2d kernel, Key key,
-               const Conv2dOptions& options)
+               const Conv2dOptions& options, Location where)
     : Weighted(name, key,
                [&]() -> Start {
-                 check_groups("Conv2d", name, in, out, options.groups);
+                 check_groups("Conv2d", name, in, out, options.groups, where);
                  const Shape weight{out, in / options.groups, kernel.rows, kernel.columns};
                  return {weight,       fans_of(weight),     out,
-                         options.bias, options.initialiser, options.dtype};
+                         options.bias, options.initialiser, options.dtype,
+                         where};
                }()),
       options_{options.stride, options.padding, options.dilation, options.groups} {}
 
@@ -75,13 +77,14 @@ Var Conv2d::operator()(Var x, Location where) const {
 }
 
 Conv1d::Conv1d(const std::string& name, std::int64_t in, std::int64_t out, std::int64_t kernel,
-               Key key, const Conv1dOptions& options)
+               Key key, const Conv1dOptions& options, Location where)
     : Weighted(name, key,
                [&]() -> Start {
-                 check_groups("Conv1d", name, in, out, options.groups);
+                 check_groups("Conv1d", name, in, out, options.groups, where);
                  const Shape weight{out, in / options.groups, kernel};
                  return {weight,       fans_of(weight),     out,
-                         options.bias, options.initialiser, options.dtype};
+                         options.bias, options.initialiser, options.dtype,
+                         where};
                }()),
       options_{options.stride, options.padding, options.dilation, options.groups} {}
 
@@ -94,13 +97,15 @@ Var Conv1d::operator()(Var x, Location where) const {
 }
 
 ConvTranspose2d::ConvTranspose2d(const std::string& name, std::int64_t in, std::int64_t out,
-                                 Size2d kernel, Key key, const ConvTranspose2dOptions& options)
+                                 Size2d kernel, Key key, const ConvTranspose2dOptions& options,
+                                 Location where)
     : Weighted(name, key,
                [&]() -> Start {
-                 check_groups("ConvTranspose2d", name, in, out, options.groups);
+                 check_groups("ConvTranspose2d", name, in, out, options.groups, where);
                  const Shape weight{in, out / options.groups, kernel.rows, kernel.columns};
                  return {weight,       fans_of(weight),     out,
-                         options.bias, options.initialiser, options.dtype};
+                         options.bias, options.initialiser, options.dtype,
+                         where};
                }()),
       options_{options.stride, options.padding, options.output_padding, options.dilation,
                options.groups} {}

@@ -29,7 +29,7 @@ class Conv2d : public Weighted {
   // Parameters are called "<name>.weight" and "<name>.bias" and drawn from sub-streams of the key
   // by name. ShapeError for sizes below 1 and channels that `groups` does not divide.
   Conv2d(const std::string& name, std::int64_t in, std::int64_t out, Size2d kernel, Key key,
-         const Conv2dOptions& options = {});
+         const Conv2dOptions& options = {}, Location where = Location::current());
 
   // (N, in, H, W) to (N, out, H', W'). ShapeError for another rank or number of channels, and
   // the errors of conv2d; all name the layer.
@@ -53,7 +53,7 @@ struct Conv1dOptions {
 class Conv1d : public Weighted {
  public:
   Conv1d(const std::string& name, std::int64_t in, std::int64_t out, std::int64_t kernel, Key key,
-         const Conv1dOptions& options = {});
+         const Conv1dOptions& options = {}, Location where = Location::current());
 
   // (N, in, L) to (N, out, L').
   Var operator()(Var x, Location where = Location::current()) const;
@@ -78,7 +78,8 @@ struct ConvTranspose2dOptions {
 class ConvTranspose2d : public Weighted {
  public:
   ConvTranspose2d(const std::string& name, std::int64_t in, std::int64_t out, Size2d kernel,
-                  Key key, const ConvTranspose2dOptions& options = {});
+                  Key key, const ConvTranspose2dOptions& options = {},
+                  Location where = Location::current());
 
   // (N, in, H, W) to (N, out, H', W').
   Var operator()(Var x, Location where = Location::current()) const;

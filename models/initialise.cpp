@@ -9,25 +9,33 @@ namespace {
 
 using Rule = Initialiser::Rule;
 
-Fans fans_of(const Shape& shape, std::string_view rule) {
+Fans fans_of(const Shape& shape, std::string_view rule, Location where) {
   if (shape.rank() != 2 || shape.count() == 0)
     fail<ShapeError>(
         {.op = rule,
          .what = "a weight of shape " + to_string(shape) + " has no number of inputs and outputs",
+         .where = where,
          .help = "shapes are (fan_in, fan_out), both above 0"});
   return {static_cast<double>(shape[0]), static_cast<double>(shape[1])};
+}
+
+// Sizes are whole.
+std::string number(double size) {
+  return size == std::floor(size) && std::abs(size) < 1e15
+             ? std::to_string(static_cast<std::int64_t>(size))
+             : std::to_string(size);
 }
 
 bool needs_fans(Rule rule) {
   return rule != Rule::zeros && rule != Rule::uniform && rule != Rule::normal;
 }
 
-void check_fans(Fans fans, const Shape& shape, Rule rule) {
+void check_fans(Fans fans, const Shape& shape, Rule rule, Location where) {
   if (fans.in > 0 && fans.out > 0) return;
   fail<ShapeError>({.op = name_of(rule),
-                    .what = "a weight of shape " + to_string(shape) + " with " +
-                            std::to_string(fans.in) + " inputs and " + std::to_string(fans.out) +
-                            " outputs",
+                    .what = "a weight of shape " + to_string(shape) + " with " + number(fans.in) +
+                            " inputs and " + number(fans.out) + " outputs",
+                    .where = where,
                     .help = "both must be above 0"});
 }
 
@@ -47,15 +55,26 @@ bool is_normal(Rule rule) {
   return rule == Rule::normal || rule == Rule::glorot_normal || rule == Rule::he_normal;
 }
 
-void check(const Initialiser& initialiser) {
+void check(const Initialiser& initialiser, Location where) {
   if (!std::isfinite(initialiser.scale) || initialiser.scale < 0)
     fail<ValueError>({.op = name_of(initialiser.rule),
                       .what = "the scale is " + std::to_string(initialiser.scale) +
-                              ", but must be finite and at least 0"});
+                              ", but must be finite and at least 0",
+                      .where = where});
 }
 
-Tensor draw(const Initialiser& initialiser, double spread, Shape shape, Key key, DType dtype) {
-  check(initialiser);
+void check_dtype(DType dtype, Rule rule, Location where) {
+  if (is_floating(dtype)) return;
+  fail<TypeError>({.op = name_of(rule),
+                   .what = "weights cannot be " + std::string(name_of(dtype)),
+                   .where = where,
+                   .help = "draw them in float32 or float64"});
+}
+
+Tensor draw(const Initialiser& initialiser, double spread, Key key, Shape shape, DType dtype,
+            Location where) {
+  check(initialiser, where);
+  check_dtype(dtype, initialiser.rule, where);
   const double width = initialiser.scale * spread;
   if (is_normal(initialiser.rule)) return normal(key, std::move(shape), 0, width, dtype);
   if (initialiser.rule == Rule::zeros) return zeros(std::move(shape), dtype);
@@ -78,38 +97,40 @@ std::string_view name_of(Rule rule) {
   return "";
 }
 
-Tensor Initialiser::weight(Shape shape, Key key, DType dtype) const {
-  const double spread = needs_fans(rule) ? spread_of(rule, fans_of(shape, name_of(rule))) : 1;
-  return draw(*this, spread, std::move(shape), key, dtype);
+Tensor Initialiser::weight(Key key, Shape shape, DType dtype, Location where) const {
+  const double spread =
+      needs_fans(rule) ? spread_of(rule, fans_of(shape, name_of(rule), where)) : 1;
+  return draw(*this, spread, key, std::move(shape), dtype, where);
 }
 
-Tensor Initialiser::bias(const Shape& weight_shape, Key key, DType dtype) const {
-  const Fans fans = fans_of(weight_shape, name_of(rule));
-  return bias(Shape{weight_shape[1]}, fans, key, dtype);
+Tensor Initialiser::bias(Key key, const Shape& weight_shape, DType dtype, Location where) const {
+  const Fans fans = fans_of(weight_shape, name_of(rule), where);
+  return bias(key, Shape{weight_shape[1]}, fans, dtype, where);
 }
 
-Tensor Initialiser::weight(Shape shape, Fans fans, Key key, DType dtype) const {
-  check_fans(fans, shape, rule);
-  return draw(*this, spread_of(rule, fans), std::move(shape), key, dtype);
+Tensor Initialiser::weight(Key key, Shape shape, Fans fans, DType dtype, Location where) const {
+  check_fans(fans, shape, rule, where);
+  return draw(*this, spread_of(rule, fans), key, std::move(shape), dtype, where);
 }
 
-Tensor Initialiser::bias(Shape shape, Fans fans, Key key, DType dtype) const {
-  check_fans(fans, shape, rule);
+Tensor Initialiser::bias(Key key, Shape shape, Fans fans, DType dtype, Location where) const {
+  check_fans(fans, shape, rule, where);
+  check_dtype(dtype, rule, where);
   if (rule != Rule::torch_default) return zeros(std::move(shape), dtype);
-  return draw(*this, spread_of(rule, fans), std::move(shape), key, dtype);
+  return draw(*this, spread_of(rule, fans), key, std::move(shape), dtype, where);
 }
 
-Tensor glorot_uniform(Shape shape, Key key, DType dtype) {
-  return Initialiser(Rule::glorot_uniform).weight(std::move(shape), key, dtype);
+Tensor glorot_uniform(Key key, Shape shape, DType dtype, Location where) {
+  return Initialiser(Rule::glorot_uniform).weight(key, std::move(shape), dtype, where);
 }
-Tensor glorot_normal(Shape shape, Key key, DType dtype) {
-  return Initialiser(Rule::glorot_normal).weight(std::move(shape), key, dtype);
+Tensor glorot_normal(Key key, Shape shape, DType dtype, Location where) {
+  return Initialiser(Rule::glorot_normal).weight(key, std::move(shape), dtype, where);
 }
-Tensor he_uniform(Shape shape, Key key, DType dtype) {
-  return Initialiser(Rule::he_uniform).weight(std::move(shape), key, dtype);
+Tensor he_uniform(Key key, Shape shape, DType dtype, Location where) {
+  return Initialiser(Rule::he_uniform).weight(key, std::move(shape), dtype, where);
 }
-Tensor he_normal(Shape shape, Key key, DType dtype) {
-  return Initialiser(Rule::he_normal).weight(std::move(shape), key, dtype);
+Tensor he_normal(Key key, Shape shape, DType dtype, Location where) {
+  return Initialiser(Rule::he_normal).weight(key, std::move(shape), dtype, where);
 }
 
 }  // namespace dualtape

@@ -1,4 +1,5 @@
-// Starting values of weights and biases, drawn from a key. Plain functions; any thread may call.
+// Starting values of weights and biases, drawn from a key, which comes first as in all functions
+// that draw. Plain functions; any thread may call.
 //
 // Weights have shape (fan_in, fan_out): fan_in inputs, fan_out outputs. The same key gives the same
 // bits on every machine.
@@ -15,13 +16,16 @@ namespace dualtape {
 // Bengio, AISTATS 2010. For activations that are linear around 0, such as tanh. All four throw
 // ShapeError unless `shape` is (fan_in, fan_out) with both above 0, and TypeError unless `dtype` is
 // float32 or float64.
-Tensor glorot_uniform(Shape shape, Key key, DType dtype = float32);
-Tensor glorot_normal(Shape shape, Key key, DType dtype = float32);
+Tensor glorot_uniform(Key key, Shape shape, DType dtype = float32,
+                      Location where = Location::current());
+Tensor glorot_normal(Key key, Shape shape, DType dtype = float32,
+                     Location where = Location::current());
 
 // U(-a, a) with a = sqrt(6 / fan_in), and N(0, 2 / fan_in): He, Zhang, Ren and Sun, ICCV 2015. For
 // relu, which keeps half of the variance.
-Tensor he_uniform(Shape shape, Key key, DType dtype = float32);
-Tensor he_normal(Shape shape, Key key, DType dtype = float32);
+Tensor he_uniform(Key key, Shape shape, DType dtype = float32,
+                  Location where = Location::current());
+Tensor he_normal(Key key, Shape shape, DType dtype = float32, Location where = Location::current());
 
 // How many inputs each output of a layer sums over, and how many outputs each input reaches.
 struct Fans {
@@ -50,12 +54,16 @@ struct Initialiser {
 
   // `shape` is (fan_in, fan_out). Throws ShapeError, TypeError, and ValueError unless scale is
   // finite and at least 0.
-  Tensor weight(Shape shape, Key key, DType dtype = float32) const;
+  Tensor weight(Key key, Shape shape, DType dtype = float32,
+                Location where = Location::current()) const;
   // The biases of such a weight: (fan_out,).
-  Tensor bias(const Shape& weight_shape, Key key, DType dtype = float32) const;
+  Tensor bias(Key key, const Shape& weight_shape, DType dtype = float32,
+              Location where = Location::current()) const;
   // Weights and biases of any shape, as of kernels; ShapeError unless both fans are above 0.
-  Tensor weight(Shape shape, Fans fans, Key key, DType dtype = float32) const;
-  Tensor bias(Shape shape, Fans fans, Key key, DType dtype = float32) const;
+  Tensor weight(Key key, Shape shape, Fans fans, DType dtype = float32,
+                Location where = Location::current()) const;
+  Tensor bias(Key key, Shape shape, Fans fans, DType dtype = float32,
+              Location where = Location::current()) const;
 };
 std::string_view name_of(Initialiser::Rule rule);
 

@@ -30,15 +30,37 @@ void check_linear(Var x, const Linear& layer, Location where) {
                                       wanted + ")"});
 }
 
+// Before there is a Shape of them, whose errors know no layer.
+void check_sizes(std::string_view op, const std::string& name, std::int64_t in, std::int64_t out,
+                 Location where) {
+  if (in > 0 && out > 0) return;
+  fail<ShapeError>(
+      {.op = op,
+       .label = name,
+       .what = "its weight would be (" + std::to_string(in) + ", " + std::to_string(out) + ")",
+       .where = where,
+       .help = "give sizes of 1 or more"});
+}
+
 }  // namespace
 
+// Errors of a rule know neither the layer nor its sizes.
+Tensor Weighted::drawn(Key key, const std::string& name, const Start& start) {
+  if (!(start.fans.in >= 1 && start.fans.out >= 1) || start.outputs < 1)
+    fail<ShapeError>({.op = "layer",
+                      .label = name,
+                      .what = "its weight would be " + to_string(start.weight),
+                      .where = start.where,
+                      .help = "give sizes of 1 or more"});
+  return start.initialiser.weight(key.fold(name + ".weight"), start.weight, start.fans, start.dtype,
+                                  start.where);
+}
+
 Weighted::Weighted(const std::string& name, Key key, const Start& start)
-    : name_(name),
-      weight_(name + ".weight", start.initialiser.weight(start.weight, start.fans,
-                                                         key.fold(name + ".weight"), start.dtype)) {
+    : name_(name), weight_(name + ".weight", drawn(key, name, start)) {
   if (start.bias)
-    bias_.emplace(name + ".bias", start.initialiser.bias({start.outputs}, start.fans,
-                                                         key.fold(name + ".bias"), start.dtype));
+    bias_.emplace(name + ".bias", start.initialiser.bias(key.fold(name + ".bias"), {start.outputs},
+                                                         start.fans, start.dtype, start.where));
 }
 
 std::vector<Parameter> Weighted::parameters() const {
@@ -63,14 +85,17 @@ Var Weighted::named_in_errors(std::string_view layer, const std::function<Var()>
 }
 
 Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
-               const LinearOptions& options)
-    : Weighted(name, key,
-               {.weight = {in, out},
+               const LinearOptions& options, Location where)
+    : Weighted(name, key, [&]() -> Start {
+        check_sizes("Linear", name, in, out, where);
+        return {.weight = {in, out},
                 .fans = {static_cast<double>(in), static_cast<double>(out)},
                 .outputs = out,
                 .bias = options.bias,
                 .initialiser = options.initialiser,
-                .dtype = options.dtype}) {}
+                .dtype = options.dtype,
+                .where = where};
+      }()) {}
 
 Var Linear::operator()(Var x, Location where) const {
   check_linear(x, *this, where);
@@ -95,12 +120,13 @@ Var Dropout::operator()(Var x, Context& context, Location where) const {
 }
 
 Embedding::Embedding(const std::string& name, std::int64_t rows, std::int64_t size, Key key,
-                     const EmbeddingOptions& options)
-    : name_(name),
-      weight_(name + ".weight",
-              options.initialiser.weight({rows, size},
-                                         {static_cast<double>(rows), static_cast<double>(size)},
-                                         key.fold(name + ".weight"), options.dtype)) {}
+                     const EmbeddingOptions& options, Location where)
+    : name_(name), weight_(name + ".weight", [&] {
+        check_sizes("Embedding", name, rows, size, where);
+        return options.initialiser.weight(key.fold(name + ".weight"), {rows, size},
+                                          {static_cast<double>(rows), static_cast<double>(size)},
+                                          options.dtype, where);
+      }()) {}
 
 Var Embedding::operator()(Var x, Location where) const {
   return embedding({weight_, where}, {x, where}).named(name_);
@@ -131,16 +157,17 @@ Var activate(Activation activation, Var x, Location where) {
   return x;
 }
 
-Mlp::Mlp(const std::vector<std::int64_t>& sizes, Key key, const MlpOptions& options)
+Mlp::Mlp(const std::vector<std::int64_t>& sizes, Key key, const MlpOptions& options, Location where)
     : options_(options) {
   if (sizes.size() < 2)
     fail<ValueError>({.op = "Mlp",
                       .what = std::to_string(sizes.size()) + " sizes make no layer",
+                      .where = where,
                       .help = "give at least those of the input and the output"});
   const nn::LinearOptions linear{options.initialiser, options.bias, options.dtype};
   for (std::size_t i = 1; i < sizes.size(); ++i) {
     const std::string name = i + 1 == sizes.size() ? "logits" : "layer" + std::to_string(i);
-    layers_.emplace_back(name, sizes[i - 1], sizes[i], key, linear);
+    layers_.emplace_back(name, sizes[i - 1], sizes[i], key, linear, where);
   }
 }
 

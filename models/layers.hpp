@@ -43,6 +43,7 @@ class Weighted {
     bool bias = true;
     Initialiser initialiser = {};
     DType dtype = float32;
+    Location where = {};  // of errors
   };
   Weighted(const std::string& name, Key key, const Start& start);
 
@@ -50,6 +51,8 @@ class Weighted {
   Var named_in_errors(std::string_view layer, const std::function<Var()>& build) const;
 
  private:
+  static Tensor drawn(Key key, const std::string& name, const Start& start);
+
   std::string name_;
   Parameter weight_;
   std::optional<Parameter> bias_;
@@ -61,7 +64,7 @@ class Linear : public Weighted {
   // Parameters are called "<name>.weight" and "<name>.bias" and drawn from sub-streams of the key
   // by name. Throws ShapeError for sizes below 1.
   Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
-         const LinearOptions& options = {});
+         const LinearOptions& options = {}, Location where = Location::current());
 
   // (..., in) to (..., out); the last node is labelled with the layer's name. ShapeError, which
   // names the layer, if x does not fit.
@@ -104,7 +107,7 @@ class Embedding {
  public:
   // The table "<name>.weight" has shape (rows, size). ShapeError for sizes below 1.
   Embedding(const std::string& name, std::int64_t rows, std::int64_t size, Key key,
-            const EmbeddingOptions& options = {});
+            const EmbeddingOptions& options = {}, Location where = Location::current());
 
   // Integers of shape (...) from 0 to rows-1 to (..., size). A number outside is a ValueError at
   // run time.
@@ -112,6 +115,7 @@ class Embedding {
 
   const Parameter& weight() const { return weight_; }
   std::vector<Parameter> parameters() const { return {weight_}; }
+  std::vector<Parameter> tables() const { return {weight_}; }
 
  private:
   std::string name_;
@@ -138,7 +142,8 @@ class Mlp {
  public:
   // `sizes` are those of the input, the hidden layers and the output: {64, 32, 10}. Throws
   // ValueError for fewer than two.
-  Mlp(const std::vector<std::int64_t>& sizes, Key key, const MlpOptions& options = {});
+  Mlp(const std::vector<std::int64_t>& sizes, Key key, const MlpOptions& options = {},
+      Location where = Location::current());
 
   // (..., sizes.front()) to (..., sizes.back()).
   Var operator()(Var x, Location where = Location::current()) const;

@@ -6,18 +6,22 @@
 namespace dualtape::nn {
 namespace {
 
-Shape sized(std::string_view layer, const std::string& name, std::int64_t size) {
+Shape sized(std::string_view layer, const std::string& name, std::int64_t size, Location where) {
   if (size < 1)
-    fail<ShapeError>({.op = layer, .label = name, .what = "the size is " + std::to_string(size)});
+    fail<ShapeError>({.op = layer,
+                      .label = name,
+                      .what = "the size is " + std::to_string(size),
+                      .where = where,
+                      .help = "give 1 or more"});
   return Shape{size};
 }
 
 }  // namespace
 
 ScaleAndShift::ScaleAndShift(std::string_view layer, const std::string& name, std::int64_t size,
-                             const NormOptions& options)
+                             const NormOptions& options, Location where)
     : name_(name),
-      weight_(name + ".weight", ones(sized(layer, name, size), options.dtype)),
+      weight_(name + ".weight", ones(sized(layer, name, size, where), options.dtype)),
       bias_(name + ".bias", zeros({size}, options.dtype)),
       epsilon_(options.epsilon) {}
 
@@ -25,9 +29,10 @@ Var LayerNorm::operator()(Var x, Location where) const {
   return layer_norm({x, where}, {weight(), where}, {bias(), where}, epsilon()).named(name());
 }
 
-RmsNorm::RmsNorm(const std::string& name, std::int64_t size, const NormOptions& options)
+RmsNorm::RmsNorm(const std::string& name, std::int64_t size, const RmsNormOptions& options,
+                 Location where)
     : name_(name),
-      weight_(name + ".weight", ones(sized("RmsNorm", name, size), options.dtype)),
+      weight_(name + ".weight", ones(sized("RmsNorm", name, size, where), options.dtype)),
       epsilon_(options.epsilon) {}
 
 Var RmsNorm::operator()(Var x, Location where) const {
@@ -35,13 +40,14 @@ Var RmsNorm::operator()(Var x, Location where) const {
 }
 
 GroupNorm::GroupNorm(const std::string& name, std::int64_t groups, std::int64_t channels,
-                     const NormOptions& options)
-    : ScaleAndShift("GroupNorm", name, channels, options), groups_(groups) {
+                     const NormOptions& options, Location where)
+    : ScaleAndShift("GroupNorm", name, channels, options, where), groups_(groups) {
   if (groups < 1 || channels % groups != 0)
     fail<ShapeError>(
         {.op = "GroupNorm",
          .label = name,
          .what = std::to_string(channels) + " channels in " + std::to_string(groups) + " groups",
+         .where = where,
          .help = "groups must divide the channels"});
 }
 
@@ -51,8 +57,9 @@ Var GroupNorm::operator()(Var x, Location where) const {
 }
 
 BatchNorm::BatchNorm(std::string_view layer, const std::string& name, std::int64_t channels,
-                     const BatchNormOptions& options, std::size_t least_rank, std::size_t most_rank)
-    : ScaleAndShift(layer, name, channels, {options.epsilon, options.dtype}),
+                     const BatchNormOptions& options, std::size_t least_rank, std::size_t most_rank,
+                     Location where)
+    : ScaleAndShift(layer, name, channels, {options.epsilon, options.dtype}, where),
       layer_(layer),
       least_rank_(least_rank),
       most_rank_(most_rank),
@@ -63,7 +70,8 @@ BatchNorm::BatchNorm(std::string_view layer, const std::string& name, std::int64
     fail<ValueError>(
         {.op = layer,
          .label = name,
-         .what = "momentum is " + std::to_string(options.momentum) + ", but must be in [0, 1]"});
+         .what = "momentum is " + std::to_string(options.momentum) + ", but must be in [0, 1]",
+         .where = where});
 }
 
 void BatchNorm::check(Var x, bool training, Location where) const {

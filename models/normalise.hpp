@@ -26,7 +26,7 @@ class ScaleAndShift {
  protected:
   // ShapeError for a size below 1.
   ScaleAndShift(std::string_view layer, const std::string& name, std::int64_t size,
-                const NormOptions& options);
+                const NormOptions& options, Location where);
   double epsilon() const { return epsilon_; }
 
  private:
@@ -39,17 +39,24 @@ class ScaleAndShift {
 // Rows along the last axis brought to mean 0 and variance 1; see ops/normalise.hpp.
 class LayerNorm : public ScaleAndShift {
  public:
-  LayerNorm(const std::string& name, std::int64_t size, const NormOptions& options = {})
-      : ScaleAndShift("LayerNorm", name, size, options) {}
+  LayerNorm(const std::string& name, std::int64_t size, const NormOptions& options = {},
+            Location where = Location::current())
+      : ScaleAndShift("LayerNorm", name, size, options, where) {}
   // (..., size), which is kept.
   Var operator()(Var x, Location where = Location::current()) const;
+};
+
+// Of their own, so that setting one of them leaves the other as it is.
+struct RmsNormOptions {
+  double epsilon = 1e-6;
+  DType dtype = float32;
 };
 
 // Rows along the last axis brought to mean square 1, times a scale "<name>.weight".
 class RmsNorm {
  public:
-  RmsNorm(const std::string& name, std::int64_t size,
-          const NormOptions& options = {.epsilon = 1e-6});
+  RmsNorm(const std::string& name, std::int64_t size, const RmsNormOptions& options = {},
+          Location where = Location::current());
   // (..., size), which is kept.
   Var operator()(Var x, Location where = Location::current()) const;
   const Parameter& weight() const { return weight_; }
@@ -66,7 +73,7 @@ class GroupNorm : public ScaleAndShift {
  public:
   // ShapeError unless `groups` divides the channels.
   GroupNorm(const std::string& name, std::int64_t groups, std::int64_t channels,
-            const NormOptions& options = {});
+            const NormOptions& options = {}, Location where = Location::current());
   // (N, channels, ...), which is kept.
   Var operator()(Var x, Location where = Location::current()) const;
 
@@ -100,7 +107,8 @@ class BatchNorm : public ScaleAndShift {
  protected:
   // ValueError unless 0 <= momentum <= 1.
   BatchNorm(std::string_view layer, const std::string& name, std::int64_t channels,
-            const BatchNormOptions& options, std::size_t least_rank, std::size_t most_rank);
+            const BatchNormOptions& options, std::size_t least_rank, std::size_t most_rank,
+            Location where);
 
  private:
   void check(Var x, bool training, Location where) const;
@@ -116,15 +124,17 @@ class BatchNorm : public ScaleAndShift {
 // Of shape (N, C) or (N, C, L).
 class BatchNorm1d : public BatchNorm {
  public:
-  BatchNorm1d(const std::string& name, std::int64_t channels, const BatchNormOptions& options = {})
-      : BatchNorm("BatchNorm1d", name, channels, options, 2, 3) {}
+  BatchNorm1d(const std::string& name, std::int64_t channels, const BatchNormOptions& options = {},
+              Location where = Location::current())
+      : BatchNorm("BatchNorm1d", name, channels, options, 2, 3, where) {}
 };
 
 // Of shape (N, C, H, W).
 class BatchNorm2d : public BatchNorm {
  public:
-  BatchNorm2d(const std::string& name, std::int64_t channels, const BatchNormOptions& options = {})
-      : BatchNorm("BatchNorm2d", name, channels, options, 4, 4) {}
+  BatchNorm2d(const std::string& name, std::int64_t channels, const BatchNormOptions& options = {},
+              Location where = Location::current())
+      : BatchNorm("BatchNorm2d", name, channels, options, 4, 4, where) {}
 };
 
 }  // namespace dualtape::nn

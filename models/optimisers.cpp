@@ -22,6 +22,22 @@ void check_restored(const std::string& name, const Type& got, const Type& wanted
                             to_string(wanted) + " is needed"});
 }
 
+// Broadcasting would make an update of a gradient of another shape, though not the one meant.
+void check_gradient(const Parameter& parameter, Var gradient, Location where) {
+  if (gradient.type() == parameter.type()) return;
+  const Complaint complaint{
+      .op = "update",
+      .label = parameter.name(),
+      .what = "the gradient of '" + parameter.name() + "' is " + to_string(gradient.type()) +
+              ", but the parameter is " + to_string(parameter.type()),
+      .where = where,
+      .help =
+          "a gradient has the shape and dtype of what it is by; see what the gradient method "
+          "returns"};
+  if (gradient.shape() != parameter.shape()) fail<ShapeError>(complaint);
+  fail<TypeError>(complaint);
+}
+
 // The scalar `lr` in the graph of the gradients.
 Var scalar_in(Graph& graph, const In& lr) {
   Var var;
@@ -50,6 +66,8 @@ std::vector<Assign> Optimiser::update(const std::vector<Parameter>& parameters,
   Graph& graph = gradients[parameters.front()].graph();
   const Var rate = scalar_in(graph, lr);
   std::vector<Assign> state;
+  for (const Parameter& parameter : parameters)
+    check_gradient(parameter, gradients[parameter], lr.where());
   for (const Parameter& parameter : parameters) {
     const Var value = graph.read(parameter, lr.where());
     const Var own_rate = rate.dtype() == parameter.dtype() ? rate : cast(rate, parameter.dtype());
@@ -142,12 +160,12 @@ Var Optimiser::count(const Parameter& of, Graph& graph, std::vector<Assign>& sta
   return cast(t, float64);
 }
 
-Sgd::Sgd(const SgdOptions& options) : options_(options) {
-  require(is_share(options.momentum), "Sgd", "momentum", options.momentum, "in [0, 1)");
+Sgd::Sgd(const SgdOptions& options, Location where) : options_(options) {
+  require(is_share(options.momentum), "Sgd", "momentum", options.momentum, "in [0, 1)", where);
   require(is_amount(options.weight_decay), "Sgd", "weight_decay", options.weight_decay,
-          "at least 0");
+          "at least 0", where);
   require(!options.nesterov || options.momentum > 0, "Sgd", "momentum", options.momentum,
-          "above 0 for Nesterov's momentum");
+          "above 0 for Nesterov's momentum", where);
 }
 
 Var Sgd::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) {
@@ -162,12 +180,12 @@ Var Sgd::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assi
   return p - lr * (options_.nesterov ? h + options_.momentum * v : v);
 }
 
-Adam::Adam(const AdamOptions& options) : options_(options) {
-  require(is_share(options.beta1), "Adam", "beta1", options.beta1, "in [0, 1)");
-  require(is_share(options.beta2), "Adam", "beta2", options.beta2, "in [0, 1)");
-  require(options.epsilon > 0, "Adam", "epsilon", options.epsilon, "above 0");
+Adam::Adam(const AdamOptions& options, Location where) : options_(options) {
+  require(is_share(options.beta1), "Adam", "beta1", options.beta1, "in [0, 1)", where);
+  require(is_share(options.beta2), "Adam", "beta2", options.beta2, "in [0, 1)", where);
+  require(options.epsilon > 0, "Adam", "epsilon", options.epsilon, "above 0", where);
   require(is_amount(options.weight_decay), "Adam", "weight_decay", options.weight_decay,
-          "at least 0");
+          "at least 0", where);
 }
 
 Var Adam::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) {

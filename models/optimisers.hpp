@@ -29,7 +29,8 @@ class Optimiser {
 
   // The assignments that move `parameters` against `gradients`, and those of the own state. `lr` is
   // a scalar: an input fed at each run, or a literal. Throws GraphError for a parameter without
-  // gradient, ShapeError unless lr is a scalar.
+  // gradient, ShapeError or TypeError for a gradient that has not its parameter's type, ShapeError
+  // unless lr is a scalar.
   std::vector<Assign> update(const std::vector<Parameter>& parameters, const Gradients& gradients,
                              In lr);
 
@@ -88,7 +89,7 @@ struct SgdOptions {
 class Sgd final : public Optimiser {
  public:
   // ValueError unless momentum is in [0, 1), weight_decay at least 0, and Nesterov has a momentum.
-  explicit Sgd(const SgdOptions& options = {});
+  explicit Sgd(const SgdOptions& options = {}, Location where = Location::current());
 
  protected:
   Var step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) override;
@@ -115,7 +116,7 @@ struct AdamOptions {
 class Adam : public Optimiser {
  public:
   // ValueError unless the betas are in [0, 1), epsilon above 0 and weight_decay at least 0.
-  explicit Adam(const AdamOptions& options = {});
+  explicit Adam(const AdamOptions& options = {}, Location where = Location::current());
 
  protected:
   Var step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assign>& state) override;
@@ -124,15 +125,29 @@ class Adam : public Optimiser {
   AdamOptions options_;
 };
 
+// Options of their own, so that setting one of them leaves the decay as it is.
+struct AdamWOptions {
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.01;    // lambda
+  bool epsilon_in_root = false;  // sqrt(s / (1 - beta2^t) + epsilon)
+};
+
 // Adam with decoupled weight decay, 0.01 unless told.
 class AdamW final : public Adam {
  public:
-  explicit AdamW(AdamOptions options = {.weight_decay = 0.01}) : Adam(decoupled(options)) {}
+  explicit AdamW(const AdamWOptions& options = {}, Location where = Location::current())
+      : Adam(decoupled(options), where) {}
 
  private:
-  static AdamOptions decoupled(AdamOptions options) {
-    options.decoupled = true;
-    return options;
+  static AdamOptions decoupled(const AdamWOptions& options) {
+    return {.beta1 = options.beta1,
+            .beta2 = options.beta2,
+            .epsilon = options.epsilon,
+            .weight_decay = options.weight_decay,
+            .epsilon_in_root = options.epsilon_in_root,
+            .decoupled = true};
   }
 };
 

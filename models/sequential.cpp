@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 #include <unordered_set>
+#include <utility>
 
 #include <dualtape/ops/arithmetic.hpp>
 
@@ -64,17 +65,32 @@ Var Sequential::operator()(Var x, Context& context, Location where) const {
   return x;
 }
 
-std::vector<Parameter> Sequential::parameters() const {
+namespace {
+
+struct ParameterHash {
+  std::size_t operator()(const Parameter& parameter) const { return parameter.hash(); }
+};
+
+// Those of all layers, each once.
+std::vector<Parameter> distinct(const std::vector<Layer>& layers,
+                                std::vector<Parameter> (Layer::*own)() const) {
   std::vector<Parameter> all;
-  for (const Layer& layer : layers_) detail::append_new(all, layer.parameters());
+  std::unordered_set<Parameter, ParameterHash> seen;
+  for (const Layer& layer : layers)
+    for (const Parameter& parameter : (layer.*own)())
+      if (seen.insert(parameter).second) all.push_back(parameter);
   return all;
 }
 
-std::vector<Parameter> Sequential::buffers() const {
-  std::vector<Parameter> all;
-  for (const Layer& layer : layers_) detail::append_new(all, layer.buffers());
-  return all;
+}  // namespace
+
+std::vector<Parameter> Sequential::parameters() const {
+  return distinct(layers_, &Layer::parameters);
 }
+
+std::vector<Parameter> Sequential::buffers() const { return distinct(layers_, &Layer::buffers); }
+
+std::vector<Parameter> Sequential::tables() const { return distinct(layers_, &Layer::tables); }
 
 bool Sequential::needs_context() const {
   return std::ranges::any_of(layers_, &Layer::needs_context);
@@ -114,6 +130,12 @@ std::vector<Parameter> Residual::parameters() const {
 std::vector<Parameter> Residual::buffers() const {
   std::vector<Parameter> all = inner_.buffers();
   if (shortcut_) detail::append_new(all, shortcut_->buffers());
+  return all;
+}
+
+std::vector<Parameter> Residual::tables() const {
+  std::vector<Parameter> all = inner_.tables();
+  if (shortcut_) detail::append_new(all, shortcut_->tables());
   return all;
 }
 

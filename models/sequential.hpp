@@ -7,6 +7,9 @@
 // (either may take a Location behind that, which is the user's line), and, where it has them,
 //     std::vector<Parameter> parameters() const;   // trained
 //     std::vector<Parameter> buffers() const;      // saved but not trained: running statistics
+//     std::vector<Parameter> tables() const;       // of the parameters, matrices whose rows are
+//                                                  // looked up: embeddings, of any framework's
+//                                                  layout
 // One that takes a Context trains otherwise than it evaluates, unless it has a
 //     bool needs_context() const;
 // that says false. A net that holds such layers has to be told which is meant: in an objective by
@@ -62,6 +65,10 @@ concept Remembers = requires(const T& layer) {
   { layer.buffers() } -> std::convertible_to<std::vector<Parameter>>;
 };
 template <class T>
+concept LooksUp = requires(const T& layer) {
+  { layer.tables() } -> std::convertible_to<std::vector<Parameter>>;
+};
+template <class T>
 concept SaysNeed = requires(const T& layer) {
   { layer.needs_context() } -> std::convertible_to<bool>;
 };
@@ -115,6 +122,7 @@ class Layer {
   }
   std::vector<Parameter> parameters() const { return held_->parameters(); }
   std::vector<Parameter> buffers() const { return held_->buffers(); }
+  std::vector<Parameter> tables() const { return held_->tables(); }
   bool needs_context() const { return held_->needs_context(); }
 
  private:
@@ -123,6 +131,7 @@ class Layer {
     virtual Var call(Var x, Context& context, Location where) const = 0;
     virtual std::vector<Parameter> parameters() const { return {}; }
     virtual std::vector<Parameter> buffers() const { return {}; }
+    virtual std::vector<Parameter> tables() const { return {}; }
     virtual bool needs_context() const = 0;
   };
 
@@ -145,6 +154,10 @@ class Layer {
     }
     std::vector<Parameter> buffers() const override {
       if constexpr (detail::Remembers<T>) return layer.buffers();
+      return {};
+    }
+    std::vector<Parameter> tables() const override {
+      if constexpr (detail::LooksUp<T>) return layer.tables();
       return {};
     }
     bool needs_context() const override {
@@ -177,6 +190,7 @@ class Sequential {
   // In the order of the layers; a layer that stands in two places is listed once.
   std::vector<Parameter> parameters() const;
   std::vector<Parameter> buffers() const;
+  std::vector<Parameter> tables() const;
   std::int64_t parameter_count() const;  // numbers, not tensors
   bool needs_context() const;
 
@@ -198,6 +212,7 @@ class Residual {
   Var operator()(Var x, Context& context, Location where = Location::current()) const;
   std::vector<Parameter> parameters() const;
   std::vector<Parameter> buffers() const;
+  std::vector<Parameter> tables() const;
   bool needs_context() const {
     return inner_.needs_context() || (shortcut_ && shortcut_->needs_context());
   }
@@ -215,6 +230,15 @@ std::vector<Parameter> state_of(const Model& model) {
   if constexpr (detail::Remembers<Model>)
     for (const Parameter& buffer : model.buffers()) all.push_back(buffer);
   return all;
+}
+
+// The tables of a model; none of one that does not say.
+template <class Model>
+std::vector<Parameter> tables_of(const Model& model) {
+  if constexpr (detail::LooksUp<Model>)
+    return model.tables();
+  else
+    return {};
 }
 
 // Those of several layers, in order and each once: for a layer of your own that holds them,

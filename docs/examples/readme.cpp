@@ -7,7 +7,7 @@ namespace dt = dualtape;
 
 int main() {
   const dt::Dataset iris = dt::load_iris();  // 150 flowers of 3 kinds
-  const dt::Parameter w{"w", dt::glorot_uniform({4, 3}, dt::Key{7})};
+  const dt::Parameter w{"w", dt::glorot_uniform(dt::Key{7}, {4, 3})};
   const dt::Parameter b{"b", dt::zeros({3})};
 
   dt::Graph g;  // built once, run many times

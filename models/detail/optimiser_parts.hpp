@@ -12,11 +12,12 @@
 namespace dualtape::detail {
 
 inline void require(bool good, std::string_view optimiser, const char* option, double value,
-                    const char* wanted) {
+                    const char* wanted, Location where = {}) {
   if (good) return;
   fail<ValueError>(
       {.op = optimiser,
-       .what = std::string(option) + " is " + std::to_string(value) + ", but must be " + wanted});
+       .what = std::string(option) + " is " + std::to_string(value) + ", but must be " + wanted,
+       .where = where});
 }
 
 inline bool is_share(double value) { return value >= 0 && value < 1; }

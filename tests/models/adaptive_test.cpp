@@ -101,7 +101,7 @@ TEST_CASE("optimisers follow PyTorch's step by step") {
   ours["adam"] = std::make_unique<Adam>(
       AdamOptions{.beta1 = 0.8, .beta2 = 0.97, .epsilon = 1e-3, .weight_decay = 0.02});
   ours["adamw"] = std::make_unique<AdamW>(
-      AdamOptions{.beta1 = 0.8, .beta2 = 0.97, .epsilon = 1e-3, .weight_decay = 0.3});
+      AdamWOptions{.beta1 = 0.8, .beta2 = 0.97, .epsilon = 1e-3, .weight_decay = 0.3});
   ours["adamw defaults"] = std::make_unique<AdamW>();
   ours["rmsprop"] = std::make_unique<RmsProp>();
   ours["rmsprop momentum"] = std::make_unique<RmsProp>(

@@ -39,7 +39,7 @@ TEST_CASE("uniform rules fill their interval and have its variance") {
     const double bound = wanted.bound;
     for (const double scale : {1.0, 0.25}) {
       CAPTURE(name_of(rule));
-      const Tensor w = Initialiser(rule, scale).weight(shape, Key{3});
+      const Tensor w = Initialiser(rule, scale).weight(Key{3}, shape);
       CHECK(largest(w) <= bound * scale * (1 + 1e-6));
       CHECK(largest(w) >= bound * scale * 0.999);
       // 60000 draws: the estimate's standard deviation is 0.4 %.
@@ -58,7 +58,7 @@ TEST_CASE("normal rules have their variance and go beyond uniform bounds") {
     const Rule rule = wanted.rule;
     const double variance = wanted.variance;
     CAPTURE(name_of(rule));
-    const Tensor w = Initialiser(rule, 0.5).weight(shape, Key{3});
+    const Tensor w = Initialiser(rule, 0.5).weight(Key{3}, shape);
     CHECK(second_moment(w) == doctest::Approx(variance / 4).epsilon(0.03));
     CHECK(largest(w) > 3 * std::sqrt(variance / 4));
   }
@@ -66,24 +66,24 @@ TEST_CASE("normal rules have their variance and go beyond uniform bounds") {
 
 TEST_CASE("biases are zero except by PyTorch's default, which takes the weight's inputs") {
   const Shape weight{100, 5000};
-  CHECK(identical(Initialiser(Rule::he_normal).bias(weight, Key{1}), zeros({5000})));
-  const Tensor b = Initialiser(Rule::torch_default).bias(weight, Key{1});
+  CHECK(identical(Initialiser(Rule::he_normal).bias(Key{1}, weight), zeros({5000})));
+  const Tensor b = Initialiser(Rule::torch_default).bias(Key{1}, weight);
   CHECK(b.shape() == Shape{5000});
   CHECK(largest(b) <= 0.1);
   CHECK(largest(b) >= 0.099);
 }
 
 TEST_CASE("the same key gives the same bits, another key others") {
-  CHECK(identical(he_normal({7, 5}, Key{9}), he_normal({7, 5}, Key{9})));
-  CHECK(!identical(he_normal({7, 5}, Key{9}), he_normal({7, 5}, Key{10})));
-  CHECK(glorot_uniform({7, 5}, Key{9}, float64).dtype() == float64);
-  CHECK(identical(Initialiser(Rule::zeros).weight({2, 3}, Key{1}), zeros({2, 3})));
+  CHECK(identical(he_normal(Key{9}, {7, 5}), he_normal(Key{9}, {7, 5})));
+  CHECK(!identical(he_normal(Key{9}, {7, 5}), he_normal(Key{10}, {7, 5})));
+  CHECK(glorot_uniform(Key{9}, {7, 5}, float64).dtype() == float64);
+  CHECK(identical(Initialiser(Rule::zeros).weight(Key{1}, {2, 3}), zeros({2, 3})));
 }
 
 TEST_CASE("shapes and scales that make no weight are refused") {
-  CHECK_THROWS_AS(glorot_uniform({3}, Key{1}), ShapeError);
-  CHECK_THROWS_AS(he_normal({0, 3}, Key{1}), ShapeError);
-  CHECK_THROWS_AS(he_normal({2, 3}, Key{1}, int64), TypeError);
-  CHECK_THROWS_AS(Initialiser(Rule::normal, -1).weight({2, 3}, Key{1}), ValueError);
-  CHECK_THROWS_AS(Initialiser(Rule::normal, NAN).weight({2, 3}, Key{1}), ValueError);
+  CHECK_THROWS_AS(glorot_uniform(Key{1}, {3}), ShapeError);
+  CHECK_THROWS_AS(he_normal(Key{1}, {0, 3}), ShapeError);
+  CHECK_THROWS_AS(he_normal(Key{1}, {2, 3}, int64), TypeError);
+  CHECK_THROWS_AS(Initialiser(Rule::normal, -1).weight(Key{1}, {2, 3}), ValueError);
+  CHECK_THROWS_AS(Initialiser(Rule::normal, NAN).weight(Key{1}, {2, 3}), ValueError);
 }

@@ -124,3 +124,10 @@ TEST_CASE("batch norm of images is over batch, rows and columns; wrong shapes ar
   const nn::Sequential net{layer};
   CHECK(nn::state_of(net).size() == 4);
 }
+
+TEST_CASE("RmsNorm keeps its epsilon of 1e-6 whatever else its options say") {
+  Graph g;
+  const Var x = g.constant(Tensor::from(std::vector<double>{1e-3}, Shape{1}));
+  const nn::RmsNorm layer("rms", 1, {.dtype = float64});
+  CHECK(eval(layer(x)).item() == doctest::Approx(std::sqrt(0.5)).epsilon(1e-12));
+}

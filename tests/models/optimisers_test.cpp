@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <dualtape/modes/estimators.hpp>
@@ -170,4 +171,46 @@ TEST_CASE("parameters without gradient and options out of range are refused") {
   CHECK_THROWS_AS(Sgd({.weight_decay = -1}), ValueError);
   CHECK_THROWS_AS(Adam({.beta2 = 1}), ValueError);
   CHECK_THROWS_AS(Adam({.epsilon = 0}), ValueError);
+}
+
+TEST_CASE("AdamW decays by 0.01 whatever else its options say") {
+  // With a gradient of zero the decay alone is left: p <- (1 - 0.1 * 0.01) p.
+  const auto decayed = [](const AdamWOptions& options) {
+    AdamW adamw(options);
+    const Parameter p("p", numbers({1.0}));
+    Graph g;
+    const Gradients gradients = reverse(sum(g.read(p) * 0.0), {p});
+    compile({}, adamw.update({p}, gradients, 0.1)).run();
+    return p.value().item();
+  };
+  CHECK(decayed({}) == doctest::Approx(0.999).epsilon(1e-14));
+  CHECK(decayed({.beta1 = 0.8}) == decayed({}));
+  CHECK(decayed({.beta2 = 0.95}) == decayed({}));
+  CHECK(decayed({.epsilon = 1e-3}) == decayed({}));
+  CHECK(decayed({.epsilon_in_root = true}) == decayed({}));
+  CHECK(decayed({.weight_decay = 0.5}) == doctest::Approx(0.95).epsilon(1e-14));
+  CHECK(decayed({.weight_decay = 0}) == 1);
+}
+
+TEST_CASE("a gradient that has not its parameter's type is refused at the user's line") {
+  const Parameter w("w", numbers({1, 2, 3}));
+  Graph g;
+  const auto refused = [&](Var gradient) {
+    Gradients gradients;
+    gradients.add(w, g.read(w), gradient);
+    Sgd sgd;
+    return sgd.update({w}, gradients, 0.1).size();
+  };
+  CHECK(refused(g.input("right", {3}, float64)) == 1);
+  CHECK_THROWS_AS(refused(g.input("one", {}, float64)), ShapeError);
+  CHECK_THROWS_AS(refused(g.input("row", {1, 3}, float64)), ShapeError);
+  CHECK_THROWS_AS(refused(g.input("narrow", {3}, float32)), TypeError);
+  try {
+    refused(g.input("one more", {1}, float64));
+    FAIL("no error");
+  } catch (const ShapeError& error) {
+    const std::string text = error.what();
+    CHECK(text.find("[update 'w']") != std::string::npos);
+    CHECK(text.find("optimisers_test.cpp:") != std::string::npos);
+  }
 }

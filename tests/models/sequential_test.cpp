@@ -196,3 +196,22 @@ TEST_CASE("the parameters of several layers are listed in order and once") {
         std::vector<std::string>{"norm.running_mean", "norm.running_var"});
   CHECK(nn::parameters_of().empty());
 }
+
+TEST_CASE("a hundred thousand residuals in a row are a loop") {
+  const Parameter one("one", ones({1}));
+  const auto step = [one](Var x) { return mul(x, one); };
+  constexpr int many = 100'000;
+  const nn::Sequential row(std::vector<nn::Layer>(many, nn::Residual(step)));
+  Graph g;
+  const std::size_t before = g.size();
+  row(g.input("x", {1}));
+  CHECK(g.size() - before >= many);
+  CHECK(row.parameters().empty());
+}
+
+TEST_CASE("many parameters are listed in a moment") {
+  std::vector<nn::Layer> layers;
+  for (int i = 0; i < 20'000; ++i) layers.push_back(nn::RmsNorm("n" + std::to_string(i), 1));
+  layers.push_back(layers.front());
+  CHECK(nn::Sequential(layers).parameters().size() == 20'000);
+}
