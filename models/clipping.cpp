@@ -20,6 +20,14 @@ void check_limit(std::string_view op, double limit, Location where = {}) {
        .where = where});
 }
 
+void check_method(std::string_view op, const GradientMethod& method, Location where) {
+  if (!method)
+    fail<ValueError>({.op = op,
+                      .what = "the gradient method is an empty function",
+                      .where = where,
+                      .help = "give backpropagation(), or another one"});
+}
+
 template <class Change>
 Gradients changed(std::string_view op, const WrtList& wrt, const Gradients& gradients,
                   Location where, const Change& change) {
@@ -63,20 +71,22 @@ Gradients clip_by_norm(const WrtList& wrt, const Gradients& gradients, double li
                  [&](Var g) { return g * cast(scale, g.dtype()); });
 }
 
-GradientMethod clipped_by_value(GradientMethod method, double limit) {
-  check_limit("clipped_by_value", limit);
-  return
-      [method = std::move(method), limit](Var loss, const std::vector<Wrt>& parameters, Var key) {
-        return clip_by_value(parameters, method(loss, parameters, key), limit);
-      };
+GradientMethod clipped_by_value(GradientMethod method, double limit, Location where) {
+  check_limit("clipped_by_value", limit, where);
+  check_method("clipped_by_value", method, where);
+  return [method = std::move(method), limit, where](Var loss, const std::vector<Wrt>& parameters,
+                                                    Var key) {
+    return clip_by_value(parameters, method(loss, parameters, key), limit, where);
+  };
 }
 
-GradientMethod clipped_by_norm(GradientMethod method, double limit) {
-  check_limit("clipped_by_norm", limit);
-  return
-      [method = std::move(method), limit](Var loss, const std::vector<Wrt>& parameters, Var key) {
-        return clip_by_norm(parameters, method(loss, parameters, key), limit);
-      };
+GradientMethod clipped_by_norm(GradientMethod method, double limit, Location where) {
+  check_limit("clipped_by_norm", limit, where);
+  check_method("clipped_by_norm", method, where);
+  return [method = std::move(method), limit, where](Var loss, const std::vector<Wrt>& parameters,
+                                                    Var key) {
+    return clip_by_norm(parameters, method(loss, parameters, key), limit, where);
+  };
 }
 
 }  // namespace dualtape

@@ -24,8 +24,10 @@ Gradients clip_by_norm(const WrtList& wrt, const Gradients& gradients, double li
 // |g| of all gradients as one vector: a float64 scalar.
 Var global_norm(const Gradients& gradients);
 
-// A method's gradients, clipped. ValueError for the limit at once.
-GradientMethod clipped_by_value(GradientMethod method, double limit);
-GradientMethod clipped_by_norm(GradientMethod method, double limit);
+// A method's gradients, clipped. ValueError for the limit, and for a null method, at once.
+GradientMethod clipped_by_value(GradientMethod method, double limit,
+                                Location where = Location::current());
+GradientMethod clipped_by_norm(GradientMethod method, double limit,
+                               Location where = Location::current());
 
 }  // namespace dualtape

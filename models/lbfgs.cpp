@@ -97,18 +97,20 @@ struct Progress {
   std::int64_t evaluations = 0;
 };
 
-void check(const LbfgsOptions& options) {
-  const auto at_least_one = [](const char* name, std::int64_t value) {
-    require(value >= 1, "lbfgs", name, static_cast<double>(value), "at least 1");
+void check(const LbfgsOptions& options, Location where) {
+  const auto at_least_one = [where](const char* name, std::int64_t value) {
+    require(value >= 1, "lbfgs", name, static_cast<double>(value), "at least 1", where);
   };
   at_least_one("history", options.history);
   at_least_one("iterations", options.iterations);
   at_least_one("evaluations", options.evaluations);
   require(options.gradient_below >= 0, "lbfgs", "gradient_below", options.gradient_below,
-          "at least 0");
-  require(options.change_below >= 0, "lbfgs", "change_below", options.change_below, "at least 0");
-  require(options.c1 > 0 && options.c1 < 1, "lbfgs", "c1", options.c1, "between 0 and 1");
-  require(options.c2 > options.c1 && options.c2 < 1, "lbfgs", "c2", options.c2, "between c1 and 1");
+          "at least 0", where);
+  require(options.change_below >= 0, "lbfgs", "change_below", options.change_below, "at least 0",
+          where);
+  require(options.c1 > 0 && options.c1 < 1, "lbfgs", "c1", options.c1, "between 0 and 1", where);
+  require(options.c2 > options.c1 && options.c2 < 1, "lbfgs", "c2", options.c2, "between c1 and 1",
+          where);
 }
 
 class Minimiser {
@@ -116,13 +118,14 @@ class Minimiser {
   Minimiser(const LossAndGradient& function, const LbfgsOptions& options, Progress& progress)
       : function_(function), options_(options), progress_(progress) {}
 
-  void begin(std::span<const double> point) {
+  void begin(std::span<const double> point, Location where) {
     Trial& now = progress_.now;
     now = *evaluate(Vector(point.begin(), point.end()));
     if (!now.finite() || !std::isfinite(inner(now.gradient, now.gradient)))
       fail<ValueError>({.op = "lbfgs",
                         .what = "the loss at the start is " + std::to_string(now.loss) +
                                 ", or its gradient is not finite",
+                        .where = where,
                         .help = "begin at another point"});
   }
 
@@ -303,11 +306,12 @@ std::string_view name_of(LbfgsStop stop) {
 }
 
 LbfgsResult lbfgs(const LossAndGradient& function, std::span<double> point,
-                  const LbfgsOptions& options) {
-  check(options);
+                  const LbfgsOptions& options, Location where) {
+  check(options, where);
+  if (!function) fail<ValueError>({.op = "lbfgs", .what = "the function is null", .where = where});
   Progress progress(options.history);
   Minimiser minimiser(function, options, progress);
-  minimiser.begin(point);
+  minimiser.begin(point, where);
   return minimiser.run(point);
 }
 
@@ -343,9 +347,9 @@ struct Lbfgs::Impl {
     });
   }
   double evaluate(std::span<const double> point, std::span<double> gradient,
-                  std::span<const Feed> feeds) {
+                  std::span<const Feed> feeds, Location where) {
     set(point);
-    const Outputs out = program.run(feeds);
+    const Outputs out = program.run(feeds, where);
     each(gradient,
          [&](std::size_t i, std::span<double> part) { read_into(out[gradients[i]], part); });
     return out[loss].item();
@@ -353,41 +357,60 @@ struct Lbfgs::Impl {
 };
 
 Lbfgs::Lbfgs(std::vector<Parameter> parameters, Var loss, const Gradients& gradients,
-             LbfgsOptions options) {
-  check(options);
+             LbfgsOptions options, Location where) {
+  check(options, where);
   if (!loss.defined() || loss.shape().count() != 1)
     fail<ShapeError>({.op = "Lbfgs",
                       .what = "the loss must be one number, got " +
-                              (loss.defined() ? to_string(loss.type()) : "an empty Var")});
+                              (loss.defined() ? to_string(loss.type()) : "an empty Var"),
+                      .where = where});
   std::vector<Var> outputs{loss};
-  for (const Parameter& parameter : parameters) outputs.push_back(gradients[parameter]);
+  for (const Parameter& parameter : parameters) {
+    const Var gradient = gradients[parameter];
+    if (!gradient.defined() || gradient.shape() != parameter.shape())
+      fail<ShapeError>({.op = "Lbfgs",
+                        .label = parameter.name(),
+                        .what = "the gradient of '" + parameter.name() + "' is " +
+                                (gradient.defined() ? to_string(gradient.type()) : "an empty Var") +
+                                ", but the parameter is " + to_string(parameter.type()),
+                        .where = where});
+    outputs.push_back(gradient);
+  }
   const std::vector<Var> slopes(outputs.begin() + 1, outputs.end());
   impl_ = std::make_unique<Impl>(
-      Impl{std::move(parameters), loss, slopes, std::move(options), compile(outputs)});
+      Impl{std::move(parameters), loss, slopes, std::move(options), compile(outputs, {}, where)});
 }
 Lbfgs::Lbfgs(Lbfgs&&) noexcept = default;
 Lbfgs& Lbfgs::operator=(Lbfgs&&) noexcept = default;
 Lbfgs::~Lbfgs() = default;
 
-LbfgsResult Lbfgs::minimise(std::initializer_list<Feed> feeds) {
-  return minimise(std::span<const Feed>(feeds.begin(), feeds.size()));
+Lbfgs::Impl& Lbfgs::impl(const char* function, Location where) const {
+  if (impl_ != nullptr) return *impl_;
+  fail<GraphError>({.op = function,
+                    .what = "this Lbfgs was moved from and has nothing to minimise",
+                    .where = where,
+                    .help = "call the Lbfgs that it was moved to"});
 }
 
-LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds) {
-  Impl& impl = *impl_;
+LbfgsResult Lbfgs::minimise(std::initializer_list<Feed> feeds, Location where) {
+  return minimise(std::span<const Feed>(feeds.begin(), feeds.size()), where);
+}
+
+LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds, Location where) {
+  Impl& impl = this->impl("minimise", where);
   Vector start(impl.size());
   impl.each(std::span(start), [&](std::size_t i, std::span<double> part) {
     read_into(impl.parameters[i].value(), part);
   });
   Vector point = start;
   const LossAndGradient function = [&](std::span<const double> at, std::span<double> gradient) {
-    return impl.evaluate(at, gradient, feeds);
+    return impl.evaluate(at, gradient, feeds, where);
   };
   const bool resumed = std::exchange(impl.resumed, false);
   try {
     if (!resumed) impl.progress.emplace(impl.options.history);
     Minimiser minimiser(function, impl.options, *impl.progress);
-    if (!resumed) minimiser.begin(point);
+    if (!resumed) minimiser.begin(point, where);
     const LbfgsResult result = minimiser.run(point);
     impl.set(point);
     return result;
@@ -398,15 +421,17 @@ LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds) {
   }
 }
 
-std::vector<NamedTensor> Lbfgs::state() const {
-  if (impl_->progress) return saved(*impl_->progress);
+std::vector<NamedTensor> Lbfgs::state(Location where) const {
+  const Impl& impl = this->impl("state", where);
+  if (impl.progress) return saved(*impl.progress);
   fail<ValueError>({.op = "Lbfgs",
                     .what = "there is no state before the first iteration, nor behind an error",
+                    .where = where,
                     .help = "save from within on_iteration or behind minimise()"});
 }
 
-void Lbfgs::restore(const std::vector<NamedTensor>& state) {
-  Impl& impl = *impl_;
+void Lbfgs::restore(const std::vector<NamedTensor>& state, Location where) {
+  Impl& impl = this->impl("restore", where);
   impl.progress = restored(state, static_cast<std::int64_t>(impl.size()), impl.options.history);
   impl.resumed = true;
   impl.set(impl.progress->now.point);

@@ -65,17 +65,20 @@ using LossAndGradient =
     std::function<double(std::span<const double> point, std::span<double> gradient)>;
 
 // Moves `point` to a minimum nearby. A loss that is not finite counts as too far. Throws ValueError
-// for options out of range, or if the loss or gradient at the start is not finite.
+// for options out of range, for a null function, or if the loss or gradient at the start is not
+// finite.
 LbfgsResult lbfgs(const LossAndGradient& function, std::span<double> point,
-                  const LbfgsOptions& options = {});
+                  const LbfgsOptions& options = {}, Location where = Location::current());
 
 // The same on Parameters, by a compiled program of a loss and its gradients, from any mode. Random
 // gradients make no sense here: the method takes differences of them.
 class Lbfgs {
  public:
-  // Throws GraphError for a parameter without gradient, ShapeError unless the loss has one element.
+  // Throws GraphError for a parameter without gradient, ShapeError unless the loss has one element
+  // and each gradient its parameter's shape. What is moved from may be assigned to, and else throws
+  // GraphError.
   Lbfgs(std::vector<Parameter> parameters, Var loss, const Gradients& gradients,
-        LbfgsOptions options = {});
+        LbfgsOptions options = {}, Location where = Location::current());
   Lbfgs(Lbfgs&&) noexcept;
   Lbfgs& operator=(Lbfgs&&) noexcept;
   ~Lbfgs();
@@ -84,21 +87,23 @@ class Lbfgs {
   // restore(). All arithmetic
   // but the program's is float64. Throws what lbfgs() and Program::run throw; the parameters then
   // are as they were.
-  LbfgsResult minimise(std::initializer_list<Feed> feeds = {});
-  LbfgsResult minimise(std::span<const Feed> feeds);
+  LbfgsResult minimise(std::initializer_list<Feed> feeds = {},
+                       Location where = Location::current());
+  LbfgsResult minimise(std::span<const Feed> feeds, Location where = Location::current());
 
   // What a call that was stopped needs to go on: point, gradient, history and counts, as named
   // tensors; save_checkpoint() makes a file of them. To be asked within on_iteration or behind
   // minimise(); ValueError where there is nothing yet.
-  std::vector<NamedTensor> state() const;
+  std::vector<NamedTensor> state(Location where = Location::current()) const;
   // Sets the parameters to the state's point; the next minimise() then goes on there and ends with
   // the bits of a call that was not stopped, given the same feeds and options, whose bounds count
   // from the start of the first. ValueError for a state of other parameters; then nothing has
   // changed.
-  void restore(const std::vector<NamedTensor>& state);
+  void restore(const std::vector<NamedTensor>& state, Location where = Location::current());
 
  private:
   struct Impl;
+  Impl& impl(const char* function, Location where) const;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -258,3 +258,33 @@ TEST_CASE("a state taken within an iteration is gone on from, and a wrong one re
   }
   CHECK(identical(p.value(), before));
 }
+
+TEST_CASE(
+    "an Lbfgs that was moved from, a null function and gradients of another shape are errors") {
+  const Parameter p("p", Tensor::from(std::vector<double>{3}, Shape{1}));
+  Graph g;
+  const Var loss = sum(square(g.read(p)));
+  Lbfgs gone({p}, loss, reverse(loss, {p}));
+  Lbfgs kept = std::move(gone);
+  const auto here = [](const auto& call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      return std::string(error.what()).find("lbfgs_test.cpp:") != std::string::npos;
+    }
+    return false;
+  };
+  CHECK(here([&] { gone.minimise(); }));
+  CHECK(here([&] { gone.state(); }));
+  CHECK(here([&] { gone.restore({}); }));
+  CHECK(here([&] { kept.state(); }));
+  CHECK(kept.minimise().loss == 0);
+  gone = std::move(kept);
+  CHECK(gone.minimise().loss == 0);
+  std::vector<double> point{1};
+  CHECK(here([&] { lbfgs(nullptr, point); }));
+  CHECK(here([&] { lbfgs([](auto, auto) { return 0.0; }, point, {.history = 0}); }));
+  Gradients scalar;
+  scalar.add(p, g.read(p), loss);
+  CHECK(here([&] { Lbfgs({p}, loss, scalar); }));
+}
