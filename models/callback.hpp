@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <dualtape/core/tensor.hpp>
 
@@ -39,9 +41,12 @@ class Callback {
   virtual void settled(Trainer&) {}
   virtual void end(Trainer&, const TrainResult&) {}
 
-  // The scalar it acts on, if any. A fit() that ends without it, while others were reported, throws
-  // a ValueError: the name is wrong.
+  // The scalar it acts on, if any. A fit() that can see that nobody will report it, or that ends
+  // without it while others were reported, throws a ValueError: the name is wrong.
   virtual std::string awaits() const { return {}; }
+  // The scalars it reports; nothing if it does not say, and then it may report any.
+  using Names = std::vector<std::string>;
+  virtual std::optional<Names> reports() const { return std::nullopt; }
   // Whether it reports this scalar, but has not been due yet.
   virtual bool may_report(const std::string& /*scalar*/) const { return false; }
 

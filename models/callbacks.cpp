@@ -1,7 +1,11 @@
 #include <dualtape/models/callbacks.hpp>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <span>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -46,10 +50,27 @@ EvaluateEvery::EvaluateEvery(std::string name, Tensor inputs, Tensor labels,
 }
 
 void EvaluateEvery::evaluate(Trainer& trainer) {
-  const Evaluation found = trainer.evaluate(inputs_, labels_, options_.rows_at_once);
+  // The line is that of the fit() under way.
+  const Evaluation found = trainer.evaluate(inputs_, labels_, options_.rows_at_once, Location{});
   evaluated_ = true;
-  trainer.report(name_ + " loss", found.loss);
-  if (!std::isnan(found.accuracy)) trainer.report(name_ + " accuracy", found.accuracy);
+  for (const auto& [what, value] : found.named())
+    trainer.report(name_ + " " + what, value, Location{});
+}
+
+void EvaluateEvery::begin(Trainer& trainer, const StopRules&) {
+  metrics_.clear();
+  for (const Metric& metric : trainer.metrics(Location{})) metrics_.push_back(metric.name);
+}
+
+std::optional<Callback::Names> EvaluateEvery::reports() const {
+  Names names{"loss"};
+  if (is_integer(labels_.dtype()))
+    names.emplace_back("accuracy");
+  else
+    names.insert(names.end(), {"mae", "mse", "r2"});
+  names.insert(names.end(), metrics_.begin(), metrics_.end());
+  for (std::string& name : names) name.insert(0, name_ + " ");
+  return names;
 }
 
 bool EvaluateEvery::step(Trainer& trainer, const StepInfo& info) {
@@ -63,7 +84,8 @@ bool EvaluateEvery::epoch(Trainer& trainer, const EpochInfo& info) {
 }
 
 bool EvaluateEvery::may_report(const std::string& scalar) const {
-  return !evaluated_ && (scalar == name_ + " loss" || scalar == name_ + " accuracy");
+  const Names names = *reports();
+  return !evaluated_ && std::ranges::find(names, scalar) != names.end();
 }
 
 EarlyStopping::EarlyStopping(std::string scalar, EarlyStoppingOptions options)
@@ -72,15 +94,61 @@ EarlyStopping::EarlyStopping(std::string scalar, EarlyStoppingOptions options)
   require(options.least_change >= 0, "EarlyStopping", "the least change is below 0");
 }
 
-bool EarlyStopping::scalar(Trainer&, const Scalar& scalar) {
+bool EarlyStopping::scalar(Trainer& trainer, const Scalar& scalar) {
   if (scalar.name != scalar_) return true;
   const double gain = options_.larger_is_better ? scalar.value - best_ : best_ - scalar.value;
   if (gain > options_.least_change) {
     best_ = scalar.value;
     bad_ = 0;
+    stopped_ = false;
+    if (options_.restore_best) keep(trainer);
     return true;
   }
-  return ++bad_ <= options_.patience;
+  stopped_ = ++bad_ >= options_.patience;
+  return !stopped_;
+}
+
+// Behind what other callbacks make of the last report, and before they save.
+void EarlyStopping::settled(Trainer& trainer) {
+  if (std::exchange(stopped_, false) && !kept_.empty()) give_back(trainer);
+}
+
+namespace {
+
+// All that the best report was measured with.
+std::vector<Parameter> measured(const Trainer& trainer) {
+  std::vector<Parameter> all = trainer.parameters(Location{});
+  const std::vector<Parameter>& buffers = trainer.buffers(Location{});
+  all.insert(all.end(), buffers.begin(), buffers.end());
+  return all;
+}
+
+}  // namespace
+
+void EarlyStopping::keep(const Trainer& trainer) {
+  kept_.clear();
+  for (const Parameter& parameter : measured(trainer)) {
+    const auto* from = static_cast<const std::byte*>(parameter.value().raw());
+    kept_.insert(kept_.end(), from, from + parameter.value().bytes());
+  }
+}
+
+void EarlyStopping::give_back(const Trainer& trainer) const {
+  std::vector<Parameter> all = measured(trainer);
+  std::size_t bytes = 0;
+  for (const Parameter& parameter : all) bytes += parameter.value().bytes();
+  if (bytes != kept_.size())
+    fail<ValueError>({.op = "EarlyStopping",
+                      .what = "the best report was of " + std::to_string(kept_.size()) +
+                              " bytes of parameters, the trainer has " + std::to_string(bytes),
+                      .help = "use one EarlyStopping for one Trainer"});
+  std::size_t at = 0;
+  for (Parameter& parameter : all) {
+    Tensor best(parameter.type());
+    if (best.bytes() > 0) std::memcpy(best.raw(), kept_.data() + at, best.bytes());
+    at += best.bytes();
+    parameter.set(best);
+  }
 }
 
 std::string EarlyStopping::why() const {
@@ -89,12 +157,35 @@ std::string EarlyStopping::why() const {
   return text.str();
 }
 
-Tensor EarlyStopping::state() const { return state_of({best_, static_cast<double>(bad_)}); }
+// The best number's bits, the count, how many bytes are kept, and these, eight in one element.
+Tensor EarlyStopping::state() const {
+  std::vector<std::int64_t> words(3 + (kept_.size() + 7) / 8);
+  words[0] = std::bit_cast<std::int64_t>(best_);
+  words[1] = bad_;
+  words[2] = static_cast<std::int64_t>(kept_.size());
+  if (!kept_.empty()) std::memcpy(words.data() + 3, kept_.data(), kept_.size());
+  return Tensor::from(words, Shape{static_cast<std::int64_t>(words.size())});
+}
 
 void EarlyStopping::restore(const Tensor& state) {
-  check_state("EarlyStopping", state, 2);
-  best_ = state.at({0});
-  bad_ = static_cast<std::int64_t>(state.at({1}));
+  stopped_ = false;
+  if (state.dtype() == float64) {  // of older files, which have no parameters
+    check_state("EarlyStopping", state, 2);
+    best_ = state.at({0});
+    bad_ = static_cast<std::int64_t>(state.at({1}));
+    kept_.clear();
+    return;
+  }
+  const bool fits = state.dtype() == int64 && state.rank() == 1 && state.count() >= 3;
+  const std::span<const std::int64_t> words =
+      fits ? state.data<std::int64_t>() : std::span<const std::int64_t>();
+  if (!fits || words[1] < 0 || words[2] < 0 || words[2] > 8 * (state.count() - 3))
+    fail<ValueError>({.op = "EarlyStopping",
+                      .what = "this is no state of an EarlyStopping: " + to_string(state.type())});
+  best_ = std::bit_cast<double>(words[0]);
+  bad_ = words[1];
+  kept_.resize(static_cast<std::size_t>(words[2]));
+  if (!kept_.empty()) std::memcpy(kept_.data(), words.data() + 3, kept_.size());
 }
 
 ReduceRate::ReduceRate(std::string scalar, std::shared_ptr<Plateau> plateau)

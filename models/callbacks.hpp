@@ -1,6 +1,7 @@
 // What a Trainer can be told to do beside its steps. Each does one thing; numbers pass between them
 // by name: an evaluation reports "test loss", and whatever waits for "test loss" hears it.
-// Waiting for one that is never reported while others are is a ValueError at the end of fit().
+// Waiting for one that is never reported while others are is a ValueError, at the beginning of
+// fit() where all callbacks say what they report, as those below do, else at its end.
 //
 //   dt::TrainerOptions options{.callbacks = {
 //       std::make_shared<dt::EvaluateEvery>("test", test.inputs, test.labels),
@@ -12,9 +13,12 @@
 // one Trainer and its thread.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <dualtape/models/checkpoint.hpp>
 #include <dualtape/models/plateau.hpp>
@@ -29,13 +33,17 @@ struct EvaluateOptions {
   std::int64_t rows_at_once = 512;
 };
 
-// Reports "<name> loss" and, for objectives with logits, "<name> accuracy" of a data set.
+// Reports "<name> loss" of a data set, and what else an Evaluation has: for objectives with logits
+// "<name> accuracy", with predictions "<name> mae", "<name> mse" and "<name> r2", and
+// "<name> <metric>" for each of TrainerOptions::metrics.
 class EvaluateEvery final : public Callback {
  public:
   // Shares the tensors. ValueError for options out of range.
   EvaluateEvery(std::string name, Tensor inputs, Tensor labels, EvaluateOptions options = {});
   bool step(Trainer& trainer, const StepInfo& info) override;
   bool epoch(Trainer& trainer, const EpochInfo& info) override;
+  void begin(Trainer& trainer, const StopRules& rules) override;
+  std::optional<Names> reports() const override;
   bool may_report(const std::string& scalar) const override;
 
  private:
@@ -45,32 +53,45 @@ class EvaluateEvery final : public Callback {
   Tensor inputs_;
   Tensor labels_;
   EvaluateOptions options_;
+  Names metrics_ = {};  // of the trainer
   bool evaluated_ = false;
 };
 
 struct EarlyStoppingOptions {
-  std::int64_t patience = 10;  // reports without improvement that are borne
+  std::int64_t patience = 10;  // reports in a row without improvement: the last of them stops
   double least_change = 0;     // what counts as an improvement is above this
   bool larger_is_better = false;
+  bool restore_best =
+      true;  // when it stops, parameters and buffers become those of the best report
 };
 
-// Stops where a reported number has not improved for a while. A NaN is no improvement. Its count is
-// in checkpoints.
+// Stops where a reported number has not improved for a while: at the tenth bad report for a
+// patience of 10, as Keras and PyTorch Lightning count. A NaN is no improvement. Its count, and the
+// best parameters and buffers so far, are in checkpoints. One for each fit(): behind its stop it
+// stops the next one at once unless that improves.
 class EarlyStopping final : public Callback {
  public:
   explicit EarlyStopping(std::string scalar, EarlyStoppingOptions options = {});
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
+  void settled(Trainer& trainer) override;
   std::string awaits() const override { return scalar_; }
+  std::optional<Names> reports() const override { return Names(); }
   std::string why() const override;
   std::string name() const override { return "early stopping by " + scalar_; }
   Tensor state() const override;
   void restore(const Tensor& state) override;
 
  private:
+  void keep(const Trainer& trainer);
+  void give_back(const Trainer& trainer) const;
+
   std::string scalar_;
   EarlyStoppingOptions options_;
   double best_;
   std::int64_t bad_ = 0;
+  bool stopped_ = false;  // and the best is still to be given back
+  std::vector<std::byte> kept_ =
+      {};  // the elements of the best report, one tensor behind the other
 };
 
 // Tells a Plateau of a reported number, and saves the plateau in checkpoints. The trainer's
@@ -80,6 +101,7 @@ class ReduceRate final : public Callback {
   ReduceRate(std::string scalar, std::shared_ptr<Plateau> plateau);
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   std::string awaits() const override { return scalar_; }
+  std::optional<Names> reports() const override { return Names(); }
   std::string name() const override { return "plateau of " + scalar_; }
   Tensor state() const override { return plateau_->state(); }
   void restore(const Tensor& state) override { plateau_->restore(state); }
@@ -103,6 +125,7 @@ class Checkpoints final : public Callback {
   bool epoch(Trainer& trainer, const EpochInfo& info) override;
   void settled(Trainer& trainer) override;
   void end(Trainer& trainer, const TrainResult& result) override;
+  std::optional<Names> reports() const override { return Names(); }
 
  private:
   std::filesystem::path path_;
@@ -117,6 +140,7 @@ class BestCheckpoint final : public Callback {
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   void settled(Trainer& trainer) override;
   std::string awaits() const override { return scalar_; }
+  std::optional<Names> reports() const override { return Names(); }
   std::string name() const override { return "best " + scalar_; }
   Tensor state() const override;
   void restore(const Tensor& state) override;

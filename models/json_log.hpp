@@ -34,6 +34,7 @@ class JsonLog final : public Callback {
   bool epoch(Trainer& trainer, const EpochInfo& info) override;
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   void end(Trainer& trainer, const TrainResult& result) override;
+  std::optional<Names> reports() const override { return Names(); }
 
  private:
   struct Close {

@@ -119,6 +119,72 @@ double top_k_accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k
   return share(right, labels.count());
 }
 
+namespace {
+
+// Both as float64.
+struct Pair {
+  Pair(std::string_view op, const Tensor& predictions, const Tensor& labels) {
+    for (const Tensor* one : {&predictions, &labels})
+      if (one->dtype() == boolean)
+        fail<TypeError>({.op = op, .what = "these are no numbers: " + to_string(one->type())});
+    if (predictions.shape() != labels.shape())
+      fail<ShapeError>({.op = op,
+                        .what = "predictions " + to_string(predictions.shape()) + " and labels " +
+                                to_string(labels.shape()) + " differ",
+                        .help = "give both one shape; reshape (n,) to (n, 1) or the other way"});
+    p = predictions.to(float64);
+    y = labels.to(float64);
+  }
+  template <class Of>
+  double mean(const Of& of) const {
+    RunningMean all;
+    const auto ps = std::as_const(p).data<double>();
+    const auto ys = std::as_const(y).data<double>();
+    for (std::size_t i = 0; i < ps.size(); ++i) all.add(of(ps[i] - ys[i]));
+    return all.mean();
+  }
+  Tensor p;
+  Tensor y;
+};
+
+// r2 of column `column` of `width`.
+double r2_of_column(const Pair& pair, std::size_t column, std::size_t width) {
+  const auto p = std::as_const(pair.p).data<double>();
+  const auto y = std::as_const(pair.y).data<double>();
+  RunningMean mean;
+  for (std::size_t i = column; i < y.size(); i += width) mean.add(y[i]);
+  double rest = 0;
+  double spread = 0;
+  bool constant = true;  // which the rounding of the mean must not hide
+  for (std::size_t i = column; i < y.size(); i += width) {
+    rest += (p[i] - y[i]) * (p[i] - y[i]);
+    spread += (y[i] - mean.mean()) * (y[i] - mean.mean());
+    constant = constant && y[i] == y[column];
+  }
+  if (!constant) return 1 - rest / spread;
+  return rest == 0 ? 1 : std::isnan(rest) ? rest : 0;
+}
+
+}  // namespace
+
+double mae(const Tensor& predictions, const Tensor& labels) {
+  return Pair("mae", predictions, labels).mean([](double d) { return std::abs(d); });
+}
+
+double mse(const Tensor& predictions, const Tensor& labels) {
+  return Pair("mse", predictions, labels).mean([](double d) { return d * d; });
+}
+
+double r2(const Tensor& predictions, const Tensor& labels) {
+  const Pair pair("r2", predictions, labels);
+  const bool rows = pair.y.rank() > 0 && pair.y.size(0) > 1 && pair.y.count() > 0;
+  if (!rows) return std::numeric_limits<double>::quiet_NaN();
+  const auto width = static_cast<std::size_t>(pair.y.count() / pair.y.size(0));
+  RunningMean all;
+  for (std::size_t column = 0; column < width; ++column) all.add(r2_of_column(pair, column, width));
+  return all.mean();
+}
+
 double perplexity(double mean_cross_entropy) { return std::exp(mean_cross_entropy); }
 
 FadingMean::FadingMean(double decay) : decay_(decay) {

@@ -1,4 +1,5 @@
-// Measures of how well a classifier does: accuracy, confusion matrix, means over a stream.
+// Measures of how well a classifier or a regression does: accuracy, confusion matrix, mean errors,
+// means over a stream.
 // The functions on Tensors may be called from any thread; an object is for one thread at a time.
 #pragma once
 
@@ -24,6 +25,17 @@ double top_k_accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k
 
 // e to a mean cross-entropy in nats: how many equally likely choices would be as hard.
 double perplexity(double mean_cross_entropy);
+
+// Of predictions and what they should be, numbers of one shape: the mean of |p - y| and of
+// (p - y)^2, summed in float64; NaN of none. Throw ShapeError where the shapes differ, which
+// broadcasting would hide, and TypeError for booleans.
+double mae(const Tensor& predictions, const Tensor& labels);
+double mse(const Tensor& predictions, const Tensor& labels);
+// The coefficient of determination, 1 - sum (p - y)^2 / sum (y - mean y)^2: 1 for perfect
+// predictions, 0 for those no better than the mean. Of several columns (positions of the axes after
+// the first) the mean. A column of equal labels counts 1 if it is predicted without an error, else
+// 0, as in scikit-learn; NaN of fewer than two rows. Throws what mae does.
+double r2(const Tensor& predictions, const Tensor& labels);
 
 // The rows that are wrong by the same rule, in order: those to look at. `row` counts the labels in
 // row-major order. Throws what accuracy does.

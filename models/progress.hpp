@@ -27,6 +27,7 @@ class ProgressBar final : public Callback {
   bool step(Trainer& trainer, const StepInfo& info) override;
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   void end(Trainer& trainer, const TrainResult& result) override;
+  std::optional<Names> reports() const override { return Names(); }
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -26,6 +26,7 @@ class TensorBoard final : public Callback {
   bool epoch(Trainer& trainer, const EpochInfo& info) override;
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   void end(Trainer& trainer, const TrainResult& result) override;
+  std::optional<Names> reports() const override { return Names(); }
 
   const std::filesystem::path& path() const { return path_; }  // of the file
 

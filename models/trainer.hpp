@@ -18,6 +18,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -29,6 +30,7 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/core/callable.hpp>
 #include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
 #include <dualtape/models/callback.hpp>
@@ -42,7 +44,8 @@
 namespace dualtape {
 
 // What a model makes of a batch: the loss to be lowered, a scalar that is a mean over the batch's
-// rows, and the logits (rows, classes) where accuracy is wanted.
+// rows, and the logits (rows, classes), or a regression's predictions (of the labels' shape), where
+// more than the loss is to be evaluated or predict() is wanted.
 struct Objective {
   Objective(Var the_loss, Var the_logits = {}) : loss(the_loss), logits(the_logits) {}
   Var loss;
@@ -54,15 +57,19 @@ struct Objective {
 class ObjectiveFunction {
  public:
   ObjectiveFunction() = default;
+  ObjectiveFunction(std::nullptr_t) {}
   template <class F>
   requires std::is_invocable_r_v<Objective, F&, Var, Var> ObjectiveFunction(F function)
       : build_([function = std::move(function)](Var x, Var y, nn::Context&) mutable {
           return Objective(function(x, y));
-        }) {}
+        }) {
+    if (detail::is_null(function)) build_ = nullptr;
+  }
   template <class F>
   requires std::is_invocable_r_v<Objective, F&, Var, Var, nn::Context&> ObjectiveFunction(
-      F function)
-      : build_(std::move(function)) {}
+      F function) {
+    if (!detail::is_null(function)) build_ = std::move(function);
+  }
 
   Objective operator()(Var inputs, Var labels, nn::Context& context) const {
     return build_(inputs, labels, context);
@@ -96,6 +103,13 @@ struct EpochInfo {
   double seconds = 0;
 };
 
+// A number an evaluation is to have as well, of all outputs and labels of a data set; see
+// models/metrics.hpp.
+struct Metric {
+  std::string name;  // "top 5"
+  std::function<double(const Tensor& outputs, const Tensor& labels)> of;
+};
+
 struct TrainerOptions {
   Schedule schedule = constant_rate(0.01);
   Key key{0};                     // of random directions; step n uses key.fold(n)
@@ -107,6 +121,8 @@ struct TrainerOptions {
   std::vector<std::shared_ptr<Callback>> callbacks = {};
   // What steps change beside the parameters, such as running statistics: a model's buffers().
   std::vector<Parameter> buffers = {};
+  // Of the objective's logits or predictions, in evaluations.
+  std::vector<Metric> metrics = {};
   // Keeps what each step changes until it is known to be finite, so that TrainResult::fault can
   // name the operator that was not; parameters and state then are those before that step. Costs a
   // copy of them all in every step: a run that ended may be resumed from its last checkpoint with
@@ -147,6 +163,16 @@ struct Evaluation {
   double loss = std::numeric_limits<double>::quiet_NaN();      // mean over all rows
   double accuracy = std::numeric_limits<double>::quiet_NaN();  // NaN if there are no logits
   std::int64_t rows = 0;
+  // Of predictions and labels that are floating: the mean absolute error, the mean squared error,
+  // and the coefficient of determination; NaN where there are none.
+  double mae = std::numeric_limits<double>::quiet_NaN();
+  double mse = std::numeric_limits<double>::quiet_NaN();
+  double r2 = std::numeric_limits<double>::quiet_NaN();
+  bool regression = false;  // these three were measured, whatever they are
+  std::vector<std::pair<std::string, double>> metrics = {};  // of TrainerOptions::metrics, in order
+
+  // All there is under its name, in the order above: "loss", "accuracy" ...
+  std::vector<std::pair<std::string, double>> named() const;
 };
 
 // Calls `visit` with the inputs and labels of each batch of an epoch, in order, until it returns
@@ -194,23 +220,26 @@ concept Keyed = requires(const T& source) {
 class Trainer {
  public:
   // The optimiser must outlive the Trainer. Throws ValueError without parameters or schedule, for a
-  // parameter that is listed twice and for one that is among the buffers, too.
+  // parameter that is listed twice and for one that is among the buffers, too, and for a callback
+  // or metric that is null. What is moved from may be assigned to, and else throws GraphError.
   Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters, GradientMethod method,
-          Optimiser& optimiser, TrainerOptions options = {});
+          Optimiser& optimiser, TrainerOptions options = {}, Location where = Location::current());
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;
   ~Trainer();
 
   // Trains until a rule stops it. A second call goes on with the next step number and the next
-  // epoch, so keys and orders are not used twice. Throws ValueError for rules that are below 1 or
-  // that stop nothing, for batches that differ from those of the epoch that is resumed or that are
-  // as those of the resumed run but drawn from another key, and at the end for a callback whose
-  // scalar nobody reported though others were; ShapeError, TypeError or GraphError, at its line,
-  // for a loss that is not one floating-point number of the inputs' graph and for logits that do
-  // not fit the labels; and what building and running the graph throws.
-  TrainResult fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout = {});
+  // epoch, so keys and orders are not used twice; behind an error it goes on in the epoch's midst,
+  // if the batches are cut as they were. Throws ValueError for rules that are below 1 or that stop
+  // nothing, for batches that differ from those of the epoch that is resumed or that are as those
+  // of the resumed run but drawn from another key, and for a callback whose scalar nobody reports
+  // though others are: at once where that can be seen, else at the end; ShapeError, TypeError or
+  // GraphError, at its line, for a loss that is not one floating-point number of the inputs' graph
+  // and for logits that do not fit the labels; and what building and running the graph throws.
+  TrainResult fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout = {},
+                  Location where = Location::current());
   template <BatchSource Source>
-  TrainResult fit(Source& batches, const StopRules& rules) {
+  TrainResult fit(Source& batches, const StopRules& rules, Location where = Location::current()) {
     EpochLayout layout;
     if constexpr (LaidOut<Source>)
       layout = {batches.per_epoch(), batches.batch_size(), batches.dataset().count()};
@@ -220,39 +249,51 @@ class Trainer {
           for (const auto& batch : batches.epoch(epoch))
             if (!visit(batch.inputs, batch.labels)) return;
         },
-        rules, layout);
+        rules, layout, where);
   }
 
   // The present parameters on a data set, `rows_at_once` rows in a run, the rest in a smaller one.
   // Throws ShapeError unless inputs and labels have equally many rows, at least one, and what fit()
   // throws for an objective.
-  Evaluation evaluate(const Tensor& inputs, const Tensor& labels, std::int64_t rows_at_once = 512);
+  Evaluation evaluate(const Tensor& inputs, const Tensor& labels, std::int64_t rows_at_once = 512,
+                      Location where = Location::current());
+
+  // The objective's logits or predictions for inputs alone, as in evaluation. Labels that were not
+  // seen yet are taken for class numbers, or for floating numbers if the objective refuses these.
+  // Throws ValueError for an objective without logits and for one whose logits depend on labels,
+  // ShapeError without rows.
+  Tensor predict(const Tensor& inputs, std::int64_t rows_at_once = 512,
+                 Location where = Location::current());
 
   // The compiled step for batches of these types: for to_dot(), explain() and memory().
-  const Program& step_program(const Type& inputs, const Type& labels);
+  const Program& step_program(const Type& inputs, const Type& labels,
+                              Location where = Location::current());
 
-  std::int64_t steps_done() const;
-  std::int64_t epochs_begun() const;
-  const std::vector<Parameter>& parameters() const;
-  void set_key(Key key);  // of TrainerOptions
+  std::int64_t steps_done(Location where = Location::current()) const;
+  std::int64_t epochs_begun(Location where = Location::current()) const;
+  const std::vector<Parameter>& parameters(Location where = Location::current()) const;
+  const std::vector<Parameter>& buffers(Location where = Location::current()) const;
+  const std::vector<Metric>& metrics(Location where = Location::current()) const;
+  void set_key(Key key, Location where = Location::current());  // of TrainerOptions
 
   // Tells all callbacks of a number, from within one or from outside of fit().
-  void report(const std::string& name, double value);
+  void report(const std::string& name, double value, Location where = Location::current());
 
   // All that a resumed run needs, as named tensors: parameters and buffers under their names, the
   // optimiser's, the callbacks' and the trainer's own under "optimiser/", "callback/" and
   // "trainer/". They share the live memory. Throws ValueError if steps write Parameters that are
   // not among the buffers of the options.
-  std::vector<NamedTensor> state() const;
+  std::vector<NamedTensor> state(Location where = Location::current()) const;
   // Goes on from a state(): the next fit() goes on in the midst of the epoch, passing over the
   // batches that were done, with the bits of a run that had not stopped. The data and the options
   // must be those of then: fit() refuses batches of other sizes or from another key. Throws
   // ValueError for tensors missing or of another type, before anything has changed; the optimiser's
   // may be found wrong when the first step is built.
-  void restore(const std::vector<NamedTensor>& state);
+  void restore(const std::vector<NamedTensor>& state, Location where = Location::current());
 
  private:
   struct Impl;
+  Impl& impl(const char* function, Location where) const;  // GraphError where it was moved from
   std::unique_ptr<Impl> impl_;
 };
 

@@ -10,12 +10,16 @@ namespace dualtape::detail {
 
 // Throws GraphError for a loss that is empty or of another graph than `labels`, ShapeError for one
 // that is not one number and for logits that do not fit the labels, TypeError for one that has no
-// derivative. In training labels that are no class numbers need only have the logits' rows.
-void check_objective(const Objective& objective, Var labels, bool training);
+// derivative. Predictions of labels that are no class numbers have their shape; in training, and
+// where `any_outputs` are of use, logits need only have the labels' rows.
+void check_objective(const Objective& objective, Var labels, bool training, bool any_outputs,
+                     Location where);
+// Whether logits are (..., classes) for labels (...).
+bool fits_classes(const Shape& logits, const Shape& labels);
 
 // Throws ValueError for a parameter listed twice, and for one that is among the buffers, too: both
 // would show themselves only in a step or a checkpoint, as something else.
 void check_listed_once(const std::vector<Parameter>& parameters,
-                       const std::vector<Parameter>& buffers);
+                       const std::vector<Parameter>& buffers, Location where);
 
 }  // namespace dualtape::detail

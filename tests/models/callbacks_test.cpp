@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <set>
@@ -117,18 +118,100 @@ TEST_CASE("early stopping bears what it should") {
     CHECK((result.epochs == 8 || result.stop == Stop::callback));
     return result.epochs;
   };
-  CHECK(epochs({5, 4, 4, 3, 3, 3, 3, 3}, {.patience = 1}) == 6);
+  // As Keras and PyTorch Lightning count: the report that makes `patience` bad ones in a row stops.
+  CHECK(epochs({5, 4, 4, 3, 3, 3, 3, 3}, {.patience = 2}) == 6);
+  CHECK(epochs({5, 4, 4, 3, 3, 3, 3, 3}, {.patience = 1}) == 3);
   CHECK(epochs({5, 4, 4, 3, 3, 3, 3, 3}, {.patience = 0}) == 3);
+  CHECK(epochs({5, 5, 5, 5, 5, 5, 5, 5}, {.patience = 6}) == 7);
   CHECK(epochs({5, 4, 3, 2, 1, 0, -1, -2}, {.patience = 0}) == 8);
-  CHECK(epochs({5, 4, 3, 2, 1, 0, -1, -2}, {.patience = 2, .larger_is_better = true}) == 4);
-  CHECK(epochs({5, 4.9, 4.8, 4.7, 4, 3.9, 3.8, 3.7}, {.patience = 1, .least_change = 0.5}) == 3);
-  CHECK(epochs({5, NAN, NAN, 4, NAN, NAN, NAN, 3}, {.patience = 2}) == 7);
+  CHECK(epochs({5, 4, 3, 2, 1, 0, -1, -2}, {.patience = 3, .larger_is_better = true}) == 4);
+  CHECK(epochs({5, 4.9, 4.8, 4.7, 4, 3.9, 3.8, 3.7}, {.patience = 2, .least_change = 0.5}) == 3);
+  CHECK(epochs({5, NAN, NAN, 4, NAN, NAN, NAN, 3}, {.patience = 3}) == 7);
   CHECK_THROWS_AS(EarlyStopping("x", {.patience = -1}), ValueError);
+}
+
+TEST_CASE("early stopping gives the best weights back") {
+  const auto weights = [](const Run& run) {
+    std::vector<Tensor> all;
+    for (const Parameter& parameter : run.mlp.parameters()) all.push_back(parameter.value().copy());
+    return all;
+  };
+  const auto same = [](const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+    return std::ranges::equal(a, b,
+                              [](const Tensor& x, const Tensor& y) { return identical(x, y); });
+  };
+  const std::vector<double> reports{3, 1, 2, 2, 2, 9};
+  const auto trained = [&](std::int64_t epochs, const EarlyStoppingOptions& options) {
+    Run run({std::make_shared<Ear>(reports), std::make_shared<EarlyStopping>("quality", options)});
+    run.trainer.fit(run.batches, {.epochs = epochs});
+    return weights(run);
+  };
+  const std::vector<Tensor> best = trained(2, {});
+  const std::vector<Tensor> last = trained(5, {});  // ends by itself: nothing is given back
+  CHECK(!same(best, last));
+  CHECK(same(trained(8, {.patience = 3}), best));
+  CHECK(same(trained(8, {.patience = 3, .restore_best = false}), last));
+  // The largest number is the last one, which is within its patience.
+  CHECK(same(trained(6, {.patience = 5, .larger_is_better = true}), trained(6, {})));
+}
+
+TEST_CASE("early stopping remembers the best weights through a checkpoint, and reads older ones") {
+  EarlyStopping stopping("quality");
+  Run run({});
+  CHECK(stopping.scalar(run.trainer, {"quality", 2.5, 1, 0}));
+  const Tensor best = run.mlp.parameters()[0].value().copy();
+  const Tensor state = stopping.state().copy();
+  run.trainer.fit(run.batches, {.epochs = 1});
+  EarlyStopping again("quality", {.patience = 1});
+  again.restore(state);
+  CHECK(!again.scalar(run.trainer, {"quality", 2.5, 2, 0}));
+  again.settled(run.trainer);
+  CHECK(identical(run.mlp.parameters()[0].value(), best));
+  // The form before weights were kept: the best number and the count.
+  EarlyStopping older("quality", {.patience = 3});
+  older.restore(Tensor::from(std::vector<double>{1.5, 2}, Shape{2}));
+  CHECK(!older.scalar(run.trainer, {"quality", 1.5, 2, 0}));
+  CHECK_THROWS_AS(older.restore(Tensor::of({1, 2})), ValueError);
+  CHECK_THROWS_AS(older.restore(Tensor::of({1, 2, 800, 4})), ValueError);
+  CHECK_THROWS_AS(older.restore(Tensor::of({1, -2, 0})), ValueError);
+}
+
+TEST_CASE("a scalar's misspelt name is told before the first step, with the one that was meant") {
+  const Dataset data = iris();
+  const auto refused = [&](const std::string& name, std::vector<std::shared_ptr<Callback>> more) {
+    more.push_back(std::make_shared<EvaluateEvery>("val", data.inputs, data.labels));
+    more.push_back(std::make_shared<EarlyStopping>(name));
+    Run run(std::move(more));
+    const int line = __LINE__ + 2;
+    try {
+      run.trainer.fit(run.batches, {.epochs = 1});
+    } catch (const ValueError& error) {
+      const std::string text = error.what();
+      CHECK(text.find("callbacks_test.cpp:" + std::to_string(line)) != std::string::npos);
+      CHECK(text.find("'" + name + "'") != std::string::npos);
+      return std::to_string(run.trainer.steps_done()) + " steps" +
+             text.substr(text.find("try: ") + 4);
+    }
+    return std::string("no error");
+  };
+  CHECK(refused("val loss", {}) == "no error");
+  CHECK(refused("val accuracy", {}) == "no error");
+  CHECK(refused("val_loss", {}) == "0 steps did you mean 'val loss'?");
+  CHECK(refused("Val-Accuracy", {}) == "0 steps did you mean 'val accuracy'?");
+  CHECK(refused("val los", {}) == "0 steps did you mean 'val loss'?");
+  CHECK(refused("quality", {}) == "0 steps give the callback one of these names");
+  CHECK(refused("val mae", {}).starts_with("0 steps"));  // these labels are classes
+  // A callback that does not say what it reports may report it.
+  const std::vector<double> reports{1};
+  CHECK(refused("quality", {std::make_shared<Ear>(reports)}) == "no error");
+  CHECK(refused("val_loss", {std::make_shared<Ear>(reports)}) ==
+        "0 steps did you mean 'val loss'?");
+  CHECK(refused("another", {std::make_shared<Ear>(reports)}).starts_with("2 steps"));
 }
 
 TEST_CASE("the result says which callback stopped the run, and why") {
   const auto early =
-      std::make_shared<EarlyStopping>("quality", EarlyStoppingOptions{.patience = 1});
+      std::make_shared<EarlyStopping>("quality", EarlyStoppingOptions{.patience = 2});
   Run run({std::make_shared<Ear>(std::vector<double>{5, 4.25, 4.5, 4.5, 3}), early});
   const TrainResult result = run.trainer.fit(run.batches, {.epochs = 8});
   CHECK(result.stop == Stop::callback);
@@ -195,7 +278,7 @@ TEST_CASE("a run with plateau and early stopping resumes with the same bits") {
         std::make_shared<Plateau>(constant_rate(0.4), PlateauOptions{.factor = 0.5, .patience = 1});
     more.push_back(std::make_shared<Ear>(reports));
     more.push_back(std::make_shared<ReduceRate>("quality", plateau));
-    more.push_back(std::make_shared<EarlyStopping>("quality", EarlyStoppingOptions{.patience = 3}));
+    more.push_back(std::make_shared<EarlyStopping>("quality", EarlyStoppingOptions{.patience = 4}));
     return std::make_unique<Run>(std::move(more), plateau->schedule());
   };
   const auto whole = make();
@@ -228,7 +311,7 @@ TEST_CASE("waiting for a number that nobody reports is an error that lists those
     try {
       run.trainer.fit(run.batches, {.epochs = 2});
     } catch (const ValueError& error) {
-      CHECK(run.trainer.steps_done() == 4);  // at the end of fit
+      CHECK(run.trainer.steps_done() == 0);  // all say what they report
       return error.what();
     }
     return "";

@@ -170,3 +170,31 @@ TEST_CASE("a fading mean forgets at its rate and starts without bias") {
   second.add(0.7);
   CHECK(first.mean() == second.mean());
 }
+
+TEST_CASE("errors of regressions and the coefficient of determination") {
+  const auto numbers = [](const std::vector<double>& values, Shape shape) {
+    return Tensor::from(values, std::move(shape));
+  };
+  const Tensor y = numbers({3, -0.5, 2, 7}, Shape{4});
+  const Tensor p = numbers({2.5, 0, 2, 8}, Shape{4});
+  CHECK(mae(p, y) == 0.5);
+  CHECK(mse(p, y) == 0.375);
+  // The mean is 2.875; the squares around it sum to 29.1875, the errors' to 1.5.
+  CHECK(r2(p, y) == doctest::Approx(1 - 1.5 / 29.1875).epsilon(1e-15));
+  CHECK(r2(y, y) == 1);
+  CHECK(r2(full(Shape{4}, 2.875, float64), y) == 0);
+  CHECK(r2(full(Shape{4}, 10.0, float64), y) < 0);
+  // Columns count alike: 1 and 0.
+  const Tensor two = numbers({1, 5, 2, 7}, Shape{2, 2});
+  CHECK(r2(numbers({1, 6, 2, 6}, Shape{2, 2}), two) == 0.5);
+  // Equal labels, as scikit-learn.
+  const Tensor equal = full(Shape{3}, 0.1, float64);
+  CHECK(r2(equal, equal) == 1);
+  CHECK(r2(full(Shape{3}, 0.2, float64), equal) == 0);
+  CHECK(std::isnan(r2(numbers({NAN, 0.1, 0.1}, Shape{3}), equal)));
+  CHECK(std::isnan(r2(numbers({1}, Shape{1}), numbers({1}, Shape{1}))));
+  CHECK(std::isnan(mae(numbers({}, Shape{0}), numbers({}, Shape{0}))));
+  CHECK(mae(Tensor::of({1, 5}), Tensor::of({2, 3})) == 1.5);
+  CHECK_THROWS_AS(mse(p, y.reshape({4, 1})), ShapeError);  // (4, 4) differences
+  CHECK_THROWS_AS(mae(zeros({2}, boolean), zeros({2}, boolean)), TypeError);
+}

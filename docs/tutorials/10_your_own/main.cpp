@@ -360,7 +360,7 @@ Run watch(const std::string& name, const dt::GradientMethod& method, double rate
   Study study(
       dt::Key{1}, method, rate,
       {std::make_shared<dt::EvaluateEvery>("test", digits.test.inputs, digits.test.labels),
-       std::make_shared<dt::EarlyStopping>("test loss", dt::EarlyStoppingOptions{.patience = 8}),
+       std::make_shared<dt::EarlyStopping>("test loss", dt::EarlyStoppingOptions{.patience = 9}),
        std::make_shared<dt::ProgressBar>(), curves});
   dt::Loader batches = batches_of(digits);
   const dt::TrainResult result = study.trainer.fit(batches, {.epochs = epochs});

@@ -1,0 +1,85 @@
+#include <dualtape/models/detail/awaited.hpp>
+
+#include <algorithm>
+#include <cctype>
+
+#include <dualtape/core/detail/words.hpp>
+
+namespace dualtape::detail {
+namespace {
+
+using Names = std::vector<std::string>;
+
+bool has(const Names& names, const std::string& name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+std::string listed(const Names& names) {
+  std::string text;
+  for (const std::string& name : names)
+    text.append(text.empty() ? "'" : ", '").append(name).append("'");
+  return text;
+}
+
+// "val_loss", "Val-Loss" and "val loss" are one word to people.
+std::string spelt_plainly(const std::string& name) {
+  std::string plain;
+  for (const char c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+      plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return plain;
+}
+
+std::string meant(const std::string& name, const Names& names) {
+  for (const std::string& one : names)
+    if (spelt_plainly(one) == spelt_plainly(name)) return one;
+  return closest(name, names);
+}
+
+[[noreturn]] void refuse(const std::string& name, const std::string& what, const Names& names,
+                         Location where) {
+  const std::string near = meant(name, names);
+  fail<ValueError>({.op = "fit",
+                    .label = name,
+                    .what = "a callback waits for '" + name + "', " + what + listed(names),
+                    .where = where,
+                    .help = near.empty() ? "give the callback one of these names"
+                                         : "did you mean '" + near + "'?"});
+}
+
+}  // namespace
+
+void check_announced(const TrainerOptions& options, const Names& reported, Location where) {
+  Names announced;
+  bool all_say = !options.on_step && !options.on_epoch;
+  for (const auto& callback : options.callbacks) {
+    const std::optional<Callback::Names> own = callback->reports();
+    all_say = all_say && own.has_value();
+    if (own) announced.insert(announced.end(), own->begin(), own->end());
+  }
+  if (announced.empty()) return;
+  announced.insert(announced.end(), reported.begin(), reported.end());
+  for (const auto& waiting : options.callbacks) {
+    const std::string name = waiting->awaits();
+    if (name.empty() || has(announced, name)) continue;
+    // One that does not say may report anything, but hardly what differs by its spelling alone.
+    const bool misspelt = std::ranges::any_of(announced, [&](const std::string& one) {
+      return spelt_plainly(one) == spelt_plainly(name);
+    });
+    if (all_say || misspelt) refuse(name, "which nobody reports; reported are ", announced, where);
+  }
+}
+
+void check_heard(const TrainerOptions& options, const Names& reported, Location where) {
+  if (reported.empty()) return;
+  for (const auto& waiting : options.callbacks) {
+    const std::string name = waiting->awaits();
+    if (name.empty() || has(reported, name)) continue;
+    if (std::ranges::any_of(options.callbacks,
+                            [&](const auto& other) { return other->may_report(name); }))
+      continue;
+    refuse(name, "which was never reported, so it did nothing; reported were ", reported, where);
+  }
+}
+
+}  // namespace dualtape::detail

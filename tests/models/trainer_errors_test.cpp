@@ -1,0 +1,210 @@
+// What a Trainer makes of mistakes and of errors in its midst.
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dualtape/data/batches.hpp>
+#include <dualtape/models/callbacks.hpp>
+#include <dualtape/models/clipping.hpp>
+#include <dualtape/models/layers.hpp>
+#include <dualtape/models/trainer.hpp>
+#include <dualtape/modes/reverse.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/losses.hpp>
+#include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/reduce.hpp>
+#include <tests/errors.hpp>
+#include <tests/models/iris.hpp>
+
+using namespace dualtape;
+using testing::error_of;
+using testing::has;
+
+namespace {
+
+constexpr const char* here = "trainer_errors_test.cpp:";
+
+struct Net {
+  explicit Net(TrainerOptions options = {}, GradientMethod method = backpropagation())
+      : trainer(objective(), mlp.parameters(), std::move(method), adam, std::move(options)) {}
+  ObjectiveFunction objective() const {
+    return [mlp = mlp](Var x, Var y) {
+      const Var logits = mlp(x);
+      return Objective(cross_entropy(logits, y), logits);
+    };
+  }
+  std::vector<Tensor> weights() const {
+    std::vector<Tensor> all;
+    for (const Parameter& parameter : mlp.parameters()) all.push_back(parameter.value().copy());
+    return all;
+  }
+
+  Mlp mlp{{4, 8, 3}, Key{1}};
+  Adam adam = Adam();
+  Dataset data = iris();
+  Trainer trainer;
+  Batches batches{data, 30, Key{4}};
+};
+
+// Throws once, as a checkpoint does whose disk is full.
+struct FullDisk : Callback {
+  explicit FullDisk(std::int64_t step) : at(step) {}
+  bool step(Trainer&, const StepInfo& info) override {
+    steps.push_back(info.step);
+    epochs.push_back(info.epoch);
+    return true;
+  }
+  void settled(Trainer& trainer) override {
+    if (trainer.steps_done() == at && !std::exchange(thrown, true))
+      throw std::runtime_error("no space left on device");
+  }
+  std::int64_t at;
+  bool thrown = false;
+  std::vector<std::int64_t> steps = {};
+  std::vector<std::int64_t> epochs = {};
+};
+
+}  // namespace
+
+TEST_CASE("behind an error that was caught, fit() goes on in the epoch's midst") {
+  Net whole;
+  whole.trainer.fit(whole.batches, {.epochs = 3});
+  for (std::int64_t at = 1; at <= 15; ++at) {
+    CAPTURE(at);
+    const auto disk = std::make_shared<FullDisk>(at);
+    Net net({.callbacks = {disk}});
+    CHECK_THROWS_AS(net.trainer.fit(net.batches, {.epochs = 3}), std::runtime_error);
+    CHECK(net.trainer.steps_done() == at);
+    net.trainer.fit(net.batches, {.until_epoch = 3});
+    CHECK(net.trainer.steps_done() == 15);
+    for (std::size_t i = 0; i < disk->steps.size(); ++i) {
+      CHECK(disk->steps[i] == static_cast<std::int64_t>(i) + 1);
+      CHECK(disk->epochs[i] == static_cast<std::int64_t>(i) / 5);
+    }
+    const std::vector<Tensor> found = net.weights();
+    const std::vector<Tensor> wanted = whole.weights();
+    for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(identical(found[i], wanted[i]));
+  }
+}
+
+TEST_CASE("other batches behind an error begin an epoch of their own") {
+  Net net({.callbacks = {std::make_shared<FullDisk>(2)}});
+  CHECK_THROWS_AS(net.trainer.fit(net.batches, {.epochs = 1}), std::runtime_error);
+  Batches others(net.data, 50, Key{4});
+  CHECK(net.trainer.fit(others, {.epochs = 1}).steps == 3);
+  CHECK(net.trainer.epochs_begun() == 2);
+}
+
+TEST_CASE("a gradient method that returns another shape trains nothing") {
+  const auto changed = [](const auto& change) -> GradientMethod {
+    return [change](Var loss, const std::vector<Wrt>& parameters, Var) {
+      const Gradients exact = reverse(loss, parameters);
+      Gradients result;
+      for (std::size_t i = 0; i < parameters.size(); ++i)
+        result.add(parameters[i], parameters[i].in(loss.graph(), "test", {}),
+                   change(exact.all()[i]));
+      return result;
+    };
+  };
+  const auto refused = [](const GradientMethod& method) {
+    Net net({}, method);
+    const std::vector<Tensor> before = net.weights();
+    const std::string text = error_of<Error>([&] { net.trainer.fit(net.batches, {.epochs = 1}); });
+    const std::vector<Tensor> after = net.weights();
+    for (std::size_t i = 0; i < before.size(); ++i) CHECK(identical(after[i], before[i]));
+    CHECK(has(text, here));
+    return text;
+  };
+  CHECK(has(refused(changed([](Var g) { return sum(g); })), "layer1.weight"));
+  CHECK(has(refused(changed([](Var g) { return sum(g, {0}, true); })), "layer1.weight"));
+  CHECK(has(refused(changed([](Var g) { return cast(g, float64); })), "float64"));
+  CHECK(has(refused(changed([](Var) { return Var(); })), "empty Var"));
+}
+
+TEST_CASE("null functions and callbacks are refused when the trainer is made") {
+  const auto refused = [](TrainerOptions options) {
+    return error_of<ValueError>([&] { Net net(std::move(options)); });
+  };
+  CHECK(has(refused({.callbacks = {nullptr}}), "callback 0"));
+  CHECK(has(refused({.schedule = {}}), "empty function"));
+  CHECK(has(refused({.metrics = {{"top 5", nullptr}}}), "top 5"));
+  Net net;
+  const auto made = [&](ObjectiveFunction objective, GradientMethod method) {
+    const std::string text = error_of<ValueError>([&] {
+      Trainer trainer(std::move(objective), net.mlp.parameters(), std::move(method), net.adam);
+    });
+    CHECK(has(text, here));
+  };
+  made(net.objective(), nullptr);
+  made(nullptr, backpropagation());
+  made(std::function<Objective(Var, Var)>(), backpropagation());
+  made(static_cast<Objective (*)(Var, Var)>(nullptr), backpropagation());
+  made(std::function<Objective(Var, Var, nn::Context&)>(), backpropagation());
+  for (const auto& clip : {&clipped_by_norm, &clipped_by_value})
+    CHECK(has(error_of<ValueError>([&] { clip(nullptr, 1, Location::current()); }), here));
+  CHECK(has(error_of<ValueError>([&] { net.trainer.fit(EpochFunction(), {.epochs = 1}); }), here));
+}
+
+TEST_CASE("a trainer that was moved from says so at the line of each call") {
+  Net net;
+  Trainer other = std::move(net.trainer);
+  Trainer& gone = net.trainer;
+  const Tensor& x = net.data.inputs;
+  const Tensor& y = net.data.labels;
+  const auto check = [](const char* name, const auto& call) {
+    CAPTURE(name);
+    const std::string text = error_of<GraphError>(call);
+    CHECK(has(text, std::string("[") + name + "]"));
+    CHECK(has(text, "moved from"));
+    CHECK(has(text, here));
+  };
+  check("fit", [&] { gone.fit(net.batches, {.epochs = 1}); });
+  check("evaluate", [&] { gone.evaluate(x, y); });
+  check("predict", [&] { gone.predict(x); });
+  check("step_program", [&] { gone.step_program(x.type(), y.type()); });
+  check("steps_done", [&] { gone.steps_done(); });
+  check("epochs_begun", [&] { gone.epochs_begun(); });
+  check("parameters", [&] { gone.parameters(); });
+  check("buffers", [&] { gone.buffers(); });
+  check("metrics", [&] { gone.metrics(); });
+  check("set_key", [&] { gone.set_key(Key{1}); });
+  check("report", [&] { gone.report("loss", 1); });
+  check("state", [&] { gone.state(); });
+  check("restore", [&] { gone.restore({}); });
+  gone = std::move(other);
+  CHECK(gone.fit(net.batches, {.epochs = 1}).epochs == 1);
+}
+
+TEST_CASE("errors of a trainer name the line of the call") {
+  Net net;
+  const auto check = [](const auto& call) { CHECK(has(error_of<Error>(call), here)); };
+  check([&] { net.trainer.fit(net.batches, {}); });
+  check([&] { net.trainer.fit(net.batches, {.epochs = 0}); });
+  check([&] { net.trainer.fit([](std::int64_t, const VisitBatch&) {}, {.epochs = 1}); });
+  check([&] { net.trainer.evaluate(net.data.inputs, ones({3}, int64)); });
+  check([&] { net.trainer.evaluate(net.data.inputs, net.data.labels, 0); });
+  check([&] { net.trainer.restore({}); });
+  check([&] {
+    const std::vector<Parameter> twice{net.mlp.parameters()[0], net.mlp.parameters()[0]};
+    Trainer trainer(net.objective(), twice, backpropagation(), net.adam);
+  });
+  check([&] { Trainer trainer(net.objective(), {}, backpropagation(), net.adam); });
+}
+
+TEST_CASE("errors of layers and optimisers name the line where they are made") {
+  const auto check = [](const auto& make) { CHECK(has(error_of<Error>(make), here)); };
+  check([] { nn::Linear("l", 0, 3, Key{1}); });
+  check([] { nn::Linear("l", 3, 3, Key{1}, {.dtype = int64}); });
+  check([] { nn::Linear("l", 3, 3, Key{1}, {.initialiser = {Initialiser::Rule::normal, -1}}); });
+  check([] { nn::Embedding("e", 3, 0, Key{1}); });
+  check([] { Mlp({3}, Key{1}); });
+  check([] { Mlp({3, -2, 1}, Key{1}); });
+  check([] { glorot_uniform(Key{1}, {3}); });
+  check([] { Sgd({.momentum = 2}); });
+  check([] { Adam({.beta1 = 2}); });
+  check([] { AdamW({.epsilon = 0}); });
+}
