@@ -1,13 +1,21 @@
-// Prints docs/reference.md: every operator of the registry, and the modes it has. A test holds the
-// page to what this prints, so an operator that loses a mode is found.
+// Prints docs/reference.md: every operator of the registry with its signatures and the modes it
+// has, and the other functions of the public headers, of the tree that the first argument names. A
+// test holds the page to what this prints, so an operator that loses a mode is found.
+#include <algorithm>
+#include <filesystem>
 #include <iostream>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <dualtape/core/registry.hpp>
 #include <dualtape/dualtape.hpp>
+
+#include "common/declarations.hpp"
+#include "common/files.hpp"
 namespace dt = dualtape;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -108,8 +116,33 @@ std::string sentence(std::string_view text) {
   return std::string(text) + (text.ends_with('.') ? "" : ".");
 }
 
-void print_entry(const dt::OpInfo& info) {
+using Declarations = std::vector<dt::docs::Declaration>;
+
+// Those of a folder's public headers, by header.
+std::map<std::string, Declarations> functions_in(const fs::path& tree, const std::string& folder) {
+  std::map<std::string, Declarations> found;
+  for (const auto& file : fs::directory_iterator(tree / folder)) {
+    if (file.path().extension() != ".hpp") continue;
+    const Declarations declarations = dt::docs::functions_of(dt::docs::read_file(file.path()));
+    if (!declarations.empty()) found[folder + "/" + file.path().filename().string()] = declarations;
+  }
+  return found;
+}
+
+void print_block(const Declarations& declarations) {
+  std::cout << "```cpp\n";
+  for (const dt::docs::Declaration& declaration : declarations)
+    std::cout << declaration.text << "\n";
+  std::cout << "```\n";
+}
+
+void print_entry(const dt::OpInfo& info, const std::map<std::string, Declarations>& by_name) {
   std::cout << "\n### " << info.name << "\n\n" << sentence(info.doc) << "\n\n";
+  const auto own = by_name.find(std::string(info.name));
+  if (own != by_name.end()) {
+    print_block(own->second);
+    std::cout << "\n";
+  }
   if (!info.math.empty()) std::cout << "    " << info.math << "\n";
   if (!info.reason.empty())
     std::cout << "\n"
@@ -120,15 +153,42 @@ void print_entry(const dt::OpInfo& info) {
             << info.example.prints << "\n```\n";
 }
 
+// What a user calls beside the operators.
+void print_others(const fs::path& tree, const std::vector<dt::Entry>& entries) {
+  std::cout
+      << "\n## Other functions\n\nBy header; classes, and what each function throws, are told in "
+         "the headers themselves.\n";
+  for (const char* folder : {"core", "ops", "modes", "models", "data"})
+    for (auto& [header, declarations] : functions_in(tree, folder)) {
+      std::erase_if(declarations, [&](const dt::docs::Declaration& one) {
+        return std::ranges::any_of(
+            entries, [&](const dt::Entry& entry) { return entry.info.name == one.name; });
+      });
+      if (declarations.empty()) continue;
+      std::cout << "\n### <dualtape/" << header << ">\n\n";
+      print_block(declarations);
+    }
+}
+
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::cerr << "usage: dualtape-reference TREE > docs/reference.md\n";
+    return 1;
+  }
+  const fs::path tree = argv[1];
   const std::vector<dt::Entry> entries = dt::all_entries();
+  std::map<std::string, Declarations> by_name;
+  for (const char* folder : {"ops", "modes"})
+    for (const auto& [header, declarations] : functions_in(tree, folder))
+      for (const dt::docs::Declaration& one : declarations) by_name[one.name].push_back(one);
   std::cout << R"(# Operators
 
-Every operator of the library, from the registry that the tests walk as well. This page is written by
-`dualtape-reference`; a test holds it to what that prints. How to add an operator of your own:
-[operators.md](operators.md).
+Every operator of the library, from the registry that the tests walk as well, and
+[the other functions](#other-functions), from the headers. This page is written by
+`build/release/dualtape-reference . > docs/reference.md`; a test holds it to what that prints. How to add an
+operator of your own: [operators.md](operators.md).
 
 ## Modes
 
@@ -140,7 +200,10 @@ only.
 
 )";
   print_coverage(entries);
-  std::cout << "\n## One by one\n\nIn the examples `g` is a `Graph`.\n";
-  for (const dt::Entry& entry : entries) print_entry(entry.info);
+  std::cout << "\n## One by one\n\nAn `In` is a `Var`, a `Parameter`, a `Tensor` or a number. In "
+               "the examples "
+               "`g` is a `Graph`.\n";
+  for (const dt::Entry& entry : entries) print_entry(entry.info, by_name);
+  print_others(tree, entries);
   return 0;
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "../../docs/common/declarations.hpp"
 #include "../../docs/common/figure.hpp"
 #include "../../docs/common/files.hpp"
 #include "../../docs/common/page.hpp"
@@ -163,4 +164,43 @@ TEST_CASE("figures: scripts hold their data and gnuplot takes them") {
   CHECK_THROWS_AS(Figure("f", "f").contours([](double, double) { return 0.0; }, {1}), ValueError);
   write_csv(folder / "c.csv", {{"a", {1, 2}}, {"b", {0.5}}});
   CHECK(read_file(folder / "c.csv") == "a,b\n1,0.5\n2,\n");
+}
+
+TEST_CASE("the functions of a header are found with their defaults") {
+  const std::string header = R"(// Text of f(x).
+#pragma once
+#define g(x) x
+namespace dualtape {
+class Var { public: int member(int x) const { return x; } };
+struct Options { int (*call)(int) = nullptr; };
+Var sum(In x, const Axes& axes = {},
+        bool keepdims = false);
+template <class T>
+requires std::is_arithmetic_v<T> Tensor full_like(const Tensor& x, T value) {
+  return full(x.shape(), value);
+}
+inline Var operator+(In a, In b) { return add(a, b); }
+[[noreturn]] void refuse(Location where);
+constexpr int limit = most(3);
+std::vector<Var> forward_all(const std::vector<Var>& outputs, Location where = Location::current());
+namespace detail { void hidden(); }
+namespace nets { Sequential lenet5(Key key, std::int64_t classes = 10); }
+using Body = std::function<Var(Var)>;
+}  // namespace dualtape
+void elsewhere();
+)";
+  std::vector<std::string> names;
+  std::vector<std::string> texts;
+  for (const Declaration& one : functions_of(header)) {
+    names.push_back(one.name);
+    texts.push_back(one.text);
+  }
+  CHECK(names ==
+        std::vector<std::string>{"sum", "full_like", "refuse", "forward_all", "nets::lenet5"});
+  REQUIRE(texts.size() == 5);
+  CHECK(texts[0] == "Var sum(In x, const Axes& axes = {}, bool keepdims = false)");
+  CHECK(texts[3] == "std::vector<Var> forward_all(const std::vector<Var>& outputs)");
+  CHECK(texts[4] == "Sequential lenet5(Key key, std::int64_t classes = 10)");
+  CHECK(functions_of("").empty());
+  CHECK(functions_of("namespace dualtape { void unfinished(").empty());
 }
