@@ -30,6 +30,7 @@ namespace dualtape {
 
 class Graph;
 class Op;
+class Places;
 struct Node;
 using NodeId = std::uint32_t;
 inline constexpr NodeId no_node = UINT32_MAX;
@@ -57,6 +58,8 @@ class Var {
 
   // The same output of the same node; elementwise comparison is equal(a, b).
   friend bool operator==(const Var&, const Var&) = default;
+  // x[0], x[dt::range(1, 3)], x[{0, dt::range()}], x[indices]: see ops/subscript.hpp.
+  Var operator[](const Places& places) const;
 
  private:
   Graph* graph_ = nullptr;

@@ -37,4 +37,10 @@ inline Var operator*(In a, In b) { return mul(a, b); }
 inline Var operator/(In a, In b) { return div(a, b); }
 inline Var operator-(In x) { return neg(x); }
 
+// a becomes another node; what was made of it before stays.
+inline Var& operator+=(Var& a, In b) { return a = add({a, b.where()}, b); }
+inline Var& operator-=(Var& a, In b) { return a = sub({a, b.where()}, b); }
+inline Var& operator*=(Var& a, In b) { return a = mul({a, b.where()}, b); }
+inline Var& operator/=(Var& a, In b) { return a = div({a, b.where()}, b); }
+
 }  // namespace dualtape

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <string>
 
 #include <dualtape/ops/arithmetic.hpp>
 
@@ -190,3 +191,25 @@ TEST_CASE("truth values are no numbers") {
 }
 
 }  // namespace
+
+TEST_CASE("a Var is added to, subtracted from, multiplied and divided in place") {
+  using namespace dt;
+  Graph g;
+  const Var x = g.constant(Tensor{2, 4});
+  Var y = x;
+  const Var before = y;
+  y += x;
+  y -= 1;
+  y *= Tensor{2, 3};
+  y /= 2.0;
+  CHECK(identical(eval(y), Tensor{3, 10.5}));
+  CHECK(before == x);  // which other Vars are unaffected by
+  (y += 1) *= 2;
+  CHECK(identical(eval(y), Tensor{8, 23}));
+  try {
+    y += Tensor{1, 2, 3};
+    FAIL("no error");
+  } catch (const ShapeError& error) {
+    CHECK(std::string(error.what()).find("arithmetic_test.cpp:") != std::string::npos);
+  }
+}
