@@ -15,6 +15,7 @@ usage: ./run everywhere [STEP...]
   debian12   the README's two commands in a bare tree of Debian 12, the shared library, and a program
   debian13   of one's own after the source is gone; the same in Debian 13
   clang19    the library and the tests of core, ops and modes by clang++-19, on Debian 12
+  gcc13      the same by g++-13, Ubuntu 24.04's compiler, on Debian 13
   aarch64    built for 64-bit ARM on Debian 13, and the tests of core, ops and modes under qemu-user;
              a big-endian processor is refused
 
@@ -83,8 +84,6 @@ inside() {
   say "$1: $what: $((SECONDS - start)) s; $(grep -E 'tests passed|test cases:' "$log" | tr -s ' \n' ' ')"
 }
 
-done_with() { rm -rf --one-file-system "${work:?}/$1"; }
-
 debian() {
   local name=debian$1
   make_tree "$name" "$(codename "$1")"
@@ -102,19 +101,27 @@ debian() {
     mv /opt/first /opt/second && cd /root && rm -rf /clone
     cmake -S consumer -B own -G Ninja -DCMAKE_PREFIX_PATH=/opt/second -DREADME=/root/readme.cpp
     cmake --build own && ctest --test-dir own --output-on-failure --no-tests=error"
-  done_with "$name"
+  rm -rf --one-file-system "${work:?}/$name"
 }
 
-clang19() {
-  make_tree clang19 bookworm
-  inside clang19 "packages" "./run install-deps clang-19"
-  inside clang19 "configure" \
-    "cmake -S . -B build/clang -G Ninja -DCMAKE_CXX_COMPILER=clang++-19 -DDUALTAPE_WERROR=ON"
+# compiler NAME VERSION PACKAGE PROGRAM: the library and its tests by another compiler, silently.
+compiler() {
+  local name=$1
+  make_tree "$name" "$(codename "$2")"
+  inside "$name" "packages" "./run install-deps $3"
+  inside "$name" "configure" \
+    "cmake -S . -B build -G Ninja -DCMAKE_CXX_COMPILER=$4 -DDUALTAPE_WERROR=ON"
+  test_layers "$name" ''
+}
+
+# test_layers NAME EMULATOR: in the tree's folder build.
+test_layers() {
+  local layer
   for layer in core ops modes; do
-    inside clang19 "build $layer" "cmake --build build/clang --target dualtape-test-$layer"
-    inside clang19 "tests of $layer" "build/clang/tests/dualtape-test-$layer"
+    inside "$1" "build $layer" "cmake --build build --target dualtape-test-$layer"
+    inside "$1" "tests of $layer" "$2 build/tests/dualtape-test-$layer"
   done
-  done_with clang19
+  rm -rf --one-file-system "${work:?}/$1"
 }
 
 aarch64() {
@@ -128,20 +135,16 @@ aarch64() {
       -DCMAKE_CXX_COMPILER=s390x-linux-gnu-g++ >/tmp/said 2>&1; then exit 1; fi
     cat /tmp/said && grep -q 'little-endian processors only' /tmp/said"
   inside aarch64 "configure" "
-    cmake -S . -B build/arm -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+    cmake -S . -B build -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
       -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++"
-  for layer in core ops modes; do
-    inside aarch64 "build $layer" "cmake --build build/arm --target dualtape-test-$layer"
-    inside aarch64 "tests of $layer" "qemu-aarch64-static build/arm/tests/dualtape-test-$layer"
-  done
-  done_with aarch64
+  test_layers aarch64 qemu-aarch64-static
 }
 
 steps=("$@")
-[[ ${#steps[@]} -gt 0 ]] || steps=(switched debian12 debian13 clang19 aarch64)
+[[ ${#steps[@]} -gt 0 ]] || steps=(switched debian12 debian13 clang19 gcc13 aarch64)
 for step in "${steps[@]}"; do
   case $step in
-    switched | debian12 | debian13 | clang19 | aarch64) ;;
+    switched | debian12 | debian13 | clang19 | gcc13 | aarch64) ;;
     -h | --help) usage && exit ;;
     *) die "there is no step '$step'; ./run everywhere --help lists them" ;;
   esac
@@ -163,6 +166,8 @@ for step in "${steps[@]}"; do
       "$here/tests/switched.sh" "$here/build/release" all
       ;;
     debian*) debian "${step#debian}" ;;
+    clang19) compiler clang19 12 clang-19 clang++-19 ;;
+    gcc13) compiler gcc13 13 g++-13 g++-13 ;;
     *) "$step" ;;
   esac
 done
