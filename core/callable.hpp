@@ -4,7 +4,13 @@
 
 #include <type_traits>
 
+#include <dualtape/core/error.hpp>
+
 namespace dualtape::detail {
+
+// Throws GraphError unless there is something to call: a function is null, or what keeps its
+// programs was moved from.
+void require_callable(bool there, const char* function, Location where);
 
 template <class F>
 bool is_null(const F& function) {

@@ -4,6 +4,7 @@
 //   auto [y, dy] = dt::jvp(f, x, v);            // f(x) and J v
 //   auto [z, pullback] = dt::vjp(f, x);         // f(x) and c -> J^T c
 //   dt::Tensor g = dt::grad(f)(x);              // gradient of a scalar function
+//   auto [a, b] = dt::grad(h)(x, y);            // of a function h of two
 //   auto step = dt::jit([](dt::Var x, dt::Var v) { return dt::forward(f(x), {x}, {v}); });
 //   dt::Tensor dy = step(x, v);                 // compiled once for each shape
 //
@@ -12,6 +13,7 @@
 // one Var, two or three Vars, or a std::span<const Var>.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <functional>
@@ -22,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/core/callable.hpp>
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
@@ -194,6 +197,33 @@ class Grad {
   Tensor operator()(const Tensor& x) const {
     return cache_->run([this](std::span<const Var> in) { return std::vector{(*this)(in[0])}; },
                        std::span(&x, 1))[0];
+  }
+
+  // Of several arguments by each of them: given one by one a std::array of gradients, so that
+  // `auto [a, b] = grad(f)(x, y)`, and a std::vector for one.
+  template <std::same_as<Var>... Vars>
+  requires(sizeof...(Vars) > 1) std::array<Var, sizeof...(Vars)>
+  operator()(Vars... x) const {
+    const std::array<Var, sizeof...(Vars)> in{x...};
+    std::array<Var, sizeof...(Vars)> result;
+    std::ranges::copy(by_all(in), result.begin());
+    return result;
+  }
+  template <std::same_as<Tensor>... Tensors>
+  requires(sizeof...(Tensors) > 1) std::array<Tensor, sizeof...(Tensors)>
+  operator()(const Tensors&... x) const {
+    const std::vector<Tensor> all = (*this)(std::vector<Tensor>{x...});
+    std::array<Tensor, sizeof...(Tensors)> result;
+    std::ranges::copy(all, result.begin());
+    return result;
+  }
+  std::vector<Tensor> operator()(const std::vector<Tensor>& x) const {
+    detail::require_callable(cache_ != nullptr, "grad", where_);
+    return cache_->run([this](std::span<const Var> in) { return by_all(in); }, x);
+  }
+  std::vector<Var> by_all(std::span<const Var> x) const {
+    const WrtList by(std::vector<Var>(x.begin(), x.end()), where_);
+    return reverse(detail::call_with(f_, x), by, Unreachable::error, where_).all();
   }
 
  private:

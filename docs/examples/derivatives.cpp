@@ -1,10 +1,14 @@
-// The first program in README.md; a test holds the two equal.
+// The first program in README.md, and those in docs/functions.md; a test holds the pages equal.
 #include <iostream>
+#include <span>
+#include <vector>
 
 #include <dualtape/dualtape.hpp>
 namespace dt = dualtape;
 
-int main() {
+namespace {
+
+void first() {
   // [first]
   const auto f = [](dt::Var x) { return dt::sum(dt::exp(-dt::square(x))); };  // your function
   const dt::Tensor x{0.5, 1, 2};
@@ -12,5 +16,63 @@ int main() {
   const dt::Tensor gradient = dt::grad(f)(x);                  // reverse mode: all at once
   std::cout << y << "  " << slope << "  " << gradient << '\n';
   // [/first]
+}
+
+void gradients() {
+  // [gradients]
+  const auto loss = [](dt::Var w, dt::Var b) {
+    const dt::Tensor x{{1, 2}, {3, 4}};
+    return dt::mean(dt::square(dt::matmul(x, w) + b));
+  };
+  const dt::Tensor w{0.5, -1};
+  const dt::Tensor b = 0.25;
+  const auto [value, slopes] = dt::value_and_grad(loss)(w, b);
+  const auto [dw, db] = dt::grad(loss)(w, b);
+  std::cout << value << "  " << slopes[0] << "  " << db << '\n';
+  // [/gradients]
+}
+
+void parameters() {
+  // [parameters]
+  const dt::nn::Linear model("model", 2, 1, dt::Key{1});
+  const auto error = [&](dt::Var x, dt::Var y) { return dt::mse(model(x), y); };
+  const auto step = dt::value_and_grad(error, model.parameters());
+  const dt::Tensor x{{1, 2}, {3, 4}};
+  const auto [value, slopes] = step(x, dt::Tensor{{1}, {2}});
+  std::cout << slopes[0].shape() << ' ' << slopes[1].shape() << '\n';
+  // [/parameters]
+}
+
+void compiled() {
+  // [jit]
+  // Newton's step for a function of one number, compiled once.
+  const auto f = [](dt::Var x) { return dt::sum(x * x * x - 2.0); };
+  const auto newton = dt::jit([f](dt::Var x) { return x - f(x) / dt::grad(f)(x); });
+  dt::Tensor x = dt::Tensor::scalar(1.0);
+  for (int i = 0; i < 6; ++i) x = newton(x);
+  std::cout << x << '\n';
+  // [/jit]
+}
+
+void parts() {
+  // [parts]
+  const auto smoothness = [](dt::Var x) {
+    const dt::Var steps = x[dt::range(1, {})] - x[dt::range({}, -1)];
+    dt::Var total = dt::sum(dt::square(steps));
+    total += dt::square(x[0]) + dt::square(x[-1]);  // both ends held at 0
+    return total;
+  };
+  std::cout << dt::grad(smoothness)(dt::Tensor{1, 2, 4}) << '\n';
+  // [/parts]
+}
+
+}  // namespace
+
+int main() {
+  first();
+  gradients();
+  parameters();
+  compiled();
+  parts();
   return 0;
 }
