@@ -10,6 +10,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include <dualtape/core/needs_cxx20.hpp>
+
 namespace dualtape {
 
 enum class DType : std::uint8_t { boolean, int32, int64, float32, float64 };
@@ -65,15 +67,16 @@ concept Element = requires {
 // One element of another type: to bool is "not zero" (so NaN is true); a float goes to the integer
 // towards zero, beyond the range to its nearest end, NaN to 0; an int64 that an int32 cannot hold
 // wraps, as in NumPy.
-template <Element To, Element From>
-To convert_element(From value) {
+template <class To, Element From>
+requires std::is_arithmetic_v<To> To convert_element(From value) {
   if constexpr (std::is_same_v<To, bool>) {
     return value != From{0};
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
     using Limits = std::numeric_limits<To>;
+    // A power of two, hence exact in every floating type; max() is not.
+    constexpr From beyond = From{2} * static_cast<From>(Limits::max() / 2 + 1);
     if (std::isnan(value)) return 0;
-    // -min() is a power of two, hence exact in every floating type; max() is not.
-    if (value >= -static_cast<From>(Limits::min())) return Limits::max();
+    if (value >= beyond) return Limits::max();
     if (value < static_cast<From>(Limits::min())) return Limits::min();
     return static_cast<To>(value);
   } else {

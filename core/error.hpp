@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include <dualtape/core/needs_cxx20.hpp>
+
 namespace dualtape {
 
 // A place in the user's program. As a default argument `Location here = Location::current()` it is

@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/core/needs_cxx20.hpp>
+
 namespace dualtape {
 
 // The primitives. name_of() gives the enumerator's name, which is the name of the graph operator
@@ -181,8 +183,28 @@ class RecordedMask {
     return RecordedMask(Prim::select, {mask.value_, a.value_, b.value_});
   }
   inline friend Recorded select(RecordedMask mask, Recorded a, Recorded b);
-  // No `if` and no ?: in a formula: choose with select(mask, a, b).
-  explicit operator bool() const = delete;
+  // These, and for `if` and ?: the conversion, are there to say what stands for them.
+  template <std::same_as<RecordedMask> Mask>
+  friend Mask operator&&(Mask a, Mask) {
+    static_assert(
+        !std::same_as<Mask, RecordedMask>,
+        "dualtape: a formula has no && : join conditions by &, as in `(a < b) & (b < c)`");
+    return a;
+  }
+  template <std::same_as<RecordedMask> Mask>
+  friend Mask operator||(Mask a, Mask) {
+    static_assert(
+        !std::same_as<Mask, RecordedMask>,
+        "dualtape: a formula has no || : join conditions by |, as in `(a < b) | (b < c)`");
+    return a;
+  }
+  template <std::same_as<bool> Bool>
+  explicit operator Bool() const {
+    static_assert(!std::same_as<Bool, bool>,
+                  "dualtape: a formula has no if and no ?: write `select(x > 0, a, b)` in place of "
+                  "`x > 0 ? a : b`, and join conditions by & | !");
+    return false;
+  }
 
  private:
   friend class Recorded;
@@ -193,6 +215,13 @@ class RecordedMask {
   R::Value value_;
 };
 
+// Operands of an operator in a formula: numbers of it, one of which may be a literal. That these
+// match exactly keeps the conversion to double, below, out of the choice.
+template <class A, class B>
+concept FormulaOperands = (std::same_as<A, Recorded> &&
+                           (std::same_as<B, Recorded> || Literal<B>)) ||
+                          (Literal<A> && std::same_as<B, Recorded>);
+
 // A number while a formula is recorded. Mixes with literals: 1 + x, maximum(x, 0).
 class Recorded {
   using R = detail::Recorder;
@@ -202,10 +231,18 @@ class Recorded {
   template <Literal T>
   Recorded(T value) : value_(R::constant(static_cast<double>(value))) {}
 
-  friend Recorded operator+(Recorded a, Recorded b) { return number(Prim::add, a, b); }
-  friend Recorded operator-(Recorded a, Recorded b) { return number(Prim::sub, a, b); }
-  friend Recorded operator*(Recorded a, Recorded b) { return number(Prim::mul, a, b); }
-  friend Recorded operator/(Recorded a, Recorded b) { return number(Prim::div, a, b); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend Recorded operator+(A a, B b) { return number(Prim::add, Recorded(a), Recorded(b)); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend Recorded operator-(A a, B b) { return number(Prim::sub, Recorded(a), Recorded(b)); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend Recorded operator*(A a, B b) { return number(Prim::mul, Recorded(a), Recorded(b)); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend Recorded operator/(A a, B b) { return number(Prim::div, Recorded(a), Recorded(b)); }
   friend Recorded operator-(Recorded a) { return number(Prim::neg, a); }
   friend Recorded operator+(Recorded a) { return a; }
   Recorded& operator+=(Recorded b) { return *this = *this + b; }
@@ -213,12 +250,30 @@ class Recorded {
   Recorded& operator*=(Recorded b) { return *this = *this * b; }
   Recorded& operator/=(Recorded b) { return *this = *this / b; }
 
-  friend RecordedMask operator<(Recorded a, Recorded b) { return mask(Prim::less, a, b); }
-  friend RecordedMask operator<=(Recorded a, Recorded b) { return mask(Prim::less_equal, a, b); }
-  friend RecordedMask operator>(Recorded a, Recorded b) { return mask(Prim::greater, a, b); }
-  friend RecordedMask operator>=(Recorded a, Recorded b) { return mask(Prim::greater_equal, a, b); }
-  friend RecordedMask operator==(Recorded a, Recorded b) { return mask(Prim::equal, a, b); }
-  friend RecordedMask operator!=(Recorded a, Recorded b) { return mask(Prim::not_equal, a, b); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend RecordedMask operator<(A a, B b) { return mask(Prim::less, Recorded(a), Recorded(b)); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend RecordedMask operator<=(A a, B b) {
+    return mask(Prim::less_equal, Recorded(a), Recorded(b));
+  }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend RecordedMask operator>(A a, B b) { return mask(Prim::greater, Recorded(a), Recorded(b)); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend RecordedMask operator>=(A a, B b) {
+    return mask(Prim::greater_equal, Recorded(a), Recorded(b));
+  }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend RecordedMask operator==(A a, B b) { return mask(Prim::equal, Recorded(a), Recorded(b)); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend RecordedMask operator!=(A a, B b) {
+    return mask(Prim::not_equal, Recorded(a), Recorded(b));
+  }
   friend RecordedMask isnan(Recorded x) { return mask(Prim::isnan, x); }
   friend RecordedMask isfinite(Recorded x) { return mask(Prim::isfinite, x); }
 
@@ -243,14 +298,27 @@ class Recorded {
   friend Recorded ceil(Recorded x) { return number(Prim::ceil, x); }
   friend Recorded round(Recorded x) { return number(Prim::round, x); }
   friend Recorded trunc(Recorded x) { return number(Prim::trunc, x); }
-  friend Recorded pow(Recorded a, Recorded b) { return number(Prim::pow, a, b); }
-  friend Recorded atan2(Recorded a, Recorded b) { return number(Prim::atan2, a, b); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend Recorded pow(A a, B b) { return number(Prim::pow, Recorded(a), Recorded(b)); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend Recorded atan2(A a, B b) { return number(Prim::atan2, Recorded(a), Recorded(b)); }
   friend Recorded mod(Recorded a, Recorded b) { return number(Prim::mod, a, b); }
   friend Recorded minimum(Recorded a, Recorded b) { return number(Prim::minimum, a, b); }
   friend Recorded maximum(Recorded a, Recorded b) { return number(Prim::maximum, a, b); }
 
   friend Recorded square(Recorded x) { return x * x; }
   friend Recorded reciprocal(Recorded x) { return 1 / x; }
+
+  // For std::tanh(x) and the like alone, to say what stands for them.
+  template <std::same_as<double> Double>
+  operator Double() const {
+    static_assert(!std::same_as<Double, double>,
+                  "dualtape: a formula's numbers are no doubles: drop `std::`, as in `tanh(x)` in "
+                  "place of `std::tanh(x)`, and keep them as `auto`");
+    return 0;
+  }
 
  private:
   friend class RecordedMask;

@@ -356,7 +356,7 @@ class Elementwise : public detail::Callable<detail::ElementwiseOp<D>> {
     static_assert(
         detail::HasFormula<D>,
         "dualtape: an Elementwise operator needs `static auto formula(auto x)` (or of two "
-        "or three numbers)");
+        "or three numbers); if it has one, the error above tells what is wrong in it");
     static_assert(detail::Derives<D> || detail::PartialOfOne<D> || detail::PartialOfMany<D>,
                   "dualtape: an Elementwise operator needs its derivative: `static dt::Factor "
                   "partial(dt::Var x, dt::Var y)`, or for several inputs `static dt::Factor "

@@ -9,6 +9,8 @@
 // products the same bits from run to run on the same number.
 #pragma once
 
+#include <dualtape/core/needs_cxx20.hpp>
+
 namespace dualtape {
 
 // How many threads the programs compiled from now on run on, unless CompileOptions says otherwise.

@@ -6,6 +6,8 @@
 #include <initializer_list>
 #include <string_view>
 
+#include <dualtape/core/needs_cxx20.hpp>
+
 namespace dualtape {
 
 // The full path of a data file such as "iris/iris.csv". Looks in the folder that the environment

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 
+#include <dualtape/core/needs_cxx20.hpp>
+
 namespace dualtape {
 
 using Schedule = std::function<double(std::int64_t step)>;

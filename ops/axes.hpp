@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/core/needs_cxx20.hpp>
+
 namespace dualtape {
 
 // One axis, a list of them, or {} for all: sum(x, 0), sum(x, {0, -1}), sum(x).

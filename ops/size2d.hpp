@@ -4,6 +4,8 @@
 #include <concepts>
 #include <cstdint>
 
+#include <dualtape/core/needs_cxx20.hpp>
+
 namespace dualtape {
 
 // One number stands for both.

@@ -1,0 +1,8 @@
+// Ends a compilation of an older language with one sentence; what every header includes first.
+#pragma once
+
+#if __cplusplus < 202002L
+#error dualtape needs C++20: compile with -std=c++20, or in CMake link to dualtape::dualtape
+// A file that is missing ends the compilation, and so what would follow the sentence.
+#include "dualtape needs C++20"
+#endif

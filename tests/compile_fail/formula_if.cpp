@@ -1,0 +1,21 @@
+// expect: write .select.x > 0, a, b.. in place of
+// lines: 20
+#include <dualtape/core/kinds.hpp>
+
+namespace dt = dualtape;
+
+struct Custom {
+  static constexpr auto name = "custom";
+  static constexpr auto doc = "a function of the user's";
+  static constexpr auto partial = dt::derive;
+  static auto sample() { return dt::domain(-3, 3).avoid(0); }
+#ifdef DUALTAPE_MENDED
+  static auto formula(auto x) { return select(x > 0, x, -x); }
+#else
+  static auto formula(auto x) {
+    if (x > 0) return x;
+    return -x;
+  }
+#endif
+};
+inline constexpr dt::Elementwise<Custom> custom;
