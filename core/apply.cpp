@@ -25,6 +25,12 @@ Graph& graph_of(const Op& op, std::span<const In> inputs) {
   Graph* graph = nullptr;
   for (const In& in : inputs) {
     if (in.form() != In::Form::var) continue;
+    if (in.var().is_absent())
+      fail<GraphError>({.op = op.name(),
+                        .what = "an operand was read of an absent tangent or cotangent, which is "
+                                "exactly zero",
+                        .where = in.where(),
+                        .help = "ask `if (tangent)` before `*tangent`"});
     if (!in.var().defined())
       fail<GraphError>({.op = op.name(),
                         .what = "an operand is an empty Var",
@@ -54,27 +60,30 @@ Graph& graph_of(const Op& op, std::span<const In> inputs) {
   return *graph;
 }
 
+DType dtype_of_strong(const In& in) {
+  switch (in.form()) {
+    case In::Form::var: return in.var().dtype();
+    case In::Form::parameter: return in.parameter().dtype();
+    default: return in.tensor().dtype();
+  }
+}
+
 // The dtype of the strong operands in [first, end), widened by weak literals only where these would
-// not fit (a real literal beside integers).
+// not fit (a real literal beside integers, one of ten digits beside int32).
 DType common_dtype(std::span<const In> inputs, std::size_t first, Promotion promotion) {
   std::optional<DType> strong;
-  std::optional<DType> weak;
+  DType dtype = DType::boolean;  // of literals alone
   for (const In& in : inputs.subspan(first)) {
-    std::optional<DType>& target = in.is_literal() ? weak : strong;
-    DType dtype = DType::boolean;
-    switch (in.form()) {
-      case In::Form::var: dtype = in.var().dtype(); break;
-      case In::Form::parameter: dtype = in.parameter().dtype(); break;
-      case In::Form::tensor: dtype = in.tensor().dtype(); break;
-      case In::Form::real: dtype = float32; break;
-      case In::Form::integer: dtype = int64; break;
-      case In::Form::truth: dtype = DType::boolean; break;
-    }
-    target = target ? promote(*target, dtype) : dtype;
+    if (in.is_literal())
+      dtype = promote(dtype, in.literal().beside(DType::boolean));
+    else
+      strong = promote(strong.value_or(DType::boolean), dtype_of_strong(in));
   }
-  DType dtype = strong.value_or(weak.value_or(float32));
-  if (weak && (is_floating(*weak) ? !is_floating(dtype) : dtype < std::min(*weak, int32)))
-    dtype = is_floating(*weak) ? float32 : int64;
+  if (strong) {
+    dtype = *strong;
+    for (const In& in : inputs.subspan(first))
+      if (in.is_literal()) dtype = in.literal().beside(dtype);
+  }
   if (promotion == Promotion::common_floating && !is_floating(dtype)) dtype = float32;
   return dtype;
 }

@@ -1,5 +1,6 @@
 #include <dualtape/core/attributes.hpp>
 
+#include <bit>
 #include <cassert>
 #include <sstream>
 #include <stdexcept>
@@ -31,6 +32,8 @@ std::size_t hash_of(const Attribute& value) {
           return v.hash();
         } else if constexpr (std::is_same_v<T, DType>) {
           return static_cast<std::size_t>(v);
+        } else if constexpr (std::is_same_v<T, double>) {
+          return static_cast<std::size_t>(std::bit_cast<std::uint64_t>(v));
         } else {
           return std::hash<T>{}(v);
         }
@@ -45,6 +48,8 @@ bool equal(const Attribute& a, const Attribute& b) {
         const T& y = std::get<T>(b);
         if constexpr (std::is_same_v<T, Tensor>)
           return identical(x, y);
+        else if constexpr (std::is_same_v<T, double>)  // 0 and -0 are two, NaN is itself
+          return std::bit_cast<std::uint64_t>(x) == std::bit_cast<std::uint64_t>(y);
         else
           return x == y;
       },

@@ -3,6 +3,7 @@
 // printed in listings. Safe to read from any thread.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include <dualtape/core/dtype.hpp>
+#include <dualtape/core/number.hpp>
 #include <dualtape/core/parameter.hpp>
 #include <dualtape/core/tensor.hpp>
 
@@ -26,7 +28,16 @@ using Attribute = std::variant<bool, std::int64_t, double, std::string, Ints, DT
 
 class Attributes {
  public:
-  using Entry = std::pair<std::string, Attribute>;
+  // A name and a value. {1, 2}, {0} and {} are Ints; integers of every width are int64 (ValueError
+  // beyond it); a Shape and lists of others are written with their type.
+  struct Entry : std::pair<std::string, Attribute> {
+    Entry(std::string name, Attribute value) : pair(std::move(name), std::move(value)) {}
+    Entry(std::string name, std::initializer_list<std::int64_t> values)
+        : pair(std::move(name), Ints(values)) {}
+    template <std::integral T>
+    requires(!std::same_as<T, bool>) Entry(std::string name, T value)
+        : pair(std::move(name), Number(value).integer()) {}
+  };
 
   Attributes() = default;
   Attributes(std::initializer_list<Entry> entries);

@@ -1,8 +1,8 @@
 #include <dualtape/core/graph.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
+#include <cstring>
 #include <unordered_set>
 
 #include <dualtape/core/leaves.hpp>
@@ -30,6 +30,8 @@ std::string_view name_of(Role role) {
   }
   return "";
 }
+
+constinit const Var MaybeVar::absent{no_node};
 
 const Node& Var::node() const { return graph_->node(node_); }
 const Type& Var::type() const { return node().type(output_); }
@@ -94,11 +96,13 @@ Var Graph::constant(const Tensor& value, Location where) {
   return var(add(constant_op(), {}, {{"value", value.copy()}}, where));
 }
 
-Var Graph::constant(double value, DType dtype) {
+Var Graph::constant(Number value, DType dtype) {
   auto& known = literals_[static_cast<std::size_t>(dtype)];
-  const auto bits = std::bit_cast<std::uint64_t>(value);
+  const Tensor element = full(Shape{}, value, dtype);
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, element.raw(), element.bytes());
   if (const auto it = known.find(bits); it != known.end()) return var(it->second);
-  const NodeId id = add(constant_op(), {}, {{"value", full(Shape{}, value, dtype)}}, {});
+  const NodeId id = add(constant_op(), {}, {{"value", element}}, {});
   known.emplace(bits, id);
   return var(id);
 }

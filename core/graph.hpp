@@ -44,6 +44,8 @@ class Var {
       : graph_(&graph), node_(node), output_(output) {}
 
   bool defined() const { return graph_ != nullptr; }
+  // Read of an absent tangent or cotangent, see MaybeVar.
+  bool is_absent() const { return graph_ == nullptr && node_ == no_node; }
   Graph& graph() const { return *graph_; }
   NodeId id() const { return node_; }
   std::uint32_t output() const { return output_; }
@@ -62,6 +64,9 @@ class Var {
   Var operator[](const Places& places) const;
 
  private:
+  friend class MaybeVar;
+  constexpr explicit Var(NodeId node) : node_(node) {}
+
   Graph* graph_ = nullptr;
   NodeId node_ = 0;
   std::uint32_t output_ = 0;
@@ -70,12 +75,23 @@ class Var {
 // Var has none before a run, see eval().
 std::ostream& operator<<(std::ostream& out, const Var& var);
 
-// A tangent or cotangent that may be absent: an absent one is exactly zero and never stored.
-using MaybeVar = std::optional<Var>;
+// A tangent or cotangent that may be absent: an absent one is exactly zero and never stored. What
+// is read of an absent one is no Var either, and operators say so.
+class MaybeVar : public std::optional<Var> {
+ public:
+  using std::optional<Var>::optional;
+  MaybeVar(const std::optional<Var>& other) : optional(other) {}
+
+  const Var& operator*() const { return has_value() ? optional::operator*() : absent; }
+  const Var* operator->() const { return &**this; }
+
+  static const Var absent;
+};
 
 // What operators take: a Var, a Parameter (read in the graph of the other operands), a Tensor (a
-// constant), or a bare literal, which is weak: it takes the dtype of the other operands. The
-// implicit conversion at the call is also what notes the user's line.
+// constant), or a bare literal, which is weak: it takes the dtype of the other operands, if that
+// holds an integer's value, else int64. The implicit conversion at the call is also what notes the
+// user's line.
 class In {
  public:
   enum class Form : std::uint8_t { var, parameter, tensor, real, integer, truth };
@@ -85,31 +101,34 @@ class In {
       : form_(Form::parameter), parameter_(&parameter), where_(where) {}
   In(const Tensor& tensor, Location where = Location::current())
       : form_(Form::tensor), tensor_(&tensor), where_(where) {}
-  template <std::floating_point T>
-  In(T value, Location where = Location::current())
-      : form_(Form::real), real_(static_cast<double>(value)), where_(where) {}
-  template <std::integral T>
-  In(T value, Location where = Location::current())
-      : form_(std::same_as<T, bool> ? Form::truth : Form::integer),
-        integer_(static_cast<std::int64_t>(value)),
-        where_(where) {}
+  // ValueError for an integer beyond int64.
+  template <class T>
+  requires std::is_arithmetic_v<T> In(T value, Location where = Location::current())
+      : In(Number(value, where)) {}
+  In(Number number) : form_(form_of(number)), number_(number), where_(number.where()) {}
 
   Form form() const { return form_; }
   bool is_literal() const { return form_ >= Form::real; }
   Var var() const { return var_; }
   const Parameter& parameter() const { return *parameter_; }
   const Tensor& tensor() const { return *tensor_; }
-  double literal() const { return form_ == Form::real ? real_ : static_cast<double>(integer_); }
+  Number literal() const { return number_; }
   Location where() const { return where_; }
 
  private:
+  static Form form_of(const Number& number) {
+    switch (number.kind()) {
+      case Number::Kind::truth: return Form::truth;
+      case Number::Kind::integer: return Form::integer;
+      default: return Form::real;
+    }
+  }
   Form form_;
   union {
     Var var_;
     const Parameter* parameter_;
     const Tensor* tensor_;
-    double real_;
-    std::int64_t integer_;
+    Number number_;
   };
   Location where_;
 };
@@ -176,7 +195,8 @@ class Graph {
   Var input(std::string name, Shape shape, DType dtype = float32,
             Location where = Location::current());
   Var constant(const Tensor& value, Location where = Location::current());
-  Var constant(double value, DType dtype);  // rank 0; equal ones are one node
+  // Rank 0; equal ones are one node. ValueError for an integer that an integer dtype cannot hold.
+  Var constant(Number value, DType dtype);
   Var read(const Parameter& parameter, Location where = Location::current());
   // The node that reads `parameter`, if there is one.
   std::optional<Var> find(const Parameter& parameter) const;
@@ -237,7 +257,7 @@ class Graph {
   std::uint32_t scope_ = 0;
   std::unordered_map<std::size_t, std::vector<NodeId>> parameters_;  // by Parameter::hash
   std::unordered_map<std::string, NodeId> inputs_;
-  std::unordered_map<std::uint64_t, NodeId> literals_[5];  // by dtype, then bits
+  std::unordered_map<std::uint64_t, NodeId> literals_[5];  // by dtype, then the element's bits
   std::optional<Emission> emission_;
   std::unique_ptr<MergeTable> merged_;
 };

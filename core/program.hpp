@@ -23,13 +23,21 @@ namespace dualtape {
 // Throws ShapeError or TypeError unless value and parameter have the same type.
 Assign assign(const Parameter& parameter, Var value, Location where = Location::current());
 
-// A value for a graph input. The tensor is read in place during the run.
+// A value for a graph input. The tensor is read in place during the run. A bare literal is weak: it
+// becomes a tensor of shape () and the input's dtype, if that can hold it.
 struct Feed {
   Feed(Var input_var, Tensor fed, Location here = Location::current())
       : input(input_var), value(std::move(fed)), where(here) {}
+  template <class T>
+  requires std::is_arithmetic_v<T> Feed(Var input_var, T literal,
+                                        Location here = Location::current())
+      : Feed(input_var, tensor_for(input_var, Number(literal, here)), here) {}
   Var input;
   Tensor value;
   Location where;
+
+ private:
+  static Tensor tensor_for(Var input, Number literal);
 };
 
 // Bytes. A total counts every value of its category as if no memory were used twice; a peak is the

@@ -46,6 +46,10 @@ class Claim {
 
 }  // namespace
 
+Tensor Feed::tensor_for(Var input, Number literal) {
+  return full(Shape{}, literal, literal.beside(input.defined() ? input.dtype() : boolean));
+}
+
 void Program::Impl::bind_feeds(std::span<const Feed> feeds, Location where) {
   copied_feeds.clear();
   if (bind_known_feeds(feeds)) return;
@@ -117,7 +121,9 @@ void Program::Impl::bind_feed(const Feed& feed) {
         types(), "a graph has fixed shapes; build another one for another batch size");
   if (feed.value.dtype() != wanted.dtype)
     refuse.template operator()<TypeError>(
-        types(), "convert it once with tensor.to(dt::" + std::string(name_of(wanted.dtype)) + ")");
+        types(), "convert it once with tensor.to(dt::" + std::string(name_of(wanted.dtype)) +
+                     "), or make it so: Tensor::of({0.1, 0.2}, dt::" +
+                     std::string(name_of(wanted.dtype)) + ")");
   const auto found = std::ranges::find(inputs, feed.input.id(), &InputSlot::source);
   if (found == inputs.end()) return;  // the outputs asked for do not need it
   const auto number = static_cast<std::size_t>(found - inputs.begin());

@@ -156,25 +156,37 @@ Tensor::Tensor(std::int64_t value) : Tensor(scalar(value)) {}
 Tensor::Tensor(std::initializer_list<Number> values)
     : Tensor(uninitialised({Shape{static_cast<std::int64_t>(values.size())}, DType::float32})) {
   std::transform(values.begin(), values.end(), data<float>().begin(),
-                 [](Number number) { return number.value; });
+                 [](Number number) { return number.to<float>(); });
 }
 
-Tensor::Tensor(std::initializer_list<std::initializer_list<double>> rows) {
+Tensor::Tensor(std::initializer_list<std::initializer_list<double>> rows)
+    : Tensor(of(rows, DType::float32)) {}
+
+Tensor Tensor::of(std::initializer_list<Number> values, DType dtype) {
+  Tensor made = uninitialised({Shape{static_cast<std::int64_t>(values.size())}, dtype});
+  dispatch(dtype, [&]<class T>() {
+    std::ranges::transform(values, made.data<T>().begin(),
+                           [](const Number& number) { return number.to<T>(); });
+  });
+  return made;
+}
+
+Tensor Tensor::of(std::initializer_list<std::initializer_list<double>> rows, DType dtype) {
   const std::size_t width = rows.size() == 0 ? 0 : rows.begin()->size();
   Tensor made = uninitialised(
-      {Shape{static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(width)},
-       DType::float32});
-  float* out = made.data<float>().data();
-  for (const auto& row : rows) {
-    if (row.size() != width) {
+      {Shape{static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(width)}, dtype});
+  for (const auto& row : rows)
+    if (row.size() != width)
       fail<ShapeError>({.op = "Tensor",
                         .what = "ragged rows: one of " + std::to_string(width) +
                                 " elements, one of " + std::to_string(row.size()),
                         .help = "rows of equal length"});
-    }
-    for (const double value : row) *out++ = static_cast<float>(value);
-  }
-  *this = std::move(made);
+  dispatch(dtype, [&]<class T>() {
+    T* out = made.data<T>().data();
+    for (const auto& row : rows)
+      out = std::ranges::transform(row, out, &convert_element<T, double>).out;
+  });
+  return made;
 }
 
 Tensor Tensor::of(std::initializer_list<std::int64_t> values) {
@@ -211,18 +223,16 @@ void Tensor::refuse_dtype(DType wanted) const {
                    .help = "data of " + std::string(name_of(dtype())) + ", or convert with to()"});
 }
 
-double Tensor::item_as_double() const {
+void Tensor::check_single() const {
   if (count() != 1) {
     fail<ShapeError>({.op = "item",
                       .what = "a tensor of shape " + to_string(shape()) + " has " +
                               std::to_string(count()) + " elements, not one",
                       .help = "at({...}) for one element"});
   }
-  return dispatch(dtype(),
-                  [&]<class T>() { return static_cast<double>(*static_cast<const T*>(data_)); });
 }
 
-double Tensor::at(std::initializer_list<std::int64_t> index) const {
+std::size_t Tensor::place_of(std::initializer_list<std::int64_t> index) const {
   if (index.size() != rank()) {
     fail<ShapeError>({.op = "at",
                       .what = std::to_string(index.size()) + " indices for a tensor of shape " +
@@ -235,9 +245,7 @@ double Tensor::at(std::initializer_list<std::int64_t> index) const {
     offset = offset * size + checked_index("at", entry, size, shape(), std::to_string(axis));
     ++axis;
   }
-  return dispatch(dtype(), [&]<class T>() {
-    return static_cast<double>(data<T>()[static_cast<std::size_t>(offset)]);
-  });
+  return static_cast<std::size_t>(offset);
 }
 
 Tensor Tensor::copy() const {
@@ -293,11 +301,8 @@ Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
               {with_first(shape(), end - begin), dtype()});
 }
 
-void Tensor::fill(double value) {
-  dispatch(dtype(), [&]<class T>() {
-    const std::span<T> out = data<T>();
-    std::fill(out.begin(), out.end(), convert_element<T>(value));
-  });
+void Tensor::fill(Number value) {
+  dispatch(dtype(), [&]<class T>() { std::ranges::fill(data<T>(), value.to<T>()); });
 }
 
 void Tensor::assign(const Tensor& other) {
@@ -327,7 +332,7 @@ Tensor zeros(Shape shape, DType dtype) { return Tensor(std::move(shape), dtype);
 
 Tensor ones(Shape shape, DType dtype) { return full(std::move(shape), 1, dtype); }
 
-Tensor full(Shape shape, double value, DType dtype) {
+Tensor full(Shape shape, Number value, DType dtype) {
   Tensor made = Tensor::uninitialised({std::move(shape), dtype});
   made.fill(value);
   return made;

@@ -20,6 +20,7 @@
 
 #include <dualtape/core/dtype.hpp>
 #include <dualtape/core/error.hpp>
+#include <dualtape/core/number.hpp>
 #include <dualtape/core/shape.hpp>
 
 namespace dualtape {
@@ -49,16 +50,15 @@ class Tensor {
     return from(std::span<const T>(&value, 1), Shape{});
   }
 
-  // Rank 1 and 2 from lists, always float32: Tensor{1, 2.5}, Tensor{{1, 2}, {3, 4}}; integers come
+  // Rank 1 and 2 from lists, always float32: Tensor{1, 2.5}, Tensor{{1, 2}, {3, 4}}; others come
   // from of(). Throws ShapeError for ragged rows. (Number, where double would do, makes
   // Tensor{{1}, {2}} a column and not ambiguous.)
-  struct Number {
-    template <class T>
-    requires std::is_arithmetic_v<T> Number(T number) : value(static_cast<float>(number)) {}
-    float value;
-  };
   Tensor(std::initializer_list<Number> values);
   Tensor(std::initializer_list<std::initializer_list<double>> rows);
+  // The same in the dtype named: of({1, 0.1}, float64), of({{1, 0.1}}, float64). ValueError for an
+  // integer that an integer dtype cannot hold.
+  static Tensor of(std::initializer_list<Number> values, DType dtype);
+  static Tensor of(std::initializer_list<std::initializer_list<double>> rows, DType dtype);
   static Tensor of(std::initializer_list<std::int64_t> values);  // int64, rank 1
 
   // Copies `values` into a new tensor. Throws ShapeError unless the count fits.
@@ -101,13 +101,17 @@ class Tensor {
   void* raw() { return data_; }
   const void* raw() const { return data_; }
 
-  // The only element, converted. Throws ShapeError unless count() == 1.
+  // The only element, converted by convert_element. Throws ShapeError unless count() == 1.
   template <class T = double>
   requires std::is_arithmetic_v<T> T item()
-  const { return static_cast<T>(item_as_double()); }
-  // One element, converted to double; negative indices count from the end. ShapeError if out of
-  // range.
-  double at(std::initializer_list<std::int64_t> index) const;
+  const {
+    check_single();
+    return element<T>(0);
+  }
+  // One element, converted alike; negative indices count from the end. ShapeError if out of range.
+  template <class T = double>
+  requires std::is_arithmetic_v<T> T at(std::initializer_list<std::int64_t> index)
+  const { return element<T>(place_of(index)); }
 
   Tensor copy() const;
   // Converts by convert_element; shares where the dtype is already right.
@@ -121,7 +125,7 @@ class Tensor {
   Tensor row(std::int64_t index) const;  // shares: entry `index` of the first axis
   Tensor rows(std::int64_t begin,
               std::int64_t end) const;  // shares: [begin, end) of the first axis
-  void fill(double value);
+  void fill(Number value);              // ValueError as of()
   void assign(const Tensor& other);  // copies other's elements into this memory; same type needed
 
   // True where both were made from one allocation or their bytes overlap.
@@ -135,7 +139,14 @@ class Tensor {
     if (wanted != type_.dtype) refuse_dtype(wanted);
   }
   [[noreturn]] void refuse_dtype(DType wanted) const;
-  double item_as_double() const;
+  void check_single() const;
+  std::size_t place_of(std::initializer_list<std::int64_t> index) const;
+  template <class T>
+  T element(std::size_t place) const {
+    return dispatch(dtype(), [&]<class E>() {
+      return convert_element<T>(static_cast<const E*>(data_)[place]);
+    });
+  }
 
   std::shared_ptr<void> owner_;
   void* data_ = nullptr;
@@ -144,7 +155,7 @@ class Tensor {
 
 Tensor zeros(Shape shape, DType dtype = DType::float32);
 Tensor ones(Shape shape, DType dtype = DType::float32);
-Tensor full(Shape shape, double value, DType dtype = DType::float32);
+Tensor full(Shape shape, Number value, DType dtype = DType::float32);  // ValueError as of()
 
 // Same dtype, shape and bits (NaNs equal themselves).
 bool identical(const Tensor& a, const Tensor& b);

@@ -8,10 +8,12 @@
 // Walks are loops; a Mode is used by one thread at a time.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -32,7 +34,8 @@ std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outpu
 template <class State>
 class Mode {
  public:
-  using MaybeState = std::optional<State>;  // absent: nothing arrives here (a zero tangent)
+  // Absent: nothing arrives here (a zero tangent).
+  using MaybeState = std::conditional_t<std::same_as<State, Var>, MaybeVar, std::optional<State>>;
   using Rule = std::function<std::vector<MaybeState>(const NodeView&, std::span<const MaybeState>)>;
 
   Mode() = default;

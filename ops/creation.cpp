@@ -125,12 +125,47 @@ Tensor eye(std::int64_t rows, std::int64_t columns, std::int64_t k, DType dtype)
 }
 Tensor eye(std::int64_t n) { return eye(n, n); }
 
-Tensor arange(double start, double stop, double step, DType dtype) {
+namespace {
+
+constexpr auto step_of_zero = "give finite numbers and a step that is not 0";
+
+// Counts in the integers that wrap, where no difference of two int64 overflows.
+Tensor arange_of_integers(Number first, Number past, Number by, DType dtype) {
+  const std::int64_t start = first.integer();
+  const std::int64_t stop = past.integer();
+  const std::int64_t step = by.integer();
+  if (step == 0) refuse("arange", "the step is 0", step_of_zero);
+  const bool some = step > 0 ? start < stop : start > stop;
+  const auto bits = [](std::int64_t x) { return static_cast<std::uint64_t>(x); };
+  const std::uint64_t way = step > 0 ? bits(stop) - bits(start) : bits(start) - bits(stop);
+  const std::uint64_t size = step > 0 ? bits(step) : 0 - bits(step);
+  const std::uint64_t count = some ? (way - 1) / size + 1 : 0;
+  if (count > 9'000'000'000'000'000) refuse("arange", "too many values", "take larger steps");
+  const auto at = [=](std::int64_t i) {
+    return static_cast<std::int64_t>(bits(start) + bits(i) * bits(step));
+  };
+  if (count > 0 && is_integer(dtype))
+    for (const std::int64_t value : {start, at(static_cast<std::int64_t>(count - 1))})
+      if (!Number(value).fits(dtype))
+        refuse("arange", std::to_string(value) + " does not fit " + std::string(name_of(dtype)),
+               "use dt::int64");
+  return counted(static_cast<std::int64_t>(count), dtype, at);
+}
+
+}  // namespace
+
+Tensor arange(Number first, Number past, Number by, DType dtype) {
+  const auto is_real = [](Number n) { return n.kind() == Number::Kind::real; };
+  if (!is_real(first) && !is_real(past) && !is_real(by))
+    return arange_of_integers(first, past, by, dtype);
+  const double start = first.real();
+  const double stop = past.real();
+  const double step = by.real();
   if (!std::isfinite(start) || !std::isfinite(stop) || !std::isfinite(step) || step == 0)
     refuse("arange",
            "from " + std::to_string(start) + " to " + std::to_string(stop) + " by steps of " +
                std::to_string(step) + " there is no finite number of values",
-           "give finite numbers and a step that is not 0");
+           step_of_zero);
   const double count = std::max(0.0, std::ceil((stop - start) / step));
   if (count > 9e15) refuse("arange", "too many values", "take larger steps");
   return counted(static_cast<std::int64_t>(count), dtype,

@@ -16,7 +16,8 @@ Tensor eye(std::int64_t n);
 
 // start, start + step, ... up to but without `stop`. ValueError for a step of 0 and for what is not
 // finite. Each is start + i step, so errors do not add up.
-Tensor arange(double start, double stop, double step = 1, DType dtype = float32);
+// Of integers alone it is exact, and ValueError where the dtype cannot hold one.
+Tensor arange(Number start, Number stop, Number step = 1, DType dtype = float32);
 Tensor arange(std::int64_t stop);  // 0 ... stop - 1, int64
 
 // `count` values from start to stop, both included and exact; one value is start. ValueError for a

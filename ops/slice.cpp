@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <tuple>
@@ -246,7 +247,7 @@ Var slice_scatter(In x, const Shape& shape, const std::vector<std::int64_t>& sta
 }
 
 Var pad(In x, const std::vector<std::int64_t>& before, const std::vector<std::int64_t>& after,
-        double value) {
+        Number value) {
   const Shape shape = detail::shape_of(x);
   const auto negative = [](std::int64_t n) { return n < 0; };
   if (before.size() != shape.rank() || after.size() != shape.rank() ||
@@ -259,18 +260,19 @@ Var pad(In x, const std::vector<std::int64_t>& before, const std::vector<std::in
   Ints sizes = shape.vector();
   const bool nothing = std::ranges::all_of(before, std::logical_not{}) &&
                        std::ranges::all_of(after, std::logical_not{});
-  if (value == 0 || nothing) {
+  if (nothing || (value.real() == 0 && !std::signbit(value.real()))) {
     for (std::size_t d = 0; d < sizes.size(); ++d) sizes[d] += before[d] + after[d];
     return slice_scatter(x, Shape(sizes), before, Ints(shape.rank(), 1));
   }
   // Blocks of the value along each axis in turn, so that inf and NaN meet no arithmetic.
+  const DType dtype = value.beside(detail::dtype_of_operand(x));
   In padded = x;
   for (std::size_t d = 0; d < sizes.size(); ++d) {
     if (before[d] + after[d] == 0) continue;
     const auto block = [&](std::int64_t size) {
       Ints of_block = sizes;
       of_block[d] = size;
-      return full(Shape(of_block), value, detail::dtype_of_operand(x));
+      return full(Shape(of_block), value, dtype);
     };
     const Tensor front = block(before[d]);
     const Tensor back = block(after[d]);

@@ -28,9 +28,10 @@ Var slice(In x, const std::vector<Range>& ranges);
 Var slice_scatter(In x, const Shape& shape, const std::vector<std::int64_t>& starts,
                   const std::vector<std::int64_t>& steps);
 
-// x with before[i] and after[i] entries of `value` put in front of and behind axis i.
+// x with before[i] and after[i] entries of `value` put in front of and behind axis i. The value is
+// weak, as any literal.
 Var pad(In x, const std::vector<std::int64_t>& before, const std::vector<std::int64_t>& after,
-        double value = 0);
+        Number value = 0);
 
 // x with the order of the entries along `axes` (none given means all) turned round. ShapeError for
 // an axis that does not exist.

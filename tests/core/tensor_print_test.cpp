@@ -13,7 +13,7 @@ using namespace dualtape;
 
 namespace {
 
-const double infinity = std::numeric_limits<double>::infinity();
+const double inf = std::numeric_limits<double>::infinity();
 const double nan_value = std::numeric_limits<double>::quiet_NaN();
 
 Tensor doubles(const std::vector<double>& values) {
@@ -49,9 +49,9 @@ TEST_CASE("small, large and far apart floats are scientific") {
 }
 
 TEST_CASE("numbers that are not finite keep the columns") {
-  CHECK(to_string(Tensor{1, nan_value, -infinity}) == "[  1.  nan -inf]");
-  CHECK(to_string(Tensor{nan_value, infinity}) == "[nan inf]");
-  CHECK(to_string(Tensor{1.5, infinity}) == "[1.5 inf]");
+  CHECK(to_string(Tensor{1, nan_value, -inf}) == "[  1.  nan -inf]");
+  CHECK(to_string(Tensor{nan_value, inf}) == "[nan inf]");
+  CHECK(to_string(Tensor{1.5, inf}) == "[1.5 inf]");
 }
 
 TEST_CASE("integers and bools are right aligned") {

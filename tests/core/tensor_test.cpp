@@ -15,7 +15,7 @@ using namespace dualtape;
 
 namespace {
 
-const double infinity = std::numeric_limits<double>::infinity();
+const double inf = std::numeric_limits<double>::infinity();
 const double nan_value = std::numeric_limits<double>::quiet_NaN();
 
 bool aligned(const Tensor& tensor) {
@@ -253,9 +253,9 @@ TEST_CASE("all_close has a relative and an absolute part") {
   CHECK(all_close(Tensor{0}, Tensor{0.5}, 0, 0.5));
   CHECK(!all_close(Tensor{0}, Tensor{0.625}, 0, 0.5));
   CHECK(!all_close(Tensor{nan_value}, Tensor{nan_value}));
-  CHECK(all_close(Tensor{infinity}, Tensor{infinity}));
-  CHECK(!all_close(Tensor{infinity}, Tensor{-infinity}));
-  CHECK(!all_close(Tensor{1}, Tensor{infinity}));
+  CHECK(all_close(Tensor{inf}, Tensor{inf}));
+  CHECK(!all_close(Tensor{inf}, Tensor{-inf}));
+  CHECK(!all_close(Tensor{1}, Tensor{inf}));
   CHECK(!all_close(Tensor{1, 1}, Tensor{{1, 1}}));
   CHECK(all_close(Tensor{1, 2}, Tensor::of({1, 2})));
 }
