@@ -14,8 +14,8 @@
 namespace dualtape {
 
 struct TensorFile {
-  std::vector<NamedTensor> tensors;
-  std::vector<std::pair<std::string, std::string>> metadata;  // anything, as text
+  std::vector<NamedTensor> tensors = {};
+  std::vector<std::pair<std::string, std::string>> metadata = {};  // anything, as text
 
   const Tensor* find(std::string_view name) const;  // null if there is none
 };
