@@ -43,6 +43,11 @@ struct CompileOptions {
   // products, float64 ones and all other operators stay as they are. ValueError from compile()
   // without oneDNN 2, or on a processor without bf16 instructions. Such products run on one thread.
   Precision precision = precision::full;
+  // Lets passes multiply and add in another order whatever the factors are: b (a x) as (b a) x, and
+  // x (a b) as (x a) b. Results change by rounding, and where such a product on the way is beyond
+  // the dtype's range, to inf, NaN or 0. Without it only the library's own draws and what modes
+  // emit are treated so; docs/inside.md lists the rewrites with their safe range.
+  bool reassociate = false;
   // Which library a product runs on is measured, once for each shape in a process, and not looked
   // up in a table that is the same everywhere: results may then differ by rounding from process to
   // process. The environment variable DUALTAPE_TUNE=1 asks for it, too.
@@ -79,6 +84,8 @@ class Rewriter {
   Type type(ValueId value) const { return plan_.values[value]; }  // a copy: add() moves them
   // How many operands, outputs and assignments read the value, as the sweep began.
   std::size_t uses(ValueId value) const { return value < uses_.size() ? uses_[value] : 1; }
+  // Whether products of the plan may be taken in any order (CompileOptions::reassociate).
+  bool may_reassociate() const { return plan_.reassociate; }
   // The constant the value holds, or null.
   const Tensor* constant(ValueId value) const;
   // Whether it is a constant whose every element is `number`; false for an empty one.

@@ -54,6 +54,7 @@ struct Plan {
   std::vector<PlanAssign> assigns;
   std::vector<std::string> labels{""};
   std::vector<std::shared_ptr<const Op>> made;  // operators that passes made for this plan
+  bool reassociate = false;                     // CompileOptions::reassociate
   // Pairs of values, `second` to lie right behind `first` in memory; both are computed, have the
   // same bytes, a multiple of arena_alignment, and are in no other pair. A wish: place() passes
   // over a pair of which one value lies in a parameter or shares another's memory.

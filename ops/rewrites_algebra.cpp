@@ -1,9 +1,10 @@
-// Algebra on plans: identities that leave the result as it is or change its rounding only.
+// Algebra on plans: identities that leave the result as it is, and numbers before a direction.
 #include <array>
 #include <optional>
 #include <utility>
 
 #include <dualtape/core/pass.hpp>
+#include <dualtape/ops/detail/own_draws.hpp>
 #include <dualtape/ops/detail/rewrites.hpp>
 
 namespace dualtape::detail {
@@ -56,8 +57,8 @@ bool chained_reshapes(Rewriter& plan, const PlanNode& node) {
 
 // s (t x) with numbers s and t as (s t) x: one pass over x instead of two. Only where nobody else
 // reads t x, which would be computed all the same. Unlike t x, s t may overflow or underflow on the
-// way where x is very small or very large.
-bool gathered_factors(Rewriter& plan, const PlanNode& node) {
+// way where x is very small or very large, so only where x is a draw or t x is one times its slope.
+bool gathered_factors(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
   if (node.op->name() != "mul") return false;
   const auto is_number = [&](ValueId v) { return plan.type(v).shape.rank() == 0; };
   // The number and the other operand of a product that is no number itself.
@@ -73,6 +74,10 @@ bool gathered_factors(Rewriter& plan, const PlanNode& node) {
   if (inner_node == nullptr || plan.uses(outer->second) > 1) return false;
   const auto inner = parts(*inner_node);
   if (!inner) return false;
+  const PlanNode* const product = plan.producer(inner->second, "matmul");
+  if (!plan.may_reassociate() && !is_direction(*inner_node) && !draws.contains(inner->second) &&
+      (product == nullptr || !draws.made_of_draws(plan, *product)))
+    return false;
   const Type number{Shape{}, type.dtype};
   const ValueId factor = plan.add(*node.op, node.attributes, {outer->first, inner->first}, number);
   plan.replace_by(plan.add(*node.op, node.attributes, {factor, inner->second}, type));
@@ -82,8 +87,10 @@ bool gathered_factors(Rewriter& plan, const PlanNode& node) {
 }  // namespace
 
 void simplify(Plan& plan) {
-  const std::array<Rewriter::Rule, 4> rules{neutral_elements, double_negation, chained_reshapes,
-                                            gathered_factors};
+  const OwnDraws draws(plan);
+  const std::array<Rewriter::Rule, 4> rules{
+      neutral_elements, double_negation, chained_reshapes,
+      [&](Rewriter& sweep, const PlanNode& node) { return gathered_factors(draws, sweep, node); }};
   rewrite(plan, rules);
 }
 

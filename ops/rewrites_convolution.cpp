@@ -4,6 +4,7 @@
 
 #include <dualtape/core/pass.hpp>
 #include <dualtape/core/registry.hpp>
+#include <dualtape/ops/detail/own_draws.hpp>
 #include <dualtape/ops/detail/rewrites.hpp>
 
 namespace dualtape::detail {
@@ -31,12 +32,12 @@ const PlanNode* product_behind(const Rewriter& plan, ValueId x) {
 // Filters W = A B, of M output channels with A (M, r) and B (r, C kh kw): the r filters B, and then
 // A as a convolution of single pixels, for r (C kh kw + M) multiplications a pixel instead of M C
 // kh kw. Where that is at most half of them, since few channels are slower work.
-bool thin_convolution(Rewriter& plan, const PlanNode& node) {
+bool thin_convolution(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
   if (node.op->name() != "conv2d" || node.attributes.get<std::int64_t>("groups") != 1) return false;
   const ValueId x = plan.operands(node)[0];
   const ValueId w = plan.operands(node)[1];
   const PlanNode* const product = product_behind(plan, w);
-  if (product == nullptr) return false;
+  if (product == nullptr || !draws.movable(plan, *product)) return false;
   const ValueId a = plan.operands(*product)[0];
   const ValueId b = plan.operands(*product)[1];
   const Shape filters = plan.type(w).shape;

@@ -12,6 +12,7 @@
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/pass.hpp>
 #include <dualtape/core/registry.hpp>
+#include <dualtape/ops/detail/own_draws.hpp>
 #include <dualtape/ops/detail/planned_products.hpp>
 #include <dualtape/ops/detail/rewrites.hpp>
 
@@ -115,14 +116,15 @@ struct Term {
 };
 constexpr std::size_t most_terms = 8;
 
-// Appends what op(x) is the sum of, each a product; false where it is no such sum. `exclusive`
-// becomes false if someone else reads a part of it.
-bool split_sum(const Rewriter& plan, Factor2d x, Term so_far, std::vector<Term>& terms,
-               bool& exclusive) {
+// Appends what op(x) is the sum of, each a product that may be taken apart; false where it is no
+// such sum. `exclusive` becomes false if someone else reads a part of it.
+bool split_sum(const OwnDraws& draws, const Rewriter& plan, Factor2d x, Term so_far,
+               std::vector<Term>& terms, bool& exclusive) {
   const PlanNode* const node = plan.producer(x.value);
   if (node == nullptr || plan.type(x.value).shape.rank() != 2) return false;
   exclusive = exclusive && plan.uses(x.value) == 1;
   if (const auto inner = product_of(plan, node)) {
+    if (!draws.movable(plan, *node)) return false;
     so_far.factors = x.transposed ? Factors{{inner->right.value, !inner->right.transposed},
                                             {inner->left.value, !inner->left.transposed}}
                                   : *inner;
@@ -130,21 +132,22 @@ bool split_sum(const Rewriter& plan, Factor2d x, Term so_far, std::vector<Term>&
     return terms.size() <= most_terms;
   }
   if (const auto inner = scaled(plan, x.value)) {
+    if (!plan.may_reassociate() && !is_emitted(*node)) return false;
     so_far.scalars.push_back(inner->scalar);
-    return split_sum(plan, {inner->rest, x.transposed}, std::move(so_far), terms, exclusive);
+    return split_sum(draws, plan, {inner->rest, x.transposed}, std::move(so_far), terms, exclusive);
   }
   const auto in = plan.operands(*node);
   const auto name = node->op->name();
   if (name == "neg") {
     so_far.negative = !so_far.negative;
-    return split_sum(plan, {in[0], x.transposed}, std::move(so_far), terms, exclusive);
+    return split_sum(draws, plan, {in[0], x.transposed}, std::move(so_far), terms, exclusive);
   }
   if (name != "add" && name != "sub") return false;
   for (const ValueId operand : in)
     if (plan.type(operand) != plan.type(x.value)) return false;
-  if (!split_sum(plan, {in[0], x.transposed}, so_far, terms, exclusive)) return false;
+  if (!split_sum(draws, plan, {in[0], x.transposed}, so_far, terms, exclusive)) return false;
   so_far.negative = so_far.negative != (name == "sub");
-  return split_sum(plan, {in[1], x.transposed}, std::move(so_far), terms, exclusive);
+  return split_sum(draws, plan, {in[1], x.transposed}, std::move(so_far), terms, exclusive);
 }
 
 ValueId add_sum(Rewriter& plan, const std::vector<Term>& terms, const std::vector<ValueId>& values,
@@ -166,7 +169,7 @@ ValueId add_sum(Rewriter& plan, const std::vector<Term>& terms, const std::vecto
 // x (a b) as (x a) b, and (a b) y as a (b y), where that takes fewer operations; also where the
 // thin product stands in a sum of such or behind factors of rank 0. What a b itself costs counts
 // only if nobody else reads it.
-bool association(Rewriter& plan, const PlanNode& node) {
+bool association(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
   const auto outer = product_of(plan, &node);
   if (!outer) return false;
   const auto m = static_cast<double>(rows(plan, outer->left));
@@ -178,7 +181,7 @@ bool association(Rewriter& plan, const PlanNode& node) {
   for (const bool right : {true, false}) {
     std::vector<Term> found;
     bool exclusive = true;
-    if (!split_sum(plan, right ? outer->right : outer->left, {}, found, exclusive)) continue;
+    if (!split_sum(draws, plan, right ? outer->right : outer->left, {}, found, exclusive)) continue;
     double saved = m * k * n;
     for (const Term& term : found) {
       const auto r = static_cast<double>(columns(plan, term.factors.left));
@@ -205,8 +208,8 @@ bool association(Rewriter& plan, const PlanNode& node) {
   return true;
 }
 
-// (s x) y as s (x y) where the result is the smaller one.
-bool moved_scalar(Rewriter& plan, const PlanNode& node) {
+// (s x) y as s (x y) where the result is the smaller one, and x a random direction.
+bool moved_scalar(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
   const auto outer = product_of(plan, &node);
   if (!outer) return false;
   const Type type = plan.type(node.first_value);
@@ -214,6 +217,9 @@ bool moved_scalar(Rewriter& plan, const PlanNode& node) {
     const ValueId operand = (right ? outer->right : outer->left).value;
     const auto inner = scaled(plan, operand);
     if (!inner || plan.uses(operand) != 1 || plan.type(operand).shape.count() <= type.shape.count())
+      continue;
+    if (!plan.may_reassociate() && !is_direction(*plan.producer(operand)) &&
+        !draws.contains(inner->rest))
       continue;
     Factors bare = *outer;
     (right ? bare.right : bare.left).value = inner->rest;
@@ -226,22 +232,28 @@ bool moved_scalar(Rewriter& plan, const PlanNode& node) {
 
 // ---- accumulate ------------------------------------------------------------------------------
 
-// `x` as a product with factors of rank 0 in front, none of which anybody else reads.
+// `x` as a product with factors of rank 0 in front, none of which anybody else reads. Factors only
+// where they may move: a library's product may take one into a factor.
 struct ScaledProduct {
   const PlanNode* node;  // null if x is something else
   std::vector<ValueId> scalars;
   bool negative = false;
 };
-ScaledProduct scaled_product(const Rewriter& plan, ValueId x) {
+ScaledProduct scaled_product(const OwnDraws& draws, const Rewriter& plan, ValueId x) {
   ScaledProduct result{};
+  bool movable = true;  // the factors, as far as their own nodes tell
   while (plan.uses(x) == 1) {
     const PlanNode* const node = plan.producer(x);
     if (node == nullptr) break;
     if (product_of(plan, node)) {
-      result.node = node;
+      movable = result.scalars.empty() || draws.made_of_draws(plan, *node) ||
+                (movable && draws.movable(plan, *node));
+      if (movable) result.node = node;
       break;
     }
     if (const auto inner = scaled(plan, x)) {
+      // The outermost one stays in front of the product itself, as in a rate times a gradient.
+      movable = movable && (result.scalars.empty() || plan.may_reassociate() || is_emitted(*node));
       result.scalars.push_back(inner->scalar);
       x = inner->rest;
     } else if (node->op->name() == "neg") {
@@ -262,17 +274,17 @@ bool sums_to_vector(const Rewriter& plan, const Factors& product) {
 }
 
 // C + s A B and C - s A B as one node.
-bool accumulated(Rewriter& plan, const PlanNode& node) {
+bool accumulated(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
   const bool subtract = node.op->name() == "sub";
   if (!subtract && node.op->name() != "add") return false;
   const Type type = plan.type(node.first_value);
   const auto in = plan.operands(node);
   if (plan.type(in[0]) != type || plan.type(in[1]) != type || in[0] == in[1]) return false;
-  ScaledProduct product = scaled_product(plan, in[1]);
+  ScaledProduct product = scaled_product(draws, plan, in[1]);
   ValueId addend = in[0];
   if (!subtract) {
     // Of two products the one that runs later is added to the other.
-    const ScaledProduct other = scaled_product(plan, in[0]);
+    const ScaledProduct other = scaled_product(draws, plan, in[0]);
     if (other.node != nullptr && (product.node == nullptr || other.node > product.node)) {
       product = other;
       addend = in[1];
@@ -403,13 +415,19 @@ class Stacker {
 }  // namespace
 
 void thin_products(Plan& plan) {
-  const std::array<Rewriter::Rule, 4> rules{absorbed_transpose, association, moved_scalar,
-                                            thin_convolution};
+  const OwnDraws draws(plan);
+  const auto with_draws = [&](auto rule) -> Rewriter::Rule {
+    return [&, rule](Rewriter& sweep, const PlanNode& node) { return rule(draws, sweep, node); };
+  };
+  const std::array<Rewriter::Rule, 4> rules{absorbed_transpose, with_draws(association),
+                                            with_draws(moved_scalar), with_draws(thin_convolution)};
   rewrite(plan, rules);
 }
 
 void accumulate_products(Plan& plan) {
-  const std::array<Rewriter::Rule, 1> rules{accumulated};
+  const OwnDraws draws(plan);
+  const std::array<Rewriter::Rule, 1> rules{
+      [&](Rewriter& sweep, const PlanNode& node) { return accumulated(draws, sweep, node); }};
   rewrite(plan, rules, 1);
 }
 

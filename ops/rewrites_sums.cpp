@@ -1,6 +1,8 @@
 // Sums of thin products as one product: s a b + s' a' b' + ... is A B with the columns a, a' ... of
 // A and the rows s b, s' b' ... of B next to each other. A direction of low rank is such a sum, and
 // so is an estimate from many directions; one by one each product would write all of the result.
+// That adds in another order and multiplies s by b first, so it is for products of draws and of
+// modes alone (or CompileOptions::reassociate).
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -9,6 +11,7 @@
 
 #include <dualtape/core/pass.hpp>
 #include <dualtape/core/registry.hpp>
+#include <dualtape/ops/detail/own_draws.hpp>
 #include <dualtape/ops/detail/rewrites.hpp>
 
 namespace dualtape::detail {
@@ -21,14 +24,25 @@ bool is_matrix(const Type& type) { return type.shape.rank() == 2; }
 // Which nodes are products, or sums of them, that nobody else reads.
 class Sums {
  public:
-  explicit Sums(const Plan& plan) : plan_(plan), uses_(plan.values.size()) {
+  explicit Sums(const Plan& plan) : plan_(plan), draws_(plan), uses_(plan.values.size()) {
     for (const PlanNode& node : plan.nodes)
       for (const ValueId v : plan.operands_of(node)) ++uses_[v];
     for (const ValueId v : plan.outputs) ++uses_[v];
     for (const PlanAssign& a : plan.assigns) ++uses_[a.value];
     products_.resize(plan.values.size());
-    for (const PlanNode& node : plan.nodes)
-      if (node.value_count == 1) products_[node.first_value] = count(node);
+    of_draws_.resize(plan.values.size());
+    for (const PlanNode& node : plan.nodes) {
+      if (node.value_count != 1) continue;
+      const auto in = plan.operands_of(node);
+      const auto of_draws = [&](ValueId v) {
+        return node.op->name() == "matmul" ? draws_.contains(v) : of_draws_[v];
+      };
+      products_[node.first_value] = count(node);
+      of_draws_[node.first_value] =
+          products_[node.first_value] > 0 && std::ranges::all_of(in, [&](ValueId v) {
+            return plan.values[v].shape.rank() == 0 || of_draws(v);
+          });
+    }
     find_roots();
   }
 
@@ -45,11 +59,13 @@ class Sums {
     const auto part = [&](ValueId v) {
       return plan_.values[v] == type && uses_[v] == 1 ? products_[v] : 0;
     };
-    if (name == "matmul") return 1;
+    const bool own = plan_.reassociate || is_emitted(node);
+    if (name == "matmul") return own || (draws_.contains(in[0]) && draws_.contains(in[1])) ? 1 : 0;
     if (name == "neg") return part(in[0]);
     if (name == "mul") {
-      if (plan_.values[in[0]].shape.rank() == 0) return part(in[1]);
-      return plan_.values[in[1]].shape.rank() == 0 ? part(in[0]) : 0;
+      const std::size_t scalar = plan_.values[in[0]].shape.rank() == 0 ? 0 : 1;
+      if (plan_.values[in[scalar]].shape.rank() != 0) return 0;
+      return own || of_draws_[in[1 - scalar]] ? part(in[1 - scalar]) : 0;
     }
     if (name != "add" && name != "sub") return 0;
     const std::size_t a = part(in[0]);
@@ -73,8 +89,10 @@ class Sums {
   }
 
   const Plan& plan_;
+  OwnDraws draws_;
   std::vector<std::size_t> uses_;
   std::vector<std::size_t> products_;  // in each value
+  std::vector<bool> of_draws_;         // whether all of these are of draws
   std::vector<bool> is_root_;
 };
 

@@ -1,7 +1,9 @@
 #include <dualtape/ops/detail/planned_products.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/products.hpp>
@@ -66,10 +68,33 @@ class MatmulAdd : public PlannedProduct {
     return {[=](const KernelArgs& args) {
               copy(args, bytes);
               const T scale = scaled ? sign * *args.input<T>(3) : sign;
+              if (scale == 0) return add_nothing<T>(shape, args);
               product.add(scale, args.input<T>(1), args.input<T>(2), args.output<T>(), args.team,
                           args.workspace);
             },
             product.scratch_bytes(), product.note()};
+  }
+  // C + 0 A B, for which libraries leave A and B alone, and so what is not finite there.
+  template <class T>
+  static void add_nothing(const GemmShape& s, const KernelArgs& args) {
+    const T* const a = args.input<T>(1);
+    const T* const b = args.input<T>(2);
+    T* const c = args.output<T>();
+    const auto size = [](const T* from, std::int64_t count) {
+      return std::accumulate(from, from + count, T{0},
+                             [](T sum, T x) { return sum + std::abs(x); });
+    };
+    // No product on the way is beyond the largest number, then.
+    const std::int64_t k = s.k;
+    if (std::isfinite(size(a, k * s.m) * size(b, k * s.n))) return;
+    for (std::int64_t i = 0; i < s.m; ++i)
+      for (std::int64_t j = 0; j < s.n; ++j) {
+        T sum = 0;
+        for (std::int64_t l = 0; l < k; ++l)
+          sum += a[s.transpose_a ? l * s.m + i : i * k + l] *
+                 b[s.transpose_b ? j * k + l : l * s.n + j];
+        c[i * s.n + j] += 0 * sum;
+      }
   }
   static void copy(const KernelArgs& args, std::size_t bytes) {
     if (args.in[0] != args.out[0])

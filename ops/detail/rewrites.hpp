@@ -10,12 +10,15 @@ class Rewriter;
 
 namespace dualtape::detail {
 
-// Identities that leave the result as it is or change its rounding only.
+class OwnDraws;
+
+// Identities that leave the result as it is; numbers before a random direction multiplied first.
 void simplify(Plan& plan);
-// The cheaper order of a chain of products, as (x a) b for x (a b); transposes as flags.
+// The cheaper order of a chain of products, as (x a) b for x (a b), where a b is a random direction
+// or a mode's (or CompileOptions::reassociate); transposes as flags.
 void thin_products(Plan& plan);
 // One of its rules: convolutions with filters of low rank.
-bool thin_convolution(Rewriter& plan, const PlanNode& node);
+bool thin_convolution(const OwnDraws& draws, Rewriter& plan, const PlanNode& node);
 // Images in the layout that convolutions want, where only they and what runs between them read it.
 void choose_layouts(Plan& plan);
 // Two products x W and x' W as one that reads W once; for plans in run order.

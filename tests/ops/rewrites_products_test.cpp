@@ -12,6 +12,7 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/convolution.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
@@ -46,7 +47,7 @@ double tolerance(DType dtype) { return dtype == float64 ? 1e-12 : 1e-4; }
 
 // Runs with and without the passes on products, which must agree; returns the plan with them.
 Plan checked(const Leaves& leaves, const std::vector<Var>& outputs) {
-  Program with = compile(outputs);
+  Program with = compile(outputs, {}, {.reassociate = true});
   Program without = compile(outputs, {}, plain);
   CHECK(count_of(without.plan(), "matmul_add") == 0);
   const Outputs got = with.run(leaves.feeds);
@@ -317,7 +318,8 @@ TEST_CASE("the thin direction of an update is not formed") {
   const Var v = matmul(a, b);
   const Var slope = forward(sum(square(matmul(x, w))), {w}, std::vector<Var>{v});
   const Var lr = leaves.add({});
-  Program step = compile({slope}, {assign(w, leaves.graph.read(w) - lr * slope * v)});
+  Program step =
+      compile({slope}, {assign(w, leaves.graph.read(w) - lr * slope * v)}, {.reassociate = true});
   CAPTURE(to_string(step.plan()));
   for (const PlanNode& node : step.plan().nodes)
     if (node.op->name() != "matmul_add" && node.operand_count > 0)
@@ -330,6 +332,68 @@ TEST_CASE("the thin direction of an update is not formed") {
   const double moved = before.at({4, 5}) - rate * along * leaves.feeds[0].value.at({4, 0}) *
                                                leaves.feeds[1].value.at({0, 5});
   CHECK(w.value().at({4, 5}) == doctest::Approx(moved).epsilon(1e-12));
+}
+
+namespace {
+
+// All of them written as they are multiplied, at magnitudes where no other order would do.
+struct Extremes {
+  Graph graph;
+  std::vector<Feed> feeds;
+  Var add(const Shape& shape, double value) {
+    const Var x = graph.input("x" + std::to_string(feeds.size()), shape);
+    feeds.emplace_back(x, full(shape, value));
+    return x;
+  }
+  void check(Var y, double wanted) {
+    Program program = compile({y});
+    CAPTURE(to_string(program.plan()));
+    const Tensor got = program.run(feeds)[y].copy();
+    for (const float value : got.data<float>())
+      CHECK(static_cast<double>(value) == doctest::Approx(wanted).scale(0).epsilon(1e-6));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a user's products are multiplied in the user's order, at every magnitude") {
+  Extremes e;
+  const Var huge = e.add({4, 20}, 1e30);
+  const Var column = e.add({20, 1}, 1e30);
+  const Var row = e.add({1, 16}, 1e-30);
+  e.check(matmul(huge, matmul(column, row)), 20e30);  // not (huge column) row
+  e.check(matmul(matmul(transpose(row), transpose(column)), transpose(huge)), 20e30);
+  e.check(matmul(huge, -matmul(column, row)), -20e30);
+  const Var s = e.add({}, 1e-25);
+  const Var t = e.add({}, 1e-25);
+  const Var wide = e.add({20, 16}, 1e30);
+  e.check(matmul(huge, s * wide), 20e35);  // not s (huge wide)
+  const Var c = e.add({20, 16}, 0);
+  e.check(c + t * (s * matmul(column, e.add({1, 16}, 1))), 1e-20);  // not (t s) (...)
+  const Var scale = e.add({}, 1e20);
+  e.check(c + scale * matmul(column, row), 1e20);  // not (scale column) row
+  e.check(scale * matmul(column, row) + scale * matmul(column, row), 2e20);  // the same
+  const Var filters = reshape(matmul(e.add({8, 1}, 1e-30), e.add({1, 27}, 1e30)), {8, 3, 3, 3});
+  e.check(conv2d(e.add({1, 3, 3, 3}, 1e30), filters), 27e30);  // not (x b) a
+}
+
+TEST_CASE("a factor of 0 leaves no trace of numbers, but of NaN and infinities") {
+  for (const std::int64_t inner : {1, 3, 70}) {
+    Parameter w("w", ones({2, 2}));
+    Graph g;
+    const Var x = g.input("x", {inner, 2});
+    const Var rate = g.input("rate", {});
+    const Gradients gradient =
+        reverse(sum(square(matmul(g.read(w), transpose(x)))), std::vector<Wrt>{w});
+    Program step = compile({}, {assign(w, g.read(w) - rate * gradient[w])});
+    CAPTURE(to_string(step.plan()));
+    step.run({{x, ones({inner, 2})}, {rate, 0}});
+    CHECK(identical(w.value(), ones({2, 2})));
+    Tensor bad = ones({inner, 2});
+    bad.data<float>()[1] = INFINITY;
+    step.run({{x, bad}, {rate, 0}});
+    for (const float value : w.value().data<float>()) CHECK(std::isnan(value));
+  }
 }
 
 TEST_CASE("transposed operands become flags, and factors leave the larger matrix") {

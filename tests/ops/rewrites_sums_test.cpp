@@ -36,8 +36,8 @@ struct Leaves {
 
 // The product and sum nodes left of the value, which is what it is without the pass.
 std::ptrdiff_t products_left(const Leaves& leaves, const Var& value) {
-  Program with = compile({value});
-  Program without = compile({value}, {}, CompileOptions{{"gather"}});
+  Program with = compile({value}, {}, {.reassociate = true});
+  Program without = compile({value}, {}, {.without = {"gather"}, .reassociate = true});
   CAPTURE(to_string(with.plan()));
   const Tensor a = with.run(leaves.feeds)[value].copy();
   const Tensor b = without.run(leaves.feeds)[value].copy();
