@@ -9,6 +9,8 @@
 
 #include <dualtape/dualtape.hpp>
 
+#include "wild_numbers.hpp"
+
 namespace dualtape::testing {
 namespace {
 
@@ -22,16 +24,17 @@ struct Bounded {
 
 class Builder {
  public:
-  Builder(std::uint64_t seed, int steps) : random_(seed) {
+  Builder(std::uint64_t seed, int steps, bool wild) : random_(seed), wild_(wild) {
     result_.graph = std::make_unique<Graph>();
-    result_.mode = static_cast<GraphMode>(pick(graph_modes));
+    // The last mode draws its directions.
+    result_.mode = static_cast<GraphMode>(pick(wild ? graph_modes - 1 : graph_modes));
     result_.dtype = pick(4) == 0 ? float32 : float64;
     switch (pick(6)) {
       case 0: dims_ = {8, 16, 1 + pick(5)}; break;   // rows of whole cache lines
       case 1: dims_ = {37, 29, 1 + pick(5)}; break;  // several tiles and a rest
       default: dims_ = {1 + pick(5), 1 + pick(5), 1 + pick(5)};
     }
-    net_ = pick(14) == 0;  // weights as large as passes look for
+    net_ = pick(14) == 0 && !wild;  // weights as large as passes look for
     if (net_) dims_ = {128, 160};
     const int wanted = net_ ? 2 + pick(4) : 3 + pick(38);
     result_.story = "seed " + std::to_string(seed) + ", mode " +
@@ -74,6 +77,7 @@ class Builder {
   // In nets smaller weights and steps: else saturated layers lose digits that no pass is to blame
   // for.
   Tensor numbers(const Shape& shape) {
+    if (wild_) return wild_numbers(random_, shape, result_.dtype);
     const double most = net_ ? 0.125 : 1;
     return uniform(Key(random_()), shape, -most, most, result_.dtype);
   }
@@ -98,6 +102,7 @@ class Builder {
     return graph().read(result_.parameters.back());
   }
   Var drawn(const Shape& shape) {
+    if (wild_) return input(shape);
     const Var key = fold_key(key_, draws_++);
     switch (pick(3)) {
       case 0: return random_uniform(key, shape, -1, 1, result_.dtype);
@@ -118,7 +123,8 @@ class Builder {
     key_ = graph().input("key", {}, int64);
     result_.feeds.emplace_back(key_, Key(random_()).to_tensor());
     rate_ = graph().input("rate", {}, result_.dtype);
-    result_.feeds.emplace_back(rate_, full(Shape{}, net_ ? 0.001 : 0.1, result_.dtype));
+    result_.feeds.emplace_back(
+        rate_, wild_ ? numbers({}) : full(Shape{}, net_ ? 0.001 : 0.1, result_.dtype));
     keep(input(any_shape()), 1);
     keep(parameter(any_shape()), 1);
     keep(parameter(Shape{dim(), dim()}), 1);
@@ -129,7 +135,7 @@ class Builder {
 
   void keep(Var var, double bound) {
     // Large values are brought back, by a function whose derivatives stay small too.
-    if (bound > 8) {
+    if (bound > 8 && !wild_) {
       var = pick(3) == 0 ? var * (1 / bound) : tanh(var);
       bound = 1;
     }
@@ -529,6 +535,7 @@ class Builder {
   }
 
   std::mt19937_64 random_;
+  bool wild_;
   RandomGraph result_;
   Sizes dims_;
   bool net_ = false;
@@ -540,6 +547,11 @@ class Builder {
 
 }  // namespace
 
-RandomGraph random_graph(std::uint64_t seed, int steps) { return Builder(seed, steps).finish(); }
+RandomGraph random_graph(std::uint64_t seed, int steps) {
+  return Builder(seed, steps, false).finish();
+}
+RandomGraph wild_graph(std::uint64_t seed, int steps) {
+  return Builder(seed, steps, true).finish();
+}
 
 }  // namespace dualtape::testing

@@ -38,4 +38,8 @@ struct RandomGraph {
 // which lets a failure be made smaller: fewer steps are the first ones of the same graph.
 RandomGraph random_graph(std::uint64_t seed, int steps = 40);
 
+// The same with numbers of every magnitude (wild_numbers) as inputs, parameters and constants, no
+// value brought back into bounds, and nothing drawn.
+RandomGraph wild_graph(std::uint64_t seed, int steps = 40);
+
 }  // namespace dualtape::testing
