@@ -1,18 +1,59 @@
 #include <dualtape/modes/forward.hpp>
 
+#include <algorithm>
 #include <cassert>
+#include <string>
 
 #include <dualtape/modes/detail/arithmetic.hpp>
+#include <dualtape/modes/detail/dependence.hpp>
 #include <dualtape/modes/detail/replay.hpp>
 
 namespace dualtape {
+namespace {
+
+// Whether a formula of few steps leads from `from` to `to`.
+bool is_made_of(Var to, Var from) {
+  constexpr std::size_t steps = 32;
+  std::vector<Var> made{to};
+  for (std::size_t i = 0; i < made.size() && made.size() < steps; ++i) {
+    const Var now = made[i];
+    if (now == from) return true;
+    for (const Ref& ref : now.node().inputs()) made.push_back(now.graph().var(ref));
+  }
+  return std::ranges::find(made, from) != made.end();
+}
+
+// An elementwise partial has the shape of the result, or of operands that are stretched to it. One
+// of another shape would spread over the tangent without a word.
+Factor partial_of(const NodeView& node, std::size_t i) {
+  Factor factor = node.op.partial(node, i);
+  if (factor.is_literal()) return factor;
+  const Shape& is = factor.var().shape();
+  const Shape& wanted = node.out[0].shape();
+  if (is == wanted) return factor;
+  const Broadcast joined = broadcast(is, wanted);
+  const bool spreads = joined.ok && joined.shape == wanted;
+  const auto reduced = [&](Var x) { return x.shape() == wanted && is_made_of(factor.var(), x); };
+  if (spreads && std::ranges::none_of(node.in, reduced) && !is_made_of(factor.var(), node.out[0]))
+    return factor;
+  fail<DerivativeError>(
+      {.op = node.op.name(),
+       .label = node.out[0].label(),
+       .what = "its partial derivative by operand " + std::to_string(i) + " has the shape " +
+               to_string(is) + ", its result " + to_string(wanted),
+       .where = node.out[0].node().where,
+       .help = "an elementwise partial is the derivative of each element by its own, without "
+               "sums, means or reshapes"});
+}
+
+}  // namespace
 
 std::vector<MaybeVar> ForwardMode::elementwise(const NodeView& node, std::span<const MaybeVar> in) {
   // With derived partials the formula's own steps are differentiated, one primitive at a time.
   if (node.op.derives_partials()) return detail::replay_tangent(*this, node, in);
   MaybeVar sum;
   for (std::size_t i = 0; i < in.size(); ++i)
-    if (in[i]) sum = detail::add_scaled(sum, node.op.partial(node, i), *in[i]);
+    if (in[i]) sum = detail::add_scaled(sum, partial_of(node, i), *in[i]);
   if (sum) sum = detail::broadcast_as(*sum, node.out[0].shape());
   return {sum};
 }
@@ -95,10 +136,17 @@ std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const WrtList
 Var forward(Var output, const WrtList& wrt, const std::vector<Var>& tangents, Location where) {
   const MaybeVar tangent = forward_all({output}, wrt, tangents, where)[0];
   if (tangent) return *tangent;
+  std::string cut;
+  for (const Var& input : wrt.in(output.graph(), "forward", where))
+    if (cut.empty()) cut = detail::cut_between(input, output);
   fail<DerivativeError>(
       {.op = "forward",
        .label = output.label(),
-       .what = "the output does not depend on any of the inputs to differentiate by",
+       .what = cut.empty()
+                   ? "the output does not depend on any of the inputs to differentiate by"
+                   : "the output does not depend on any of the inputs to differentiate by but "
+                     "through " +
+                         cut + ", whose derivative is zero",
        .where = where,
        .help = "check the list, and for a stop_gradient on the way"});
 }

@@ -39,6 +39,18 @@ struct FunctionAtPoint {
 };
 
 std::vector<Tensor> Pullback::all(const Tensor& c, Location where) const {
+  const Type& wanted = impl_->value.type();
+  if (c.type() != wanted) {
+    const Complaint complaint{.op = "pullback",
+                              .what = "the cotangent is " + to_string(c.type()) +
+                                      ", the function's value " + to_string(wanted),
+                              .where = where,
+                              .help =
+                                  "give one number for each number of the value, such as "
+                                  "ones(value.shape(), value.dtype())"};
+    if (c.shape() != wanted.shape) fail<ShapeError>(complaint);
+    fail<TypeError>(complaint);
+  }
   std::vector<Feed> feeds;
   for (std::size_t i = 0; i < impl_->inputs.size(); ++i)
     feeds.emplace_back(impl_->inputs[i], impl_->point[i]);

@@ -5,6 +5,7 @@
 
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/modes/detail/arithmetic.hpp>
+#include <dualtape/modes/detail/dependence.hpp>
 
 namespace dualtape {
 namespace {
@@ -168,13 +169,18 @@ Gradients vjp(const std::vector<Var>& outputs, const WrtList& wrt,
   Gradients gradients;
   for (std::size_t i = 0; i < wrt.size(); ++i) {
     const Var input = wrt[i].in(graph, "reverse", where);
-    if (!found[i] && unreachable == Unreachable::error)
-      fail<DerivativeError>({.op = "reverse",
-                             .label = input.label(),
-                             .what = "the output " + place_of(outputs.front()) +
-                                     " does not depend on it, so its gradient is zero",
-                             .where = where,
-                             .help = "leave it out of the list, or pass Unreachable::zero"});
+    if (!found[i] && unreachable == Unreachable::error) {
+      const std::string cut = detail::cut_between(input, outputs.front());
+      fail<DerivativeError>(
+          {.op = "reverse",
+           .label = input.label(),
+           .what = "the output " + place_of(outputs.front()) +
+                   (cut.empty() ? " does not depend on it, so its gradient is zero"
+                                : " does not depend on it but through " + cut +
+                                      ", whose derivative is zero, and so is its gradient"),
+           .where = where,
+           .help = "leave it out of the list, or pass Unreachable::zero"});
+    }
     gradients.add(wrt[i], input, found[i] ? *found[i] : detail::zeros_like(input));
   }
   return gradients;

@@ -5,6 +5,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 #include "points.hpp"
@@ -29,6 +30,15 @@ struct Softsign {
 struct DerivedSoftsign : Softsign {
   static constexpr auto name = "test_derived_softsign";
   static constexpr auto partial = dt::derive;
+};
+// Of other shapes than the result's.
+struct ReducedPartial : Softsign {
+  static constexpr auto name = "test_reduced_partial";
+  static dt::Factor partial(dt::Var, dt::Var y) { return dt::mean(dt::square(1 - dt::abs(y))); }
+};
+struct StretchedPartial : Softsign {
+  static constexpr auto name = "test_stretched_partial";
+  static dt::Factor partial(dt::Var x, dt::Var) { return dt::unsqueeze(x, 0); }
 };
 // 1 - |y| for (1 - |y|)^2
 struct WrongPartial : Softsign {
@@ -324,6 +334,12 @@ TEST_CASE("functions of Vars are checked in the same way") {
   const dt::CheckReport report = dt::check_gradients(wrong, args);
   CHECK(!report.ok());
   CHECK_THROWS_AS(dt::require(report), dt::DerivativeError);
+}
+
+TEST_CASE("an elementwise partial of another shape is told by its shape") {
+  for (const std::string& text : {faults_of(dt::Elementwise<ReducedPartial>{}),
+                                  faults_of(dt::Elementwise<StretchedPartial>{})})
+    CHECK(has(text, "its partial derivative by operand 0 has the shape ("));
 }
 
 TEST_CASE("the same key makes the same checks") {

@@ -33,7 +33,12 @@ TEST_CASE("a pullback may be called many times and is linear") {
   check_near(pullback(vector({1, 0})), {6, 0}, 0);
   check_near(pullback(vector({0, 1})), {0, -8}, 0);
   check_near(pullback(vector({2, 5})), {12, -40}, 0);
-  CHECK_THROWS_AS(static_cast<void>(pullback(vector({1, 2, 3}))), dt::ShapeError);
+  const std::string text = error_of<dt::ShapeError>([&, &pull = pullback] {
+    static_cast<void>(pull(vector({1, 2, 3})));
+  });
+  CHECK(has(text, "[pullback] the cotangent is float64 (3,), the function's value float64 (2,)"));
+  CHECK(has(text, "functional_test.cpp"));
+  CHECK_THROWS_AS(static_cast<void>(pullback(dt::Tensor{1, 2})), dt::TypeError);
 }
 
 TEST_CASE("functions of two and three Vars, and of any number") {

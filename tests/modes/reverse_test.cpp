@@ -4,6 +4,8 @@
 #include <dualtape/modes/functional.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/extremes.hpp>
+#include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/moments.hpp>
@@ -126,6 +128,14 @@ TEST_CASE("what the loss does not depend on is an error, or zero where asked for
   });
   CHECK(has(text, "'y'"));
   CHECK(has(text, "Unreachable::zero"));
+  CHECK(has(text, "'stop_gradient', made at reverse_test.cpp:"));
+  const dt::Var best = dt::argmax(dt::square(x)).named("best");
+  const std::string cut = error_of<dt::DerivativeError>(
+      [&] { static_cast<void>(dt::reverse(dt::sum(dt::one_hot(best, 2, dt::float64)), {x})); });
+  CHECK(has(cut, "but through 'argmax' 'best', made at reverse_test.cpp:"));
+  const std::string apart =
+      error_of<dt::DerivativeError>([&] { static_cast<void>(dt::reverse(dt::sum(x), {y})); });
+  CHECK(has(apart, "does not depend on it, so its gradient is zero"));
   const dt::Gradients gradients = dt::reverse(loss, {x, y}, dt::Unreachable::zero);
   const dt::Tensor at_x = vector({1, 2});
   const dt::Tensor at_y = vector({1, 2, 3});
