@@ -1,5 +1,6 @@
 #include <dualtape/ops/moments.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -9,6 +10,7 @@
 #include <dualtape/ops/detail/divided_fold.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
+#include <dualtape/ops/detail/softmax_slope.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
 
@@ -27,6 +29,10 @@ Kernel dispatch_floating(DType dtype, F f) {
 
 double as_real(std::int64_t count) { return static_cast<double>(count); }
 
+// What a root's derivative is divided by: infinity where the root is 0, so that the derivative is 0
+// there in every order and mode.
+Var divisor_by_root(const Var& root) { return where(equal(root, 0), infinity, root); }
+
 struct Mean {
   static constexpr auto name = "mean";
   static constexpr auto doc = "the mean over axes";
@@ -44,11 +50,17 @@ struct Mean {
     const detail::DividedFold folds({request.in[0].shape, axes}, true);
     const double count = as_real(detail::reduced_count(request.in[0].shape, axes));
     return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
-      return {[folds, sum = detail::row_kernels<T>().sum,
+      return {[folds, kernels = &detail::row_kernels<T>(),
                n = static_cast<T>(count)](const KernelArgs& args) {
                 T* const out = args.output<T>();
-                folds.run<T, T>(args, sum);
-                for (std::size_t k = 0; k < folds.plan().outputs(); ++k) out[k] /= n;
+                folds.run<T, T>(args, kernels->sum);
+                const detail::FoldPlan& plan = folds.plan();
+                for (std::size_t k = 0; k < plan.outputs(); ++k) {
+                  out[k] /= n;
+                  // A sum may overflow where the mean does not.
+                  if (!std::isfinite(out[k]) && n > 0)
+                    out[k] = kernels->mean_of_output(plan, args.input<T>(0), k);
+                }
               },
               folds.workspace_bytes(sizeof(T))};
     });
@@ -88,8 +100,7 @@ struct Norm {
   }
   static Var jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     const Var y = node.out[0];
-    const Var divisor = detail::with_kept_axes(node, where(equal(y, 0), 1, y));
-    const Var direction = node.in[0] / divisor;
+    const Var direction = node.in[0] / detail::with_kept_axes(node, divisor_by_root(y));
     return sum(direction * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
   }
   static std::vector<Case> cases() {
@@ -105,8 +116,9 @@ struct LogSumExp {
   static constexpr auto name = "logsumexp";
   static constexpr auto doc = "log of the sum of exponentials over axes";
   static constexpr auto math =
-      "y = log sum_i e^(x_i) = m + log sum_i e^(x_i - m) with m = max x; dy = sum_i e^(x_i - y) "
-      "dx_i, taken as 0 where y = -inf. Several axes that are not neighbours are taken one after "
+      "y = log sum_i e^(x_i) = m + log sum_i e^(x_i - m) with m = max x; dy = sum_i "
+      "softmax(x)_i dx_i, taken as 0 where y = -inf. Several axes that are not neighbours are "
+      "taken one after "
       "the other.";
   static constexpr auto example = Example{"logsumexp(g.constant(Tensor{1000, 1000}))", "1000.6932"};
   static constexpr auto promotion = Promotion::common_floating;
@@ -150,11 +162,15 @@ struct LogSumExp {
       }};
     });
   }
-  static Var jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
-    constexpr double infinity = std::numeric_limits<double>::infinity();
-    const Var y = node.out[0];
-    const Var shift = detail::with_kept_axes(node, where(equal(y, -infinity), 0, y));
-    const Var weights = exp(node.in[0] - shift);
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    // Not exp(x - y), whose sum is 1 only as far as y is exact.
+    const Ints& axes = detail::axes_of(node);
+    const Shape& shape = node.in[0].shape();
+    if (axes.empty()) return tangents[0];
+    const Blocks b = blocks_of(shape, axes);
+    const auto size = [](std::size_t n) { return static_cast<std::int64_t>(n); };
+    const Var joined = reshape(node.in[0], {size(b.outer), size(b.size), size(b.inner)});
+    const Var weights = reshape(detail::softmax_with_limits(joined, 1), shape);
     return sum(weights * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
   }
   static std::vector<Case> cases() {
@@ -171,8 +187,8 @@ bool folds_rows(const Shape& shape, const Ints& axes) {
   return plan.inner_folded && plan.folded.empty();
 }
 
-// Variances of rows, or their roots; output 1 holds the means, which the derivative reads. var()
-// and stddev() compose those over other axes.
+// Variances of rows, or their roots. The derivative reads outputs 1 and 2: the means, and what
+// their rounding missed. var() and stddev() bring other axes to the end.
 template <bool root>
 struct AnyVariance {
   static constexpr auto promotion = Promotion::common_floating;
@@ -185,7 +201,7 @@ struct AnyVariance {
   }
   static void infer(Inference& inference) {
     infer_same_dtype(inference);
-    inference.out.push_back(inference.out[0]);
+    inference.out = {3, inference.out[0]};
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);
@@ -203,7 +219,8 @@ struct AnyVariance {
         detail::in_ranges(args, rows, 1, rows * size,
                           [&](std::size_t first, std::size_t last, void*) {
                             variance(args.input<T>(0) + first * size, last - first, size, divisor,
-                                     root, args.output<T>(0) + first, args.output<T>(1) + first);
+                                     root, args.output<T>(0) + first, args.output<T>(1) + first,
+                                     args.output<T>(2) + first);
                           });
       }};
     });
@@ -213,14 +230,14 @@ struct AnyVariance {
     const bool keepdims = detail::keeps_dims(node);
     const Var t = *tangents[0];
     const double divisor = divisor_of(node.in[0].shape(), node.attributes);
-    const Var centred = node.in[0] - detail::with_kept_axes(node, node.out[1]);
-    const Var along = sum(centred * t, axes, keepdims);
+    const Var centred = node.in[0] - detail::with_kept_axes(node, node.out[1]) -
+                        detail::with_kept_axes(node, node.out[2]);
     const Var level = mean(t, axes, keepdims);
     if constexpr (root) {
-      const Var y = node.out[0];
-      return {along / (where(equal(y, 0), 1, y) * divisor), level};
+      const Var unit = centred / detail::with_kept_axes(node, divisor_by_root(node.out[0]));
+      return {sum(unit * t, axes, keepdims) / divisor, level, std::nullopt};
     }
-    return {along * (2 / divisor), level};
+    return {sum(centred * t, axes, keepdims) * (2 / divisor), level, std::nullopt};
   }
 };
 
@@ -229,7 +246,7 @@ struct Variance : AnyVariance<false> {
   static constexpr auto doc = "the variance over axes";
   static constexpr auto math =
       "y = sum_i (x_i - mean x)^2 / (n - correction); dy = 2 sum_i (x_i - mean x) dx_i / (n - "
-      "correction). Over axes that are not the last ones: written as sum, mean and square.";
+      "correction). Axes that are not the last ones are brought there by permute.";
   static constexpr auto example = Example{"var(g.constant(Tensor{1, 2, 3}))", "1.0"};
   static std::vector<Case> cases() {
     return detail::reduction_cases(
@@ -242,8 +259,9 @@ struct StandardDeviation : AnyVariance<true> {
   static constexpr auto doc = "the standard deviation over axes (C++ name: stddev)";
   static constexpr auto math =
       "y = |x - mean x| / sqrt(n - correction), |.| being the Euclidean norm; dy = sum_i (x_i - "
-      "mean x) dx_i / (y (n - correction)), taken as 0 where y = 0. Over axes that are not the "
-      "last ones: written as mean and norm.";
+      "mean x) dx_i / (y (n - correction)), taken as 0 where y = 0. Axes that are not the last "
+      "ones "
+      "are brought there by permute.";
   static constexpr auto example = Example{"stddev(g.constant(Tensor{1, 2, 3}))", "1.0"};
   static std::vector<Case> cases() {
     const auto call = [](std::span<const Var> in) { return std::vector<Var>{stddev(in[0], {-1})}; };
@@ -275,16 +293,29 @@ Attributes variance_attributes(const Ints& axes, bool keepdims, std::int64_t cor
   return {{"axes", axes}, {"keepdims", keepdims}, {"correction", correction}};
 }
 
-// x - mean(x) as an operand with the user's line, and the divisor of the variance.
-struct Deviations {
-  In values;
-  double divisor;
-};
-Deviations deviations(const In& x, const Ints& axes, std::int64_t correction) {
-  const In centre(mean(x, axes, true), x.where());  // refuses axes that do not exist
-  const std::int64_t rest = detail::reduced_count(detail::shape_of(x), axes) - correction;
-  return {In(x - centre, x.where()),
-          rest > 0 ? as_real(rest) : std::numeric_limits<double>::quiet_NaN()};
+// op, which works on rows, over any axes: those that are kept come first.
+template <class Operator>
+Var over_any_axes(const Operator& op, In x, const Axes& asked, bool keepdims,
+                  std::int64_t correction) {
+  const Ints axes = detail::reduction_axes(x, asked.vector());
+  const Shape shape = detail::shape_of(x);
+  const auto rank = static_cast<std::int64_t>(shape.rank());
+  const bool known = std::ranges::adjacent_find(axes) == axes.end() &&
+                     std::ranges::all_of(axes, [=](auto a) { return a >= 0 && a < rank; });
+  if (!known || folds_rows(shape, axes))
+    return op(x, variance_attributes(axes, keepdims, correction));
+  Ints order;
+  for (std::int64_t axis = 0; axis < rank; ++axis)
+    if (!std::ranges::binary_search(axes, axis)) order.push_back(axis);
+  Ints last;
+  for (const std::int64_t axis : axes) {
+    last.push_back(static_cast<std::int64_t>(order.size()));
+    order.push_back(axis);
+  }
+  const In rows(permute(x, order), x.where());
+  const Var y = op(rows, variance_attributes(last, false, correction));
+  if (!keepdims) return y;
+  return reshape(In(y, x.where()), detail::reduced_shape(shape, axes, true));
 }
 
 }  // namespace
@@ -293,21 +324,11 @@ Var mean(In x, const Axes& axes, bool keepdims) {
   return mean_op(x, detail::reduction_attributes(x, axes.vector(), keepdims));
 }
 
-Var var(In x, const Axes& asked, bool keepdims, std::int64_t correction) {
-  const Ints axes = detail::reduction_axes(x, asked.vector());
-  if (folds_rows(detail::shape_of(x), axes))
-    return variance_op(x, variance_attributes(axes, keepdims, correction));
-  const Deviations d = deviations(x, axes, correction);
-  const In squares(square(d.values), x.where());
-  return In(sum(squares, axes, keepdims), x.where()) / d.divisor;
+Var var(In x, const Axes& axes, bool keepdims, std::int64_t correction) {
+  return over_any_axes(variance_op, x, axes, keepdims, correction);
 }
-
-Var stddev(In x, const Axes& asked, bool keepdims, std::int64_t correction) {
-  const Ints axes = detail::reduction_axes(x, asked.vector());
-  if (folds_rows(detail::shape_of(x), axes))
-    return deviation_op(x, variance_attributes(axes, keepdims, correction));
-  const Deviations d = deviations(x, axes, correction);
-  return In(norm(d.values, axes, keepdims), x.where()) / std::sqrt(d.divisor);
+Var stddev(In x, const Axes& axes, bool keepdims, std::int64_t correction) {
+  return over_any_axes(deviation_op, x, axes, keepdims, correction);
 }
 
 Var norm(In x, const Axes& axes, bool keepdims) {

@@ -14,8 +14,8 @@
 namespace dualtape {
 namespace {
 
-// Output 0 is the result; 1 and 2 are the mean and 1 / sqrt(variance + epsilon) of each row, which
-// the derivative reads instead of finding them again.
+// Output 0 is the result; 1, 2 and 3 are the mean, 1 / sqrt(variance + epsilon) and what the mean's
+// rounding missed of each row, which the derivative reads instead of finding them again.
 struct LayerNorm {
   static constexpr bool can_fail = false;
   static constexpr auto promotion = Promotion::common_floating;
@@ -47,7 +47,7 @@ struct LayerNorm {
     std::vector<std::int64_t> sizes(shape.sizes().begin(), shape.sizes().end());
     sizes.back() = 1;
     const Type each_row{Shape(sizes), inference.dtype(0)};
-    inference.out = {inference.in[0].type(), each_row, each_row};
+    inference.out = {inference.in[0].type(), each_row, each_row, each_row};
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);
@@ -67,7 +67,7 @@ struct LayerNorm {
               normalise(args.input<T>(0) + first * size, affine ? args.input<T>(1) : nullptr,
                         affine ? args.input<T>(2) : nullptr, last - first, size, epsilon,
                         args.output<T>(0) + first * size, args.output<T>(1) + first,
-                        args.output<T>(2) + first);
+                        args.output<T>(2) + first, args.output<T>(3) + first);
             });
       }};
     };
@@ -77,9 +77,9 @@ struct LayerNorm {
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     const bool affine = node.in.size() == 3;
     const Var inverse = node.out[2];
-    // The standardised rows: two cheap operations, which cost less than keeping them.
-    const Var z = affine ? (node.in[0] - node.out[1]) * inverse : node.out[0];
-    std::vector<MaybeVar> out(3);
+    // The standardised rows: cheap operations, which cost less than keeping them.
+    const Var z = affine ? (node.in[0] - node.out[1] - node.out[3]) * inverse : node.out[0];
+    std::vector<MaybeVar> out(4);
     const auto add_to_result = [&](Var term) { out[0] = out[0] ? *out[0] + term : term; };
     if (tangents[0]) {
       const Var t = *tangents[0];
@@ -88,7 +88,7 @@ struct LayerNorm {
       const Var dz = (t - level - z * along) * inverse;
       add_to_result(affine ? dz * node.in[1] : dz);
       out[1] = level;
-      out[2] = -(square(inverse) * along);
+      out[2] = -(inverse * along * inverse);
     }
     if (affine && tangents[1]) add_to_result(z * *tangents[1]);
     if (affine && tangents[2]) add_to_result(broadcast_to(*tangents[2], node.out[0].shape()));

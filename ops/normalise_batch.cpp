@@ -1,11 +1,12 @@
-// Normalisation that other operators are enough for: the planner joins their elementwise steps.
+// Normalisation by mean squares, groups and the batch.
 #include <cmath>
 #include <limits>
 
+#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/in_graph.hpp>
 #include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/normalise.hpp>
@@ -31,33 +32,88 @@ void require_channels(std::string_view function, const Shape& shape, Location wh
                     .help = "give shape (N, C, ...)"});
 }
 
-// One number for each channel, as (C, 1, ...), which broadcasts with x.
-Var each_channel(std::string_view function, const char* what, const Var& numbers, const Shape& x,
-                 Location where) {
+void require_each_channel(std::string_view function, const char* what, const Var& numbers,
+                          const Shape& x, Location where) {
   if (numbers.shape() != Shape{x[1]})
     fail<ShapeError>({.op = function,
                       .what = std::string(what) + " has shape " + to_string(numbers.shape()) +
                               ", and x has shape " + to_string(x),
                       .where = where,
                       .help = "give one number for each channel: shape " + to_string(Shape{x[1]})});
+}
+// One number for each channel, as (C, 1, ...), which broadcasts with x.
+Var each_channel(std::string_view function, const char* what, const Var& numbers, const Shape& x,
+                 Location where) {
+  require_each_channel(function, what, numbers, x, where);
   Ints sizes(x.rank() - 1, 1);
   sizes[0] = x[1];
   return reshape(In(numbers, where), sizes);
 }
 
-Var floating(const Var& x, Location where) {
-  return is_floating(x.dtype()) ? x : cast(In(x, where), float32);
-}
-
 std::vector<Var> one(Var value) { return {value}; }
 
+// Calls f.template operator()<T>() for the dtype of operand 0.
+template <class F>
+Kernel for_floats(const KernelRequest& request, F f) {
+  return request.in[0].dtype == float32 ? f.template operator()<float>()
+                                        : f.template operator()<double>();
+}
+
+// Output 0 is the result, 1 is 1 / sqrt(mean x^2 + epsilon) of each row.
 struct RmsNorm {
+  static constexpr bool can_fail = false;
+  static constexpr auto promotion = Promotion::common_floating;
   static constexpr auto name = "rms_norm";
   static constexpr auto doc = "rows along the last axis brought to mean square 1";
   static constexpr auto math =
       "y = x r with r = 1 / sqrt(mean x^2 + epsilon), or y = scale x r; dy = r (dx - x r^2 "
       "mean(x dx))";
   static constexpr Example example{"rms_norm(g.constant(Tensor{3, -3}), 0.0)", "[ 1. -1.]"};
+
+  static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
+  static void infer(Inference& inference) {
+    Ints sizes = inference.shape(0).vector();
+    sizes.back() = 1;
+    inference.out = {inference.in[0].type(), {Shape(sizes), inference.dtype(0)}};
+  }
+  static Cost cost(const KernelRequest& request) {
+    Cost cost = bytes_only(request);
+    cost.flops = 4.0 * static_cast<double>(request.in[0].shape.count());
+    return cost;
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const bool scaled = request.in.size() == 2;
+    const auto size = static_cast<std::size_t>(request.in[0].shape.back());
+    const auto rows = static_cast<std::size_t>(request.out[1].shape.count());
+    const auto epsilon = request.attributes.get<double>("epsilon");
+    return for_floats(request, [&]<class T>() -> Kernel {
+      return {[=, normalise = detail::row_kernels<T>().rms_norm](const KernelArgs& args) {
+        detail::in_ranges(
+            args, rows, 1, rows * size, [&](std::size_t first, std::size_t last, void*) {
+              normalise(args.input<T>(0) + first * size, scaled ? args.input<T>(1) : nullptr,
+                        last - first, size, epsilon, args.output<T>(0) + first * size,
+                        args.output<T>(1) + first);
+            });
+      }};
+    });
+  }
+  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const bool scaled = node.in.size() == 2;
+    const Var inverse = node.out[1];
+    const Var z = scaled ? node.in[0] * inverse : node.out[0];
+    std::vector<MaybeVar> out(2);
+    if (tangents[0]) {
+      const Var along = mean(z * *tangents[0], {-1}, true);
+      const Var dz = (*tangents[0] - z * along) * inverse;
+      out[0] = scaled ? dz * node.in[1] : dz;
+      out[1] = -(inverse * along * inverse);
+    }
+    if (scaled && tangents[1]) {
+      const Var by_scale = z * *tangents[1];
+      out[0] = out[0] ? *out[0] + by_scale : by_scale;
+    }
+    return out;
+  }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     const auto add = [&](const std::string& name, const Shape& shape, double epsilon) {
@@ -77,6 +133,7 @@ struct RmsNorm {
     return cases;
   }
 };
+constexpr General<RmsNorm> rms_norm_op;
 
 struct GroupNorm {
   static constexpr auto name = "group_norm";
@@ -107,16 +164,79 @@ struct GroupNorm {
 
 const Arg variances{{3}, domain(0.3, 2)};
 
+// Output 0 is the result; 1 to 4 are the mean, the variance, 1 / sqrt(variance + epsilon) and what
+// the mean's rounding missed, one number for each channel.
 struct BatchNorm {
+  static constexpr bool can_fail = false;
+  static constexpr auto promotion = Promotion::common_floating;
   static constexpr auto name = "batch_norm";
   static constexpr auto doc = "channels brought to mean 0 and variance 1 over the batch";
   static constexpr auto math =
       "z = (x - m) r with m = mean x, v = mean (x - m)^2, r = 1 / sqrt(v + epsilon) over all axes "
-      "but that of channels; y = scale z + shift. dz = r (dx - mean dx - z mean(z dx)).";
+      "but that of channels; y = scale z + shift. dz = r (dx - mean dx - z mean(z dx)), dm = mean "
+      "dx, dv = 2 mean((x - m) dx).";
   static constexpr Example example{
       "batch_norm(g.constant(Tensor{{1, 2}, {3, 2}}), g.constant(Tensor{1, 1}), "
       "g.constant(Tensor{0, 5}), 1e-30).y",
       "[[-1.  5.]\n [ 1.  5.]]"};
+
+  static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
+  static void infer(Inference& inference) {
+    const Type channels{{inference.shape(0)[1]}, inference.dtype(0)};
+    inference.out = {inference.in[0].type(), channels, channels, channels, channels};
+  }
+  static Cost cost(const KernelRequest& request) {
+    Cost cost = bytes_only(request);
+    cost.flops = 10.0 * static_cast<double>(request.in[0].shape.count());
+    return cost;
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Shape& shape = request.in[0].shape;
+    const auto count = static_cast<std::size_t>(shape.count());
+    const auto channels = static_cast<std::size_t>(shape[1]);
+    const auto outer = static_cast<std::size_t>(shape[0]);
+    const std::size_t inner = count == 0 ? 0 : count / channels / outer;
+    const detail::ChannelBlocks blocks{outer, channels, inner};
+    const auto epsilon = request.attributes.get<double>("epsilon");
+    return for_floats(request, [&]<class T>() -> Kernel {
+      return {[=, normalise = detail::row_kernels<T>().batch_norm](const KernelArgs& args) {
+        const detail::BatchNormArgs<T> parts{
+            args.input<T>(0),  args.input<T>(1),  args.input<T>(2),
+            epsilon,           args.output<T>(0), args.output<T>(1),
+            args.output<T>(2), args.output<T>(3), args.output<T>(4)};
+        detail::in_ranges(args, channels, blocks.inner == 1 ? 64 : 1, count,
+                          [&](std::size_t first, std::size_t last, void*) {
+                            normalise(blocks, parts, first, last);
+                          });
+      }};
+    });
+  }
+  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const Var x = node.in[0];
+    Ints axes{0};
+    Ints sizes(x.rank() - 1, 1);
+    sizes[0] = x.shape()[1];
+    for (std::size_t axis = 2; axis < x.rank(); ++axis)
+      axes.push_back(static_cast<std::int64_t>(axis));
+    const auto each = [&](const Var& numbers) { return reshape(numbers, sizes); };
+    const Var inverse = node.out[3];
+    const Var centred = x - each(node.out[1]) - each(node.out[4]);
+    const Var z = centred * each(inverse);
+    std::vector<MaybeVar> out(5);
+    const auto add_to_result = [&](Var term) { out[0] = out[0] ? *out[0] + term : term; };
+    if (tangents[0]) {
+      const Var t = *tangents[0];
+      const Var level = mean(t, axes);
+      const Var along = mean(z * t, axes);
+      add_to_result((t - each(level) - z * each(along)) * each(inverse * node.in[1]));
+      out[1] = level;
+      out[2] = 2 * mean(centred * t, axes);
+      out[3] = -(inverse * along * inverse);
+    }
+    if (tangents[1]) add_to_result(z * each(*tangents[1]));
+    if (tangents[2]) add_to_result(broadcast_to(each(*tangents[2]), x.shape()));
+    return out;
+  }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     const auto add = [&](const std::string& name, const Shape& shape) {
@@ -133,6 +253,7 @@ struct BatchNorm {
     return cases;
   }
 };
+constexpr General<BatchNorm> batch_norm_op;
 
 struct BatchNormInference {
   static constexpr auto name = "batch_norm_inference";
@@ -154,26 +275,24 @@ struct BatchNormInference {
 }  // namespace
 
 Var rms_norm(In x, double epsilon) {
-  const Location where = x.where();
-  const auto here = [where](Var var) { return In(var, where); };
-  require_epsilon("rms_norm", epsilon, where);
+  require_epsilon("rms_norm", epsilon, x.where());
   static_cast<void>(detail::require_axis("rms_norm", x, -1, detail::shape_of(x).rank()));
-  const Var rows = floating(detail::in_one_graph("rms_norm", {x})[0], where);
-  const Var squares = mean(here(square(here(rows))), {-1}, true);
-  return mul(here(rows), here(rsqrt(here(add(here(squares), In(epsilon, where))))));
+  return rms_norm_op(x, Attributes{{"epsilon", epsilon}});
 }
 Var rms_norm(In x, In scale, double epsilon) {
   const Location where = x.where();
+  require_epsilon("rms_norm", epsilon, where);
+  static_cast<void>(detail::require_axis("rms_norm", x, -1, detail::shape_of(x).rank()));
   const std::vector<Var> vars = detail::in_one_graph("rms_norm", {x, scale});
-  const Var y = rms_norm(In(vars[0], where), epsilon);
-  if (vars[1].shape() != Shape{y.shape().back()})
+  const Shape& shape = vars[0].shape();
+  if (vars[1].shape() != Shape{shape.back()})
     fail<ShapeError>(
         {.op = "rms_norm",
          .what = "scale has shape " + to_string(vars[1].shape()) + ", and x has shape " +
-                 to_string(y.shape()),
+                 to_string(shape),
          .where = where,
-         .help = "give one number per column: shape " + to_string(Shape{y.shape().back()})});
-  return mul(In(y, where), In(vars[1], where));
+         .help = "give one number per column: shape " + to_string(Shape{shape.back()})});
+  return rms_norm_op(In(vars[0], where), In(vars[1], where), Attributes{{"epsilon", epsilon}});
 }
 
 Var group_norm(In x, std::int64_t groups, double epsilon) {
@@ -215,25 +334,15 @@ BatchNormed batch_norm(In x, In scale, In shift, double epsilon) {
                       .what = "x of shape " + to_string(shape) + " has no element to be measured",
                       .where = where,
                       .help = "batch_norm_inference takes statistics that are given"});
-  const Var factor = each_channel("batch_norm", "scale", vars[1], shape, where);
-  const Var level = each_channel("batch_norm", "shift", vars[2], shape, where);
-  Ints axes{0};
-  for (std::size_t axis = 2; axis < shape.rank(); ++axis)
-    axes.push_back(static_cast<std::int64_t>(axis));
-  const Var all = floating(vars[0], where);
-  const Var centre = mean(here(all), axes, true);
-  const Var centred = sub(here(all), here(centre));
-  const Var spread = mean(here(square(here(centred))), axes, true);
-  const Var inverse = rsqrt(here(add(here(spread), In(epsilon, where))));
-  const Var z = mul(here(centred), here(mul(here(inverse), here(factor))));
-  const Ints channels{shape[1]};
-  const Var variance = reshape(here(spread), channels);
+  require_each_channel("batch_norm", "scale", vars[1], shape, where);
+  require_each_channel("batch_norm", "shift", vars[2], shape, where);
+  const std::vector<In> operands{here(vars[0]), here(vars[1]), here(vars[2])};
+  const std::vector<Var> out = apply_all(batch_norm_op.op(), operands, {{"epsilon", epsilon}});
   const std::int64_t of_a_channel = shape.count() / shape[1];
   const auto count = static_cast<double>(of_a_channel);
   const double correction =
       count > 1 ? count / (count - 1) : std::numeric_limits<double>::quiet_NaN();
-  return {add(here(z), here(level)), reshape(here(centre), channels), variance,
-          mul(here(variance), In(correction, where))};
+  return {out[0], out[1], out[2], mul(here(out[2]), In(correction, where))};
 }
 
 Var batch_norm_inference(In x, In mean, In variance, In scale, In shift, double epsilon) {
@@ -254,9 +363,8 @@ Var batch_norm_inference(In x, In mean, In variance, In scale, In shift, double 
 }
 
 void detail::register_normalise_batch() {
-  register_composite<RmsNorm>();
+  register_all(rms_norm_op, batch_norm_op);
   register_composite<GroupNorm>();
-  register_composite<BatchNorm>();
   register_composite<BatchNormInference>();
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <dualtape/ops/detail/channels.hpp>
 #include <dualtape/ops/detail/exponentials.hpp>
 #include <dualtape/ops/detail/fold.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
@@ -17,9 +18,17 @@ void run_fold(const FoldPlan& plan, const typename F::Element* in, typename F::R
   fold<F>(plan, in, out, [](auto result) { return result; });
 }
 
-// Squares are summed in double, where no square of a float overflows or underflows.
-template <class T>
-struct SquareFold {
+constexpr double power_of_two(int exponent) {
+  double result = 1;
+  for (int i = 0; i < exponent; ++i) result *= 2;
+  for (int i = 0; i > exponent; --i) result /= 2;
+  return result;
+}
+
+// Sums of numbers times 2^exponent, or of their squares, in double, where no square of a float
+// overflows or underflows.
+template <class T, bool squared, int exponent = 0>
+struct WideFold {
   using Element = T;
   using Result = double;
   using Numbers = Pack<double>;
@@ -27,17 +36,52 @@ struct SquareFold {
   static Numbers lift(const T* from) {
     return Numbers::load(from, [](T value) { return lift(value); });
   }
-  static Result lift(T value) { return static_cast<double>(value) * static_cast<double>(value); }
+  static Result lift(T value) {
+    constexpr double power = power_of_two(exponent);
+    const double number = power * static_cast<double>(value);
+    return squared ? number * number : number;
+  }
   static Numbers combine(const Numbers& a, const Numbers& b) {
     return Numbers::map(a, b, [](double x, double y) { return x + y; });
   }
   static Result combine(Result a, Result b) { return a + b; }
 };
 
+// The fold to output k alone.
+template <class F>
+double fold_of_output(const FoldPlan& plan, const typename F::Element* in, std::size_t k) {
+  if (plan.inner_folded) return fold_lines<F>(plan, in + offset(plan.kept, k), 0, plan.lines);
+  const auto* const from = in + offset(plan.kept, k / plan.inner) + k % plan.inner;
+  return fold_column<F>(plan, from, 0, plan.lines);
+}
+
+template <int exponent>
+double scaled_norm(const FoldPlan& plan, const double* in, std::size_t k) {
+  const double squares = fold_of_output<WideFold<double, true, exponent>>(plan, in, k);
+  constexpr double power = power_of_two(exponent);
+  return std::sqrt(squares) / power;
+}
+
+template <class T>
+T mean_of_output(const FoldPlan& plan, const T* in, std::size_t k) {
+  constexpr int exponent = sizeof(T) == sizeof(float) ? 0 : -64;
+  const double sum = fold_of_output<WideFold<T, false, exponent>>(plan, in, k);
+  const auto count = static_cast<double>(plan.lines * (plan.inner_folded ? plan.inner : 1));
+  constexpr double power = power_of_two(exponent);
+  return static_cast<T>(sum / count / power);
+}
+
 template <class T>
 void run_norm(const FoldPlan& plan, const T* in, T* out) {
-  fold<SquareFold<T>>(plan, in, out,
-                      [](double squares) { return static_cast<T>(std::sqrt(squares)); });
+  fold<WideFold<T, true>>(plan, in, out,
+                          [](double squares) { return static_cast<T>(std::sqrt(squares)); });
+  if constexpr (sizeof(T) == sizeof(double)) {
+    if (plan.lines == 0 || plan.inner == 0) return;
+    for (std::size_t k = 0; k < plan.outputs(); ++k) {
+      if (out[k] > 1e150) out[k] = scaled_norm<-600>(plan, in, k);
+      if (out[k] < 1e-140) out[k] = scaled_norm<600>(plan, in, k);
+    }
+  }
 }
 
 // The first i with matches(row[i]); there must be one. Whole blocks are looked through at once,
@@ -161,35 +205,66 @@ void logsumexp_of_columns(const T* x, T* out, std::size_t size, std::size_t inne
   }
 }
 
-constexpr double least_squares = 1e-30;  // of floats: what underflows is far below
-
 template <class T>
 void variance_of_rows(const T* x, std::size_t rows, std::size_t size, double divisor, bool root,
-                      T* out, T* mean) {
+                      T* out, T* mean, T* rest) {
   for (std::size_t row = 0; row < rows; ++row) {
-    const Spread<T> spread = spread_of_row(x + row * size, size, least_squares);
-    const double variance = spread.squares / divisor;
-    out[row] = static_cast<T>(root ? std::sqrt(variance) : variance);
+    const Spread<T> spread = spread_of_row(x + row * size, size, least_squares<T>);
+    out[row] = static_cast<T>(root ? spread.deviation(divisor) : spread.variance(divisor));
     mean[row] = spread.mean + spread.rest;
+    rest[row] = (spread.mean - mean[row]) + spread.rest;
   }
 }
 
 template <class T>
 void layer_norm_of_rows(const T* x, const T* scale, const T* shift, std::size_t rows,
-                        std::size_t size, double epsilon, T* out, T* mean, T* inverse) {
-  const double least = epsilon > 1e-20 ? 0 : least_squares;
+                        std::size_t size, double epsilon, T* out, T* mean, T* inverse, T* rest) {
+  const double least = epsilon > 1e-20 ? 0 : least_squares<T>;
   const auto count = static_cast<double>(size);
   for (std::size_t row = 0; row < rows; ++row) {
     const T* const from = x + row * size;
     T* const to = out + row * size;
     const Spread<T> spread = spread_of_row(from, size, least);
-    const T factor = static_cast<T>(1 / std::sqrt(spread.squares / count + epsilon));
-    if (scale == nullptr)
-      standardise_row<T, false>(from, size, spread, factor, scale, shift, to);
+    const double length = spread.length(count, epsilon);
+    const Division<T> by(length);
+    if (by.part != 1)
+      standardise_huge(from, size, spread, by, scale, shift, to);
+    else if (scale == nullptr)
+      standardise_row<T, false>(from, size, spread, by.factor, scale, shift, to);
     else
-      standardise_row<T, true>(from, size, spread, factor, scale, shift, to);
+      standardise_row<T, true>(from, size, spread, by.factor, scale, shift, to);
     mean[row] = spread.mean + spread.rest;
-    inverse[row] = factor;
+    inverse[row] = static_cast<T>(1 / length);
+    rest[row] = (spread.mean - mean[row]) + spread.rest;
+  }
+}
+
+// sqrt(mean x^2 + epsilon)
+template <class T>
+double root_mean_square(const T* x, std::size_t size, double epsilon, double least) {
+  const auto count = static_cast<double>(size);
+  Deviations all;
+  add_deviations_of_row(x, T(0), size, all);
+  if (in_range<T>(all.squares, least)) return std::sqrt(all.squares / count + epsilon);
+  const Runs<T> row{x, 1, size, size};
+  const double unit = unit_of(row);
+  double squares = 0;
+  row.each([&](double value, std::size_t) { squares += (value / unit) * (value / unit); });
+  return std::hypot(std::sqrt(squares / count) * unit, std::sqrt(epsilon));
+}
+
+template <class T>
+void rms_norm_of_rows(const T* x, const T* scale, std::size_t rows, std::size_t size,
+                      double epsilon, T* out, T* inverse) {
+  const double least = epsilon > 1e-20 ? 0 : least_squares<T>;
+  for (std::size_t row = 0; row < rows; ++row, x += size, out += size) {
+    const double length = root_mean_square(x, size, epsilon, least);
+    const Division<T> by(length);
+    if (scale == nullptr)
+      for (std::size_t i = 0; i < size; ++i) out[i] = x[i] * by.part * by.factor;
+    else
+      for (std::size_t i = 0; i < size; ++i) out[i] = x[i] * by.part * by.factor * scale[i];
+    inverse[row] = static_cast<T>(1 / length);
   }
 }
 
@@ -210,6 +285,7 @@ constexpr RowKernelsOf<T> kernels_of() {
           &run_fold<MaxFold<T>>,
           &run_fold<MinFold<T>>,
           &run_norm<T>,
+          &mean_of_output<T>,
           &place_in_row<T, true>,
           &place_in_row<T, false>,
           &softmax_rows<T>,
@@ -221,6 +297,8 @@ constexpr RowKernelsOf<T> kernels_of() {
           &totals_of_rows<T>,
           &variance_of_rows<T>,
           &layer_norm_of_rows<T>,
+          &rms_norm_of_rows<T>,
+          &batch_norm_of_channels<T>,
           &outer_product<T, false>,
           &outer_product<T, true>};
 }

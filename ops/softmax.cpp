@@ -1,17 +1,23 @@
 #include <dualtape/ops/softmax.hpp>
 
+#include <cmath>
+#include <limits>
+
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/softmax_slope.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
 
 namespace dualtape {
 namespace {
+
+constexpr auto limits_name = "limits";  // an attribute that is there or not
 
 std::int64_t axis_of(const Attributes& attributes) { return attributes.get<std::int64_t>("axis"); }
 
@@ -25,6 +31,20 @@ struct Blocks {
         size(static_cast<std::size_t>(split.size)),
         inner(static_cast<std::size_t>(split.inner)) {}
 };
+
+// Weights that softmax leaves NaN get their limits: 0 where all of x is -inf, and equal shares of 1
+// for infinities. n elements, `stride` from one to the next.
+template <class T>
+void take_limits(const T* x, T* out, std::size_t n, std::size_t stride) {
+  constexpr T infinite = std::numeric_limits<T>::infinity();
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (std::isnan(x[i * stride])) return;
+    if (x[i * stride] == infinite) ++count;
+  }
+  const T share = count == 0 ? 0 : 1 / static_cast<T>(count);
+  for (std::size_t i = 0; i < n; ++i) out[i * stride] = x[i * stride] == infinite ? share : 0;
+}
 
 template <bool log>
 struct AnySoftmax {
@@ -40,11 +60,12 @@ struct AnySoftmax {
     const Type& type = request.in[0];
     const auto axis = static_cast<std::size_t>(axis_of(request.attributes));
     const Blocks blocks(detail::split_at(type.shape, axis));
+    const bool limits = request.attributes.has(limits_name);
     const auto plan = [&]<class T>() -> Kernel {
       const auto& kernels = detail::row_kernels<T>();
       const auto rows = log ? kernels.log_softmax : kernels.softmax;
       const auto columns = log ? kernels.log_softmax_columns : kernels.softmax_columns;
-      return {[blocks, rows, columns](const KernelArgs& args) {
+      return {[blocks, rows, columns, limits](const KernelArgs& args) {
         const std::size_t outer = blocks.outer;
         const std::size_t size = blocks.size;
         const std::size_t inner = blocks.inner;
@@ -55,9 +76,14 @@ struct AnySoftmax {
         detail::in_ranges(args, outer, inner == 1 ? detail::rows_in_call(size) : 1,
                           2 * outer * block, [&](std::size_t first, std::size_t last, void*) {
                             if (inner == 1)
-                              return rows(x + first * size, out + first * size, last - first, size);
+                              rows(x + first * size, out + first * size, last - first, size);
+                            else
+                              for (std::size_t k = first; k < last; ++k)
+                                columns(x + k * block, out + k * block, size, inner);
+                            if (!limits) return;
                             for (std::size_t k = first; k < last; ++k)
-                              columns(x + k * block, out + k * block, size, inner);
+                              for (std::size_t i = k * block; i < k * block + inner; ++i)
+                                if (std::isnan(out[i])) take_limits(x + i, out + i, size, inner);
                           });
       }};
     };
@@ -113,6 +139,9 @@ Attributes axis_attribute(const In& x, std::int64_t axis) {
 }  // namespace
 
 Var softmax(In x, std::int64_t axis) { return softmax_op(x, axis_attribute(x, axis)); }
+Var detail::softmax_with_limits(In x, std::int64_t axis) {
+  return softmax_op(x, axis_attribute(x, axis).with(limits_name, true));
+}
 Var log_softmax(In x, std::int64_t axis) { return log_softmax_op(x, axis_attribute(x, axis)); }
 
 void detail::register_softmax() { register_all(softmax_op, log_softmax_op); }

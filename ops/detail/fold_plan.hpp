@@ -45,6 +45,23 @@ struct RowTotals {
   T total[rows_at_once];    // of e^(x - largest)
 };
 
+// Batch normalisation of blocks (outer, channels, inner).
+struct ChannelBlocks {
+  std::size_t outer, channels, inner;
+};
+template <class T>
+struct BatchNormArgs {
+  const T* x;
+  const T* scale;  // this and all below: one number for each channel
+  const T* shift;
+  double epsilon;
+  T* out;  // of the shape of x
+  T* mean;
+  T* variance;
+  T* inverse;  // 1 / sqrt(variance + epsilon)
+  T* rest;     // what the rounded mean misses
+};
+
 // Of float or double; contiguous rows of `size` elements, or blocks of `size` rows of `inner`.
 template <class T>
 struct RowKernelsOf {
@@ -53,6 +70,8 @@ struct RowKernelsOf {
   Fold max;  // NaN where an element is
   Fold min;
   Fold norm;  // Euclidean; squares are summed in double
+  // The mean that output k of a plan stands for, where the sum of its numbers is none.
+  T (*mean_of_output)(const FoldPlan& plan, const T* in, std::size_t k);
   using Find = std::int64_t (*)(const T* row, std::size_t size);
   Find argmax;  // the first of the largest, or the first NaN; size > 0
   Find argmin;
@@ -66,13 +85,20 @@ struct RowKernelsOf {
   Columns logsumexp_columns;
   // Of rows_in_call(size) rows at most.
   void (*totals)(const T* x, std::size_t rows, std::size_t size, RowTotals<T>& totals);
-  // out = sum (x - mean)^2 / divisor of each row, or its root; the means too.
+  // out = sum (x - mean)^2 / divisor of each row, or its root; the means too, and what their
+  // rounding missed.
   void (*variance)(const T* x, std::size_t rows, std::size_t size, double divisor, bool root,
-                   T* out, T* mean);
+                   T* out, T* mean, T* rest);
   // out = (x - mean) inverse scale + shift with inverse = 1 / sqrt(variance + epsilon); scale and
   // shift hold `size` elements or are both null. `out` may be x. The factors of each row too.
   void (*layer_norm)(const T* x, const T* scale, const T* shift, std::size_t rows, std::size_t size,
-                     double epsilon, T* out, T* mean, T* inverse);
+                     double epsilon, T* out, T* mean, T* inverse, T* rest);
+  // out = x inverse scale with inverse = 1 / sqrt(mean x^2 + epsilon); scale may be null.
+  void (*rms_norm)(const T* x, const T* scale, std::size_t rows, std::size_t size, double epsilon,
+                   T* out, T* inverse);
+  // Channels first ... last - 1; there is an element of each.
+  void (*batch_norm)(const ChannelBlocks& blocks, const BatchNormArgs<T>& args, std::size_t first,
+                     std::size_t last);
   // c = scale a b^T and c += scale a b^T: a column of m elements, a row of n, and c is m x n.
   using Outer = void (*)(std::size_t m, std::size_t n, T scale, const T* a, const T* b, T* c);
   Outer outer;

@@ -1,9 +1,12 @@
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <limits>
 
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/moments.hpp>
+#include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
 
 #include "gradient.hpp"
 
@@ -202,6 +205,112 @@ TEST_CASE("the derivative of logsumexp is softmax, and 0 where all are -inf") {
   check_close(gradient(dt::logsumexp(x), x), {0.25, 0.75, 0}, 1e-15);
   const dt::Var none = graph.constant(tensor({-inf, -inf}));
   CHECK(gradient(dt::logsumexp(none), none) == Numbers{0, 0});
+}
+
+TEST_CASE("the weights of logsumexp sum to 1 however far from zero") {
+  for (const dt::DType dtype : {dt::float32, dt::float64})
+    for (const double offset : {-123456.0, 1e8, -3e30, 0.0}) {
+      CAPTURE(offset);
+      dt::Graph graph;
+      const dt::Var x = graph.constant(tensor({offset, offset, offset, offset}, dtype));
+      CHECK(gradient(dt::logsumexp(x), x) == Numbers(4, 0.25));
+      const dt::Var square = dt::reshape(x, {2, 2});
+      CHECK(gradient(dt::logsumexp(square), x) == Numbers(4, 0.25));
+      CHECK(gradient(dt::logsumexp(square, {0}), x) == Numbers(4, 0.5));
+    }
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({inf, 5, inf}));
+  CHECK(gradient(dt::logsumexp(x), x) == Numbers{0.5, 0, 0.5});
+}
+
+// d/ds of the gradient at x + s v, by each mode over each.
+void check_second_order(const std::function<dt::Var(dt::Var)>& function, const Numbers& at,
+                        const Numbers& direction, const Numbers& wanted, double tolerance) {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor(at));
+  const dt::Var v = graph.constant(tensor(direction));
+  const dt::Var y = function(x);
+  const dt::Var slope = dt::forward(y, {x}, {v});
+  const dt::Var gradient = dt::reverse(y, {x})[x];
+  const dt::Var inner = dt::sum(gradient * v);
+  check_close(numbers(dt::eval(dt::reverse(slope, {x})[x])), wanted, tolerance);
+  check_close(numbers(dt::eval(dt::forward(gradient, {x}, {v}))), wanted, tolerance);
+  check_close(numbers(dt::eval(dt::reverse(inner, {x})[x])), wanted, tolerance);
+}
+
+TEST_CASE("second derivatives of roots are 0 where the root is 0, in every nesting") {
+  const auto norm = [](dt::Var x) { return dt::norm(x); };
+  check_second_order(norm, {0, 0, 0}, {1, 2, 3}, {0, 0, 0}, 0);
+  check_second_order(norm, {3, 0, 4}, {1, 0, 0}, {0.2 - 9.0 / 125, 0, -12.0 / 125}, 1e-15);
+  const auto deviation = [](dt::Var x) { return dt::stddev(x); };
+  check_second_order(deviation, {2, 2, 2}, {1, 2, 3}, {0, 0, 0}, 0);
+  const auto columns = [](dt::Var x) { return dt::sum(dt::stddev(dt::reshape(x, {3, 1}), {0})); };
+  check_second_order(columns, {2, 2, 2}, {1, 2, 3}, {0, 0, 0}, 0);
+}
+
+TEST_CASE("norms of numbers whose squares are none") {
+  for (const std::int64_t axis : {0, 1}) {
+    const auto of = [&](const Numbers& values, dt::DType dtype) {
+      dt::Graph graph;
+      const auto n = static_cast<std::int64_t>(values.size());
+      const dt::Tensor data = tensor(values, dtype);
+      const dt::Var x = graph.constant(data.reshape(axis == 1 ? dt::Shape{1, n} : dt::Shape{n, 1}));
+      return dt::eval(dt::norm(x, {axis})).to(dt::float64).at({0});
+    };
+    const auto near = [](double y) { return doctest::Approx(y).epsilon(1e-15).scale(0); };
+    CHECK(of({3e200, -4e200}, dt::float64) == near(5e200));
+    CHECK(of({3e-200, 4e-200, 0}, dt::float64) == near(5e-200));
+    CHECK(of({3e-300, 4e-300, 0}, dt::float64) == near(5e-300));
+    CHECK(of(Numbers(100, 1e300), dt::float64) == near(1e301));
+    CHECK(of({1e300, 1, 1e-300}, dt::float64) == 1e300);
+    CHECK(of({1e308, 1.7e308}, dt::float64) == inf);
+    CHECK(of({0, 0}, dt::float64) == 0);
+    CHECK(std::isnan(of({1e200, nan}, dt::float64)));
+    CHECK(of({3e38, 1}, dt::float32) == doctest::Approx(3e38).epsilon(1e-7));
+  }
+}
+
+TEST_CASE("means of numbers whose sum is none") {
+  for (const std::int64_t axis : {0, 1})
+    for (const auto& [size, dtype] : {std::pair{3e38, dt::float32}, {1.5e308, dt::float64}}) {
+      dt::Graph graph;
+      const dt::Tensor values = tensor(Numbers(6, size), dtype).reshape({2, 3});
+      const dt::Var y = dt::mean(graph.constant(values), {axis});
+      for (const double m : numbers(dt::eval(y))) CHECK(m == values.to(dt::float64).at({0, 0}));
+      CHECK(value(dt::mean(graph.constant(tensor({inf, 1}, dtype)))) == inf);
+      CHECK(std::isnan(value(dt::mean(graph.constant(tensor({inf, -inf}, dtype))))));
+    }
+}
+
+TEST_CASE("variances and deviations of numbers far out, by rows and by columns") {
+  for (const std::int64_t axis : {0, 1}) {
+    const auto line = [&](dt::Graph& graph, const Numbers& values, dt::DType dtype) {
+      const auto n = static_cast<std::int64_t>(values.size());
+      return dt::reshape(graph.constant(tensor(values, dtype)),
+                         axis == 1 ? dt::Shape{1, n} : dt::Shape{n, 1});
+    };
+    dt::Graph graph;
+    const auto deviation = [&](const Numbers& values, dt::DType dtype) {
+      return dt::eval(dt::stddev(line(graph, values, dtype), {axis}, false, 0))
+          .to(dt::float64)
+          .at({0});
+    };
+    const auto near = [](double y, double e) { return doctest::Approx(y).epsilon(e).scale(0); };
+    CHECK(deviation({3e25, -3e25}, dt::float32) == near(3e25, 1e-7));
+    CHECK(deviation({3e38, -3e38}, dt::float32) == near(3e38, 1e-7));
+    CHECK(deviation({3e38, 2e38}, dt::float32) == near(5e37, 1e-6));
+    CHECK(deviation({3e200, -3e200}, dt::float64) == near(3e200, 1e-15));
+    CHECK(deviation({3e-200, -3e-200}, dt::float64) == near(3e-200, 1e-15));
+    CHECK(deviation({1.5e308, -1.5e308}, dt::float64) == near(1.5e308, 1e-15));
+    CHECK(deviation(Numbers(1000, 0.1), dt::float64) < 1e-17);
+    const dt::Var far = line(graph, {1e6, 1e6 + 0.25}, dt::float32);
+    CHECK(dt::eval(dt::var(far, {axis}, false, 0)).at({0}) == 0.015625);
+    // The mean of these is between two floats, and the slopes are right all the same.
+    const dt::Var between = graph.constant(tensor({16777214, 16777214, 16777215}, dt::float32));
+    const dt::Var shaped = dt::reshape(between, axis == 1 ? dt::Shape{1, 3} : dt::Shape{3, 1});
+    check_close(gradient(dt::var(shaped, {axis}, false, 0), between), {-2.0 / 9, -2.0 / 9, 4.0 / 9},
+                1e-6);
+  }
 }
 
 }  // namespace

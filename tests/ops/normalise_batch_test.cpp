@@ -3,8 +3,14 @@
 
 #include <cmath>
 
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/math.hpp>
 #include <dualtape/ops/normalise.hpp>
+#include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
 
+#include "gradient.hpp"
 #include "moving.hpp"
 #include "torch_cases.hpp"
 
@@ -115,6 +121,61 @@ TEST_CASE("what cannot be normalised is refused with its sizes") {
 
 TEST_CASE("the derivatives hold in every mode") {
   moving::check_derivatives({"rms_norm", "group_norm", "batch_norm", "batch_norm_inference"});
+}
+
+TEST_CASE("numbers whose squares are none are normalised all the same") {
+  const double r = std::sqrt(12.5);
+  for (const auto& [size, dtype] : {std::pair{1e25, dt::float32},
+                                    {1e-25, dt::float32},
+                                    {8e37, dt::float32},
+                                    {1e200, dt::float64},
+                                    {1e-200, dt::float64},
+                                    {4e307, dt::float64}}) {
+    CAPTURE(size);
+    const double tolerance = dtype == dt::float32 ? 1e-6 : 1e-15;
+    dt::Graph graph;
+    const dt::Var one = graph.constant(dt::ones({1}, dtype));
+    const dt::Var two = graph.constant(dt::ones({2}, dtype));
+    const dt::Var row = graph.constant(tensor({3 * size, 4 * size}, dtype));
+    check_close(numbers(dt::eval(dt::rms_norm(row, 0))), {3 / r, 4 / r}, tolerance);
+    check_close(numbers(dt::eval(dt::rms_norm(row, two, 0))), {3 / r, 4 / r}, tolerance);
+    check_close(numbers(dt::eval(dt::layer_norm(row, 0))), {-1, 1}, 8 * tolerance);
+    check_close(numbers(dt::eval(dt::layer_norm(row, two, two, 0))), {0, 2}, 8 * tolerance);
+    for (const dt::Shape& shape : {dt::Shape{2, 1}, {2, 1, 1}, {1, 1, 2}}) {
+      const dt::BatchNormed all = dt::batch_norm(dt::reshape(row, shape), one, one - 1, 0);
+      check_close(numbers(dt::eval(all.y)), {-1, 1}, 8 * tolerance);
+    }
+  }
+}
+
+TEST_CASE("a mean between two floats loses no digit of what is normalised") {
+  dt::Graph graph;
+  const dt::Var one = graph.constant(dt::ones({1}));
+  const dt::Var x = graph.constant(tensor({16777214, 16777214, 16777215}, dt::float32));
+  const double r = std::sqrt(2.0);  // deviations of -1/3, -1/3 and 2/3: variance 2/9
+  for (const dt::Shape& shape : {dt::Shape{3, 1}, {3, 1, 1}, {1, 1, 3}}) {
+    const dt::BatchNormed all = dt::batch_norm(dt::reshape(x, shape), one, one - 1, 0);
+    check_close(numbers(dt::eval(all.y)), {-1 / r, -1 / r, 2 / r}, 1e-6);
+    check_close(numbers(dt::eval(all.variance)), {2.0 / 9}, 1e-7);
+    check_close(gradient(all.variance, x), {-2.0 / 9, -2.0 / 9, 4.0 / 9}, 1e-6);
+  }
+  const dt::Var pair = graph.constant(tensor({1e6, 1e6 + 0.25}, dt::float32));
+  for (const dt::Shape& shape : {dt::Shape{2, 1}, {2, 1, 1}, {1, 1, 2}}) {
+    const dt::BatchNormed all = dt::batch_norm(dt::reshape(pair, shape), one, one - 1, 0);
+    CHECK(numbers(dt::eval(all.variance)) == Numbers{0.015625});
+    check_close(numbers(dt::eval(all.y)), {-1, 1}, 1e-6);
+  }
+  // The slope of z_1^2 + 2 z_2^2 + 3 z_3^2, scaled and not.
+  const dt::Var weights = graph.constant(tensor({1, 2, 3}, dt::float32));
+  const dt::Var wide = graph.constant(tensor({-1, -1, 2}, dt::float64));
+  const dt::Var of_wide =
+      dt::sum(dt::square(dt::layer_norm(wide, 0)) * dt::cast(weights, dt::float64));
+  const Numbers wanted = gradient(of_wide, wide);
+  const dt::Var ones = graph.constant(dt::ones({3}));
+  for (const dt::Var& y : {dt::layer_norm(x, 0), dt::layer_norm(x, ones, ones - 1, 0)}) {
+    const Numbers slope = gradient(dt::sum(dt::square(y) * weights), x);
+    for (std::size_t i = 0; i < 3; ++i) CHECK(std::abs(slope[i] / 3 - wanted[i]) < 1e-5);
+  }
 }
 
 }  // namespace

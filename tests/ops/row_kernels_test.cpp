@@ -125,12 +125,15 @@ TEST_CASE_TEMPLATE("variances and layer normalisation have the same bits everywh
       const IsaForTest here(isa);
       CAPTURE(std::string(name_of(isa)));
       const auto& k = row_kernels<T>();
-      std::vector<T> y(rows * (n + 4));
+      std::vector<T> y(rows * (n + 6));
       T* const variance = &y[rows * n];
       T* const mean = variance + rows;
       T* const inverse = mean + rows;
-      k.layer_norm(x.data(), scale.data(), shift.data(), rows, n, 0.5, y.data(), mean, inverse);
-      k.variance(x.data(), rows, n, static_cast<double>(n), false, variance, inverse + rows);
+      T* const rest = inverse + 2 * rows;
+      k.layer_norm(x.data(), scale.data(), shift.data(), rows, n, 0.5, y.data(), mean, inverse,
+                   rest);
+      k.variance(x.data(), rows, n, static_cast<double>(n), false, variance, inverse + rows,
+                 rest + rows);
       for (std::size_t row = 0; row < rows; ++row) {
         long double sum = 0;
         long double squares = 0;
@@ -147,6 +150,9 @@ TEST_CASE_TEMPLATE("variances and layer normalisation have the same bits everywh
         CHECK(std::abs(variance[row] - wanted) <= 16 * eps<T> * wanted);
         CHECK(std::abs(mean[row] - centre) <= eps<T> * (1 + std::abs(centre)));
         CHECK(mean[row] == inverse[rows + row]);
+        const long double whole = static_cast<long double>(mean[row]) + rest[row];
+        CHECK(std::abs(whole - centre) <= 4 * eps<T> * (1 + eps<T> * std::abs(centre)));
+        CHECK(rest[row] == rest[rows + row]);
         const long double r = 1 / std::sqrt(wanted + 0.5L);
         CHECK(std::abs(inverse[row] - r) <= 16 * eps<T> * r);
         long double off = 0;
@@ -162,7 +168,7 @@ TEST_CASE_TEMPLATE("variances and layer normalisation have the same bits everywh
       // Written over its operand.
       auto over = x;
       k.layer_norm(over.data(), scale.data(), shift.data(), rows, n, 0.5, over.data(), mean,
-                   inverse);
+                   inverse, rest);
       CHECK(std::equal(over.begin(), over.end(), first.begin()));
     }
   }
