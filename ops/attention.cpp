@@ -9,11 +9,11 @@
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/in_graph.hpp>
 #include <dualtape/ops/detail/indices.hpp>
+#include <dualtape/ops/detail/softmax_slope.hpp>
 #include <dualtape/ops/dropout.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/shapes.hpp>
-#include <dualtape/ops/softmax.hpp>
 
 namespace dualtape {
 namespace {
@@ -190,7 +190,7 @@ Var scaled_dot_product_attention(In q, In k, In v, const AttentionOptions& optio
     const Tensor seen = causal_mask(scores.shape()[rank - 2], scores.shape()[rank - 1]);
     scores = dualtape::where(In(seen, where), here(scores), never);
   }
-  Var weights = softmax(here(scores));
+  Var weights = detail::softmax_with_limits(here(scores), -1);
   if (options.dropout != 0) {
     if (!options.dropout_key)
       fail<GraphError>({.op = attention_name,

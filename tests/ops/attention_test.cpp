@@ -101,14 +101,46 @@ TEST_CASE("what a causal query may not see has no influence") {
   for (std::size_t i = 4; i < 8; ++i) CHECK(slope[i] == 0);
 }
 
-TEST_CASE("a query that may see nothing gives NaN, the others their numbers") {
+TEST_CASE("a query that may see nothing gives 0, the others their numbers") {
   dt::Graph graph;
   const dt::Var x = graph.constant(waves(0, {2, 2}));
   dt::AttentionOptions options;
   options.mask = graph.constant(dt::Tensor::of({1, 0}).reshape({2, 1}).to(dt::boolean));
   const Numbers y = numbers(dt::eval(dt::scaled_dot_product_attention(x, x, x, options)));
   CHECK(std::isfinite(y[0]));
-  CHECK(std::isnan(y[2]));
+  CHECK(y[2] == 0);
+  CHECK(y[3] == 0);
+}
+
+TEST_CASE("rows that are masked as a whole have derivatives of 0, the others theirs") {
+  const auto attend = [](dt::Graph& graph, dt::Var x, bool added) {
+    dt::AttentionOptions options;
+    const double never = -dt::infinity;
+    if (added)
+      options.mask = graph.constant(dt::Tensor{{0, 0}, {never, never}}.to(dt::float64));
+    else
+      options.mask = graph.constant(dt::Tensor::of({1, 0}).reshape({2, 1}).to(dt::boolean));
+    return dt::scaled_dot_product_attention(x, x + 1, x * x, options);
+  };
+  for (const bool added : {false, true}) {
+    dt::Graph graph;
+    const dt::Var x = graph.constant(waves(0, {2, 2}));
+    const dt::Var v = graph.constant(waves(3, {2, 2}));
+    const dt::Var y = dt::sum(attend(graph, x, added));
+    const dt::Var first = dt::sum(dt::slice(attend(graph, x, added), 0, 0, 1));
+    const auto all_orders = [&](const dt::Var& of) {
+      Numbers found = numbers(dt::eval(dt::reverse(of, {x})[x]));
+      const dt::Var slope = dt::forward(of, {x}, {v});
+      found.push_back(dt::eval(slope).item());
+      for (const double second : numbers(dt::eval(dt::reverse(slope, {x})[x])))
+        found.push_back(second);
+      for (const double second : numbers(dt::eval(dt::forward(dt::reverse(of, {x})[x], {x}, {v}))))
+        found.push_back(second);
+      return found;
+    };
+    check_close(all_orders(y), all_orders(first), 1e-14);
+    for (const double slope : all_orders(first)) CHECK(std::isfinite(slope));
+  }
 }
 
 TEST_CASE("one head with unit matrices is plain attention") {
