@@ -209,12 +209,15 @@ struct Cumprod {
 };
 constexpr General<Cumprod> cumprod_op;
 
+// Outputs 1 and 2 are what element i and what stands before it have of e^y_i, as shares of 1: the
+// derivative reads them, since exp(x - y) has their digits only as far as y is exact. They are 0
+// where y is infinite.
 struct Logcumsumexp {
   static constexpr auto name = "logcumsumexp";
   static constexpr auto doc = "logarithms of running sums of exponentials along an axis";
   static constexpr auto math =
       "y_i = log sum_{j <= i} e^x_j; dy_i = e^(y_(i-1) - y_i) dy_(i-1) + e^(x_i - y_i) dx_i, a "
-      "linear recurrence.";
+      "linear recurrence; 0 where y is infinite.";
   static constexpr Example example{"logcumsumexp(g.constant(Tensor{0, 0, 1000}))",
                                    "[0.000000e+00 6.931472e-01 1.000000e+03]"};
   static constexpr auto promotion = Promotion::common_floating;
@@ -224,24 +227,34 @@ struct Logcumsumexp {
     inference.require_count(1);
     inference.require_floating(0);
     check_axis(inference);
-    inference.out = {inference.in[0].type()};
+    inference.out = {3, inference.in[0].type()};
   }
-  // `sum` times e^largest is the sum so far.
+  // The sum so far is e^largest times 1 + rest, or nothing while all are -inf; `own` and `before`
+  // are its last term and what stood there before.
   struct Sum {
-    double largest = -std::numeric_limits<double>::infinity();
-    double sum = 0;
+    double largest = -infinity;
+    double rest = 0;
+    double own = 0;
+    double before = 0;
 
+    double one() const { return largest > -infinity ? 1 : 0; }
     void add(double x) {
+      before = one() + rest;
       if (x > largest) {
-        sum = sum * std::exp(largest - x) + 1;
+        before *= std::exp(largest - x);
+        rest = before;
+        own = 1;
         largest = x;
-      } else if (x == largest) {  // two infinities have no difference
-        if (std::isfinite(x) || x > 0) sum += 1;
       } else {
-        sum += std::exp(x - largest);
+        // Two infinities have no difference.
+        own = x == largest ? one() : std::exp(x - largest);
+        rest += own;
       }
     }
-    double log() const { return largest + std::log(sum); }
+    double log() const { return largest + (one() == 1 ? std::log1p(rest) : std::log(rest)); }
+    double share(double part) const {
+      return std::isinf(largest) && !std::isnan(rest) ? 0 : part / (one() + rest);
+    }
   };
   template <class T>
   static Kernel kernel_of(const Lines& lines) {
@@ -251,7 +264,9 @@ struct Logcumsumexp {
         for (std::size_t i = 0; i < lines.size; ++i) {
           const std::size_t at = first + i * lines.inner;
           sum.add(static_cast<double>(args.input<T>(0)[at]));
-          args.output<T>()[at] = static_cast<T>(sum.log());
+          args.output<T>(0)[at] = static_cast<T>(sum.log());
+          args.output<T>(1)[at] = static_cast<T>(sum.share(sum.own));
+          args.output<T>(2)[at] = static_cast<T>(sum.share(sum.before));
         }
       });
     }};
@@ -260,18 +275,14 @@ struct Logcumsumexp {
     const Lines lines = Lines::along(request.out[0], request.attributes);
     return request.out[0].dtype == float32 ? kernel_of<float>(lines) : kernel_of<double>(lines);
   }
-  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
-    if (node.out[0].shape().count() == 0) return *tangents[0];
+  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const Var t = *tangents[0];
+    if (node.out[0].shape().count() == 0) return {t, t, t};
     const std::int64_t axis = axis_of(node.attributes);
-    const Var infinite = logical_not(logical_or(isfinite(node.out[0]), isnan(node.out[0])));
-    const Var y = where(infinite, 0, node.out[0]);
-    const Var of_x = where(infinite, 0, exp(where(infinite, 0, node.in[0]) - y));
-    // The first factor is not used: y_0 stands before itself.
-    const std::int64_t size = y.shape()[static_cast<std::size_t>(axis)];
-    const Var before = concat({slice(y, axis, 0, 1), slice(y, axis, 0, size - 1)}, axis);
-    const Var was_infinite = shifted(infinite, axis, false, 0);
-    const Var kept = where(logical_or(infinite, was_infinite), 0, exp(before - y));
-    return linear_recurrence(kept, mul(of_x, *tangents[0]), axis);
+    const Var own = node.out[1];
+    const Var before = node.out[2];
+    const Var dy = linear_recurrence(before, mul(own, t), axis);
+    return {dy, own * (t - dy), before * (shifted(dy, axis, false, 0) - dy)};
   }
   static std::vector<Case> cases() {
     return axis_cases([](Var x, std::int64_t axis) { return logcumsumexp(x, axis); });
