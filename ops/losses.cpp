@@ -4,12 +4,14 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/builtin.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/indices.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/extremes.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/moments.hpp>
@@ -199,14 +201,20 @@ struct BinaryCrossEntropyWithLogits {
   static constexpr auto name = "binary_cross_entropy_with_logits";
   static constexpr auto doc = "binary cross-entropy of sigmoid(x) and targets y";
   static constexpr auto math =
-      "L = max(x, 0) - x y + log(1 + e^-|x|); dL/dx = sigmoid(x) - y, dL/dy = -x.";
+      "L = max(x, 0) (1 - y) - min(x, 0) y + log(1 + e^-|x|); dL/dx = (1 - y) sigmoid(x) - y "
+      "sigmoid(-x), dL/dy = -x. A factor of 0 makes 0 of infinities.";
   static constexpr auto example = Example{
       "binary_cross_entropy_with_logits(g.constant(Tensor{0, 0}), g.constant(Tensor{0, 1}))",
       "0.6931472"};
 
-  static auto formula(auto x, auto y) { return maximum(x, 0) - x * y + log1p(exp(-abs(x))); }
+  // sigmoid(x) - y and max(x, 0) - x y would cancel where x is large and y = 1.
+  static auto formula(auto x, auto y) {
+    const auto above = select(y == 1, 0, maximum(x, 0) * (1 - y));
+    const auto below = select(y == 0, 0, minimum(x, 0) * y);
+    return above - below + log1p(exp(-abs(x)));
+  }
   static Factor partial(std::size_t i, std::span<const Var> in, Var) {
-    if (i == 0) return sigmoid(in[0]) - in[1];
+    if (i == 0) return (1 - in[1]) * sigmoid(in[0]) - in[1] * sigmoid(-in[0]);
     return -in[0];
   }
   static auto sample() { return std::array{domain(-3, 3).avoid(0), domain(0, 1)}; }
@@ -354,7 +362,8 @@ struct SmoothL1 {
   static constexpr auto name = "smooth_l1";
   static constexpr auto doc = "(a - b)^2 / (2 beta) near 0, |a - b| - beta / 2 beyond beta";
   static constexpr auto math =
-      "L = huber(a, b, beta) / beta, mae for beta = 0; dL/da = min(max((a - b) / beta, -1), 1).";
+      "With d = a - b and c = min(max(d / beta, -1), 1): L = c (d - c beta / 2), mae for beta = 0; "
+      "dL/da = c. Written as sub, div, clamp and mul.";
   static constexpr auto example =
       Example{"smooth_l1(g.constant(Tensor{1, 5}), g.constant(Tensor{0, 0}), 2)", "2.125"};
   static std::vector<Case> cases() {
@@ -405,7 +414,8 @@ struct KlDivergence {
   static constexpr auto doc = "how far probabilities, given by their logarithms, are from others";
   static constexpr auto math =
       "y_n = sum_c p_nc (log p_nc - l_nc) with 0 log 0 = 0, then the mean or sum over n; dy_n = "
-      "sum_c (log p_nc + 1 - l_nc) dp_nc - p_nc dl_nc. Written as xlogy, mul, sub and sum.";
+      "sum_c (log p_nc + 1 - l_nc) dp_nc - p_nc dl_nc, 0 where p_nc = 0. Written as log, sub, mul, "
+      "where and sum.";
   static constexpr auto example = Example{
       "kl_divergence(log(g.constant(Tensor{0.5, 0.5})), g.constant(Tensor{0, 1}))", "0.6931472"};
   static std::vector<Case> cases() {
@@ -419,8 +429,9 @@ struct CosineSimilarity {
   static constexpr auto name = "cosine_similarity";
   static constexpr auto doc = "the cosine of the angle between vectors along an axis";
   static constexpr auto math =
-      "y = sum_i a_i b_i / max(|a| |b|, eps); dy/da = b / (|a| |b|) - y a / |a|^2 where that "
-      "product is above eps. Written as mul, sum, norm, maximum and div.";
+      "y = sum_i u_i v_i with u = a / max(|a|, eps), v = b / max(|b|, eps); dy/da = (v - y u) / "
+      "|a| "
+      "where |a| is above eps. Written as max, norm, maximum, div, mul and sum.";
   static constexpr auto example =
       Example{"cosine_similarity(g.constant(Tensor{1, 0}), g.constant(Tensor{3, 4}))", "0.6"};
   static std::vector<Case> cases() {
@@ -503,8 +514,12 @@ Var smooth_l1(In a, In b, double beta, Reduction reduction) {
   if (beta == 0) return mae(a, b, reduction);
   if (!(beta > 0)) refuse_width("smooth_l1", a, "beta", beta);
   require_one_shape("smooth_l1", a, b);
-  const Var entries = huber_op(a, b, In(beta, a.where()));
-  return reduced(In(In(entries, a.where()) * In(1 / beta, a.where()), a.where()), reduction);
+  const auto here = [where = a.where()](auto x) { return In(x, where); };
+  const In difference = here(a - b);
+  // Not huber / beta, which over- and underflows for a small beta.
+  const In cut = here(clamp(here(difference / here(beta)), here(-1.0), here(1.0)));
+  const In rest = here(difference - here(cut * here(beta / 2)));
+  return reduced(here(cut * rest), reduction);
 }
 
 Var hinge(In scores, In y, Reduction reduction) {
@@ -528,18 +543,40 @@ Var nll(In log_p, In labels, Reduction reduction) {
 
 Var kl_divergence(In log_q, In p, Reduction reduction) {
   require_one_shape("kl_divergence", log_q, p);
-  const auto here = [where = log_q.where()](Var x) { return In(x, where); };
-  const Var entries = here(xlogy(p, p)) - here(p * log_q);
+  const auto here = [where = log_q.where()](auto x) { return In(x, where); };
+  // Where p is 0, log q may be -inf: both are replaced before they meet.
+  const In none = here(logical_and(here(equal(p, here(0))), here(logical_not(here(isnan(log_q))))));
+  const Var log_p = log(here(where(none, here(1), p)));
+  const Var apart = here(log_p) - here(where(none, here(0), log_q));
+  const Var entries = where(none, here(0), here(p * here(apart)));
   return reduced(here(sum(here(entries), {-1})), reduction);
 }
 
+namespace {
+
+// x / max(|x|, eps) along an axis, the largest element taken out first: no square over- or
+// underflows. What is taken out changes nothing, so it has no derivative.
+Var direction(const In& x, std::int64_t axis, double eps) {
+  const auto here = [where = x.where()](auto value) { return In(value, where); };
+  const Var largest = stop_gradient(here(max(here(abs(x)), {axis}, true)));
+  const Var scale = where(here(here(largest) > here(0)), here(largest), here(1));
+  const Var scaled = x / here(scale);
+  const Var least = here(eps) / here(scale);
+  const Var length = maximum(here(norm(here(scaled), {axis}, true)), here(least));
+  return here(scaled) / here(length);
+}
+
+}  // namespace
+
 Var cosine_similarity(In a, In b, std::int64_t axis, double eps) {
   require_one_shape("cosine_similarity", a, b);
-  const auto along = static_cast<std::int64_t>(
-      detail::require_axis("cosine_similarity", a, axis, detail::shape_of(a).rank()));
+  const Shape shape = detail::shape_of(a);
+  const auto along =
+      static_cast<std::int64_t>(detail::require_axis("cosine_similarity", a, axis, shape.rank()));
   const auto here = [where = a.where()](auto x) { return In(x, where); };
-  const Var product = here(norm(a, {along})) * here(norm(b, {along}));
-  return here(sum(here(a * b), {along})) / here(maximum(here(product), here(eps)));
+  if (shape[static_cast<std::size_t>(along)] == 0) return sum(here(a * b), {along});
+  const Var product = here(direction(a, along, eps)) * here(direction(b, along, eps));
+  return sum(here(product), {along});
 }
 
 void detail::register_losses() {

@@ -60,12 +60,13 @@ Var nll(In log_p, In labels, Reduction reduction = Reduction::mean);
 
 // sum_c p_c (log p_c - log_q_c) over the last axis, the classes, for probabilities p and logarithms
 // of others, log_q: how far q is from p. One value per sample, then the mean or sum of samples
-// (what PyTorch calls "batchmean"). A class with p = 0 adds 0.
+// (what PyTorch calls "batchmean"). A class with p = 0 adds 0 to value and derivatives, even where
+// log_q is -inf.
 Var kl_divergence(In log_q, In p, Reduction reduction = Reduction::mean);
 
-// a b / max(|a| |b|, eps) with the sum and norms along `axis`, which goes: 1 for equal directions,
-// -1 for opposite ones, and 0 for a vector of zeros. No loss itself: 1 minus it is one. ShapeError
-// for an axis that does not exist.
+// The product of a / max(|a|, eps) and b / max(|b|, eps) summed along `axis`, which goes: 1 for
+// equal directions, -1 for opposite ones, and 0 for a vector of zeros, of any size that floats
+// have. No loss itself: 1 minus it is one. ShapeError for an axis that does not exist.
 Var cosine_similarity(In a, In b, std::int64_t axis = -1, double eps = 1e-8);
 
 }  // namespace dualtape

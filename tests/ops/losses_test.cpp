@@ -1,10 +1,13 @@
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/math.hpp>
+#include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 #include <dualtape/ops/softmax.hpp>
 
@@ -365,6 +368,85 @@ TEST_CASE("cosines of right, equal and opposite directions") {
   const dt::Var columns = dt::cosine_similarity(dt::transpose(a), dt::transpose(b), 0);
   check_close(numbers(dt::eval(columns)), {0, 1, -1, 0}, 1e-15);
   CHECK(has(error_of<dt::ShapeError>([&] { dt::cosine_similarity(a, b, 2); }), "cosine"));
+}
+
+TEST_CASE("a class that cannot be adds nothing to a divergence, nor to its derivatives") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    dt::Graph graph;
+    const dt::Var p = graph.constant(tensor({1, 0}, dtype));
+    const dt::Var log_q = graph.constant(tensor({0, -dt::infinity}, dtype));
+    const dt::Var y = dt::kl_divergence(log_q, p, Reduction::sum);
+    CHECK(value(y) == 0);
+    CHECK(gradient(y, log_q) == Numbers{-1, 0});
+    CHECK(gradient(y, p) == Numbers{1, 0});
+    const dt::Var v = graph.constant(tensor({1, 1}, dtype));
+    const dt::Var of_p = dt::reverse(y, {p})[p];
+    CHECK(numbers(dt::eval(dt::forward(of_p, {p}, {v}))) == Numbers{1, 0});
+    CHECK(numbers(dt::eval(dt::reverse(dt::sum(of_p), {p})[p])) == Numbers{1, 0});
+    CHECK(value(dt::kl_divergence(log_q, graph.constant(tensor({0.5, 0.5}, dtype)))) ==
+          dt::infinity);
+    const dt::Var unknown = graph.constant(tensor({0, dt::not_a_number}, dtype));
+    CHECK(std::isnan(value(dt::kl_divergence(unknown, p))));
+  }
+}
+
+TEST_CASE("logits far out lose no digit of the loss nor of its slope") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    dt::Graph graph;
+    const dt::Var x =
+        graph.constant(tensor({20, -20, 20, -20, dt::infinity, -dt::infinity}, dtype));
+    const dt::Var y = graph.constant(tensor({1, 0, 0, 1, 1, 0}, dtype));
+    const dt::Var each = dt::binary_cross_entropy_with_logits(x, y, Reduction::none);
+    const double loss = 2.0611536203143808e-9;   // log(1 + e^-20)
+    const double slope = 2.0611536181902037e-9;  // 1 / (1 + e^20)
+    const Numbers losses{loss, loss, 20 + loss, 20 + loss, 0, 0};
+    const Numbers slopes{-slope, slope, 1 - slope, slope - 1, 0, 0};
+    const Numbers got = numbers(dt::eval(each));
+    const Numbers got_slopes = gradient(each, x);
+    for (std::size_t i = 0; i < 6; ++i) {
+      const double tolerance = dtype == dt::float32 ? 1e-6 : 1e-14;
+      CHECK(std::abs(got[i] - losses[i]) <= tolerance * losses[i]);
+      CHECK(std::abs(got_slopes[i] - slopes[i]) <= tolerance * std::abs(slopes[i]));
+    }
+  }
+}
+
+TEST_CASE("cosines of vectors of any size") {
+  const auto cosine = [](const Numbers& a, const Numbers& b, dt::DType dtype) {
+    dt::Graph graph;
+    const dt::Var x = graph.constant(tensor(a, dtype));
+    const dt::Var y = graph.constant(tensor(b, dtype));
+    return value(dt::cosine_similarity(x, y));
+  };
+  CHECK(cosine({2.0775e38, 3.0262e38}, {1, 1}, dt::float32) ==
+        doctest::Approx(0.98315).epsilon(1e-5));
+  CHECK(cosine({1e-5, 0}, {1e-5, 0}, dt::float32) == 1);
+  CHECK(cosine({3e-6, 4e-6}, {3e-6, 4e-6}, dt::float64) == doctest::Approx(1).epsilon(1e-15));
+  CHECK(cosine({3e-30, 4e-30}, {3e30, 4e30}, dt::float32) < 1e-20);  // below eps
+  CHECK(cosine({3e200, 4e200}, {-3e-6, -4e-6}, dt::float64) == doctest::Approx(-1).epsilon(1e-15));
+  CHECK(cosine({0, 0}, {1, 2}, dt::float64) == 0);
+  dt::Graph graph;
+  const dt::Var a = graph.constant(tensor({3e20, 4e20}, dt::float32));
+  const dt::Var b = graph.constant(tensor({1, 0}, dt::float32));
+  // (v - y u) / |a| with u = (0.6, 0.8), v = (1, 0), y = 0.6
+  for (const auto& [slope, wanted] :
+       {std::pair{gradient(dt::cosine_similarity(a, b), a)[0], 0.64 / 5e20},
+        {gradient(dt::cosine_similarity(a, b), a)[1], -0.48 / 5e20}})
+    CHECK(slope == doctest::Approx(wanted).epsilon(1e-6).scale(0));
+  const dt::Var none = graph.constant(tensor({0, 0}, dt::float32));
+  CHECK(gradient(dt::cosine_similarity(none, b), b) == Numbers{0, 0});
+}
+
+TEST_CASE("losses that turn linear at widths of any size") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    dt::Graph graph;
+    const dt::Var a = graph.constant(tensor({3, 1e30, 0}, dtype));
+    const dt::Var zero = graph.constant(tensor({0, 0, 0}, dtype));
+    const dt::Var each = dt::smooth_l1(a, zero, 1e-35, Reduction::none);
+    CHECK(numbers(dt::eval(each)) == numbers(dt::eval(a)));
+    CHECK(gradient(each, a) == Numbers{1, 1, 0});
+    CHECK(numbers(dt::eval(dt::huber(a, zero, 0.5, Reduction::none)))[0] == 1.375);
+  }
 }
 
 }  // namespace
