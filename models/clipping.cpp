@@ -6,7 +6,9 @@
 
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/join.hpp>
 #include <dualtape/ops/math.hpp>
+#include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/reduce.hpp>
 
 namespace dualtape {
@@ -26,6 +28,15 @@ void check_method(std::string_view op, const GradientMethod& method, Location wh
                       .what = "the gradient method is an empty function",
                       .where = where,
                       .help = "give backpropagation(), or another one"});
+}
+
+// In float64, where squares of float32 neither overflow nor vanish. The derivative at 0 is 0, as
+// that of norm().
+Var norm_in_double(const Var& g) {
+  if (g.dtype() == float64) return norm(g);
+  const Var squares = sum(square(cast(g, float64)));
+  const Var none = equal(squares, 0);
+  return where(none, 0, sqrt(where(none, 1, squares)));
 }
 
 template <class Change>
@@ -51,14 +62,10 @@ Gradients clip_by_value(const WrtList& wrt, const Gradients& gradients, double l
 }
 
 Var global_norm(const Gradients& gradients) {
-  Var total;
-  for (const Var g : gradients.all()) {
-    // In float64, where squares of float32 neither overflow nor vanish.
-    const Var part = sum(square(cast(g, float64)));
-    total = total.defined() ? total + part : part;
-  }
-  if (!total.defined()) fail<ValueError>({.op = "global_norm", .what = "there are no gradients"});
-  return sqrt(total);
+  std::vector<Var> norms;
+  for (const Var g : gradients.all()) norms.push_back(norm_in_double(g));
+  if (norms.empty()) fail<ValueError>({.op = "global_norm", .what = "there are no gradients"});
+  return norms.size() == 1 ? norms[0] : norm(stack(norms));
 }
 
 Gradients clip_by_norm(const WrtList& wrt, const Gradients& gradients, double limit,

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
@@ -89,4 +90,26 @@ TEST_CASE("limits that bound nothing and foreign parameters are refused") {
   const Parameter other("other", Tensor{1, 2});
   CHECK_THROWS_AS(clip_by_norm({other}, c.gradients, 1), GraphError);
   CHECK_THROWS_AS(global_norm({}), ValueError);
+}
+
+TEST_CASE("what is clipped has the derivative 1 where the gradient is 0") {
+  for (const DType dtype : {float32, float64}) {
+    Graph graph;
+    const Var x = graph.constant(Tensor{0, 0}.to(dtype));
+    const Var v = graph.constant(Tensor{1, 2}.to(dtype));
+    const Var half = graph.constant(Tensor{0.5, 0.5}.to(dtype));
+    const Gradients of_square = reverse(sum(half * x * x), {x});  // x itself
+    const Var clipped = clip_by_norm({x}, of_square, 1)[x];
+    CHECK(identical(eval(forward(clipped, {x}, {v})), Tensor{1, 2}.to(dtype)));
+    CHECK(identical(eval(reverse(sum(clipped * v), {x})[x]), Tensor{1, 2}.to(dtype)));
+  }
+}
+
+TEST_CASE("the norm of gradients in float64 whose squares are none") {
+  Graph graph;
+  const Var x = graph.constant(Tensor{0, 0}.to(float64));
+  const Var y = graph.constant(Tensor{0}.to(float64));
+  const Gradients huge = reverse(sum(x * 3e200) + sum(y * 4e200), {x, y});
+  CHECK(eval(global_norm(huge)).item() ==
+        doctest::Approx(1e200 * std::sqrt(34.0)).epsilon(1e-15).scale(0));
 }
