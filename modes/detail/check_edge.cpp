@@ -84,7 +84,8 @@ class EdgeCheck {
     std::vector<Var> constants;
     for (const Tensor& value : values_) constants.push_back(graph.constant(value));
     const std::vector<Var> outputs = call(constants);
-    const Outputs out = compile(outputs).run({});
+    Program program = compile(outputs);
+    const Outputs out = program.run({});
     for (std::size_t i = 0; i < outputs.size(); ++i)
       compare("value of constants against that of feeds", {out[outputs[i]].to(float64)}, {fed[i]},
               0);
