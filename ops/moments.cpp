@@ -8,6 +8,7 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/divided_fold.hpp>
+#include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
 #include <dualtape/ops/detail/softmax_slope.hpp>
@@ -28,10 +29,6 @@ Kernel dispatch_floating(DType dtype, F f) {
 }
 
 double as_real(std::int64_t count) { return static_cast<double>(count); }
-
-// What a root's derivative is divided by: infinity where the root is 0, so that the derivative is 0
-// there in every order and mode.
-Var divisor_by_root(const Var& root) { return where(equal(root, 0), infinity, root); }
 
 struct Mean {
   static constexpr auto name = "mean";
@@ -71,6 +68,30 @@ struct Mean {
     if (count == 0) return broadcast_to(detail::with_kept_axes(node, cotangent), shape);
     return broadcast_to(detail::with_kept_axes(node, cotangent / count), shape);
   }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    return edges_of([](std::span<const Var> in) { return std::vector<Var>{mean(in[0])}; },
+                    {{"a sum beyond float32",
+                      {row({0x1.8p127, 0x1.8p127})},
+                      {number(0x1.8p127)},
+                      {row({0.5, 0.5})}},
+                     {"a sum beyond float64",
+                      {row({0x1.8p1023, 0x1.8p1023, 0, 0})},
+                      {number(0x1.8p1022)},
+                      {row({0.25, 0.25, 0.25, 0.25})}},
+                     {"infinity", {row({infinity, 1})}, {number(infinity)}, {row({0.5, 0.5})}},
+                     {"both infinities",
+                      {row({infinity, -infinity})},
+                      {number(not_a_number)},
+                      {row({0.5, 0.5})}},
+                     {"NaN", {row({not_a_number, 1})}, {number(not_a_number)}, {row({0.5, 0.5})}},
+                     {"denormals of float32",
+                      {row({0x1p-130, 0x1p-130})},
+                      {number(0x1p-130)},
+                      {row({0.5, 0.5})}},
+                     {"one element", {row({0x1p-100})}, {number(0x1p-100)}, {row({1})}},
+                     {"nothing", {row({})}, {number(not_a_number)}, {row({})}}});
+  }
   static std::vector<Case> cases() {
     return detail::reduction_cases(
         [](Var x, const Ints& axes, bool keepdims) { return mean(x, axes, keepdims); },
@@ -78,38 +99,6 @@ struct Mean {
   }
 };
 constexpr Linear<Mean> mean_op;
-
-struct Norm {
-  static constexpr auto name = "norm";
-  static constexpr auto doc = "the Euclidean norm over axes";
-  static constexpr auto math =
-      "y = sqrt(sum_i x_i^2); dy = sum_i (x_i / y) dx_i, taken as 0 where y = 0.";
-  static constexpr auto example = Example{"norm(g.constant(Tensor{3, 4}))", "5.0"};
-  static constexpr auto promotion = Promotion::common_floating;
-  static constexpr bool can_fail = false;
-
-  static void infer(Inference& inference) { infer_same_dtype(inference); }
-  static Kernel kernel(const KernelRequest& request) {
-    const detail::DividedFold folds({request.in[0].shape, request.attributes.get<Ints>("axes")},
-                                    false);
-    return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
-      return {[folds, norm = detail::row_kernels<T>().norm](const KernelArgs& args) {
-        folds.run<T, T>(args, norm);
-      }};
-    });
-  }
-  static Var jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
-    const Var y = node.out[0];
-    const Var direction = node.in[0] / detail::with_kept_axes(node, divisor_by_root(y));
-    return sum(direction * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
-  }
-  static std::vector<Case> cases() {
-    return detail::reduction_cases(
-        [](Var x, const Ints& axes, bool keepdims) { return norm(x, axes, keepdims); },
-        domain(0.2, 2), false);
-  }
-};
-constexpr General<Norm> norm_op;
 
 // Runs over neighbouring axes only, which makes them one; logsumexp() composes the rest.
 struct LogSumExp {
@@ -173,6 +162,49 @@ struct LogSumExp {
     const Var weights = reshape(detail::softmax_with_limits(joined, 1), shape);
     return sum(weights * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
   }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    return even_edges_of(
+        [](std::span<const Var> in) { return std::vector<Var>{logsumexp(in[0])}; },
+        {{"far above", {row({0x1p27, 0x1p27})}, {number(134217728.69314718)}, {row({0.5, 0.5})}},
+         {"far below",
+          {row({-123456, -123456, -123456, -123456})},
+          {number(-123454.61370563888)},
+          {row({0.25, 0.25, 0.25, 0.25})}},
+         {"ties at zero",
+          {row({0, 0, 0})},
+          {number(1.0986122886681098)},
+          {row({1.0 / 3, 1.0 / 3, 1.0 / 3})}},
+         {"all but one",
+          {row({0, -20})},
+          {number(2.061153620314381e-09)},
+          {row({0.9999999979388464, 2.0611536181902037e-09})}},
+         {"all but one, far",
+          {row({0, -60})},
+          {number(8.75651076269652e-27)},
+          {row({1, 8.75651076269652e-27})}},
+         {"shares of 1",
+          {row({-1, -2, -3.5})},
+          {number(-0.6284609681473171)},
+          {row({0.6896720861245035, 0.2537161816350252, 0.05661173224047128})}},
+         {"a huge one", {row({0x1p100, -0x1p100})}, {number(0x1p100)}, {row({1, 0})}},
+         {"tiny ones", {row({0x1p-80, 0x1p-90})}, {number(0.6931471805599453)}, {row({0.5, 0.5})}},
+         {"one element", {row({-2})}, {number(-2)}, {row({1})}},
+         {"minus infinity beside a number", {row({-infinity, 5})}, {number(5)}, {row({0, 1})}},
+         {"nothing but minus infinity",
+          {row({-infinity, -infinity})},
+          {number(-infinity)},
+          {row({0, 0})}},
+         {"infinities share",
+          {row({infinity, infinity, 1})},
+          {number(infinity)},
+          {row({0.5, 0.5, 0})}},
+         {"nothing", {row({})}, {number(-infinity)}, {row({})}},
+         {"NaN",
+          {row({not_a_number, 1})},
+          {number(not_a_number)},
+          {row({not_a_number, not_a_number})}}});
+  }
   static std::vector<Case> cases() {
     return detail::reduction_cases(
         [](Var x, const Ints& axes, bool keepdims) { return logsumexp(x, axes, keepdims); },
@@ -234,7 +266,7 @@ struct AnyVariance {
                         detail::with_kept_axes(node, node.out[2]);
     const Var level = mean(t, axes, keepdims);
     if constexpr (root) {
-      const Var unit = centred / detail::with_kept_axes(node, divisor_by_root(node.out[0]));
+      const Var unit = centred / detail::with_kept_axes(node, detail::divisor_by_root(node.out[0]));
       return {sum(unit * t, axes, keepdims) / divisor, level, std::nullopt};
     }
     return {sum(centred * t, axes, keepdims) * (2 / divisor), level, std::nullopt};
@@ -248,6 +280,32 @@ struct Variance : AnyVariance<false> {
       "y = sum_i (x_i - mean x)^2 / (n - correction); dy = 2 sum_i (x_i - mean x) dx_i / (n - "
       "correction). Axes that are not the last ones are brought there by permute.";
   static constexpr auto example = Example{"var(g.constant(Tensor{1, 2, 3}))", "1.0"};
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    return even_edges_of(
+        [](std::span<const Var> in) { return std::vector<Var>{var(in[0], {}, false, 0)}; },
+        {{"far from zero", {row({1e6, 1e6 + 0.25})}, {number(0x1p-6)}, {row({-0.125, 0.125})}},
+         {"a mean between floats",
+          {row({16777214, 16777214, 16777215})},
+          {number(2.0 / 9)},
+          {row({-2.0 / 9, -2.0 / 9, 4.0 / 9})}},
+         {"equal elements", {row({7, 7, 7})}, {number(0)}, {row({0, 0, 0})}},
+         {"one element", {row({7})}, {number(0)}, {row({0})}},
+         {"tiny", {row({0x1p-60, -0x1p-60})}, {number(0x1p-120)}, {row({0x1p-60, -0x1p-60})}},
+         {"far apart",
+          {row({0x1p60, -0x1p60, 0, 0})},
+          {number(0x1p119)},
+          {row({0x1p59, -0x1p59, 0, 0})}},
+         {"nothing", {row({})}, {number(not_a_number)}, {row({})}},
+         {"infinity",
+          {row({infinity, 1})},
+          {number(not_a_number)},
+          {row({not_a_number, not_a_number})}},
+         {"NaN",
+          {row({not_a_number, 1})},
+          {number(not_a_number)},
+          {row({not_a_number, not_a_number})}}});
+  }
   static std::vector<Case> cases() {
     return detail::reduction_cases(
         [](Var x, const Ints& axes, bool keepdims) { return var(x, axes, keepdims, 0); },
@@ -263,6 +321,42 @@ struct StandardDeviation : AnyVariance<true> {
       "ones "
       "are brought there by permute.";
   static constexpr auto example = Example{"stddev(g.constant(Tensor{1, 2, 3}))", "1.0"};
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    return even_edges_of(
+        [](std::span<const Var> in) { return std::vector<Var>{stddev(in[0], {}, false, 0)}; },
+        {{"far from zero", {row({1e6, 1e6 + 0.25})}, {number(0.125)}, {row({-0.5, 0.5})}},
+         {"a mean between floats",
+          {row({16777214, 16777214, 16777215})},
+          {number(0.4714045207910317)},
+          {row({-0.23570226039551584, -0.23570226039551584, 0.4714045207910317})}},
+         {"equal elements", {row({7, 7, 7})}, {number(0)}, {row({0, 0, 0})}},
+         {"squares beyond float32",
+          {row({0x1p100, -0x1p100, 0})},
+          {number(1.035032380897329e+30)},
+          {row({0.408248290463863, -0.408248290463863, 0})}},
+         {"squares below float32",
+          {row({0x1p-100, -0x1p-100, 0})},
+          {number(6.441022319405071e-31)},
+          {row({0.408248290463863, -0.408248290463863, 0})}},
+         {"squares beyond float64",
+          {row({0x1p700, -0x1p700, 0})},
+          {number(4.2948829788294287e+210)},
+          {row({0.408248290463863, -0.408248290463863, 0})}},
+         {"squares below float64",
+          {row({0x1p-700, -0x1p-700, 0})},
+          {number(1.5522347639105334e-211)},
+          {row({0.408248290463863, -0.408248290463863, 0})}},
+         {"differences beyond float32",
+          {row({0x1.8p127, -0x1.8p127})},
+          {number(0x1.8p127)},
+          {row({0.5, -0.5})}},
+         {"nothing", {row({})}, {number(not_a_number)}, {row({})}},
+         {"NaN",
+          {row({not_a_number, 1})},
+          {number(not_a_number)},
+          {row({not_a_number, not_a_number})}}});
+  }
   static std::vector<Case> cases() {
     const auto call = [](std::span<const Var> in) { return std::vector<Var>{stddev(in[0], {-1})}; };
     const auto kept = [](std::span<const Var> in) {
@@ -331,10 +425,6 @@ Var stddev(In x, const Axes& axes, bool keepdims, std::int64_t correction) {
   return over_any_axes(deviation_op, x, axes, keepdims, correction);
 }
 
-Var norm(In x, const Axes& axes, bool keepdims) {
-  return norm_op(x, detail::reduction_attributes(x, axes.vector(), keepdims));
-}
-
 Var logsumexp(In x, const Axes& asked, bool keepdims) {
   Ints axes = detail::reduction_axes(x, asked.vector());
   // The last group of neighbouring axes first, so that the numbers of the others stay right.
@@ -347,7 +437,8 @@ Var logsumexp(In x, const Axes& asked, bool keepdims) {
 }
 
 void detail::register_moments() {
-  register_all(mean_op, norm_op, logsumexp_op, variance_op, deviation_op);
+  register_norms();
+  register_all(mean_op, logsumexp_op, variance_op, deviation_op);
 }
 
 }  // namespace dualtape

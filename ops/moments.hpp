@@ -21,8 +21,11 @@ Var var(In x, const Axes& axes = {}, bool keepdims = false, std::int64_t correct
 // sqrt(var(...)), registered as "std"; its derivative is taken as 0 where all elements are equal.
 Var stddev(In x, const Axes& axes = {}, bool keepdims = false, std::int64_t correction = 1);
 
-// sqrt(sum x^2); its derivative at 0 is taken as 0. float32 does not overflow on the way.
-Var norm(In x, const Axes& axes = {}, bool keepdims = false);
+// sqrt(sum x^2); its derivative at 0 is taken as 0. Squares neither overflow nor vanish on the way.
+// With another p, (sum |x|^p)^(1/p) likewise: the sum of sizes for 1, the largest for infinity, the
+// smallest for -infinity, the number of elements that are not 0 for 0 (derivative 0). Ties share the
+// derivative as in max(); elements that are 0 have the derivative 0. ValueError for NaN.
+Var norm(In x, const Axes& axes = {}, bool keepdims = false, double p = 2);
 
 // log sum e^x, with the largest element taken out first: neither overflows nor underflows. -inf of
 // nothing and where all are -inf (the derivative is taken as 0 there); +inf if an element is.

@@ -127,7 +127,7 @@ void over_rows(std::size_t rows, std::size_t size, Find find, Each each) {
   for (std::size_t first = 0; first < rows; first += step) {
     const std::size_t count = step < rows - first ? step : rows - first;
     find(first, count, totals);
-    for (std::size_t i = 0; i < count; ++i) each(first + i, totals.largest[i], totals.total[i]);
+    for (std::size_t i = 0; i < count; ++i) each(first + i, totals, i);
   }
 }
 
@@ -138,7 +138,9 @@ void softmax_rows(const T* x, T* out, std::size_t rows, std::size_t size) {
       [=](std::size_t first, std::size_t count, RowTotals<T>& totals) {
         exponentials_of_rows(x + first * size, count, size, out + first * size, totals);
       },
-      [=](std::size_t row, T, T total) { scale(out + row * size, size, total); });
+      [=](std::size_t row, const RowTotals<T>& totals, std::size_t i) {
+        scale(out + row * size, size, totals.total[i]);
+      });
 }
 
 template <class T>
@@ -148,14 +150,14 @@ void log_softmax_rows(const T* x, T* out, std::size_t rows, std::size_t size) {
       [=](std::size_t first, std::size_t count, RowTotals<T>& totals) {
         totals_of_rows(x + first * size, count, size, totals);
       },
-      [=](std::size_t row, T largest, T total) {
-        subtract(x + row * size, out + row * size, size, largest, std::log(total));
+      [=](std::size_t row, const RowTotals<T>& totals, std::size_t i) {
+        subtract(x + row * size, out + row * size, size, totals.largest[i], totals.log[i]);
       });
 }
 
 template <class T>
-T of_totals(T largest, T total) {
-  return std::isfinite(largest) ? largest + std::log(total) : largest;
+T of_totals(T largest, T log_total) {
+  return std::isfinite(largest) ? largest + log_total : largest;
 }
 
 template <class T>
@@ -165,10 +167,11 @@ void logsumexp_rows(const T* x, T* out, std::size_t rows, std::size_t size) {
       [=](std::size_t first, std::size_t count, RowTotals<T>& totals) {
         totals_of_rows(x + first * size, count, size, totals);
       },
-      [=](std::size_t row, T largest, T total) {
+      [=](std::size_t row, const RowTotals<T>& totals, std::size_t i) {
+        T largest = totals.largest[i];
         // Infinities leave NaN as the total, and so does a NaN: told apart by the row itself.
         if (!std::isfinite(largest)) largest = fold_run<MaxFold<T>>(x + row * size, size);
-        out[row] = of_totals(largest, total);
+        out[row] = of_totals(largest, totals.log[i]);
       });
 }
 
@@ -182,7 +185,7 @@ void softmax_of_columns(const T* x, T* out, std::size_t size, std::size_t inner)
       for (std::size_t i = 0; i < count; ++i) to[i] = terms[i];
     });
     if constexpr (log)
-      for (std::size_t i = 0; i < count; ++i) totals.total[i] = std::log(totals.total[i]);
+      for (std::size_t i = 0; i < count; ++i) totals.total[i] = totals.log(i);
     for (std::size_t row = 0; row < size; ++row) {
       const std::size_t first = row * inner + begin;
       for (std::size_t i = 0; i < count; ++i) {
@@ -201,7 +204,67 @@ void logsumexp_of_columns(const T* x, T* out, std::size_t size, std::size_t inne
     const std::size_t count = columns_at_once < inner - begin ? columns_at_once : inner - begin;
     totals.find(x + begin, size, inner, count, [](std::size_t, const T*) {});
     for (std::size_t i = 0; i < count; ++i)
-      out[begin + i] = of_totals(totals.largest[i], totals.total[i]);
+      out[begin + i] = of_totals(totals.largest[i], totals.log(i));
+  }
+}
+
+// The sum of 16 parts in a tree.
+template <class T>
+T sum_of_parts(T (&parts)[16]) {
+  for (std::size_t half = 8; half > 0; half /= 2)
+    for (std::size_t k = 0; k < half; ++k) parts[k] += parts[k + half];
+  return parts[0];
+}
+
+// y_i sum_j y_j (t_i - t_j), where t_i sum y - sum y t would cancel at a y near 1: every t is taken
+// less the one at the largest y.
+template <class T>
+void softmax_slope_of_rows(const T* y, const T* t, T* out, std::size_t rows, std::size_t size) {
+  for (std::size_t row = 0; row < rows; ++row, y += size, t += size, out += size) {
+    const T origin = t[place_in_row<T, true>(y, size)];
+    T totals[16] = {};
+    T parts[16] = {};
+    const auto take = [&](std::size_t i, std::size_t k) {
+      totals[k] += y[i];
+      parts[k] += y[i] * (t[i] - origin);
+    };
+    std::size_t i = 0;
+    for (; i + 16 <= size; i += 16)
+      for (std::size_t k = 0; k < 16; ++k) take(i + k, k);
+    for (std::size_t k = 0; i < size; ++i, ++k) take(i, k);
+    const T total = sum_of_parts(totals);
+    const T along = sum_of_parts(parts);
+    for (i = 0; i < size; ++i) out[i] = y[i] * ((t[i] - origin) * total - along);
+  }
+}
+template <class T>
+void softmax_slope_of_columns(const T* y, const T* t, T* out, std::size_t size, std::size_t inner) {
+  alignas(64) T largest[columns_at_once];
+  alignas(64) T origin[columns_at_once];
+  alignas(64) double total[columns_at_once];
+  alignas(64) double along[columns_at_once];
+  for (std::size_t begin = 0; begin < inner; begin += columns_at_once) {
+    const std::size_t count = columns_at_once < inner - begin ? columns_at_once : inner - begin;
+    const auto each = [&](auto f) {
+      for (std::size_t row = 0; row < size; ++row)
+        for (std::size_t i = 0; i < count; ++i) f(row * inner + begin + i, i);
+    };
+    for (std::size_t i = 0; i < count; ++i) {
+      largest[i] = y[begin + i];
+      origin[i] = t[begin + i];
+      total[i] = along[i] = 0;
+    }
+    each([&](std::size_t at, std::size_t i) {
+      origin[i] = y[at] > largest[i] ? t[at] : origin[i];
+      largest[i] = y[at] > largest[i] ? y[at] : largest[i];
+    });
+    each([&](std::size_t at, std::size_t i) {
+      total[i] += static_cast<double>(y[at]);
+      along[i] += static_cast<double>(y[at] * (t[at] - origin[i]));
+    });
+    each([&](std::size_t at, std::size_t i) {
+      out[at] = y[at] * ((t[at] - origin[i]) * static_cast<T>(total[i]) - static_cast<T>(along[i]));
+    });
   }
 }
 
@@ -294,6 +357,8 @@ constexpr RowKernelsOf<T> kernels_of() {
           &softmax_of_columns<T, false>,
           &softmax_of_columns<T, true>,
           &logsumexp_of_columns<T>,
+          &softmax_slope_of_rows<T>,
+          &softmax_slope_of_columns<T>,
           &totals_of_rows<T>,
           &variance_of_rows<T>,
           &layer_norm_of_rows<T>,

@@ -6,9 +6,11 @@
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/detail/partly_linear.hpp>
 #include <dualtape/ops/detail/softmax_slope.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/math.hpp>
@@ -31,6 +33,114 @@ struct Blocks {
         size(static_cast<std::size_t>(split.size)),
         inner(static_cast<std::size_t>(split.inner)) {}
 };
+
+// The derivative of softmax given its result, linear in t and its own transpose.
+struct SoftmaxSlope {
+  static constexpr bool can_fail = false;
+  static constexpr auto name = "softmax_slope";
+  static constexpr auto doc = "how y = softmax(x) moves where x moves by t, along an axis";
+  static constexpr auto math =
+      "z_i = y_i sum_j y_j (t_i - t_j), which is y_i (t_i - sum_j y_j t_j) where y sums to 1; dz_i "
+      "= sum_j (y_j dy_i + y_i dy_j) (t_i - t_j) + y_i y_j (dt_i - dt_j). Linear in t, and its own "
+      "transpose.";
+  static constexpr auto example = Example{
+      "softmax_slope(g.constant(Tensor{0.5, 0.5}), g.constant(Tensor{1, 0}))", "[ 0.25 -0.25]"};
+
+  static bool linear_in(std::span<const bool> active) { return !active[0]; }
+  static void infer(Inference& inference) {
+    inference.require_count(2);
+    inference.require_floating(0);
+    static_cast<void>(inference.axis(axis_of(inference.attributes), inference.shape(0).rank()));
+    if (inference.in[1].type() != inference.in[0].type())
+      inference.shape_error("y is " + to_string(inference.in[0].type()) + " and t is " +
+                                to_string(inference.in[1].type()),
+                            "give both one shape and dtype");
+    inference.out.push_back(inference.in[0].type());
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const Type& type = request.in[0];
+    const Blocks blocks(
+        detail::split_at(type.shape, static_cast<std::size_t>(axis_of(request.attributes))));
+    const auto plan = [&]<class T>() -> Kernel {
+      return {[blocks, kernels = &detail::row_kernels<T>()](const KernelArgs& args) {
+        const auto [outer, size, inner] = blocks;
+        if (size == 0 || inner == 0) return;
+        const std::size_t block = size * inner;
+        detail::in_ranges(args, outer, 1, 2 * outer * block,
+                          [&](std::size_t first, std::size_t last, void*) {
+                            const T* y = args.input<T>(0) + first * block;
+                            const T* t = args.input<T>(1) + first * block;
+                            T* out = args.output<T>() + first * block;
+                            if (inner == 1)
+                              return kernels->softmax_slope(y, t, out, last - first, size);
+                            for (; first < last; ++first, y += block, t += block, out += block)
+                              kernels->softmax_slope_columns(y, t, out, size, inner);
+                          });
+      }};
+    };
+    return type.dtype == float32 ? plan.template operator()<float>()
+                                 : plan.template operator()<double>();
+  }
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const std::int64_t axis = axis_of(node.attributes);
+    const Var y = node.in[0];
+    const Var t = node.in[1];
+    MaybeVar moved;
+    if (tangents[0]) {
+      const Var dy = *tangents[0];
+      const auto total = [axis](Var x) { return sum(x, {axis}, true); };
+      moved = dy * (t * total(y) - total(y * t)) + y * (t * total(dy) - total(t * dy));
+    }
+    if (!tangents[1]) return moved;
+    const Var by_t = softmax_slope(y, *tangents[1], axis);
+    return moved ? *moved + by_t : by_t;
+  }
+  static Var transpose(const NodeView& node, Var cotangent) {
+    return softmax_slope(node.in[0], cotangent, axis_of(node.attributes));
+  }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const auto call = [](std::span<const Var> in) {
+      return std::vector<Var>{softmax_slope(in[0], in[1])};
+    };
+    const auto certain = [](std::span<const Var> in) {
+      const DType dtype = in[0].dtype();
+      const Var z = softmax_slope(row({1, 8.75651076269652e-27}).to(dtype), in[0]);
+      return std::vector<Var>{z * row({1, -2}).to(dtype)};
+    };
+    return joined(
+        {edges_of(certain, {{"certain",
+                             {row({1, -2})},
+                             {row({2.626953228808956e-26, 5.253906457617912e-26})},
+                             {row({2.626953228808956e-26, -2.626953228808956e-26})}}}),
+         edges_of(
+             call,
+             {{"nothing", {row({0, 0}), row({3, 4})}, {row({0, 0})}, {row({0, 0}), row({0, 0})}},
+              {"even tangents", {row({0.25, 0.75}), row({5, 5})}, {row({0, 0})}},
+              {"NaN",
+               {row({not_a_number, 1}), row({1, 2})},
+               {row({not_a_number, not_a_number})}}})});
+  }
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    const auto add = [&](std::string name, const Shape& shape, std::int64_t axis) {
+      cases.push_back({std::move(name),
+                       {Arg{shape, domain(0.1, 0.9)}, Arg{shape}},
+                       [axis](std::span<const Var> in) {
+                         return std::vector<Var>{softmax_slope(in[0], in[1], axis)};
+                       }});
+    };
+    add("rows", {3, 4}, -1);
+    add("long rows", {2, 35}, 1);
+    add("columns", {3, 4}, 0);
+    add("a middle axis", {2, 3, 2}, 1);
+    add("a vector", {5}, 0);
+    add("no rows", {0, 3}, 1);
+    add("no classes", {2, 0}, 1);
+    return cases;
+  }
+};
+constexpr detail::PartlyLinear<SoftmaxSlope> softmax_slope_op;
 
 // Weights that softmax leaves NaN get their limits: 0 where all of x is -inf, and equal shares of 1
 // for infinities. n elements, `stride` from one to the next.
@@ -95,7 +205,7 @@ struct AnySoftmax {
     const Var y = node.out[0];
     const Var t = *tangents[0];
     if constexpr (log) return t - sum(exp(y) * t, {axis}, true);
-    return y * (t - sum(y * t, {axis}, true));
+    return softmax_slope(y, t, axis);
   }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
@@ -115,12 +225,56 @@ struct AnySoftmax {
     return cases;
   }
 };
+// The results with weights, since their sum does not change.
+template <bool log>
+std::vector<Var> weighted(std::span<const Var> in) {
+  const auto size = static_cast<std::size_t>(in[0].shape().back());
+  const std::vector<double> all{1, -2, 3};
+  const Tensor weights =
+      detail::row({all.begin(), all.begin() + static_cast<std::ptrdiff_t>(size)});
+  const Var y = log ? log_softmax(in[0]) : softmax(in[0]);
+  return {y * weights.to(in[0].dtype())};
+}
+
 struct Softmax : AnySoftmax<false> {
   static constexpr auto name = "softmax";
   static constexpr auto doc = "e^x over its sum along an axis";
   static constexpr auto math = "y_i = e^(x_i) / sum_j e^(x_j); dy = y (dx - sum_j y_j dx_j).";
   static constexpr auto example =
       Example{"softmax(g.constant(Tensor{0, 0, 0, 0}))", "[0.25 0.25 0.25 0.25]"};
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    return even_edges_of(
+        weighted<false>,
+        {{"ties",
+          {row({3, 3, 3})},
+          {row({1.0 / 3, -2.0 / 3, 1})},
+          {row({1.0 / 9, -8.0 / 9, 7.0 / 9})}},
+         {"far from zero", {row({0x1p27, 0x1p27})}, {row({0.5, -1})}, {row({0.75, -0.75})}},
+         {"nearly certain",
+          {row({0, -20})},
+          {row({0.9999999979388464, -4.1223072363804075e-09})},
+          {row({6.183460841825548e-09, -6.183460841825548e-09})}},
+         {"certain",
+          {row({0, -60})},
+          {row({1, -1.751302152539304e-26})},
+          {row({2.6269532288089563e-26, -2.6269532288089563e-26})}},
+         {"nearly certain of three",
+          {row({-30, 2, -18.5})},
+          {row({1.2664165533261873e-14, -1.999999997499669, 3.750458594471534e-09})},
+          {row({3.799249652062442e-14, -6.250802308801285e-09, 6.250764316304765e-09})}},
+         {"huge differences", {row({0x1p100, -0x1p100})}, {row({1, 0})}, {row({0, 0})}},
+         {"one element", {row({5})}, {row({1})}, {row({0})}},
+         {"minus infinity", {row({-infinity, 0, 0})}, {row({0, -1, 1.5})}, {row({0, -1.25, 1.25})}},
+         {"nothing but minus infinity",
+          {row({-infinity, -infinity})},
+          {row({not_a_number, not_a_number})},
+          {row({not_a_number, not_a_number})}},
+         {"NaN",
+          {row({1, not_a_number})},
+          {row({not_a_number, not_a_number})},
+          {row({not_a_number, not_a_number})}}});
+  }
 };
 struct LogSoftmax : AnySoftmax<true> {
   static constexpr auto name = "log_softmax";
@@ -128,6 +282,38 @@ struct LogSoftmax : AnySoftmax<true> {
   static constexpr auto math = "y_i = x_i - log sum_j e^(x_j); dy = dx - sum_j e^(y_j) dx_j.";
   static constexpr auto example =
       Example{"log_softmax(g.constant(Tensor{0, 0}))", "[-0.6931472 -0.6931472]"};
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    return even_edges_of(
+        weighted<true>,
+        {{"ties",
+          {row({3, 3, 3})},
+          {row({-1.0986122886681098, 2.1972245773362196, -3.295836866004329})},
+          {row({1.0 / 3, -8.0 / 3, 7.0 / 3})}},
+         {"far from zero",
+          {row({0x1p27, 0x1p27})},
+          {row({-0.6931471805599453, 1.3862943611198906})},
+          {row({1.5, -1.5})}},
+         {"nearly certain",
+          {row({0, -20})},
+          {row({-2.061153620314381e-09, 40.000000004122306})},
+          {row({1.9999999979388463, -1.9999999979388463})}},
+         {"certain", {row({0, -60})}, {row({-8.75651076269652e-27, 120})}, {row({2, -2})}},
+         {"nearly certain of three",
+          {row({-30, 2, -18.5})},
+          {row({-32.000000001250164, 2.5003310595416695e-09, -61.50000000375049})},
+          {row({0.9999999999999747, -3.999999997499669, 2.9999999974996943})}},
+         {"huge differences", {row({0x1p100, -0x1p100})}, {row({0, 0x1p102})}, {row({2, -2})}},
+         {"one element", {row({5})}, {row({0})}, {row({0})}},
+         {"nothing but minus infinity",
+          {row({-infinity, -infinity})},
+          {row({not_a_number, not_a_number})},
+          {row({not_a_number, not_a_number})}},
+         {"NaN",
+          {row({1, not_a_number})},
+          {row({not_a_number, not_a_number})},
+          {row({not_a_number, not_a_number})}}});
+  }
 };
 constexpr General<Softmax> softmax_op;
 constexpr General<LogSoftmax> log_softmax_op;
@@ -144,6 +330,10 @@ Var detail::softmax_with_limits(In x, std::int64_t axis) {
 }
 Var log_softmax(In x, std::int64_t axis) { return log_softmax_op(x, axis_attribute(x, axis)); }
 
-void detail::register_softmax() { register_all(softmax_op, log_softmax_op); }
+Var softmax_slope(In y, In t, std::int64_t axis) {
+  return softmax_slope_op(y, t, axis_attribute(y, axis));
+}
+
+void detail::register_softmax() { register_all(softmax_op, log_softmax_op, softmax_slope_op); }
 
 }  // namespace dualtape

@@ -14,4 +14,9 @@ namespace dualtape {
 Var softmax(In x, std::int64_t axis = -1);      // e^x / sum e^x along the axis
 Var log_softmax(In x, std::int64_t axis = -1);  // x - log sum e^x along the axis
 
+// y_i sum_j y_j (t_i - t_j) along the axis: the derivative of softmax in direction t, given its
+// result y, of the same shape and dtype. Where a y is all but 1 it keeps the digits that t less the
+// mean of t would lose.
+Var softmax_slope(In y, In t, std::int64_t axis = -1);
+
 }  // namespace dualtape

@@ -3,6 +3,7 @@
 // (core/detail/isa.hpp). Plain functions; any thread.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -61,9 +62,15 @@ void shifted_exponentials(const T* x, const T* shift, std::size_t step, T* to, s
   for (std::size_t k = 0; i + k < n; ++k) to[i + k] = from[k];
 }
 
+// The exponential of a difference, or 0 where that is 1.
+template <class B>
+B other_than_one(const B& term) {
+  return xsimd::select(term == B(1), B(0), term);
+}
+
 // The sum of e^(x[i] - largest) over n elements, n at least a line; they are written to `to`, which
-// may be x, where `store` says so.
-template <class T, bool store>
+// may be x, where `store` says so. Without those that are 1 with `others`.
+template <class T, bool store, bool others = false>
 T sum_of_exponentials(const T* x, T largest, T* to, std::size_t n) {
   constexpr std::size_t width = Line<T>::width;
   const auto add = [](auto a, auto b) { return a + b; };
@@ -73,8 +80,13 @@ T sum_of_exponentials(const T* x, T largest, T* to, std::size_t n) {
   // Read before it may be written over.
   const auto last = Line<T>::load(x + n - width);
   FourLines<T> sums{{none, none, none, none}};
+  const auto terms_of = [&](const Line<T>& line) {
+    const Line<T> all = exponentials(line, shift);
+    if constexpr (!others) return all;
+    return each_part(all, [](const auto& part) { return other_than_one(part); });
+  };
   const auto take = [&](std::size_t k, std::size_t i) {
-    const auto terms = exponentials(Line<T>::load(x + i), shift);
+    const auto terms = terms_of(Line<T>::load(x + i));
     if constexpr (store) terms.store(to + i);
     sums.line[k] = each_part(sums.line[k], terms, add);
   };
@@ -83,7 +95,7 @@ T sum_of_exponentials(const T* x, T largest, T* to, std::size_t n) {
     for (std::size_t k = 0; k < 4; ++k) take(k, i + k * width);
   for (std::size_t k = 0; i + width <= n; i += width, ++k) take(k, i);
   if (rest != 0) {
-    const auto terms = exponentials(last, shift);
+    const auto terms = terms_of(last);
     if constexpr (store) terms.store(to + n - width);
     sums.line[3] = each_part(sums.line[3], last_of(terms, rest, T(0)), add);
   }
@@ -91,15 +103,15 @@ T sum_of_exponentials(const T* x, T largest, T* to, std::size_t n) {
 }
 
 // The same for rows of any length from a line on, whose sums are put together in double.
-template <class T, bool store>
+template <class T, bool store, bool others = false>
 T total_of_row(const T* x, T largest, T* to, std::size_t size) {
   constexpr std::size_t stretch = 4096;
-  if (size <= stretch) return sum_of_exponentials<T, store>(x, largest, to, size);
+  if (size <= stretch) return sum_of_exponentials<T, store, others>(x, largest, to, size);
   double total = 0;
   while (size != 0) {
     // What is left is never shorter than a line.
     const std::size_t n = size < 2 * stretch ? size : stretch;
-    total += static_cast<double>(sum_of_exponentials<T, store>(x, largest, to, n));
+    total += static_cast<double>(sum_of_exponentials<T, store, others>(x, largest, to, n));
     x += n;
     if constexpr (store) to += n;
     size -= n;
@@ -138,16 +150,34 @@ void exponentials_of_rows(const T* x, std::size_t rows, std::size_t size, T* to,
   }
 }
 
-// The totals alone.
+// The logarithm of a total, which is 1, of the largest element, and the rest. Where that is small
+// it is summed apart: others() gives it.
+template <class T, class Others>
+T log_of_total(T total, Others others) {
+  return total < T(1.125) ? std::log1p(others()) : std::log(total);
+}
+
+// The totals alone and their logarithms.
 template <class T>
 void totals_of_rows(const T* x, std::size_t rows, std::size_t size, RowTotals<T>& totals) {
-  if (size <= narrow_row) {
-    alignas(64) T buffer[narrow_row * rows_at_once];
-    exponentials_of_rows(x, rows, size, buffer, totals);
+  if (size > narrow_row) {
+    T* const nowhere = nullptr;
+    const T largest = largest_of_row(x, size);
+    totals.largest[0] = largest;
+    totals.total[0] = total_of_row<T, false>(x, largest, nowhere, size);
+    totals.log[0] = log_of_total(
+        totals.total[0], [&] { return total_of_row<T, false, true>(x, largest, nowhere, size); });
     return;
   }
-  totals.largest[0] = largest_of_row(x, size);
-  totals.total[0] = total_of_row<T, false>(x, totals.largest[0], static_cast<T*>(nullptr), size);
+  alignas(64) T buffer[narrow_row * rows_at_once];
+  exponentials_of_rows(x, rows, size, buffer, totals);
+  for (std::size_t row = 0; row < rows; ++row)
+    totals.log[row] = log_of_total(totals.total[row], [&] {
+      T rest = 0;
+      const T* const terms = buffer + row * size;
+      for (std::size_t i = 0; i < size; ++i) rest += terms[i] == 1 ? T(0) : terms[i];
+      return rest;
+    });
 }
 
 inline constexpr std::size_t columns_at_once = 256;
@@ -158,6 +188,11 @@ template <class T>
 struct ColumnTotals {
   alignas(64) T largest[columns_at_once];
   alignas(64) T total[columns_at_once];
+  alignas(64) T rest[columns_at_once];  // total - 1
+
+  T log(std::size_t i) const {
+    return log_of_total(total[i], [this, i] { return rest[i]; });
+  }
 
   template <class Put>
   void find(const T* x, std::size_t rows, std::size_t stride, std::size_t columns, Put put) {
@@ -166,13 +201,21 @@ struct ColumnTotals {
       for (std::size_t i = 0; i < columns; ++i)
         largest[i] = MaxFold<T>::combine(largest[i], x[row * stride + i]);
     alignas(64) T terms[columns_at_once];
-    alignas(64) double totals[columns_at_once] = {};  // double, since they are added one by one
+    // In double, since they are added one by one; those that are 1 apart from the others.
+    alignas(64) double rests[columns_at_once] = {};
+    alignas(64) double ones[columns_at_once] = {};
     for (std::size_t row = 0; row < rows; ++row) {
       shifted_exponentials(x + row * stride, largest, 1, terms, columns);
-      for (std::size_t i = 0; i < columns; ++i) totals[i] += static_cast<double>(terms[i]);
+      for (std::size_t i = 0; i < columns; ++i) {
+        ones[i] += terms[i] == 1 ? 1.0 : 0.0;
+        rests[i] += terms[i] == 1 ? 0.0 : static_cast<double>(terms[i]);
+      }
       put(row, static_cast<const T*>(terms));
     }
-    for (std::size_t i = 0; i < columns; ++i) total[i] = static_cast<T>(totals[i]);
+    for (std::size_t i = 0; i < columns; ++i) {
+      total[i] = static_cast<T>(ones[i] + rests[i]);
+      rest[i] = static_cast<T>((ones[i] - 1) + rests[i]);
+    }
   }
 };
 

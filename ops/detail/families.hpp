@@ -32,6 +32,7 @@ void register_spectral();
 void register_reduce();
 void register_extremes();
 void register_moments();
+void register_norms();
 void register_softmax();
 void register_normalise();
 void register_losses();

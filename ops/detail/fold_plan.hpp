@@ -43,6 +43,7 @@ template <class T>
 struct RowTotals {
   T largest[rows_at_once];  // NaNs are passed over here, the total is NaN then
   T total[rows_at_once];    // of e^(x - largest)
+  T log[rows_at_once];      // of the total, to all digits where that is near 1
 };
 
 // Batch normalisation of blocks (outer, channels, inner).
@@ -83,6 +84,10 @@ struct RowKernelsOf {
   Columns softmax_columns;
   Columns log_softmax_columns;
   Columns logsumexp_columns;
+  // out_i = y_i sum_j y_j (t_i - t_j) of each row, or column.
+  void (*softmax_slope)(const T* y, const T* t, T* out, std::size_t rows, std::size_t size);
+  void (*softmax_slope_columns)(const T* y, const T* t, T* out, std::size_t size,
+                                std::size_t inner);
   // Of rows_in_call(size) rows at most.
   void (*totals)(const T* x, std::size_t rows, std::size_t size, RowTotals<T>& totals);
   // out = sum (x - mean)^2 / divisor of each row, or its root; the means too, and what their

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <dualtape/core/op.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/shapes.hpp>
 
@@ -68,6 +69,10 @@ inline std::int64_t reduced_count(const Shape& shape, const Ints& axes) {
   for (const std::int64_t axis : axes) count *= shape[static_cast<std::size_t>(axis)];
   return count;
 }
+
+// What a root's derivative is divided by: infinity where the root is 0, so that the derivative is 0
+// there in every order and mode.
+inline Var divisor_by_root(const Var& root) { return where(equal(root, 0), infinity, root); }
 
 // Sample calls over the usual shapes and axes; `function(x, axes, keepdims)`.
 template <class Function>

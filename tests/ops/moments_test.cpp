@@ -313,4 +313,37 @@ TEST_CASE("variances and deviations of numbers far out, by rows and by columns")
   }
 }
 
+TEST_CASE("norms of any p, by their definition") {
+  const Numbers data{0.5, -2, 1.5, -0.25, 3, 1};
+  for (const double p : {1.0, 1.5, 2.0, 3.0, 7.0, 0.5, -1.0, -2.5}) {
+    CAPTURE(p);
+    dt::Graph graph;
+    const dt::Var x = graph.constant(tensor(data).reshape({2, 3}));
+    Numbers values;
+    Numbers slopes;
+    for (std::size_t row = 0; row < 2; ++row) {
+      double sum = 0;
+      for (std::size_t i = 0; i < 3; ++i) sum += std::pow(std::abs(data[3 * row + i]), p);
+      values.push_back(std::pow(sum, 1 / p));
+      for (std::size_t i = 0; i < 3; ++i) {
+        const double v = data[3 * row + i];
+        slopes.push_back(std::copysign(std::pow(std::abs(v) / values.back(), p - 1), v));
+      }
+    }
+    check_close(numbers(dt::eval(dt::norm(x, {1}, false, p))), values, 1e-14);
+    check_close(gradient(dt::norm(x, {1}, true, p), x), slopes, 1e-14);
+    CHECK(dt::norm(x, {}, false, p).shape() == dt::Shape{});
+  }
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({0.5, -2, 0, 3}).reshape({2, 2}));
+  CHECK(numbers(dt::eval(dt::norm(x, {1}, false, inf))) == Numbers{2, 3});
+  CHECK(numbers(dt::eval(dt::norm(x, {1}, false, -inf))) == Numbers{0.5, 0});
+  CHECK(numbers(dt::eval(dt::norm(x, {1}, false, 0))) == Numbers{2, 1});
+  CHECK(numbers(dt::eval(dt::norm(x, {1}, true, 1))) == Numbers{2.5, 3});
+  const dt::Var whole = graph.constant(tensor({3, 4}, dt::int32));
+  for (const double p : {0.0, 1.0, 2.0, 3.0, inf})
+    CHECK(dt::norm(whole, {}, false, p).dtype() == dt::float32);
+  CHECK(has(error_of<dt::ValueError>([&] { dt::norm(x, {}, false, nan); }), "[norm] p is NaN"));
+}
+
 }  // namespace
