@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include <dualtape/core/graph.hpp>
 
@@ -16,9 +17,30 @@ enum class Reduction : std::uint8_t { mean, sum, none };
 
 // -log softmax(logits)[label] for integer labels 0 .. C-1: logits (N, C) and labels (N,), or one
 // sample, (C,) and (). Any number of leading axes. float32 or float64 logits; labels int32 or
-// int64. ShapeError or TypeError where they do not fit; running it throws ValueError for a label
-// out of range. With logits all equal it is log(C).
-Var cross_entropy(In logits, In labels, Reduction reduction = Reduction::mean);
+// int64. With logits all equal it is log(C). Floating targets of the shape of the logits are
+// probabilities q of the classes: -sum_c q_c log softmax(logits)_c, where a q of 0 adds 0.
+// ShapeError or TypeError where they do not fit; running it throws ValueError for a label out of
+// range.
+Var cross_entropy(In logits, In targets, Reduction reduction = Reduction::mean);
+
+struct CrossEntropyOptions {
+  Reduction reduction = Reduction::mean;
+  // Samples with this label count for nothing, in the mean as well; of labels only.
+  std::optional<std::int64_t> ignore_index = {};
+  // One for each class, shape (C,). The mean divides by the sum of the weights of the labels, or by
+  // the number of samples where the targets are probabilities.
+  MaybeVar weights = {};
+  // This share of each target is spread evenly over all classes.
+  double label_smoothing = 0;
+};
+// The same with options. ValueError for a smoothing outside 0 .. 1. The mean over no sample that
+// counts is NaN.
+Var cross_entropy(In logits, In targets, const CrossEntropyOptions& options);
+
+// The derivative of the sum of cross_entropy by the logits: softmax(logits), less 1 at the labels,
+// and 0 for samples with the label to be ignored. Where a sample is all but certain it keeps the
+// digits that a difference from 1 would lose.
+Var cross_entropy_slope(In logits, In labels, std::optional<std::int64_t> ignore_index = {});
 
 // -log p[label] with p = softmax(logits) cut off to [e, 1 - e], e being float32's epsilon 2^-23:
 // the loss of published forward-gradient experiments. No sample costs more than 15.942385, and
