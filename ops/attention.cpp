@@ -6,6 +6,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/in_graph.hpp>
 #include <dualtape/ops/detail/indices.hpp>
@@ -48,6 +49,20 @@ struct Embedding {
   static constexpr Example example{
       "embedding(g.constant(Tensor{{1, 2}, {3, 4}}), g.constant(Tensor::of({1, 1, 0})))",
       "[[3. 4.]\n [3. 4.]\n [1. 2.]]"};
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const auto call = [](std::span<const Var> in) {
+      return std::vector<Var>{embedding(in[0], Tensor::of({1, 1}))};
+    };
+    return edges_of(call, {{"rows not chosen do not count",
+                            {table({2, 1}, {not_a_number, 3})},
+                            {table({2, 1}, {3, 3})},
+                            {table({2, 1}, {0, 2})}},
+                           {"infinity and the least float",
+                            {table({2, 2}, {0, 0, infinity, 0x1p-126})},
+                            {table({2, 2}, {infinity, 0x1p-126, infinity, 0x1p-126})},
+                            {table({2, 2}, {0, 0, 2, 2})}}});
+  }
   static std::vector<Case> cases() {
     const auto build = [](std::span<const Var> in) {
       return std::vector<Var>{embedding(in[0], in[1])};
@@ -68,6 +83,46 @@ struct ScaledDotProductAttention {
       "scaled_dot_product_attention(g.constant(Tensor{{1, 2}}), g.constant(Tensor{{0, 0}, {0, "
       "0}}), g.constant(Tensor{{1, 4}, {3, 8}}))",
       "[[2. 6.]]"};
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const auto call = [](std::span<const Var> in) {
+      AttentionOptions options;
+      options.scale = 1;
+      options.mask = in[3];
+      return std::vector<Var>{scaled_dot_product_attention(in[0], in[1], in[2], options)};
+    };
+    const Tensor keys = table({2, 1}, {1, -1});
+    const Tensor values = table({2, 1}, {3, 5});
+    const Tensor seen = table({1, 2}, {0, 0});
+    return edges_of(call,
+                    {{"nothing seen",
+                      {table({1, 1}, {2}), keys, values, table({1, 2}, {-infinity, -infinity})},
+                      {table({1, 1}, {0})},
+                      {table({1, 1}, {0}), table({2, 1}, {0, 0}), table({2, 1}, {0, 0}),
+                       table({1, 2}, {0, 0})}},
+                     {"one key seen",
+                      {table({1, 1}, {2}), keys, values, table({1, 2}, {-infinity, 0})},
+                      {table({1, 1}, {5})},
+                      {table({1, 1}, {0}), table({2, 1}, {0, 0}), table({2, 1}, {0, 1}),
+                       table({1, 2}, {0, 0})}},
+                     {"keys that are nearly alone",
+                      {table({1, 1}, {10}), keys, values, seen},
+                      {table({1, 1}, {3.0000000041223074})},
+                      {table({1, 1}, {-8.244614455767373e-09}),
+                       table({2, 1}, {-4.1223072278836866e-08, 4.1223072278836866e-08}),
+                       table({2, 1}, {0.9999999979388464, 2.0611536181902037e-09})},
+                      4,
+                      64,
+                      false},
+                     {"scores that are huge",
+                      {table({1, 1}, {0x1p60}), keys, values, seen},
+                      {table({1, 1}, {3})},
+                      {table({1, 1}, {0}), table({2, 1}, {0, 0}), table({2, 1}, {1, 0})}},
+                     {"NaN",
+                      {table({1, 1}, {not_a_number}), keys, values, seen},
+                      {table({1, 1}, {not_a_number})},
+                      {}}});
+  }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     const auto add = [&](const std::string& name, const Shape& q, const Shape& k, const Shape& v,
@@ -119,6 +174,23 @@ struct MultiHeadAttention {
       "g.constant(Tensor{{1, 0}, {0, 1}}), g.constant(Tensor{{1, 0}, {0, 1}}), "
       "g.constant(Tensor{{1, 0}, {0, 1}})}, 2)",
       "[[1. 2.]]"};
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const auto call = [](std::span<const Var> in) {
+      const AttentionWeights weights{in[1], in[1], in[1], in[1]};
+      AttentionOptions options;
+      options.mask = in[2];
+      return std::vector<Var>{multi_head_attention(in[0], in[0], in[0], weights, 1, options)};
+    };
+    return edges_of(call, {{"nothing seen",
+                            {table({1, 1}, {2}), table({1, 1}, {1}), table({1, 1}, {-infinity})},
+                            {table({1, 1}, {0})},
+                            {table({1, 1}, {0}), table({1, 1}, {0}), table({1, 1}, {0})}},
+                           {"one key seen",
+                            {table({1, 1}, {2}), table({1, 1}, {1}), table({1, 1}, {0})},
+                            {table({1, 1}, {2})},
+                            {table({1, 1}, {1}), table({1, 1}, {4}), table({1, 1}, {0})}}});
+  }
   static std::vector<Case> cases() {
     const auto call = [](std::span<const Var> in, std::int64_t heads, bool biased, bool causal) {
       AttentionWeights weights{in[1], in[2], in[3], in[4]};

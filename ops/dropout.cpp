@@ -3,6 +3,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/in_graph.hpp>
 #include <dualtape/ops/random.hpp>
@@ -18,6 +19,24 @@ struct Dropout {
       "x; the m come from the key and are held constant: dy_i = m_i dx_i / (1 - p).";
   static constexpr Example example{"dropout(g.constant(Tensor{0, 0}), 0.5, Key{1})", "[0. 0.]"};
 
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const auto all = [](std::span<const Var> in) {
+      return std::vector<Var>{dropout(in[0], 0.5, Key{3}, false) * 1.0};
+    };
+    const auto some = [](std::span<const Var> in) {
+      return std::vector<Var>{dropout(in[0], 0.5, Key{3})};
+    };
+    // What is drawn is not said here: dropped elements are 0 even where they were none, and the
+    // modes agree.
+    return joined({edges_of(all, {{"evaluation",
+                                   {row({infinity, not_a_number, 0x1p-126})},
+                                   {row({infinity, not_a_number, 0x1p-126})},
+                                   {row({1, 1, 1})}}}),
+                   edges_of(some, {{"infinities", {row(std::vector<double>(16, infinity))}},
+                                   {"NaN", {row(std::vector<double>(16, not_a_number))}},
+                                   {"huge and tiny", {row({0x1p126, 0x1p-126, -0x1p126, 0})}}})});
+  }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     const auto add = [&](const std::string& name, const Shape& shape, double p, bool training) {

@@ -7,6 +7,7 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/divided_fold.hpp>
+#include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
@@ -65,6 +66,29 @@ struct Extreme {
     const Var chosen = cast(equal(x, detail::with_kept_axes(node, node.out[0])), x.dtype());
     const Var share = chosen / sum(chosen, axes, true);
     return sum(share * *tangents[0], axes, detail::keeps_dims(node));
+  }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const double sign = larger ? 1 : -1;
+    return edges_of(
+        [](std::span<const Var> in) { return std::vector<Var>{larger ? max(in[0]) : min(in[0])}; },
+        {{"ties share", {row({2, 2, 2 - sign})}, {number(2)}, {row({0.5, 0.5, 0})}},
+         {"all equal", {row({0, 0, 0, 0})}, {number(0)}, {row({0.25, 0.25, 0.25, 0.25})}},
+         {"zeros of both signs", {row({0.0, -0.0})}, {number(0)}, {row({0.5, 0.5})}},
+         {"the infinity chosen",
+          {row({sign * infinity, 1})},
+          {number(sign * infinity)},
+          {row({1, 0})}},
+         {"the infinity passed over", {row({-sign * infinity, 1})}, {number(1)}, {row({0, 1})}},
+         {"infinities share", {row({infinity, infinity})}, {number(infinity)}, {row({0.5, 0.5})}},
+         {"tiny and huge",
+          {row({0x1p-126, -0x1p127})},
+          {number(larger ? 0x1p-126 : -0x1p127)},
+          {row({larger ? 1.0 : 0.0, larger ? 0.0 : 1.0})}},
+         {"NaN",
+          {row({1, not_a_number})},
+          {number(not_a_number)},
+          {row({not_a_number, not_a_number})}}});
   }
   static std::vector<Case> cases() {
     auto cases = detail::reduction_cases(
@@ -160,6 +184,19 @@ struct Place {
             });
       }};
     });
+  }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const double sign = larger ? 1 : -1;
+    return edges_of(
+        [](std::span<const Var> in) {
+          return std::vector<Var>{larger ? argmax(in[0]) : argmin(in[0])};
+        },
+        {{"ties: the first", {row({1, 2 * sign, 2 * sign})}, {number(1)}},
+         {"zeros of both signs", {row({-0.0, 0.0})}, {number(0)}},
+         {"NaN: the first", {row({sign * infinity, not_a_number, not_a_number})}, {number(1)}},
+         {"the infinity chosen", {row({1, sign * infinity})}, {number(1)}},
+         {"the infinity passed over", {row({-sign * infinity, 1})}, {number(1)}}});
   }
   static std::vector<Case> cases() {
     std::vector<Case> cases;

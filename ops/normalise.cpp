@@ -1,10 +1,12 @@
 #include <dualtape/ops/normalise.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/math.hpp>
@@ -95,8 +97,62 @@ struct LayerNorm {
     return out;
   }
   static std::vector<Case> cases();
+  static std::vector<Edge> edges();
 };
 constexpr General<LayerNorm> layer_norm_op;
+
+std::vector<Edge> LayerNorm::edges() {
+  using namespace detail;
+  // With weights, since the sum of the results is always 0.
+  const auto call = [](double epsilon, bool affine) {
+    return [=](std::span<const Var> in) {
+      const Tensor weights = row({1, -2, 3}).to(in[0].dtype());
+      const Tensor none = zeros({3}, in[0].dtype());
+      return std::vector<Var>{affine ? layer_norm(in[0], weights, none, epsilon)
+                                     : layer_norm(in[0], epsilon) * weights};
+    };
+  };
+  std::vector<Edge> far{
+      {"far from zero",
+       {row({1e6, 1e6 + 0.25, 1e6 + 0.5})},
+       {row({-1.224744871391589, 0, 3.6742346141747673})},
+       {row({6.531972647421808, -13.063945294843617, 6.531972647421808})}},
+      {"a mean between floats",
+       {row({16777214, 16777214, 16777215})},
+       {row({-0.7071067811865476, 1.4142135623730951, 4.242640687119285})},
+       {},
+       4,
+       0x1p60},
+      {"squares beyond float32",
+       {row({0x1p100, -0x1p100, 0x1p99})},
+       {row({0.9805806756909201, 2.7456258919345764, 1.1766968108291043})},
+       {row({-1.1781636028816815e-30, -3.927212009605605e-31, 1.570884803842242e-30})}},
+      {"squares below float32",
+       {row({0x1p-100, -0x1p-100, 0})},
+       {row({1.224744871391589, 2.449489742783178, 0})},
+       {row({-1.8113066665703257e+30, -1.8113066665703257e+30, 3.6226133331406514e+30})}},
+      {"squares beyond float64",
+       {row({0x1p700, -0x1p700, 0x1p699})},
+       {row({0.9805806756909201, 2.7456258919345764, 1.1766968108291043})},
+       {row({-2.83927987092575e-211, -9.464266236419166e-212, 3.7857064945676664e-211})}},
+      {"NaN",
+       {row({not_a_number, 1, 2})},
+       {row({not_a_number, not_a_number, not_a_number})},
+       {row({not_a_number, not_a_number, not_a_number})}}};
+  std::vector<Edge> near{{"equal elements",
+                          {row({7, 7, 7})},
+                          {row({0, 0, 0})},
+                          {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
+                         {"spread below epsilon",
+                          {row({0x1p-40, -0x1p-40, 0})},
+                          {row({0x1p-32, 0x1p-31, 0})},
+                          {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}}};
+  for (Edge& edge : far)
+    edge.slope_ulp = std::max(edge.slope_ulp, 64.0);  // slopes that are differences of larger ones
+  return joined({even_edges_of(call(0, false), far), even_edges_of(call(0, true), far),
+                 even_edges_of(call(0x1p-16, false), near),
+                 even_edges_of(call(0x1p-16, true), near)});
+}
 
 std::vector<Case> LayerNorm::cases() {
   std::vector<Case> cases;

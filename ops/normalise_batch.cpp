@@ -5,6 +5,7 @@
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/in_graph.hpp>
@@ -114,6 +115,45 @@ struct RmsNorm {
     }
     return out;
   }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const auto call = [](double epsilon) {
+      return [=](std::span<const Var> in) {
+        const Tensor weights = row({1, -2}).to(in[0].dtype());
+        return one(rms_norm(in[0], weights, epsilon));
+      };
+    };
+    return joined(
+        {edges_of(call(0), {{"squares beyond float32",
+                             {row({0x1.8p101, 0x1p102})},
+                             {row({0.848528137423857, -2.262741699796952})},
+                             {row({3.569976931166309e-31, -2.677482698374732e-31})}},
+                            {"squares below float32",
+                             {row({0x1.8p-99, 0x1p-98})},
+                             {row({0.848528137423857, -2.262741699796952})},
+                             {row({5.736731747818101e+29, -4.302548810863576e+29})}},
+                            {"squares beyond float64",
+                             {row({0x1.8p701, 0x1p702})},
+                             {row({0.848528137423857, -2.262741699796952})},
+                             {row({8.60335832437672e-212, -6.45251874328254e-212})}},
+                            {"squares below float64",
+                             {row({0x1.8p-699, 0x1p-698})},
+                             {row({0.848528137423857, -2.262741699796952})},
+                             {row({2.380465770206508e+210, -1.785349327654881e+210})}},
+                            {"a length that has no reciprocal in float32",
+                             {row({0x1p127, 0x1p127})},
+                             {row({1, -2})},
+                             {}},
+                            {"NaN",
+                             {row({not_a_number, 1})},
+                             {row({not_a_number, not_a_number})},
+                             {row({not_a_number, not_a_number})}}}),
+         edges_of(call(0x1p-16), {{"zeros", {row({0, 0})}, {row({0, 0})}, {row({256, -512})}},
+                                  {"below epsilon",
+                                   {row({0x1p-40, 0x1p-41})},
+                                   {row({0x1p-32, -0x1p-32})},
+                                   {row({256, -512})}}})});
+  }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     const auto add = [&](const std::string& name, const Shape& shape, double epsilon) {
@@ -142,6 +182,24 @@ struct GroupNorm {
       "layer_norm of x as (N, groups, rest), then scale y + shift with one number for each channel";
   static constexpr Example example{"group_norm(g.constant(Tensor{{1, 3, 5, 7}}), 2, 0.0)",
                                    "[[-1.  1. -1.  1.]]"};
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const auto call = [](std::span<const Var> in) {
+      return one(group_norm(in[0], 1, 0x1p-16) * row({1, -2, 3}).to(in[0].dtype()));
+    };
+    return even_edges_of(call, {{"equal elements",
+                                 {table({1, 3}, {7, 7, 7})},
+                                 {table({1, 3}, {0, 0, 0})},
+                                 {table({1, 3}, {256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
+                                {"spread below epsilon",
+                                 {table({1, 3}, {0x1p-40, -0x1p-40, 0})},
+                                 {table({1, 3}, {0x1p-32, 0x1p-31, 0})},
+                                 {table({1, 3}, {256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
+                                {"squares beyond float32",
+                                 {table({1, 3}, {0x1p100, -0x1p100, 0})},
+                                 {table({1, 3}, {1.224744871391589, 2.449489742783178, 0})},
+                                 {}}});
+  }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     const auto add = [&](const std::string& name, const Shape& shape, std::int64_t groups) {
@@ -237,6 +295,41 @@ struct BatchNorm {
     if (tangents[2]) add_to_result(broadcast_to(each(*tangents[2]), x.shape()));
     return out;
   }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    // With weights, since the sum of the results is always 0.
+    const auto call = [](double epsilon, Shape shape) {
+      return [=](std::span<const Var> in) {
+        const DType dtype = in[0].dtype();
+        const Tensor weights = row({1, -2, 3}).to(dtype).reshape(shape);
+        const BatchNormed all =
+            batch_norm(reshape(in[0], shape), ones({1}, dtype), zeros({1}, dtype), epsilon);
+        return std::vector<Var>{all.y * weights, all.variance * 0.0};
+      };
+    };
+    std::vector<Edge> far{
+        {"far from zero",
+         {row({1e6, 1e6 + 0.25, 1e6 + 0.5})},
+         {},
+         {row({6.531972647421808, -13.063945294843617, 6.531972647421808})}},
+        {"a mean between floats", {row({16777212, 16777214, 16777215})}, {}, {}},
+        {"squares below float32",
+         {row({0x1p-60, -0x1p-60, 0})},
+         {},
+         {row({-1.647373816531695e+18, -1.647373816531695e+18, 3.29474763306339e+18})}}};
+    for (Edge& edge : far) edge.slope_ulp = 64;  // slopes that are differences of larger ones
+    const std::vector<Edge> near{
+        {"equal elements", {row({7, 7, 7})}, {}, {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
+        {"spread below epsilon",
+         {row({0x1p-40, -0x1p-40, 0})},
+         {},
+         {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}}};
+    std::vector<Edge> all;
+    for (const Shape& shape : {Shape{3, 1}, Shape{3, 1, 1}, Shape{1, 1, 3}})
+      all = joined(
+          {all, even_edges_of(call(0, shape), far), even_edges_of(call(0x1p-16, shape), near)});
+    return all;
+  }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     const auto add = [&](const std::string& name, const Shape& shape) {
@@ -263,6 +356,26 @@ struct BatchNormInference {
       "batch_norm_inference(g.constant(Tensor{{1, 2}}), g.constant(Tensor{0, 2}), "
       "g.constant(Tensor{4, 1}), g.constant(Tensor{1, 1}), g.constant(Tensor{0, 5}), 0.0)",
       "[[0.5 5. ]]"};
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const auto call = [](std::span<const Var> in) {
+      return one(batch_norm_inference(in[0], in[1], in[2], in[3], in[4], 0x1p-16));
+    };
+    return edges_of(
+        call,
+        {{"the mean itself, variance 0",
+          {table({1, 1}, {3}), row({3}), row({0}), row({2}), row({5})},
+          {table({1, 1}, {5})},
+          {table({1, 1}, {512}), row({-512}), row({0}), row({0}), row({1})}},
+         {"far out",
+          {table({1, 1}, {0x1p30}), row({0}), row({0x1p40}), row({1}), row({0})},
+          {table({1, 1}, {0x1p10})},
+          {table({1, 1}, {0x1p-20}), row({-0x1p-20}), row({-0x1p-31}), row({0x1p10}), row({1})}},
+         {"NaN",
+          {table({1, 1}, {not_a_number}), row({0}), row({1}), row({1}), row({0})},
+          {table({1, 1}, {not_a_number})},
+          {}}});
+  }
   static std::vector<Case> cases() {
     const auto build = [](std::span<const Var> in) {
       return one(batch_norm_inference(in[0], in[1], in[2], in[3], in[4], 1e-2));

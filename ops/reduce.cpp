@@ -1,7 +1,9 @@
 #include <dualtape/ops/reduce.hpp>
 
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/divided_fold.hpp>
+#include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
@@ -46,6 +48,18 @@ struct Sum {
   static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
     return broadcast_to(detail::with_kept_axes(node, cotangent), node.in[0].shape());
   }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    return edges_of(
+        [](std::span<const Var> in) { return std::vector<Var>{sum(in[0])}; },
+        {{"nothing", {row({})}, {number(0)}, {row({})}},
+         {"tiny numbers", {row({0x1p-120, 0x1p-121})}, {number(0x1.8p-120)}, {row({1, 1})}},
+         {"denormals of float32", {row({0x1p-130, 0x1p-130})}, {number(0x1p-129)}, {row({1, 1})}},
+         {"infinity", {row({infinity, 1})}, {number(infinity)}, {row({1, 1})}},
+         {"both infinities", {row({infinity, -infinity})}, {number(not_a_number)}, {row({1, 1})}},
+         {"beyond float32", {row({0x1.8p127, 0x1.8p127})}, {number(0x1.8p128)}, {row({1, 1})}},
+         {"NaN", {row({not_a_number, 1})}, {number(not_a_number)}, {row({1, 1})}}});
+  }
   static std::vector<Case> cases() {
     const auto call = [](Var x, const Ints& axes, bool keepdims) { return sum(x, axes, keepdims); };
     auto cases = detail::reduction_cases(call, domain(-2, 2), true);
@@ -76,6 +90,17 @@ struct Truth {
       detail::fold<detail::TruthFold<every>>(plan, args.input<bool>(0), args.output<bool>(),
                                              [](bool truth) { return truth; });
     }};
+  }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    return edges_of(
+        [](std::span<const Var> in) {
+          return std::vector<Var>{every ? all(in[0] > 0) : any(in[0] > 0)};
+        },
+        {{"nothing", {row({})}, {number(every ? 1 : 0)}},
+         {"NaN, which is not above 0", {row({not_a_number, 1})}, {number(every ? 0 : 1)}},
+         {"infinity and a tiny number", {row({infinity, 0x1p-120})}, {number(1)}},
+         {"zeros of both signs", {row({0.0, -0.0})}, {number(0)}}});
   }
   static std::vector<Case> cases() {
     return detail::reduction_cases(
