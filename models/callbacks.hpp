@@ -74,6 +74,8 @@ class EarlyStopping final : public Callback {
   explicit EarlyStopping(std::string scalar, EarlyStoppingOptions options = {});
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   void settled(Trainer& trainer) override;
+  // Nothing settles behind a loss that is not finite.
+  void end(Trainer& trainer, const TrainResult&) override { settled(trainer); }
   std::string awaits() const override { return scalar_; }
   std::optional<Names> reports() const override { return Names(); }
   std::string why() const override;

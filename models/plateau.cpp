@@ -10,14 +10,14 @@
 
 namespace dualtape {
 
-Plateau::Plateau(Schedule base, const PlateauOptions& options)
+Plateau::Plateau(Schedule base, const PlateauOptions& options, Location where)
     : base_(std::move(base)),
       options_(options),
       scale_(std::make_shared<double>(1.0)),
       best_(options.larger_is_better ? -std::numeric_limits<double>::infinity()
                                      : std::numeric_limits<double>::infinity()) {
-  const auto require = [](bool good, const char* what) {
-    if (!good) fail<ValueError>({.op = "Plateau", .what = what});
+  const auto require = [where](bool good, const char* what) {
+    if (!good) fail<ValueError>({.op = "Plateau", .what = what, .where = where});
   };
   require(static_cast<bool>(base_), "the schedule is an empty function");
   require(options.factor > 0 && options.factor < 1, "the factor must be between 0 and 1");

@@ -29,7 +29,12 @@ struct PlateauOptions {
 class Plateau {
  public:
   // ValueError for options out of range or an empty schedule.
-  explicit Plateau(Schedule base, const PlateauOptions& options = {});
+  explicit Plateau(Schedule base, const PlateauOptions& options = {},
+                   Location where = Location::current());
+
+  // Moving copies, so that there is no Plateau without a schedule; copies lower it together.
+  Plateau(const Plateau& other) = default;
+  Plateau& operator=(const Plateau& other) = default;
 
   // max(base(step) * factor^(lowerings so far), lowest_rate), following what is observed later; it
   // may outlive the Plateau.

@@ -109,6 +109,13 @@ void TrainerParts::build_cosine(Compiled& c) const {
 void TrainerParts::build_evaluation(Compiled& c) const {
   nn::Context context;
   const Objective made = make_objective(c, context, false);
+  if (!options.metrics.empty() && !made.logits.defined())
+    fail<ValueError>({.op = "evaluate",
+                      .label = options.metrics.front().name,
+                      .what = "there are metrics, but the objective returns a loss alone",
+                      .where = where,
+                      .help = "return dt::Objective{loss, logits}, or the predictions in their "
+                              "place"});
   c.outputs = {made.loss};
   const bool classes = is_integer(c.labels.dtype());
   if (made.logits.defined() && classes && fits_classes(made.logits.shape(), c.labels.shape()))

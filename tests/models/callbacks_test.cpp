@@ -155,6 +155,25 @@ TEST_CASE("early stopping gives the best weights back") {
   CHECK(same(trained(6, {.patience = 5, .larger_is_better = true}), trained(6, {})));
 }
 
+TEST_CASE("early stopping gives the best weights back also where the loss is lost with it") {
+  Run run({std::make_shared<Ear>(std::vector<double>{1, 2, 2, 2}),
+           std::make_shared<EarlyStopping>("quality", EarlyStoppingOptions{.patience = 1})});
+  Run best({});
+  best.trainer.fit(best.batches, {.epochs = 1});
+  run.trainer.fit(run.batches, {.epochs = 4});
+  for (std::size_t i = 0; i < 4; ++i)
+    CHECK(identical(run.mlp.parameters()[i].value(), best.mlp.parameters()[i].value()));
+  // A stop that nothing settles behind: end() is told.
+  EarlyStopping stopping("quality", {.patience = 1});
+  Run other({});
+  CHECK(stopping.scalar(other.trainer, {"quality", 1, 0, 0}));
+  const Tensor start = other.mlp.parameters()[0].value().copy();
+  other.trainer.fit(other.batches, {.epochs = 1});
+  CHECK(!stopping.scalar(other.trainer, {"quality", NAN, 0, 0}));
+  stopping.end(other.trainer, TrainResult{.stop = Stop::not_finite});
+  CHECK(identical(other.mlp.parameters()[0].value(), start));
+}
+
 TEST_CASE("early stopping remembers the best weights through a checkpoint, and reads older ones") {
   EarlyStopping stopping("quality");
   Run run({});

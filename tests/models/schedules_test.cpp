@@ -6,6 +6,7 @@
 #include <map>
 #include <numbers>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/error.hpp>
@@ -156,4 +157,14 @@ TEST_CASE("numbers that make no cycle or plateau are refused") {
   CHECK_THROWS_AS(Plateau(constant_rate(1), {.factor = 1}), ValueError);
   CHECK_THROWS_AS(Plateau(constant_rate(1), {.patience = -1}), ValueError);
   CHECK_THROWS_AS(Plateau(Schedule{}), ValueError);
+}
+
+TEST_CASE("a plateau that was moved from goes on with its copy") {
+  Plateau first(constant_rate(1), {.factor = 0.5, .patience = 0});
+  Plateau second = std::move(first);
+  first.observe(1);
+  CHECK(first.observe(2));
+  CHECK(first.schedule()(0) == 0.5);
+  CHECK(second.schedule()(0) == 0.5);
+  CHECK(second.state().count() == 4);
 }

@@ -158,6 +158,10 @@ TEST_CASE("predictions that cannot be are refused at the user's line") {
   const std::string no_logits = error_of<ValueError>([&] { alone.predict(x); });
   CHECK(has(no_logits, "trainer_evaluate_test.cpp:"));
   CHECK(has(no_logits, "loss alone"));
+  Trainer measured([&](Var in, Var y) { return mse(matmul(in, model.factor), y); }, {model.factor},
+                   backpropagation(), sgd,
+                   {.metrics = {{"bias", [](const Tensor&, const Tensor&) { return 0.0; }}}});
+  CHECK(has(error_of<ValueError>([&] { measured.evaluate(x, x); }), "loss alone"));
   Trainer cheating(
       [&](Var in, Var y) {
         const Var predictions = matmul(in, model.factor) + y;
