@@ -63,7 +63,9 @@ struct SoftmaxSlope {
         detail::split_at(type.shape, static_cast<std::size_t>(axis_of(request.attributes))));
     const auto plan = [&]<class T>() -> Kernel {
       return {[blocks, kernels = &detail::row_kernels<T>()](const KernelArgs& args) {
-        const auto [outer, size, inner] = blocks;
+        const std::size_t outer = blocks.outer;
+        const std::size_t size = blocks.size;
+        const std::size_t inner = blocks.inner;
         if (size == 0 || inner == 0) return;
         const std::size_t block = size * inner;
         detail::in_ranges(args, outer, 1, 2 * outer * block,

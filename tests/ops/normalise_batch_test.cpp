@@ -125,12 +125,14 @@ TEST_CASE("the derivatives hold in every mode") {
 
 TEST_CASE("numbers whose squares are none are normalised all the same") {
   const double r = std::sqrt(12.5);
-  for (const auto& [size, dtype] : {std::pair{1e25, dt::float32},
-                                    {1e-25, dt::float32},
-                                    {8e37, dt::float32},
-                                    {1e200, dt::float64},
-                                    {1e-200, dt::float64},
-                                    {4e307, dt::float64}}) {
+  for (const auto& pair : {std::pair{1e25, dt::float32},
+                           {1e-25, dt::float32},
+                           {8e37, dt::float32},
+                           {1e200, dt::float64},
+                           {1e-200, dt::float64},
+                           {4e307, dt::float64}}) {
+    const double size = pair.first;
+    const dt::DType dtype = pair.second;
     CAPTURE(size);
     const double tolerance = dtype == dt::float32 ? 1e-6 : 1e-15;
     dt::Graph graph;
