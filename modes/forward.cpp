@@ -11,16 +11,21 @@
 namespace dualtape {
 namespace {
 
-// Whether a formula of few steps leads from `from` to `to`.
-bool is_made_of(Var to, Var from) {
+// Whether a partial of few steps reads an operand, or the result, that has the result's shape. What
+// operands are made of is no part of the partial.
+bool reads_all_elements(const NodeView& node, Var partial) {
   constexpr std::size_t steps = 32;
-  std::vector<Var> made{to};
-  for (std::size_t i = 0; i < made.size() && made.size() < steps; ++i) {
-    const Var now = made[i];
-    if (now == from) return true;
-    for (const Ref& ref : now.node().inputs()) made.push_back(now.graph().var(ref));
+  std::vector<Var> read{partial};
+  for (std::size_t i = 0; i < read.size() && read.size() < steps; ++i) {
+    const Var now = read[i];
+    const bool operand = std::ranges::find(node.in, now) != node.in.end();
+    if (operand || now == node.out[0]) {
+      if (now.shape() == node.out[0].shape()) return true;
+      continue;
+    }
+    for (const Ref& ref : now.node().inputs()) read.push_back(now.graph().var(ref));
   }
-  return std::ranges::find(made, from) != made.end();
+  return false;
 }
 
 // An elementwise partial has the shape of the result, or of operands that are stretched to it. One
@@ -32,10 +37,7 @@ Factor partial_of(const NodeView& node, std::size_t i) {
   const Shape& wanted = node.out[0].shape();
   if (is == wanted) return factor;
   const Broadcast joined = broadcast(is, wanted);
-  const bool spreads = joined.ok && joined.shape == wanted;
-  const auto reduced = [&](Var x) { return x.shape() == wanted && is_made_of(factor.var(), x); };
-  if (spreads && std::ranges::none_of(node.in, reduced) && !is_made_of(factor.var(), node.out[0]))
-    return factor;
+  if (joined.ok && joined.shape == wanted && !reads_all_elements(node, factor.var())) return factor;
   fail<DerivativeError>(
       {.op = node.op.name(),
        .label = node.out[0].label(),
