@@ -107,7 +107,7 @@ TEST_CASE("nothing passes stop_gradient, and zeros are absent") {
   const std::string text =
       error_of<dt::DerivativeError>([&] { static_cast<void>(dt::forward(stopped, {x}, {v})); });
   CHECK(has(text, "does not depend"));
-  CHECK(has(text, "'stop_gradient', made at forward_test.cpp:"));
+  CHECK(has(text, "'stop_gradient', made at "));
   // d (stop(x^2) x) = stop(x^2) dx
   const dt::Var slope = dt::forward(stopped * x, {x}, {v});
   check_near(dt::eval(slope, {{x, vector({3, 5})}}), {9, 50}, 0);

@@ -128,11 +128,11 @@ TEST_CASE("what the loss does not depend on is an error, or zero where asked for
   });
   CHECK(has(text, "'y'"));
   CHECK(has(text, "Unreachable::zero"));
-  CHECK(has(text, "'stop_gradient', made at reverse_test.cpp:"));
+  CHECK(has(text, "'stop_gradient', made at "));
   const dt::Var best = dt::argmax(dt::square(x)).named("best");
   const std::string cut = error_of<dt::DerivativeError>(
       [&] { static_cast<void>(dt::reverse(dt::sum(dt::one_hot(best, 2, dt::float64)), {x})); });
-  CHECK(has(cut, "but through 'argmax' 'best', made at reverse_test.cpp:"));
+  CHECK(has(cut, "but through 'argmax' 'best', made at "));
   const std::string apart =
       error_of<dt::DerivativeError>([&] { static_cast<void>(dt::reverse(dt::sum(x), {y})); });
   CHECK(has(apart, "does not depend on it, so its gradient is zero"));
