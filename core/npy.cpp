@@ -2,80 +2,92 @@
 // is taken for it.
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <bit>
 #include <cstring>
+#include <dualtape/core/detail/atomic_file.hpp>
+#include <dualtape/core/detail/input_file.hpp>
 #include <dualtape/core/detail/npy.hpp>
-#include <fstream>
+#include <dualtape/core/detail/stored.hpp>
 #include <optional>
-#include <random>
 
 namespace dualtape {
 namespace {
 
 namespace fs = std::filesystem;
 
-static_assert(std::endian::native == std::endian::little, "the elements are read as they stand");
+using detail::ByteOrder;
+using detail::Stored;
 
 constexpr std::string_view magic = "\x93NUMPY";
 constexpr std::size_t longest_header =
     65535;                                // what version 1 can say; NumPy itself stops at 10000
 constexpr std::size_t highest_rank = 64;  // as in NumPy
 
+// As NumPy names them behind the byte order; the names are for error texts.
 struct Descr {
   std::string_view code;
-  DType dtype;
+  Stored stored;
 };
-constexpr std::array<Descr, 5> known_types{{{"|b1", DType::boolean},
-                                            {"<i4", DType::int32},
-                                            {"<i8", DType::int64},
-                                            {"<f4", DType::float32},
-                                            {"<f8", DType::float64}}};
+constexpr std::array<Descr, 11> known_types{{{"b1", Stored::boolean},
+                                             {"i4", Stored::i32},
+                                             {"i8", Stored::i64},
+                                             {"f4", Stored::f32},
+                                             {"f8", Stored::f64},
+                                             {"u1", Stored::u8},
+                                             {"i1", Stored::i8},
+                                             {"u2", Stored::u16},
+                                             {"i2", Stored::i16},
+                                             {"u4", Stored::u32},
+                                             {"f2", Stored::f16}}};
 
 // Where in which file, for the error texts.
 struct Place {
   std::string_view op;
   std::string name;
+  Location where;
 
   [[noreturn]] void fail_at(std::uint64_t offset, const std::string& what,
                             std::string help = {}) const {
     fail<DataError>({.op = op,
                      .what = name + ", offset " + std::to_string(offset) + ": " + what,
+                     .where = where,
                      .help = std::move(help)});
   }
 };
 
+struct Elements {
+  Stored stored;
+  ByteOrder order;
+};
+
 struct Header {
-  Type type;
+  Shape shape;
+  Elements elements;
   bool fortran = false;
+
+  Type type() const { return {shape, detail::widened(elements.stored)}; }
+  // In the file.
+  std::uint64_t bytes() const {
+    return static_cast<std::uint64_t>(shape.count()) * detail::width_of(elements.stored);
+  }
 };
 
 // Bytes of a broken file may be anything; an error text shows only what prints.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string shown(text);
   std::replace_if(
       shown.begin(), shown.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
   return "'" + shown + "'";
 }
 
-// "float16 ('<f2')" and the like, for the refusal.
+// "uint64 ('<u8')" and the like, for the refusal.
 std::string describe(std::string_view descr) {
-  static constexpr std::array<std::array<std::string_view, 2>, 10> names{{{"f2", "float16"},
-                                                                          {"f16", "long double"},
-                                                                          {"i1", "int8"},
-                                                                          {"i2", "int16"},
-                                                                          {"u1", "uint8"},
-                                                                          {"u2", "uint16"},
-                                                                          {"u4", "uint32"},
-                                                                          {"u8", "uint64"},
-                                                                          {"c8", "complex64"},
-                                                                          {"c16", "complex128"}}};
-  if (descr.empty()) return quoted(descr);
+  static constexpr std::array<std::array<std::string_view, 2>, 4> names{
+      {{"f16", "long double"}, {"u8", "uint64"}, {"c8", "complex64"}, {"c16", "complex128"}}};
+  if (descr.empty()) return in_quotes(descr);
   for (const auto& [code, name] : names) {
-    if (descr.substr(1) == code) return std::string(name) + " (" + quoted(descr) + ")";
+    if (descr.substr(1) == code) return std::string(name) + " (" + in_quotes(descr) + ")";
   }
-  if (descr.front() == '>') return "big endian " + quoted(descr);
-  return quoted(descr);
+  return in_quotes(descr);
 }
 
 // Reads the one Python dictionary of a header: its three keys in any order, nothing else.
@@ -95,16 +107,16 @@ class HeaderParser {
     }
     skip_spaces();
     if (at_ != text_.size()) refuse("the end of the header");
-    if (!dtype_) refuse("a key 'descr'");
+    if (!elements_) refuse("a key 'descr'");
     if (!fortran_) refuse("a key 'fortran_order'");
     if (!shape_) refuse("a key 'shape'");
-    return {{std::move(*shape_), *dtype_}, *fortran_};
+    return {std::move(*shape_), *elements_, *fortran_};
   }
 
  private:
   [[noreturn]] void refuse(const std::string& expected) const {
     const std::string found =
-        at_ < text_.size() ? quoted(text_.substr(at_, 12)) : std::string("the header's end");
+        at_ < text_.size() ? in_quotes(text_.substr(at_, 12)) : std::string("the header's end");
     place_.fail_at(offset_ + at_, "expected " + expected + ", found " + found);
   }
   void skip_spaces() {
@@ -117,7 +129,7 @@ class HeaderParser {
     return true;
   }
   void expect(char wanted) {
-    if (!accept(wanted)) refuse(quoted({&wanted, 1}));
+    if (!accept(wanted)) refuse(in_quotes({&wanted, 1}));
   }
   bool accept_word(std::string_view word) {
     skip_spaces();
@@ -131,8 +143,8 @@ class HeaderParser {
     const std::size_t start = at_;
     const std::string_view key = string();
     expect(':');
-    if (key == "descr" && !dtype_) {
-      dtype_ = descr();
+    if (key == "descr" && !elements_) {
+      elements_ = descr();
     } else if (key == "fortran_order" && !fortran_) {
       fortran_ = truth();
     } else if (key == "shape" && !shape_) {
@@ -154,19 +166,24 @@ class HeaderParser {
     return inside;
   }
 
-  DType descr() {
+  Elements descr() {
     skip_spaces();
     const std::size_t start = at_;
     if (at_ < text_.size() && text_[at_] == '[') refuse("a plain dtype, not a structured one");
     const std::string_view code = string();
-    const auto* found = std::find_if(known_types.begin(), known_types.end(),
-                                     [&](const Descr& known) { return known.code == code; });
-    if (found == known_types.end()) {
+    const auto* found = known_types.end();
+    if (!code.empty() && std::string_view("<>|=").find(code.front()) != std::string_view::npos)
+      found = std::find_if(known_types.begin(), known_types.end(),
+                           [&](const Descr& known) { return known.code == code.substr(1); });
+    // "|" says that there is no order, so it fits single bytes alone.
+    const bool fits =
+        found != known_types.end() && (code.front() != '|' || detail::width_of(found->stored) == 1);
+    if (!fits) {
       place_.fail_at(offset_ + start, "dtype " + describe(code) + " is not supported",
-                     "convert in Python, as array.astype('<f4'), to bool, int32, int64, float32 or "
-                     "float64, little endian");
+                     "convert in Python, as array.astype('<f4'): bool, integers up to 64 bits but "
+                     "uint64, float16, float32 and float64 are read");
     }
-    return found->dtype;
+    return {found->stored, code.front() == '>' ? ByteOrder::big : ByteOrder::little};
   }
 
   bool truth() {
@@ -211,7 +228,7 @@ class HeaderParser {
   std::string_view text_;
   std::uint64_t offset_;  // of text_ in the file
   std::size_t at_ = 0;
-  std::optional<DType> dtype_;
+  std::optional<Elements> elements_;
   std::optional<bool> fortran_;
   std::optional<Shape> shape_;
 };
@@ -219,18 +236,18 @@ class HeaderParser {
 // A file or its bytes in memory, read from the start on, with the count of bytes there are.
 class Source {
  public:
-  explicit Source(const fs::path& path) : place_{"load_npy", path.string()} {
-    std::error_code error;
-    if (!fs::is_regular_file(path, error)) {
-      place_.fail_at(0, error ? "cannot be opened: " + error.message() : "is not a regular file");
-    }
-    size_ = fs::file_size(path, error);
-    if (!error) in_.open(path, std::ios::binary);
-    if (error || !in_) place_.fail_at(0, "cannot be opened");
+  Source(const fs::path& path, Location where) : place_{"load_npy", path.string(), where} {
+    file_.emplace(path, [this](std::uint64_t offset, const std::string& what) {
+      place_.fail_at(offset, what);
+    });
+    size_ = file_->size();
   }
 
-  Source(std::string_view op, const std::string& name, std::span<const std::byte> memory)
-      : place_{op, name}, memory_(memory), size_(memory.size()) {}
+  Source(std::string_view op, const std::string& name, std::span<const std::byte> memory,
+         Location where)
+      : place_{op, name, where}, memory_(memory), size_(memory.size()) {}
+  Source(const Source&) = delete;
+  Source& operator=(const Source&) = delete;
 
   const Place& place() const { return place_; }
   std::uint64_t offset() const { return offset_; }
@@ -242,17 +259,17 @@ class Source {
                                   std::to_string(bytes) + " bytes, " + std::to_string(left()) +
                                   " are left");
     }
-    if (!in_.is_open()) {
+    if (!file_) {
       std::copy_n(memory_.data() + offset_, bytes, static_cast<std::byte*>(to));
-    } else if (!in_.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes))) {
-      place_.fail_at(offset_, "cannot be read: " + what);
+    } else if (file_->read(offset_, to, bytes) < bytes) {
+      place_.fail_at(offset_, "the file has shrunk while it was read: " + what);
     }
     offset_ += bytes;
   }
 
  private:
   Place place_;
-  std::ifstream in_;  // closed where the bytes are in memory_
+  std::optional<detail::InputFile> file_;  // none where the bytes are in memory_
   std::span<const std::byte> memory_;
   std::uint64_t size_ = 0;
   std::uint64_t offset_ = 0;
@@ -330,10 +347,13 @@ void from_fortran_order(const Tensor& in, Tensor& out) {
 
 // Version 1.0, filled up with spaces so that the elements begin at a multiple of 64 bytes.
 std::string header_of(const Tensor& tensor) {
+  // The first of those that are read into this dtype is the dtype itself.
   const auto* known = std::find_if(known_types.begin(), known_types.end(), [&](const Descr& entry) {
-    return entry.dtype == tensor.dtype();
+    return detail::widened(entry.stored) == tensor.dtype();
   });
-  std::string dict = "{'descr': " + quoted(known->code) +
+  std::string code = detail::width_of(known->stored) == 1 ? "|" : "<";
+  code += known->code;
+  std::string dict = "{'descr': " + in_quotes(code) +
                      ", 'fortran_order': False, 'shape': " + to_string(tensor.shape()) + ", }";
   const std::size_t fixed = magic.size() + 4;
   const std::size_t total = (fixed + dict.size() + 1 + 63) / 64 * 64;
@@ -344,30 +364,42 @@ std::string header_of(const Tensor& tensor) {
   return std::string(magic) + std::string(numbers.begin(), numbers.end()) + dict + '\n';
 }
 
-// A name beside `path` that no other writer has, in this process or another.
-fs::path temporary_beside(const fs::path& path) {
-  static std::atomic<unsigned> counter{std::random_device{}()};
-  fs::path name = path;
-  name += ".part-" + std::to_string(counter++);
-  return name;
+// The elements in the file's order. What is converted passes through a small buffer.
+Tensor read_elements(Source& source, const Header& header) {
+  const auto& [stored, order] = header.elements;
+  Tensor read = Tensor::uninitialised(header.type());
+  auto* to = static_cast<std::byte*>(read.raw());
+  if (order == ByteOrder::little && read.bytes() == header.bytes()) {
+    source.read(to, read.bytes(), "the elements");
+  } else {
+    std::array<std::byte, 65536> some{};
+    const std::size_t growth = size_of(read.dtype()) / detail::width_of(stored);
+    for (std::uint64_t left = header.bytes(); left > 0;) {
+      const std::size_t now = static_cast<std::size_t>(std::min<std::uint64_t>(left, some.size()));
+      source.read(some.data(), now, "the elements");
+      detail::widen(stored, order, std::span(some).first(now), to);
+      to += now * growth;
+      left -= now;
+    }
+  }
+  if (read.dtype() == DType::boolean) check_bools(source, read);
+  return read;
 }
 
 Tensor read_npy(Source& source) {
-  Header header = read_header(source);
-  const std::uint64_t bytes = bytes_of(header.type);
+  const Header header = read_header(source);
+  const std::uint64_t bytes = header.bytes();
   if (bytes != source.left()) {
     const bool more = source.left() > bytes;
     source.place().fail_at(more ? source.offset() + bytes : source.offset() + source.left(),
                            std::string(more ? "trailing data" : "the file ends too early") + ": " +
-                               to_string(header.type) + " takes " + std::to_string(bytes) +
+                               to_string(header.type()) + " takes " + std::to_string(bytes) +
                                " bytes after the header, the file has " +
                                std::to_string(source.left()));
   }
-  Tensor read = Tensor::uninitialised(header.type);
-  source.read(read.raw(), bytes, "the elements");
-  if (read.dtype() == DType::boolean) check_bools(source, read);
+  Tensor read = read_elements(source, header);
   if (!header.fortran || read.rank() < 2) return read;
-  Tensor turned = Tensor::uninitialised(std::move(header.type));
+  Tensor turned = Tensor::uninitialised(header.type());
   from_fortran_order(read, turned);
   return turned;
 }
@@ -376,43 +408,37 @@ Tensor read_npy(Source& source) {
 
 namespace detail {
 
-Tensor parse_npy(std::string_view op, const std::string& name, std::span<const std::byte> file) {
-  Source source(op, name, file);
+Tensor parse_npy(std::string_view op, const std::string& name, std::span<const std::byte> file,
+                 Location where) {
+  Source source(op, name, file, where);
   return read_npy(source);
 }
 
-std::string npy_header(std::string_view op, const fs::path& path, const Tensor& tensor) {
+std::string npy_header(std::string_view op, const fs::path& path, const Tensor& tensor,
+                       Location where) {
   if (tensor.rank() > highest_rank) {
     fail<DataError>({.op = op,
                      .what = path.string() + ": a tensor of rank " + std::to_string(tensor.rank()) +
-                             " does not fit the format, which stops at 64"});
+                             " does not fit the format, which stops at 64",
+                     .where = where,
+                     .help = "reshape it to fewer axes"});
   }
   return header_of(tensor);
 }
 
 }  // namespace detail
 
-Tensor load_npy(const fs::path& path) {
-  Source source(path);
+Tensor load_npy(const fs::path& path, Location here) {
+  Source source(path, here);
   return read_npy(source);
 }
 
-void save_npy(const fs::path& path, const Tensor& tensor) {
-  const std::string header = detail::npy_header("save_npy", path, tensor);
-  const fs::path part = temporary_beside(path);
-  std::error_code error;
-  std::ofstream out(part, std::ios::binary | std::ios::trunc);
-  out.write(header.data(), static_cast<std::streamsize>(header.size()));
-  out.write(static_cast<const char*>(tensor.raw()), static_cast<std::streamsize>(tensor.bytes()));
-  out.close();
-  const bool written = static_cast<bool>(out);
-  if (written) fs::rename(part, path, error);
-  if (written && !error) return;
-  std::error_code ignored;
-  fs::remove(part, ignored);
-  fail<DataError>({.op = "save_npy",
-                   .what = path.string() + ": cannot be written" +
-                           (error ? ": " + error.message() : std::string())});
+void save_npy(const fs::path& path, const Tensor& tensor, Location here) {
+  const std::string header = detail::npy_header("save_npy", path, tensor, here);
+  const std::array<std::span<const std::byte>, 2> pieces{
+      std::as_bytes(std::span(header)),
+      std::span(static_cast<const std::byte*>(tensor.raw()), tensor.bytes())};
+  detail::write_atomically("save_npy", path, pieces, here);
 }
 
 }  // namespace dualtape

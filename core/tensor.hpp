@@ -166,11 +166,13 @@ bool all_close(const Tensor& a, const Tensor& b, double relative = 1e-5, double 
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor);
 std::string to_string(const Tensor& tensor);
 
-// NumPy's .npy format, versions 1 to 3, little endian, C or Fortran order when reading; the five
-// dtypes (other integer and half types are refused by name). Throws DataError naming the file.
-Tensor load_npy(const std::filesystem::path& path);
-// Writes to a temporary file beside `path` and renames it, so that a failure leaves nothing half
-// written.
-void save_npy(const std::filesystem::path& path, const Tensor& tensor);
+// NumPy's .npy format, versions 1 to 3, either byte order, C or Fortran order when reading. Beside
+// the five dtypes other numbers are read into the smallest that holds them all: uint8, int8, uint16
+// and int16 into int32, uint32 into int64, float16 into float32; uint64 and what is no number is
+// refused by name. Throws DataError naming the file.
+Tensor load_npy(const std::filesystem::path& path, Location here = Location::current());
+// Writes the file whole or not at all, as save_safetensors() does.
+void save_npy(const std::filesystem::path& path, const Tensor& tensor,
+              Location here = Location::current());
 
 }  // namespace dualtape

@@ -9,6 +9,8 @@ namespace {
 
 std::atomic<std::uint64_t> counter{0};
 std::atomic<std::uint64_t> largest{0};
+std::atomic<bool> bounded{false};  // whether memory runs out at
+std::atomic<std::uint64_t> bound{0};
 
 void note(std::size_t bytes) {
   ++counter;
@@ -18,6 +20,10 @@ void note(std::size_t bytes) {
 }
 
 void* counted(void* memory, std::size_t bytes) {
+  if (memory != nullptr && bounded && counter >= bound) {
+    std::free(memory);
+    memory = nullptr;
+  }
   if (memory == nullptr) throw std::bad_alloc();
   note(bytes);
   return memory;
@@ -28,6 +34,11 @@ void* counted(void* memory, std::size_t bytes) {
 std::uint64_t allocations_so_far() { return counter; }
 std::uint64_t largest_allocation() { return largest; }
 void forget_largest_allocation() { largest = 0; }
+NoMemory::NoMemory(std::uint64_t number) {
+  bound = counter + number;
+  bounded = true;
+}
+NoMemory::~NoMemory() { bounded = false; }
 
 void* operator new(std::size_t bytes) {
   return counted(std::malloc(bytes == 0 ? 1 : bytes), bytes);
@@ -37,6 +48,7 @@ void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return counted(std::aligned_alloc(step, (bytes + step) / step * step), bytes);
 }
 void* operator new(std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
+  if (bounded && counter >= bound) return nullptr;
   note(bytes);
   return std::malloc(bytes == 0 ? 1 : bytes);
 }

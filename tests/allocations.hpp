@@ -8,6 +8,15 @@ std::uint64_t allocations_so_far();
 std::uint64_t largest_allocation();
 void forget_largest_allocation();
 
+// While it lives, allocation number `number` (from 0) finds no memory, as does every one behind it.
+class NoMemory {
+ public:
+  explicit NoMemory(std::uint64_t number);
+  ~NoMemory();
+  NoMemory(const NoMemory&) = delete;
+  NoMemory& operator=(const NoMemory&) = delete;
+};
+
 template <class F>
 std::uint64_t allocations_in(F&& f) {
   const std::uint64_t before = allocations_so_far();

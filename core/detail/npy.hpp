@@ -12,11 +12,12 @@
 namespace dualtape::detail {
 
 // A whole .npy file in memory, as load_npy reads one; `op` and `name` are what errors speak of.
-Tensor parse_npy(std::string_view op, const std::string& name, std::span<const std::byte> file);
+Tensor parse_npy(std::string_view op, const std::string& name, std::span<const std::byte> file,
+                 Location where);
 
 // What a .npy file of the tensor has in front of its elements. DataError, naming `path`, for ranks
 // above 64.
-std::string npy_header(std::string_view op, const std::filesystem::path& path,
-                       const Tensor& tensor);
+std::string npy_header(std::string_view op, const std::filesystem::path& path, const Tensor& tensor,
+                       Location where);
 
 }  // namespace dualtape::detail

@@ -1,8 +1,8 @@
 #include <dualtape/models/detail/event_file.hpp>
 
-#include <array>
 #include <cstddef>
 
+#include <dualtape/core/detail/crc32c.hpp>
 #include <dualtape/core/error.hpp>
 
 #if defined(DUALTAPE_PROTOBUF)
@@ -13,17 +13,6 @@
 
 namespace dualtape::detail {
 namespace {
-
-constexpr std::array<std::uint32_t, 256> crc_table = [] {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t i = 0; i < 256; ++i) {
-    std::uint32_t remainder = i;
-    for (int bit = 0; bit < 8; ++bit)
-      remainder = (remainder >> 1) ^ ((remainder & 1) != 0 ? 0x82F63B78U : 0U);
-    table[i] = remainder;
-  }
-  return table;
-}();
 
 std::string little_endian(std::uint64_t value, std::size_t bytes) {
   std::string text;
@@ -37,13 +26,6 @@ std::string masked_crc(std::string_view bytes) {
 }
 
 }  // namespace
-
-std::uint32_t crc32c(std::string_view bytes) {
-  std::uint32_t crc = 0xFFFFFFFFU;
-  for (const char byte : bytes)
-    crc = (crc >> 8) ^ crc_table[(crc ^ static_cast<unsigned char>(byte)) & 0xFF];
-  return ~crc;
-}
 
 std::string record_of(std::string_view bytes) {
   const std::string length = little_endian(bytes.size(), 8);

@@ -8,9 +8,6 @@
 
 namespace dualtape::detail {
 
-// CRC-32C (Castagnoli, polynomial 0x1EDC6F41 reflected) as in RFC 3720: of "123456789" 0xE3069283.
-std::uint32_t crc32c(std::string_view bytes);
-
 // A record of a TFRecord file: the length as 8 bytes, little endian, its masked CRC-32C, the bytes,
 // their masked CRC-32C. Masked: rotated right by 15 bits, plus 0xA282EAD8.
 std::string record_of(std::string_view bytes);

@@ -129,14 +129,45 @@ TEST_CASE("what is no .npy file") {
 }
 
 TEST_CASE("dtypes that are not supported are named") {
-  CHECK(has(refusal(npy(dict_of("<f2", "(1,)"), "\0\0"s)), "float16 ('<f2')"));
-  CHECK(has(refusal(npy(dict_of("|u1", "(1,)"), "\0"s)), "uint8 ('|u1')"));
+  CHECK(has(refusal(npy(dict_of("<u8", "(1,)"), "\0\0\0\0\0\0\0\0"s)), "uint64 ('<u8')"));
+  CHECK(has(refusal(npy(dict_of("<f16", "(1,)"), "\0"s)), "long double ('<f16')"));
   CHECK(has(refusal(npy(dict_of("<c8", "(1,)"), "")), "complex64"));
-  CHECK(has(refusal(npy(dict_of(">f4", "(1,)"), "\0\0\0\0"s)), "big endian '>f4'"));
+  CHECK(has(refusal(npy(dict_of("|f4", "(1,)"), "\0\0\0\0"s)), "'|f4'"));
   CHECK(has(refusal(npy(dict_of("|O", "(1,)"), "")), "'|O'"));
   CHECK(has(refusal(npy(dict_of("", "(1,)"), "")), "not supported"));
   CHECK(has(refusal(npy("{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,), }", "")),
             "structured"));
+}
+
+TEST_CASE("other dtypes and byte orders are read into what holds their values") {
+  const auto read = [](const char* descr, const std::string& elements, std::size_t width) {
+    const std::string shape = "(" + std::to_string(elements.size() / width) + ",)";
+    return loaded(npy(dict_of(descr, shape), elements));
+  };
+  const auto ints = [](std::initializer_list<std::int64_t> values) {
+    return Tensor::of(values).to(int32);
+  };
+  CHECK(identical(read("|u1", "\0\x7f\x80\xff"s, 1), ints({0, 127, 128, 255})));
+  CHECK(identical(read("|i1", "\0\x7f\x80\xff"s, 1), ints({0, 127, -128, -1})));
+  CHECK(identical(read("<u2", "\xff\xff\2\1"s, 2), ints({65535, 258})));
+  CHECK(identical(read(">i2", "\x80\0\2\1"s, 2), ints({-32768, 513})));
+  CHECK(identical(read("<u4", "\xff\xff\xff\xff"s, 4), Tensor::of({4294967295})));
+  CHECK(identical(read(">i4", "\xff\xff\xff\xfe\0\0\1\0"s, 4), ints({-2, 256})));
+  CHECK(identical(read(">i8", "\x7f\xff\xff\xff\xff\xff\xff\xff"s, 8),
+                  Tensor::of({std::numeric_limits<std::int64_t>::max()})));
+  CHECK(identical(read("<f2", "\0\x3c\xff\x7b\1\0"s, 2), Tensor{1, 65504, 0x1p-24}));
+  CHECK(identical(read(">f4", "\x3f\xc0\0\0"s, 4), Tensor{1.5}));
+  CHECK(identical(read("=f4", "\0\0\xc0\x3f"s, 4), Tensor{1.5}));
+  CHECK(identical(read(">f8", "\xbf\xe0\0\0\0\0\0\0"s, 8), Tensor{-0.5}.to(float64)));
+  CHECK(identical(read(">b1", "\0\1"s, 1), Tensor::of({0, 1}).to(boolean)));
+  // More than what is converted at once, by columns.
+  std::string bytes(200'000, '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i % 251);
+  const Tensor wide = loaded(npy(dict_of("|u1", "(100000, 2)", "True"), bytes));
+  for (const std::int64_t row : {0, 1, 65535, 65536, 99999}) {
+    CHECK(wide.at({row, 0}) == static_cast<double>(row % 251));
+    CHECK(wide.at({row, 1}) == static_cast<double>((row + 100000) % 251));
+  }
 }
 
 TEST_CASE("files cut short or with more than they say") {

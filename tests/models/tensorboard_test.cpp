@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include <dualtape/core/detail/crc32c.hpp>
 #include <dualtape/data/batches.hpp>
 #include <dualtape/models/detail/event_file.hpp>
 #include <dualtape/models/layers.hpp>
