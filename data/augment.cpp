@@ -72,54 +72,95 @@ void copy_image(const float* from, Size size, const Augmentation& augmentation, 
   }
 }
 
-[[noreturn]] void refuse(const std::string& what) {
-  fail<ValueError>({.op = "Augmentation", .what = what});
+[[noreturn]] void refuse(const std::string& what, Location here) {
+  fail<ValueError>({.op = "Augmentation",
+                    .what = what,
+                    .where = here,
+                    .help = "mend the Augmentation; see data/augment.hpp"});
 }
 
-void check_images(const Type& images) {
+void check_images(const Type& images, Location here) {
   if (images.shape.rank() != 4) {
     fail<ShapeError>(
         {.op = "Augmentation",
-         .what = "images must be (n, channels, rows, columns), but are " + to_string(images)});
+         .what = "images must be (n, channels, rows, columns), but are " + to_string(images),
+         .where = here,
+         .help = "reshape them, as inputs.reshape({-1, 1, 28, 28})"});
   }
   if (images.dtype != DType::float32) {
     fail<TypeError>({.op = "Augmentation",
                      .what = "images must be float32, but are " + to_string(images),
+                     .where = here,
                      .help = "convert them with inputs.to(dualtape::float32)"});
   }
 }
 
+void check_target(const Type& images, std::span<const std::int64_t> rows, const Type& target,
+                  Location here) {
+  for (const std::int64_t row : rows) {
+    if (row >= 0 && row < images.shape[0]) continue;
+    fail<ShapeError>({.op = "augment_rows_into",
+                      .what = "row " + std::to_string(row) + " is not one of the " +
+                              std::to_string(images.shape[0]) + " rows",
+                      .where = here,
+                      .help = "rows count from 0"});
+  }
+  const bool fits =
+      target.dtype == images.dtype && target.shape.rank() == 4 &&
+      target.shape[0] == static_cast<std::int64_t>(rows.size()) &&
+      std::equal(images.shape.begin() + 1, images.shape.end(), target.shape.begin() + 1);
+  if (fits) return;
+  fail<ShapeError>({.op = "augment_rows_into",
+                    .what = std::to_string(rows.size()) + " rows of " + to_string(images) +
+                            " do not fit into " + to_string(target),
+                    .where = here,
+                    .help = "rows_like() makes a target that fits"});
+}
+
 }  // namespace
 
-void check_augmentation(const Augmentation& augmentation, const Type& images) {
+void check_augmentation(const Augmentation& augmentation, const Type& images, Location here) {
+  constexpr std::int64_t most_padding = std::int64_t{1} << 30U;  // places of windows are counted
   const auto& [padding, flip, mean, deviation] = augmentation;
-  if (padding < 0) refuse("crop_padding is " + std::to_string(padding) + ", but must be 0 or more");
+  if (padding < 0 || padding > most_padding) {
+    refuse("crop_padding is " + std::to_string(padding) + ", but must be 0 to " +
+               std::to_string(most_padding),
+           here);
+  }
   if (!(flip >= 0.0 && flip <= 1.0)) {
-    refuse("flip is " + std::to_string(flip) + ", but must be a probability, 0 to 1");
+    refuse("flip is " + std::to_string(flip) + ", but must be a probability, 0 to 1", here);
   }
   if (mean.size() != deviation.size()) {
     refuse("mean has " + std::to_string(mean.size()) + " entries and deviation " +
-           std::to_string(deviation.size()));
+               std::to_string(deviation.size()),
+           here);
+  }
+  for (const float value : mean) {
+    if (!std::isfinite(value)) refuse("a mean is " + std::to_string(value), here);
   }
   for (const float value : deviation) {
-    if (!(value > 0.0F)) refuse("a deviation is " + std::to_string(value) + ", not above 0");
+    if (!(value > 0.0F && std::isfinite(value)))
+      refuse("a deviation is " + std::to_string(value) + ", not above 0 and finite", here);
   }
   if (augmentation.does_nothing()) return;
-  check_images(images);
+  check_images(images, here);
   if (mean.size() > 1 && static_cast<std::int64_t>(mean.size()) != images.shape[1]) {
     refuse("mean has " + std::to_string(mean.size()) + " entries, but the images " +
-           to_string(images) + " have " + std::to_string(images.shape[1]) + " channels");
+               to_string(images) + " have " + std::to_string(images.shape[1]) + " channels",
+           here);
   }
 }
 
-Augmentation normalisation_of(const Tensor& images) {
-  check_images(images.type());
+Augmentation normalisation_of(const Tensor& images, Location here) {
+  check_images(images.type(), here);
   const Size size{images.shape()[1], images.shape()[2], images.shape()[3]};
   const std::int64_t area = size.height * size.width;
   const auto count = static_cast<double>(images.size(0) * area);
   if (images.count() == 0) {
     fail<ShapeError>({.op = "normalisation_of",
-                      .what = "images " + to_string(images.type()) + " have no pixels"});
+                      .what = "images " + to_string(images.type()) + " have no pixels",
+                      .where = here,
+                      .help = "give the images that are trained on"});
   }
   Augmentation result;
   for (std::int64_t channel = 0; channel < size.channels; ++channel) {
@@ -140,6 +181,7 @@ Augmentation normalisation_of(const Tensor& images) {
                         .what = "channel " + std::to_string(channel) + " has mean " +
                                 std::to_string(mean) + " and deviation " +
                                 std::to_string(result.deviation.back()),
+                        .where = here,
                         .help = "leave such a channel out, or set its deviation to 1 by hand"});
     }
   }
@@ -147,7 +189,10 @@ Augmentation normalisation_of(const Tensor& images) {
 }
 
 void augment_rows_into(const Tensor& images, std::span<const std::int64_t> rows,
-                       const Augmentation& augmentation, Key key, Tensor& target) {
+                       const Augmentation& augmentation, Key key, Tensor& target, Location here) {
+  check_augmentation(augmentation, images.type(), here);
+  check_images(images.type(), here);
+  check_target(images.type(), rows, target.type(), here);
   const Size size{images.shape()[1], images.shape()[2], images.shape()[3]};
   const bool random = augmentation.draws();
   const float* from = images.data<float>().data();
@@ -160,13 +205,13 @@ void augment_rows_into(const Tensor& images, std::span<const std::int64_t> rows,
   }
 }
 
-Tensor augment(const Tensor& images, const Augmentation& augmentation, Key key) {
-  check_augmentation(augmentation, images.type());
+Tensor augment(const Tensor& images, const Augmentation& augmentation, Key key, Location here) {
+  check_augmentation(augmentation, images.type(), here);
   if (augmentation.does_nothing()) return images.copy();
   std::vector<std::int64_t> rows(static_cast<std::size_t>(images.size(0)));
   std::iota(rows.begin(), rows.end(), std::int64_t{0});
-  Tensor result = rows_like(images, images.size(0));
-  augment_rows_into(images, rows, augmentation, key, result);
+  Tensor result = rows_like(images, images.size(0), here);
+  augment_rows_into(images, rows, augmentation, key, result, here);
   return result;
 }
 

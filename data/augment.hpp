@@ -29,20 +29,24 @@ struct Augmentation {
 // ShapeError or TypeError unless images are float32 (n, channels, rows, columns); ValueError for a
 // padding below 0, a probability outside 0 to 1, other counts of mean and deviation than above or a
 // deviation that is not above 0. Augmentations that do nothing suit everything.
-void check_augmentation(const Augmentation& augmentation, const Type& images);
+void check_augmentation(const Augmentation& augmentation, const Type& images,
+                        Location here = Location::current());
 
 // The Augmentation that brings each channel of these images to mean 0 and deviation 1: made from
 // what is trained on, for all images. Sums are in float64, deviations divide by the number of
 // pixels. ShapeError or TypeError as above or for no pixels; ValueError for a channel in which all
 // pixels are equal.
-Augmentation normalisation_of(const Tensor& images);
+Augmentation normalisation_of(const Tensor& images, Location here = Location::current());
 
 // The given rows of `images`, augmented, into target (rows.size(), channels, rows, columns). Row r
-// draws from key.fold(r). Trusts its arguments to be checked; allocates nothing.
+// draws from key.fold(r). Throws what check_augmentation() does, and ShapeError for a row that is
+// not there and a target that does not fit; allocates nothing.
 void augment_rows_into(const Tensor& images, std::span<const std::int64_t> rows,
-                       const Augmentation& augmentation, Key key, Tensor& target);
+                       const Augmentation& augmentation, Key key, Tensor& target,
+                       Location here = Location::current());
 
 // The same into a new tensor, after checking.
-Tensor augment(const Tensor& images, const Augmentation& augmentation, Key key);
+Tensor augment(const Tensor& images, const Augmentation& augmentation, Key key,
+               Location here = Location::current());
 
 }  // namespace dualtape

@@ -37,9 +37,11 @@ class Batches {
   class Epoch;
 
   // Throws ValueError for a batch size below 1, or if LastBatch::drop would leave no batch at all.
-  Batches(Dataset dataset, std::int64_t batch_size, Key key, LastBatch last = LastBatch::keep);
+  Batches(Dataset dataset, std::int64_t batch_size, Key key, LastBatch last = LastBatch::keep,
+          Location here = Location::current());
   // In the dataset's own order, every epoch the same: for evaluation.
-  Batches(Dataset dataset, std::int64_t batch_size, LastBatch last = LastBatch::keep);
+  Batches(Dataset dataset, std::int64_t batch_size, LastBatch last = LastBatch::keep,
+          Location here = Location::current());
 
   std::int64_t per_epoch() const { return per_epoch_; }  // number of batches
   std::int64_t batch_size() const { return batch_size_; }
@@ -49,16 +51,19 @@ class Batches {
   // The rows of the dataset in the order of the epoch begun last.
   const std::vector<std::int64_t>& order() const { return order_; }
 
-  // Begins the given epoch (0 or more; ValueError below) and ends any other.
-  Epoch epoch(std::int64_t number);
+  // Begins the given epoch (0 or more; ValueError below, and for Batches that were moved from) and
+  // ends any other.
+  Epoch epoch(std::int64_t number, Location here = Location::current());
 
   // A loop over the object itself is the next epoch: 0, then 1, and so on.
-  Iterator begin();
+  Iterator begin(Location here = Location::current());
   std::default_sentinel_t end() const { return {}; }
 
  private:
-  void start(std::int64_t number);
-  const Batch& load(std::int64_t index);
+  void start(std::int64_t number, Location here);
+  const Batch& load(std::int64_t index, Location here);
+  void check_there(Location here) const;
+  [[noreturn]] static void past_end(Location here);
 
   Dataset dataset_;
   std::int64_t batch_size_;
@@ -77,11 +82,19 @@ class Batches::Iterator {
   using difference_type = std::ptrdiff_t;
 
   Iterator() = default;
-  explicit Iterator(Batches& batches) : batches_(&batches) { load(); }
+  explicit Iterator(Batches& batches, Location here = Location::current())
+      : batches_(&batches), where_(here) {
+    load();
+  }
 
-  const Batch& operator*() const { return *current_; }
-  const Batch* operator->() const { return current_; }
+  // ValueError past the end.
+  const Batch& operator*() const { return *operator->(); }
+  const Batch* operator->() const {
+    if (current_ == nullptr) past_end(where_);
+    return current_;
+  }
   Iterator& operator++() {
+    if (current_ == nullptr) past_end(where_);
     ++index_;
     load();
     return *this;
@@ -92,21 +105,26 @@ class Batches::Iterator {
   }
 
  private:
-  void load() { current_ = index_ < batches_->per_epoch() ? &batches_->load(index_) : nullptr; }
+  void load() {
+    current_ = index_ < batches_->per_epoch() ? &batches_->load(index_, where_) : nullptr;
+  }
 
   Batches* batches_ = nullptr;
   std::int64_t index_ = 0;
   const Batch* current_ = nullptr;
+  Location where_;
 };
 
 class Batches::Epoch {
  public:
-  explicit Epoch(Batches& batches) : batches_(&batches) {}
-  Iterator begin() const { return Iterator(*batches_); }
+  explicit Epoch(Batches& batches, Location here = Location::current())
+      : batches_(&batches), where_(here) {}
+  Iterator begin() const { return Iterator(*batches_, where_); }
   std::default_sentinel_t end() const { return {}; }
 
  private:
   Batches* batches_;
+  Location where_;
 };
 
 }  // namespace dualtape

@@ -45,13 +45,13 @@ void read_records(ByteReader& in, std::int64_t count, float* images, std::int64_
 
 }  // namespace
 
-Dataset load_cifar10(std::span<const std::filesystem::path> files) {
+Dataset load_cifar10(std::span<const std::filesystem::path> files, Location here) {
   if (files.empty()) {
-    fail<ValueError>({.op = "load_cifar10", .what = "there are no files to load"});
+    fail<ValueError>({.op = "load_cifar10", .what = "there are no files to load", .where = here});
   }
   std::int64_t total = 0;
   for (const auto& file : files) {
-    total += count_records(ByteReader("load_cifar10", file, detail::Packing::plain));
+    total += count_records(ByteReader("load_cifar10", file, here, detail::Packing::plain));
   }
   Dataset result;
   result.inputs = Tensor::uninitialised({Shape{total, 3, 32, 32}, DType::float32});
@@ -60,7 +60,7 @@ Dataset load_cifar10(std::span<const std::filesystem::path> files) {
   result.name = "cifar-10";
   std::int64_t done = 0;
   for (const auto& file : files) {
-    ByteReader in("load_cifar10", file, detail::Packing::plain);
+    ByteReader in("load_cifar10", file, here, detail::Packing::plain);
     const std::int64_t count = count_records(in);
     if (count > total - done) in.fail_at(0, "the file has grown while it was read");
     read_records(in, count,
@@ -70,29 +70,30 @@ Dataset load_cifar10(std::span<const std::filesystem::path> files) {
   }
   if (done < total) {
     fail<DataError>({.op = "load_cifar10",
-                     .what = files.back().string() + ": a file has shrunk while it was read"});
+                     .what = files.back().string() + ": a file has shrunk while it was read",
+                     .where = here});
   }
   return result;
 }
 
-Dataset load_cifar10(Part part) {
+Dataset load_cifar10(Part part, Location here) {
   const std::string folder = "cifar-10-batches-bin/";
   std::vector<std::filesystem::path> files;
   if (part == Part::test) {
-    files.push_back(find_data(folder + "test_batch.bin"));
+    files.push_back(find_data(folder + "test_batch.bin", here));
   } else {
     for (int i = 1; i <= 5; ++i) {
-      files.push_back(find_data(folder + "data_batch_" + std::to_string(i) + ".bin"));
+      files.push_back(find_data(folder + "data_batch_" + std::to_string(i) + ".bin", here));
     }
   }
   for (const auto& file : files) {
-    const ByteReader in("load_cifar10", file, detail::Packing::plain);
+    const ByteReader in("load_cifar10", file, here, detail::Packing::plain);
     if (const std::int64_t count = count_records(in); count != 10000) {
       in.fail_at(0, "expected 10000 images, found " + std::to_string(count),
                  "for other files of this format, name them to load_cifar10");
     }
   }
-  return load_cifar10(files);
+  return load_cifar10(files, here);
 }
 
 }  // namespace dualtape

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace dualtape {
@@ -42,59 +44,87 @@ Parse parse(std::string_view text, T& value) {
 }
 
 template <class T>
-T number_at(const Table& table, Index row, Index column, Missing missing) {
-  if (table.missing(row, column)) {
+T number_at(const Table& table, Index row, Index column, Missing missing, Location here) {
+  if (table.missing(row, column, here)) {
     if (missing == Missing::refuse) {
       table.complain(row, column,
                      "a number is missing: " + shown(table.text(row, column)) +
-                         " (drop such rows with without_missing, or ask for NaN)");
+                         " (drop such rows with without_missing, or ask for NaN)",
+                     here);
     }
     return std::numeric_limits<T>::quiet_NaN();
   }
   T value{};
   const Parse outcome = parse(table.text(row, column), value);
-  if (outcome == Parse::fine) return value;
+  if (outcome == Parse::fine) {
+    // from_chars takes inf, NAN, -nan and nan(1) as well.
+    if constexpr (std::is_floating_point_v<T>) {
+      if (missing == Missing::refuse && !std::isfinite(value))
+        table.complain(row, column,
+                       shown(table.text(row, column)) +
+                           " is not finite (add it to CsvOptions::missing where it means that "
+                           "there is no number, or take it with Missing::as_nan)",
+                       here);
+    }
+    return value;
+  }
   const std::string kind = std::is_floating_point_v<T> ? "number" : "whole number";
   const std::string seen = shown(table.text(row, column));
   table.complain(row, column,
                  outcome == Parse::malformed
                      ? seen + " is not a " + kind
-                     : seen + " is out of the range of " + std::string(name_of(dtype_of<T>)));
+                     : seen + " is out of the range of " + std::string(name_of(dtype_of<T>)),
+                 here);
 }
 
 template <class T>
-Tensor columns_as(const Table& table, std::span<const Index> columns, Missing missing) {
+Tensor columns_as(const Table& table, std::span<const Index> columns, Missing missing,
+                  Location here) {
   const auto width = static_cast<Index>(columns.size());
   Tensor result = Tensor::uninitialised(Type{Shape{table.rows(), width}, dtype_of<T>});
   const std::span<T> out = result.data<T>();
   std::size_t next = 0;
   for (Index row = 0; row < table.rows(); ++row) {
-    for (const Index column : columns) out[next++] = number_at<T>(table, row, column, missing);
+    for (const Index column : columns)
+      out[next++] = number_at<T>(table, row, column, missing, here);
   }
   return result;
 }
 
 }  // namespace
 
-void Table::check(Index row, Index column) const {
+void Table::check(Index row, Index column, Location here) const {
   if (row >= 0 && row < rows() && column >= 0 && column < columns_) return;
   fail<DataError>({.op = "Table",
                    .what = path_.string() + ": row " + std::to_string(row) + ", column " +
                            std::to_string(column) + " is not in a table of " +
                            std::to_string(rows()) + " rows and " + std::to_string(columns_) +
                            " columns",
+                   .where = here,
                    .help = "rows and columns count from 0"});
 }
 
-void Table::complain(Index row, Index column, const std::string& what) const {
-  check(row, column);
-  std::string place =
-      ": line " + std::to_string(line(row)) + ", column " + std::to_string(column + 1);
-  if (!names_.empty()) place += " " + shown(names_[static_cast<std::size_t>(column)]);
-  fail<DataError>({.op = "read_csv", .what = path_.string() + place + ": " + what});
+// Asked before the rows are gone through, so that an empty table finds mistakes, too.
+void Table::check_columns(std::span<const Index> columns, Location here) const {
+  for (const Index column : columns) {
+    if (column >= 0 && column < columns_) continue;
+    fail<DataError>({.op = "Table",
+                     .what = path_.string() + ": column " + std::to_string(column) +
+                             " is not in a table of " + std::to_string(columns_) + " columns",
+                     .where = here,
+                     .help = "columns count from 0; Table::column() finds one by its name"});
+  }
 }
 
-Index Table::column(std::string_view name) const {
+void Table::complain(Index row, Index column, const std::string& what, Location here) const {
+  check(row, column, here);
+  std::string place =
+      ": line " + std::to_string(line(row, here)) + ", column " + std::to_string(column + 1);
+  if (!names_.empty()) place += " " + shown(names_[static_cast<std::size_t>(column)]);
+  fail<DataError>({.op = "read_csv", .what = path_.string() + place + ": " + what, .where = here});
+}
+
+Index Table::column(std::string_view name, Location here) const {
   const auto found = std::find(names_.begin(), names_.end(), name);
   if (found != names_.end() && std::find(found + 1, names_.end(), name) == names_.end()) {
     return found - names_.begin();
@@ -107,26 +137,29 @@ Index Table::column(std::string_view name) const {
                (found == names_.end() ? ": no column is called "
                                       : ": more than one column is called ") +
                shown(name),
+       .where = here,
        .help = names_.empty() ? "the table was read without a header" : "columns are " + known});
 }
 
-std::string_view Table::text(Index row, Index column) const {
-  check(row, column);
+std::string_view Table::text(Index row, Index column, Location here) const {
+  check(row, column, here);
   const auto cell = static_cast<std::size_t>(row * columns_ + column);
   const std::size_t begin = begin_of(cell);
   return std::string_view(text_).substr(begin, ends_[cell] - begin);
 }
 
-bool Table::missing(Index row, Index column) const {
-  return std::find(missing_.begin(), missing_.end(), trimmed(text(row, column))) != missing_.end();
+bool Table::missing(Index row, Index column, Location here) const {
+  return std::find(missing_.begin(), missing_.end(), trimmed(text(row, column, here))) !=
+         missing_.end();
 }
 
-Index Table::line(Index row) const {
-  check(row, 0);
+Index Table::line(Index row, Location here) const {
+  check(row, 0, here);
   return lines_[static_cast<std::size_t>(row)];
 }
 
-Table Table::without_missing(std::span<const Index> columns) const {
+Table Table::without_missing(std::span<const Index> columns, Location here) const {
+  check_columns(columns, here);
   Table result;
   result.path_ = path_;
   result.names_ = names_;
@@ -134,44 +167,48 @@ Table Table::without_missing(std::span<const Index> columns) const {
   result.columns_ = columns_;
   for (Index row = 0; row < rows(); ++row) {
     const bool whole = std::none_of(columns.begin(), columns.end(),
-                                    [&](Index column) { return missing(row, column); });
+                                    [&](Index column) { return missing(row, column, here); });
     if (!whole) continue;
-    result.lines_.push_back(line(row));
+    result.lines_.push_back(line(row, here));
     for (Index column = 0; column < columns_; ++column) {
-      result.text_ += text(row, column);
+      result.text_ += text(row, column, here);
       result.ends_.push_back(result.text_.size());
     }
   }
   return result;
 }
 
-Tensor Table::numbers(std::span<const Index> columns, DType dtype, Missing missing) const {
+Tensor Table::numbers(std::span<const Index> columns, DType dtype, Missing missing,
+                      Location here) const {
+  check_columns(columns, here);
   if (dtype == DType::boolean || (missing == Missing::as_nan && !is_floating(dtype))) {
     fail<TypeError>({.op = "Table::numbers",
                      .what = std::string(name_of(dtype)) +
                              (dtype == DType::boolean ? " columns cannot be read" : " has no NaN"),
+                     .where = here,
                      .help = "ask for float32 or float64"});
   }
   switch (dtype) {
-    case DType::int32: return columns_as<std::int32_t>(*this, columns, missing);
-    case DType::int64: return columns_as<Index>(*this, columns, missing);
-    case DType::float32: return columns_as<float>(*this, columns, missing);
-    default: return columns_as<double>(*this, columns, missing);
+    case DType::int32: return columns_as<std::int32_t>(*this, columns, missing, here);
+    case DType::int64: return columns_as<Index>(*this, columns, missing, here);
+    case DType::float32: return columns_as<float>(*this, columns, missing, here);
+    default: return columns_as<double>(*this, columns, missing, here);
   }
 }
 
-Tensor Table::categories(Index column, std::vector<std::string>& classes) const {
+Tensor Table::categories(Index column, std::vector<std::string>& classes, Location here) const {
+  check_columns(std::span(&column, 1), here);
   if (classes.empty()) {
-    for (Index row = 0; row < rows(); ++row) classes.emplace_back(text(row, column));
+    for (Index row = 0; row < rows(); ++row) classes.emplace_back(text(row, column, here));
     std::sort(classes.begin(), classes.end());
     classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
   }
   Tensor result = Tensor::uninitialised(Type{Shape{rows()}, DType::int64});
   const std::span<Index> out = result.data<Index>();
   for (Index row = 0; row < rows(); ++row) {
-    const auto found = std::find(classes.begin(), classes.end(), text(row, column));
+    const auto found = std::find(classes.begin(), classes.end(), text(row, column, here));
     if (found == classes.end()) {
-      complain(row, column, shown(text(row, column)) + " is none of the classes");
+      complain(row, column, shown(text(row, column, here)) + " is none of the classes", here);
     }
     out[static_cast<std::size_t>(row)] = found - classes.begin();
   }
@@ -179,8 +216,8 @@ Tensor Table::categories(Index column, std::vector<std::string>& classes) const 
 }
 
 Dataset to_dataset(const Table& table, std::span<const Index> features, Index label,
-                   std::vector<std::string> class_names, std::string name) {
-  Tensor column = table.numbers(std::span(&label, 1), DType::int64);
+                   std::vector<std::string> class_names, std::string name, Location here) {
+  Tensor column = table.numbers(std::span(&label, 1), DType::int64, Missing::refuse, here);
   const auto labels = std::as_const(column).data<Index>();
   const auto classes = static_cast<Index>(class_names.size());
   for (Index row = 0; row < table.rows(); ++row) {
@@ -188,9 +225,10 @@ Dataset to_dataset(const Table& table, std::span<const Index> features, Index la
     if (value >= 0 && value < classes) continue;
     table.complain(
         row, label,
-        "class " + std::to_string(value) + " is not one of 0 to " + std::to_string(classes - 1));
+        "class " + std::to_string(value) + " is not one of 0 to " + std::to_string(classes - 1),
+        here);
   }
-  Tensor inputs = table.numbers(features);
+  Tensor inputs = table.numbers(features, float32, Missing::refuse, here);
   std::vector<std::string> names;
   for (const Index feature : features) {
     if (!table.names().empty()) names.push_back(table.names()[static_cast<std::size_t>(feature)]);
@@ -200,16 +238,17 @@ Dataset to_dataset(const Table& table, std::span<const Index> features, Index la
 }
 
 Dataset to_dataset(const Table& table, const std::vector<std::string>& features,
-                   std::string_view label, std::string name) {
+                   std::string_view label, std::string name, Location here) {
   std::vector<Index> columns;
   columns.reserve(features.size());
-  for (const std::string& feature : features) columns.push_back(table.column(feature));
+  for (const std::string& feature : features) columns.push_back(table.column(feature, here));
   Dataset result;
-  result.inputs = table.numbers(columns);
-  const Index of_labels = table.column(label);
+  result.inputs = table.numbers(columns, float32, Missing::refuse, here);
+  const Index of_labels = table.column(label, here);
   for (Index row = 0; row < table.rows(); ++row)
-    if (table.missing(row, of_labels)) table.complain(row, of_labels, "the label is missing");
-  result.labels = table.categories(of_labels, result.class_names);
+    if (table.missing(row, of_labels, here))
+      table.complain(row, of_labels, "the label is missing", here);
+  result.labels = table.categories(of_labels, result.class_names, here);
   result.feature_names = features;
   result.name = std::move(name);
   return result;

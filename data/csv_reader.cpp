@@ -1,10 +1,8 @@
 // The reader of CSV files: the state machine of RFC 4180, fed one byte at a time.
 #include <array>
-#include <fstream>
-#include <ios>
-#include <system_error>
 #include <utility>
 
+#include <dualtape/core/detail/input_file.hpp>
 #include <dualtape/data/csv.hpp>
 #include <dualtape/data/detail/bundled.hpp>
 
@@ -12,13 +10,17 @@ namespace dualtape {
 
 class CsvReader {
  public:
-  CsvReader(const std::filesystem::path& path, const CsvOptions& options)
-      : separator_(options.separator), header_(options.header), longest_row_(options.longest_row) {
+  CsvReader(const std::filesystem::path& path, const CsvOptions& options, Location here)
+      : where_(here),
+        separator_(options.separator),
+        header_(options.header),
+        longest_row_(options.longest_row) {
     table_.path_ = path;
     table_.missing_ = options.missing;
     if (separator_ == '"' || separator_ == '\n' || separator_ == '\r') {
-      fail<ValueError>(
-          {.op = "read_csv", .what = "quotes and line ends cannot separate the fields"});
+      fail<ValueError>({.op = "read_csv",
+                        .what = "quotes and line ends cannot separate the fields",
+                        .where = here});
     }
   }
 
@@ -36,6 +38,7 @@ class CsvReader {
       fail<DataError>({.op = "read_csv",
                        .what = table_.path_.string() +
                                (table_.columns_ > 0 ? ": a header, but no rows" : ": is empty"),
+                       .where = where_,
                        .help = table_.columns_ > 0
                                    ? "set CsvOptions::header to false if that line is data"
                                    : std::string()});
@@ -151,10 +154,12 @@ class CsvReader {
                             const std::string& help = {}) const {
     fail<DataError>({.op = "read_csv",
                      .what = table_.path_.string() + ": line " + std::to_string(line) + ": " + what,
+                     .where = where_,
                      .help = help});
   }
 
   Table table_;
+  Location where_;
   char separator_;
   bool header_;  // still to come
   std::size_t longest_row_;
@@ -167,31 +172,27 @@ class CsvReader {
   std::size_t row_cell_ = 0;     // index of the row's first field
 };
 
-Table read_csv(const std::filesystem::path& path, const CsvOptions& options) {
-  CsvReader reader(path, options);
-  std::error_code ignored;
-  const auto complain = [&](const std::string& what) {
-    fail<DataError>({.op = "read_csv", .what = path.string() + ": " + what});
-  };
-  if (!std::filesystem::exists(path, ignored)) complain("no such file");
-  if (std::filesystem::is_directory(path, ignored)) complain("is a folder, not a file");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) complain("cannot be opened for reading");
+Table read_csv(const std::filesystem::path& path, const CsvOptions& options, Location here) {
+  CsvReader reader(path, options, here);
+  const detail::InputFile file(path, [&](std::uint64_t, const std::string& what) {
+    fail<DataError>({.op = "read_csv", .what = path.string() + ": " + what, .where = here});
+  });
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   std::array<char, 65536> buffer{};
-  for (bool first = true; file; first = false) {
-    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    std::string_view chunk(buffer.data(), static_cast<std::size_t>(file.gcount()));
-    if (first && chunk.starts_with(byte_order_mark)) chunk.remove_prefix(byte_order_mark.size());
+  std::uint64_t offset = 0;
+  for (std::size_t got = buffer.size(); got == buffer.size(); offset += got) {
+    got = file.read(offset, buffer.data(), buffer.size());
+    std::string_view chunk(buffer.data(), got);
+    if (offset == 0 && chunk.starts_with(byte_order_mark))
+      chunk.remove_prefix(byte_order_mark.size());
     reader.feed(chunk);
   }
-  if (file.bad()) complain("reading stopped with an error");
   return reader.finish();
 }
 
 Table detail::csv_of_text(std::string_view text, const std::filesystem::path& path,
-                          const CsvOptions& options) {
-  CsvReader reader(path, options);
+                          const CsvOptions& options, Location here) {
+  CsvReader reader(path, options, here);
   reader.feed(text);
   return reader.finish();
 }

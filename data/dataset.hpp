@@ -20,21 +20,24 @@ struct Dataset {
   std::string name;
 
   // Number of examples. Throws ShapeError unless inputs and labels have equally many rows.
-  std::int64_t count() const;
+  std::int64_t count(Location here = Location::current()) const;
   std::int64_t classes() const { return static_cast<std::int64_t>(class_names.size()); }
 };
 
 // Memory, not set, for that many rows of `source`. Throws ShapeError where source has rank 0.
-Tensor rows_like(const Tensor& source, std::int64_t rows);
+Tensor rows_like(const Tensor& source, std::int64_t rows, Location here = Location::current());
 // New tensor of the given rows (entries of the first axis) in the given order; rows may repeat.
 // Throws ShapeError for a row that is not there.
-Tensor take_rows(const Tensor& source, std::span<const std::int64_t> rows);
+Tensor take_rows(const Tensor& source, std::span<const std::int64_t> rows,
+                 Location here = Location::current());
 // The same into memory that is there already: target has source's dtype and shape, except for its
 // first size, which is the number of rows. Allocates nothing.
-void take_rows_into(const Tensor& source, std::span<const std::int64_t> rows, Tensor& target);
+void take_rows_into(const Tensor& source, std::span<const std::int64_t> rows, Tensor& target,
+                    Location here = Location::current());
 
-Dataset take(const Dataset& dataset, std::span<const std::int64_t> rows);
-Dataset shuffle(const Dataset& dataset, Key key);
+Dataset take(const Dataset& dataset, std::span<const std::int64_t> rows,
+             Location here = Location::current());
+Dataset shuffle(const Dataset& dataset, Key key, Location here = Location::current());
 
 struct Split {
   Dataset train;
@@ -47,7 +50,7 @@ enum class Stratify : std::uint8_t { no, yes };
 // nearest count. With Stratify::yes every class gives test_fraction of its own rows to within less
 // than one row. The same key gives the same split. Throws ValueError unless both parts get a row,
 // and TypeError where stratification is asked of labels that are not int64.
-Split split(const Dataset& dataset, double test_fraction, Key key,
-            Stratify stratify = Stratify::no);
+Split split(const Dataset& dataset, double test_fraction, Key key, Stratify stratify = Stratify::no,
+            Location here = Location::current());
 
 }  // namespace dualtape

@@ -2,29 +2,31 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cstring>
 #include <utility>
 
+#include <dualtape/core/detail/stored.hpp>
 #include <dualtape/data/detail/bytes.hpp>
 
 namespace dualtape {
 namespace {
 
 using detail::ByteReader;
+using detail::Stored;
 
 struct Kind {
   IdxType type;
   std::string_view name;
-  std::size_t width;
-  DType natural;  // which holds all values
+  Stored stored;
+
+  std::uint64_t width() const { return detail::width_of(stored); }
+  DType natural() const { return detail::widened(stored); }  // which holds all values
 };
-constexpr std::array<Kind, 6> kinds{{{IdxType::u8, "uint8", 1, DType::int32},
-                                     {IdxType::i8, "int8", 1, DType::int32},
-                                     {IdxType::i16, "int16", 2, DType::int32},
-                                     {IdxType::i32, "int32", 4, DType::int32},
-                                     {IdxType::f32, "float32", 4, DType::float32},
-                                     {IdxType::f64, "float64", 8, DType::float64}}};
+constexpr std::array<Kind, 6> kinds{{{IdxType::u8, "uint8", Stored::u8},
+                                     {IdxType::i8, "int8", Stored::i8},
+                                     {IdxType::i16, "int16", Stored::i16},
+                                     {IdxType::i32, "int32", Stored::i32},
+                                     {IdxType::f32, "float32", Stored::f32},
+                                     {IdxType::f64, "float64", Stored::f64}}};
 
 const Kind& kind_of(IdxType type) {
   return *std::find_if(kinds.begin(), kinds.end(),
@@ -77,47 +79,15 @@ IdxHeader read_header(ByteReader& in) {
   }
 }
 
-template <class Unsigned, class Value>
-Value element(const std::byte* bytes) {
-  Unsigned bits = 0;
-  for (std::size_t i = 0; i < sizeof(Unsigned); ++i) {
-    bits = static_cast<Unsigned>(bits << (sizeof(Unsigned) > 1 ? 8U : 0U)) |
-           std::to_integer<Unsigned>(bytes[i]);
-  }
-  return std::bit_cast<Value>(bits);
-}
-
-template <class Unsigned, class Value, Element To>
-void decode(const std::vector<std::byte>& bytes, std::span<To> out) {
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    // NOLINTNEXTLINE(bugprone-signed-char-misuse): the type of element 0x09 is signed
-    out[i] = static_cast<To>(element<Unsigned, Value>(bytes.data() + i * sizeof(Value)));
-  }
-}
-
-Tensor decode(IdxType type, const std::vector<std::byte>& bytes, Shape shape) {
-  Tensor result = Tensor::uninitialised({std::move(shape), kind_of(type).natural});
-  switch (type) {
-    case IdxType::u8: decode<std::uint8_t, std::uint8_t>(bytes, result.data<std::int32_t>()); break;
-    case IdxType::i8: decode<std::uint8_t, std::int8_t>(bytes, result.data<std::int32_t>()); break;
-    case IdxType::i16:
-      decode<std::uint16_t, std::int16_t>(bytes, result.data<std::int32_t>());
-      break;
-    case IdxType::i32:
-      decode<std::uint32_t, std::int32_t>(bytes, result.data<std::int32_t>());
-      break;
-    case IdxType::f32: decode<std::uint32_t, float>(bytes, result.data<float>()); break;
-    case IdxType::f64: decode<std::uint64_t, double>(bytes, result.data<double>()); break;
-  }
-  return result;
-}
-
-std::vector<std::byte> read_elements(ByteReader& in, const IdxHeader& header) {
-  const std::uint64_t bytes =
-      static_cast<std::uint64_t>(header.shape.count()) * kind_of(header.type).width;
+// The elements as they stand; `made` is the width of what becomes of each.
+std::vector<std::byte> read_elements(ByteReader& in, const IdxHeader& header, std::size_t made) {
+  const std::uint64_t width = kind_of(header.type).width();
+  const auto count = static_cast<std::uint64_t>(header.shape.count());
   const std::string what =
       std::string(name_of(header.type)) + " " + to_string(header.shape) + " after the header";
-  std::vector<std::byte> elements = in.take(bytes, what);
+  in.check_claim(count * width, what);
+  in.expect_room(count * (width + made), what);
+  std::vector<std::byte> elements = in.take(count * width, what);
   in.expect_end(what);
   return elements;
 }
@@ -135,7 +105,7 @@ IdxHeader read_header_of(ByteReader& in, std::size_t rank, const std::string& wh
 
 Tensor read_images(ByteReader& in, const IdxHeader& header) {
   const Shape& shape = header.shape;
-  const std::vector<std::byte> bytes = read_elements(in, header);
+  const std::vector<std::byte> bytes = read_elements(in, header, sizeof(float));
   Tensor images = Tensor::uninitialised({Shape{shape[0], 1, shape[1], shape[2]}, DType::float32});
   const std::span<float> values = images.data<float>();
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -146,7 +116,7 @@ Tensor read_images(ByteReader& in, const IdxHeader& header) {
 
 Tensor read_labels(ByteReader& in, const IdxHeader& header, std::size_t classes) {
   const std::uint64_t start = in.offset();
-  const std::vector<std::byte> bytes = read_elements(in, header);
+  const std::vector<std::byte> bytes = read_elements(in, header, sizeof(std::int64_t));
   Tensor labels = Tensor::uninitialised({header.shape, DType::int64});
   const std::span<std::int64_t> values = labels.data<std::int64_t>();
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -163,24 +133,32 @@ Tensor read_labels(ByteReader& in, const IdxHeader& header, std::size_t classes)
 
 std::string_view name_of(IdxType type) { return kind_of(type).name; }
 
-IdxHeader read_idx_header(const std::filesystem::path& path) {
-  ByteReader in("read_idx_header", path);
+IdxHeader read_idx_header(const std::filesystem::path& path, Location here) {
+  ByteReader in("read_idx_header", path, here);
   return read_header(in);
 }
 
-Tensor load_idx(const std::filesystem::path& path) {
-  ByteReader in("load_idx", path);
+Tensor load_idx(const std::filesystem::path& path, const ReadLimits& limits, Location here) {
+  ByteReader in("load_idx", path, here, detail::Packing::gzip_or_plain, limits);
   const IdxHeader header = read_header(in);
-  return decode(header.type, read_elements(in, header), header.shape);
+  const Kind& kind = kind_of(header.type);
+  const std::vector<std::byte> bytes = read_elements(in, header, size_of(kind.natural()));
+  Tensor result = Tensor::uninitialised({header.shape, kind.natural()});
+  detail::widen(kind.stored, detail::ByteOrder::big, bytes, static_cast<std::byte*>(result.raw()));
+  return result;
 }
 
-Tensor load_idx(const std::filesystem::path& path, DType dtype) { return load_idx(path).to(dtype); }
+Tensor load_idx(const std::filesystem::path& path, DType dtype, const ReadLimits& limits,
+                Location here) {
+  return load_idx(path, limits, here).to(dtype);
+}
 
 Dataset load_idx_images(const std::filesystem::path& images, const std::filesystem::path& labels,
-                        std::vector<std::string> class_names, std::string name) {
+                        std::vector<std::string> class_names, std::string name,
+                        const ReadLimits& limits, Location here) {
   constexpr std::string_view op = "load_idx_images";
-  ByteReader image_file(op, images);
-  ByteReader label_file(op, labels);
+  ByteReader image_file(op, images, here, detail::Packing::gzip_or_plain, limits);
+  ByteReader label_file(op, labels, here, detail::Packing::gzip_or_plain, limits);
   const IdxHeader image_header = read_header_of(image_file, 3, "images");
   const IdxHeader label_header = read_header_of(label_file, 1, "labels");
   if (image_header.shape[0] != label_header.shape[0]) {

@@ -9,6 +9,6 @@ namespace dualtape {
 // labels (150,) in 0..2, sorted by class: shuffle or split before training. Rows as in
 // scikit-learn. Compiled in; iris/iris.csv in the folder that DUALTAPE_DATA names goes before
 // that, DataError if it is broken.
-Dataset load_iris();
+Dataset load_iris(Location here = Location::current());
 
 }  // namespace dualtape

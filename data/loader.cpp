@@ -14,18 +14,20 @@
 namespace dualtape {
 namespace {
 
-[[noreturn]] void refuse(const Dataset& dataset, const std::string& what) {
-  fail<ValueError>({.op = "Loader", .label = dataset.name, .what = what});
+[[noreturn]] void refuse(const Dataset& dataset, const std::string& what, Location here,
+                         const std::string& help) {
+  fail<ValueError>(
+      {.op = "Loader", .label = dataset.name, .what = what, .where = here, .help = help});
 }
 
 Batches batches_of(const Dataset& dataset, std::int64_t batch_size, Key key,
-                   const LoaderOptions& options) {
-  if (options.shuffle) return {dataset, batch_size, key, options.last};
-  return {dataset, batch_size, options.last};
+                   const LoaderOptions& options, Location here) {
+  if (options.shuffle) return {dataset, batch_size, key, options.last, here};
+  return {dataset, batch_size, options.last, here};
 }
 
-Batch batch_for(const Dataset& dataset, std::int64_t rows) {
-  return {rows_like(dataset.inputs, rows), rows_like(dataset.labels, rows), 0};
+Batch batch_for(const Dataset& dataset, std::int64_t rows, Location here) {
+  return {rows_like(dataset.inputs, rows, here), rows_like(dataset.labels, rows, here), 0};
 }
 
 }  // namespace
@@ -33,20 +35,24 @@ Batch batch_for(const Dataset& dataset, std::int64_t rows) {
 // The consumer asks for an epoch by a new ticket. Batch k of it goes to slot k modulo their number;
 // the maker may fill a slot again once the consumer has asked for the batch after it.
 struct Loader::Impl {
-  Impl(const Dataset& dataset, std::int64_t batch_size, Key key, LoaderOptions given)
+  Impl(const Dataset& dataset, std::int64_t batch_size, Key key, LoaderOptions given, Location here)
       : options(std::move(given)),
-        batches(batches_of(dataset, batch_size, key, options)),
+        where(here),
+        batches(batches_of(dataset, batch_size, key, options, here)),
         state{0, 0, key},
         made_for(key) {
-    check_augmentation(options.augmentation, dataset.inputs.type());
+    check_augmentation(options.augmentation, dataset.inputs.type(), here);
     if (options.ahead < 1) {
-      refuse(dataset, "ahead is " + std::to_string(options.ahead) + ", but must be 1 or more");
+      refuse(dataset, "ahead is " + std::to_string(options.ahead) + ", but must be 1 or more", here,
+             "4 is the default");
     }
-    const std::int64_t count = dataset.count();
+    const std::int64_t count = dataset.count(here);
     const std::int64_t full = std::min(batch_size, count);
-    const std::int64_t used = std::min(options.ahead + 1, std::max<std::int64_t>(1, per_epoch()));
-    for (std::int64_t i = 0; i < used; ++i) slots.push_back(batch_for(dataset, full));
-    partial = batch_for(dataset, options.last == LastBatch::keep ? count % batch_size : 0);
+    // At most one slot for each batch; the one in use comes on top of those ahead.
+    const std::int64_t used =
+        1 + std::min(options.ahead, std::max<std::int64_t>(1, per_epoch()) - 1);
+    for (std::int64_t i = 0; i < used; ++i) slots.push_back(batch_for(dataset, full, here));
+    partial = batch_for(dataset, options.last == LastBatch::keep ? count % batch_size : 0, here);
     thread = std::thread([this] { make_until_stopped(); });
   }
   Impl(const Impl&) = delete;
@@ -70,9 +76,10 @@ struct Loader::Impl {
 
   // ---- the consumer's side
 
-  void request(std::int64_t epoch) {
+  void request(std::int64_t epoch, Location here) {
     if (epoch < 0) {
-      refuse(batches.dataset(), "epoch " + std::to_string(epoch) + " does not exist");
+      refuse(batches.dataset(), "epoch " + std::to_string(epoch) + " does not exist", here,
+             "epochs count from 0");
     }
     const bool resumes = resumed && epoch == state.epoch;
     resumed = false;
@@ -148,10 +155,11 @@ struct Loader::Impl {
 
   void begin(const LoaderState& asked) {
     if (!(asked.key == made_for)) {
-      order_source.emplace(batches_of(batches.dataset(), batches.batch_size(), asked.key, options));
+      order_source.emplace(
+          batches_of(batches.dataset(), batches.batch_size(), asked.key, options, where));
       made_for = asked.key;
     }
-    (order_source ? *order_source : batches).epoch(asked.epoch);
+    (order_source ? *order_source : batches).epoch(asked.epoch, where);
   }
 
   void make(const LoaderState& asked, std::int64_t index) {
@@ -163,20 +171,33 @@ struct Loader::Impl {
     const Dataset& dataset = batches.dataset();
     const auto epoch = static_cast<std::uint64_t>(asked.epoch);
     if (options.augmentation.does_nothing()) {
-      take_rows_into(dataset.inputs, rows, batch.inputs);
+      take_rows_into(dataset.inputs, rows, batch.inputs, where);
     } else {
       augment_rows_into(dataset.inputs, rows, options.augmentation,
-                        asked.key.fold("augmentation").fold(epoch), batch.inputs);
+                        asked.key.fold("augmentation").fold(epoch), batch.inputs, where);
     }
-    take_rows_into(dataset.labels, rows, batch.labels);
+    take_rows_into(dataset.labels, rows, batch.labels, where);
     batch.index = index;
     if (options.transform) {
       options.transform(
           batch, asked.key.fold("transform").fold(epoch).fold(static_cast<std::uint64_t>(index)));
+      const Batch& kept = slots[0];
+      const bool fits = batch.inputs.rank() == kept.inputs.rank() &&
+                        batch.labels.rank() == kept.labels.rank() &&
+                        batch.inputs.dtype() == kept.inputs.dtype() &&
+                        batch.labels.dtype() == kept.labels.dtype() &&
+                        batch.count() == static_cast<std::int64_t>(rows.size());
+      if (!fits) {
+        refuse(dataset,
+               "the transform made of a batch " + to_string(batch.inputs.type()) + " and " +
+                   to_string(batch.labels.type()),
+               where, "write to the batch's tensors in place");
+      }
     }
   }
 
   const LoaderOptions options;
+  const Location where;  // it was made: for errors on the maker's side
   Batches batches;  // what does not change of it is read by both threads, its order by the maker
   std::vector<Batch> slots;
   Batch partial;
@@ -204,46 +225,70 @@ struct Loader::Impl {
   std::thread thread;  // last, for it uses all of the above
 };
 
-Loader::Loader(const Dataset& dataset, std::int64_t batch_size, Key key, LoaderOptions options)
-    : impl_(std::make_unique<Impl>(dataset, batch_size, key, std::move(options))) {}
+Loader::Loader(const Dataset& dataset, std::int64_t batch_size, Key key, LoaderOptions options,
+               Location here)
+    : impl_(std::make_unique<Impl>(dataset, batch_size, key, std::move(options), here)) {}
 Loader::Loader(Loader&&) noexcept = default;
 Loader& Loader::operator=(Loader&&) noexcept = default;
 Loader::~Loader() = default;
 
-std::int64_t Loader::per_epoch() const { return impl_->per_epoch(); }
-std::int64_t Loader::batch_size() const { return impl_->batches.batch_size(); }
-const Dataset& Loader::dataset() const { return impl_->batches.dataset(); }
+Loader::Impl& Loader::impl(Location here) const {
+  if (impl_ != nullptr) return *impl_;
+  fail<ValueError>({.op = "Loader",
+                    .what = "this Loader was moved from",
+                    .where = here,
+                    .help = "use what it was moved to"});
+}
 
-std::optional<Key> Loader::key() const {
-  const LoaderOptions& options = impl_->options;
-  if (options.shuffle || options.augmentation.draws() || options.transform) return impl_->state.key;
+void Loader::past_end(Location here) {
+  fail<ValueError>({.op = "Loader",
+                    .what = "there is no batch here: the epoch is over, or was never begun",
+                    .where = here,
+                    .help = "compare the iterator with end() first"});
+}
+
+std::int64_t Loader::per_epoch(Location here) const { return impl(here).per_epoch(); }
+std::int64_t Loader::batch_size(Location here) const { return impl(here).batches.batch_size(); }
+const Dataset& Loader::dataset(Location here) const { return impl(here).batches.dataset(); }
+
+std::optional<Key> Loader::key(Location here) const {
+  const Impl& own = impl(here);
+  const LoaderOptions& options = own.options;
+  if (options.shuffle || options.augmentation.draws() || options.transform) return own.state.key;
   return std::nullopt;
 }
 
-Loader::Epoch Loader::epoch(std::int64_t number) {
-  impl_->request(number);
-  impl_->begun_any = true;
-  return Epoch(*this);
+Loader::Epoch Loader::epoch(std::int64_t number, Location here) {
+  Impl& own = impl(here);
+  own.request(number, here);
+  own.begun_any = true;
+  return Epoch(*this, here);
 }
 
-Loader::Iterator Loader::begin() {
-  const bool first = !impl_->begun_any || impl_->resumed;
-  return epoch(impl_->state.epoch + (first ? 0 : 1)).begin();
+Loader::Iterator Loader::begin(Location here) {
+  const Impl& own = impl(here);
+  const bool first = !own.begun_any || own.resumed;
+  return epoch(own.state.epoch + (first ? 0 : 1), here).begin();
 }
 
-const Batch* Loader::next() { return impl_->next(); }
+const Batch* Loader::next(Location here) { return impl(here).next(); }
 
-LoaderState Loader::state() const { return impl_->state; }
+LoaderState Loader::state(Location here) const { return impl(here).state; }
 
-void Loader::resume(const LoaderState& state) {
-  if (state.epoch < 0 || state.position < 0 || state.position > per_epoch()) {
-    refuse(dataset(), "cannot resume at epoch " + std::to_string(state.epoch) + ", batch " +
-                          std::to_string(state.position) + ": an epoch has " +
-                          std::to_string(per_epoch()) + " batches");
+void Loader::resume(const LoaderState& state, Location here) {
+  Impl& own = impl(here);
+  constexpr std::int64_t last_epoch = std::int64_t{1} << 53U;  // the next one is counted from it
+  if (state.epoch < 0 || state.epoch > last_epoch || state.position < 0 ||
+      state.position > own.per_epoch()) {
+    refuse(own.batches.dataset(),
+           "cannot resume at epoch " + std::to_string(state.epoch) + ", batch " +
+               std::to_string(state.position) + ": an epoch has " +
+               std::to_string(own.per_epoch()) + " batches",
+           here, "resume from the state() of a Loader of the same data and batch size");
   }
-  impl_->end_epoch();
-  impl_->state = state;
-  impl_->resumed = true;
+  own.end_epoch();
+  own.state = state;
+  own.resumed = true;
 }
 
 }  // namespace dualtape

@@ -29,7 +29,8 @@ struct LoaderOptions {
   LastBatch last = LastBatch::keep;
   Augmentation augmentation = {};
   // Runs on the loader's thread on each batch, after the augmentation; may write to its tensors,
-  // not replace them. The key is the batch's own: it depends on the Loader's key, epoch and index.
+  // not replace them by others of another type (ValueError). The key is the batch's own: it depends
+  // on the Loader's key, epoch and index.
   std::function<void(Batch& batch, Key key)> transform = {};
 };
 
@@ -46,37 +47,41 @@ class Loader {
   class Epoch;
 
   // Throws what Batches and check_augmentation() throw, and ValueError for `ahead` below 1.
-  Loader(const Dataset& dataset, std::int64_t batch_size, Key key, LoaderOptions options = {});
+  Loader(const Dataset& dataset, std::int64_t batch_size, Key key, LoaderOptions options = {},
+         Location here = Location::current());
   Loader(Loader&&) noexcept;
   Loader& operator=(Loader&&) noexcept;
   // Waits for the batch in the making, not for the rest.
   ~Loader();
 
-  std::int64_t per_epoch() const;
-  std::int64_t batch_size() const;
-  const Dataset& dataset() const;
+  // These and all below throw ValueError for a Loader that was moved from.
+  std::int64_t per_epoch(Location here = Location::current()) const;
+  std::int64_t batch_size(Location here = Location::current()) const;
+  const Dataset& dataset(Location here = Location::current()) const;
   // What the batches are drawn from beside the data, that of resume() if it was called; none where
   // nothing is drawn: no order, no crop or flip and no transform.
-  std::optional<Key> key() const;
+  std::optional<Key> key(Location here = Location::current()) const;
 
   // Begins the given epoch and ends any other. ValueError below 0. Starts with batch 0, or where
   // resume() said if that was for this epoch.
-  Epoch epoch(std::int64_t number);
+  Epoch epoch(std::int64_t number, Location here = Location::current());
   // A loop over the object itself is the next epoch: 0, or the one of resume(), and so on.
-  Iterator begin();
+  Iterator begin(Location here = Location::current());
   std::default_sentinel_t end() const { return {}; }
 
   // Where the loop stands; for a checkpoint.
-  LoaderState state() const;
+  LoaderState state(Location here = Location::current()) const;
   // Goes on as the Loader that gave this state would: the next loop over `state.epoch` begins with
   // batch `state.position`, which may be none where the epoch was at its end. Ends any running
   // epoch. ValueError for numbers that no Loader of this data and batch size gives. For loops of
   // one's own: a Trainer that is restored passes over the batches done by itself.
-  void resume(const LoaderState& state);
+  void resume(const LoaderState& state, Location here = Location::current());
 
  private:
   struct Impl;
-  const Batch* next();
+  Impl& impl(Location here) const;
+  const Batch* next(Location here);
+  [[noreturn]] static void past_end(Location here);
 
   std::unique_ptr<Impl> impl_;
 };
@@ -90,12 +95,18 @@ class Loader::Iterator {
   using difference_type = std::ptrdiff_t;
 
   Iterator() = default;
-  explicit Iterator(Loader& loader) : loader_(&loader), current_(loader.next()) {}
+  explicit Iterator(Loader& loader, Location here = Location::current())
+      : loader_(&loader), current_(loader.next(here)), where_(here) {}
 
-  const Batch& operator*() const { return *current_; }
-  const Batch* operator->() const { return current_; }
+  // ValueError past the end.
+  const Batch& operator*() const { return *operator->(); }
+  const Batch* operator->() const {
+    if (current_ == nullptr) past_end(where_);
+    return current_;
+  }
   Iterator& operator++() {
-    current_ = loader_->next();
+    if (current_ == nullptr) past_end(where_);
+    current_ = loader_->next(where_);
     return *this;
   }
   void operator++(int) { ++*this; }
@@ -106,16 +117,19 @@ class Loader::Iterator {
  private:
   Loader* loader_ = nullptr;
   const Batch* current_ = nullptr;
+  Location where_;
 };
 
 class Loader::Epoch {
  public:
-  explicit Epoch(Loader& loader) : loader_(&loader) {}
-  Iterator begin() const { return Iterator(*loader_); }
+  explicit Epoch(Loader& loader, Location here = Location::current())
+      : loader_(&loader), where_(here) {}
+  Iterator begin() const { return Iterator(*loader_, where_); }
   std::default_sentinel_t end() const { return {}; }
 
  private:
   Loader* loader_;
+  Location where_;
 };
 
 }  // namespace dualtape

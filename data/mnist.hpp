@@ -17,12 +17,12 @@ enum class Part : std::uint8_t { train, test };
 // the files by name.
 
 // Handwritten digits (Y. LeCun, C. Cortes, C. J. C. Burges).
-Dataset load_mnist(Part part);
+Dataset load_mnist(Part part, Location here = Location::current());
 // Cursive Japanese characters: o, ki, su, tsu, na, ha, ma, ya, re, wo (T. Clanuwat et al., "Deep
 // Learning for Classical Japanese Literature", 2018; CC BY-SA 4.0).
-Dataset load_kmnist(Part part);
+Dataset load_kmnist(Part part, Location here = Location::current());
 // Articles of clothing (H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", 2017). Debian's package
 // dataset-fashion-mnist is found where it lies.
-Dataset load_fashion_mnist(Part part);
+Dataset load_fashion_mnist(Part part, Location here = Location::current());
 
 }  // namespace dualtape

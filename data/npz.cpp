@@ -1,11 +1,13 @@
 #include <dualtape/data/npz.hpp>
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <memory>
 #include <set>
 
+#include <dualtape/core/detail/atomic_file.hpp>
 #include <dualtape/core/detail/npy.hpp>
 #include <dualtape/data/detail/bytes.hpp>
 
@@ -18,9 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void complain(std::string_view op, const fs::path& path, const std::string& what,
-                           const std::string& help = {}) {
-  fail<DataError>({.op = op, .what = path.string() + what, .help = help});
+[[noreturn]] void complain(std::string_view op, const fs::path& path, Location here,
+                           const std::string& what, const std::string& help = {}) {
+  fail<DataError>({.op = op, .what = path.string() + what, .where = here, .help = help});
 }
 
 #ifdef DUALTAPE_LIBZIP
@@ -46,9 +48,10 @@ std::string text_of(int code) {
 
 class Reader {
  public:
-  explicit Reader(const fs::path& path) : path_(path) {
-    detail::ByteReader file("load_npz", path, detail::Packing::plain);
+  Reader(const fs::path& path, const ReadLimits& limits, Location here) : path_(path), here_(here) {
+    detail::ByteReader file("load_npz", path, here, detail::Packing::plain);
     size_ = *file.left();
+    room_ = limits.bytes_for(size_);
     std::array<char, 4> start{};
     file.read(start.data(), start.size(), "the magic number of a zip archive");
     const std::string_view magic(start.data(), start.size());
@@ -57,7 +60,11 @@ class Reader {
                    magic == "\x93NUM" ? "is it a single .npy? load_npy reads those" : "");
     }
     int code = 0;
-    archive_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
+    // The file that was looked at, whatever has come to stand at the path since. libzip closes its
+    // own copy of the descriptor.
+    detail::Descriptor same(::fcntl(file.descriptor(), F_DUPFD_CLOEXEC, 0));
+    archive_.reset(zip_fdopen(same.number(), 0, &code));
+    if (archive_ != nullptr) static_cast<void>(same.release());
     if (archive_ == nullptr) {
       // The list of the members is what a zip archive ends with.
       file.fail_at(size_,
@@ -85,7 +92,7 @@ class Reader {
       if (name == wanted) return load(index);
       names += (names.empty() ? "'" : ", '") + name + "'";
     }
-    complain("load_npz", path_, ": no array '" + std::string(wanted) + "' in it",
+    complain("load_npz", path_, here_, ": no array '" + std::string(wanted) + "' in it",
              names.empty() ? "it holds none" : "it holds " + names);
   }
 
@@ -99,7 +106,7 @@ class Reader {
     zip_stat_t result;
     zip_stat_init(&result);
     if (zip_stat_index(archive_.get(), index, 0, &result) != 0) {
-      complain("load_npz", path_,
+      complain("load_npz", path_, here_,
                ": member " + std::to_string(index) + " of the archive: " + why());
     }
     return result;
@@ -110,9 +117,9 @@ class Reader {
     const zip_stat_t found = stat(index);
     return ", member '" + std::string(found.name == nullptr ? "" : found.name) + "'";
   }
-  [[noreturn]] void refuse(zip_uint64_t index, const std::string& where,
-                           const std::string& what) const {
-    complain("load_npz", path_, member(index) + where + what);
+  [[noreturn]] void refuse(zip_uint64_t index, const std::string& where, const std::string& what,
+                           const std::string& help = {}) const {
+    complain("load_npz", path_, here_, member(index) + where + what, help);
   }
 
   std::string name_of(zip_uint64_t index) const {
@@ -145,6 +152,14 @@ class Reader {
                  " in at most " + std::to_string(room) + " of the file's " + std::to_string(size_));
     }
     claimed_ += found.comp_size;
+    if (found.size > room_) {
+      refuse(index, "",
+             ": would bring what is unpacked beyond what a file of " + std::to_string(size_) +
+                 " bytes may take: it has " + std::to_string(found.size) + " bytes, and " +
+                 std::to_string(room_) + " are left",
+             "if you trust the file, give ReadLimits that allow more, or ReadLimits::none()");
+    }
+    room_ -= found.size;
   }
 
   Tensor load(zip_uint64_t index) {
@@ -176,30 +191,34 @@ class Reader {
              "expected " + std::to_string(found.size) + " bytes, found " +
                  (longer ? "more" : std::to_string(bytes.size())));
     }
-    return detail::parse_npy("load_npz", path_.string() + member(index), bytes);
+    return detail::parse_npy("load_npz", path_.string() + member(index), bytes, here_);
   }
 
   fs::path path_;
+  Location here_;
   std::uint64_t size_ = 0;
+  std::uint64_t room_ = 0;  // bytes that may still be unpacked
   std::uint64_t claimed_ = 0;
   Archive archive_;
 };
 
-void check_names(const fs::path& path, std::span<const NamedTensor> tensors) {
+void check_names(const fs::path& path, std::span<const NamedTensor> tensors, Location here) {
   std::set<std::string_view> names;
   for (const auto& [name, tensor] : tensors) {
     if (name.empty() || name.find('\0') != std::string::npos) {
-      complain("save_npz", path, ": a name is empty or holds a zero byte");
+      complain("save_npz", path, here, ": a name is empty or holds a zero byte",
+               "name each tensor");
     }
     if (!names.insert(name).second)
-      complain("save_npz", path, ": the name '" + name + "' is there twice");
+      complain("save_npz", path, here, ": the name '" + name + "' is there twice",
+               "give tensors names of their own");
   }
-  if (tensors.empty()) complain("save_npz", path, ": there are no tensors to save");
+  if (tensors.empty()) complain("save_npz", path, here, ": there are no tensors to save");
 }
 
 // One member: the header and the elements, which must live until the archive is closed.
-void add(zip_t* archive, const fs::path& path, const std::string& header, const NamedTensor& named,
-         Compression compression) {
+void add(zip_t* archive, const fs::path& path, Location here, const std::string& header,
+         const NamedTensor& named, Compression compression) {
   const auto& [name, tensor] = named;
   std::array<zip_buffer_fragment_t, 2> parts{};
   // libzip only reads what it is not told to free.
@@ -212,21 +231,23 @@ void add(zip_t* archive, const fs::path& path, const std::string& header, const 
       source == nullptr ? -1 : zip_file_add(archive, member.c_str(), source, ZIP_FL_ENC_UTF_8);
   if (index < 0) {
     zip_source_free(source);
-    complain("save_npz", path, ": '" + name + "': " + zip_error_strerror(zip_get_error(archive)));
+    complain("save_npz", path, here,
+             ": '" + name + "': " + zip_error_strerror(zip_get_error(archive)));
   }
   const auto at = static_cast<zip_uint64_t>(index);
   const bool pack = compression == Compression::deflate;
   constexpr zip_uint16_t first_day = (1U << 5U) | 1U;  // 1980-01-01, the earliest a zip file knows
   if (zip_set_file_compression(archive, at, pack ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0) != 0 ||
       zip_file_set_dostime(archive, at, 0, first_day, 0) != 0) {
-    complain("save_npz", path, ": '" + name + "': " + zip_error_strerror(zip_get_error(archive)));
+    complain("save_npz", path, here,
+             ": '" + name + "': " + zip_error_strerror(zip_get_error(archive)));
   }
 }
 
 #else
 
-[[noreturn]] void without_libzip(std::string_view op, const fs::path& path) {
-  complain(op, path, ": dualtape was built without libzip",
+[[noreturn]] void without_libzip(std::string_view op, const fs::path& path, Location here) {
+  complain(op, path, here, ": dualtape was built without libzip",
            "install libzip-dev and build again, or use .npy files");
 }
 
@@ -236,42 +257,87 @@ void add(zip_t* archive, const fs::path& path, const std::string& header, const 
 
 #ifdef DUALTAPE_LIBZIP
 
-std::vector<NamedTensor> load_npz(const fs::path& path) { return Reader(path).all(); }
+namespace {
 
-Tensor load_npz(const fs::path& path, std::string_view name) { return Reader(path).one(name); }
+// libzip's own messages of what went wrong with `source`.
+[[noreturn]] void cannot_be_written(const fs::path& path, Location here, const std::string& why) {
+  complain("save_npz", path, here, ": cannot be written: " + why);
+}
 
-void save_npz(const fs::path& path, std::span<const NamedTensor> tensors, Compression compression) {
-  check_names(path, tensors);
-  int code = 0;
-  Archive archive(zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code));
-  if (archive == nullptr) complain("save_npz", path, ": cannot be written: " + text_of(code));
+struct FreeSource {
+  void operator()(zip_source_t* source) const { zip_source_free(source); }
+};
+using Memory = std::unique_ptr<zip_source_t, FreeSource>;
+
+std::vector<std::byte> bytes_of(zip_source_t* source, const fs::path& path, Location here) {
+  const auto why = [&] { return std::string(zip_error_strerror(zip_source_error(source))); };
+  zip_stat_t found;
+  zip_stat_init(&found);
+  if (zip_source_stat(source, &found) != 0 || zip_source_open(source) != 0)
+    cannot_be_written(path, here, why());
+  std::vector<std::byte> bytes(static_cast<std::size_t>(found.size));
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const zip_int64_t got = zip_source_read(source, bytes.data() + done, bytes.size() - done);
+    if (got <= 0) cannot_be_written(path, here, why());
+    done += static_cast<std::size_t>(got);
+  }
+  zip_source_close(source);
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<NamedTensor> load_npz(const fs::path& path, const ReadLimits& limits, Location here) {
+  return Reader(path, limits, here).all();
+}
+
+Tensor load_npz(const fs::path& path, std::string_view name, const ReadLimits& limits,
+                Location here) {
+  return Reader(path, limits, here).one(name);
+}
+
+void save_npz(const fs::path& path, std::span<const NamedTensor> tensors, Compression compression,
+              Location here) {
+  check_names(path, tensors, here);
   std::vector<std::string> headers;
-  for (const auto& named : tensors) {
-    headers.push_back(detail::npy_header("save_npz", path, named.tensor));
+  for (const auto& named : tensors)
+    headers.push_back(detail::npy_header("save_npz", path, named.tensor, here));
+  zip_error_t error;
+  zip_error_init(&error);
+  const Memory memory(zip_source_buffer_create(nullptr, 0, 0, &error));
+  if (memory == nullptr) cannot_be_written(path, here, zip_error_strerror(&error));
+  zip_source_keep(memory.get());  // the archive frees its own hold on it
+  Archive archive(zip_open_from_source(memory.get(), ZIP_TRUNCATE, &error));
+  if (archive == nullptr) {
+    zip_source_free(memory.get());
+    cannot_be_written(path, here, zip_error_strerror(&error));
   }
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    add(archive.get(), path, headers[i], tensors[i], compression);
-  }
-  // libzip writes the whole to a temporary file beside `path` and renames it.
-  if (zip_close(archive.get()) != 0) {
-    complain(
-        "save_npz", path,
-        ": cannot be written: " + std::string(zip_error_strerror(zip_get_error(archive.get()))));
-  }
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    add(archive.get(), path, here, headers[i], tensors[i], compression);
+  if (zip_close(archive.get()) != 0)
+    cannot_be_written(path, here, zip_error_strerror(zip_get_error(archive.get())));
   static_cast<void>(archive.release());
+  const std::vector<std::byte> bytes = bytes_of(memory.get(), path, here);
+  const std::span<const std::byte> whole(bytes);
+  detail::write_atomically("save_npz", path, std::span(&whole, 1), here);
 }
 
 #else
 
-std::vector<NamedTensor> load_npz(const fs::path& path) { without_libzip("load_npz", path); }
+std::vector<NamedTensor> load_npz(const fs::path& path, const ReadLimits& /*limits*/,
+                                  Location here) {
+  without_libzip("load_npz", path, here);
+}
 
-Tensor load_npz(const fs::path& path, std::string_view /*name*/) {
-  without_libzip("load_npz", path);
+Tensor load_npz(const fs::path& path, std::string_view /*name*/, const ReadLimits& /*limits*/,
+                Location here) {
+  without_libzip("load_npz", path, here);
 }
 
 void save_npz(const fs::path& path, std::span<const NamedTensor> /*tensors*/,
-              Compression /*compression*/) {
-  without_libzip("save_npz", path);
+              Compression /*compression*/, Location here) {
+  without_libzip("save_npz", path, here);
 }
 
 #endif

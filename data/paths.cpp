@@ -45,7 +45,7 @@ std::filesystem::path data_cache() {
   return home.empty() ? home : home / ".cache" / "dualtape";
 }
 
-std::filesystem::path find_data(std::initializer_list<std::string_view> names) {
+std::filesystem::path find_data(std::initializer_list<std::string_view> names, Location here) {
   std::string looked;
   std::string wanted;
   for (const std::string_view name : names) {
@@ -62,6 +62,7 @@ std::filesystem::path find_data(std::initializer_list<std::string_view> names) {
   fail<DataError>(
       {.op = "find_data",
        .what = "no data file " + wanted + "; looked at" + looked,
+       .where = here,
        .help = "set the environment variable DUALTAPE_DATA to the folder that holds it, or, for "
                "the public data sets, download it with ./run fetch"});
 }
@@ -73,6 +74,8 @@ std::filesystem::path detail::users_file(std::string_view name) {
   return folder / name;
 }
 
-std::filesystem::path find_data(std::string_view relative) { return find_data({relative}); }
+std::filesystem::path find_data(std::string_view relative, Location here) {
+  return find_data({relative}, here);
+}
 
 }  // namespace dualtape

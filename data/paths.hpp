@@ -6,7 +6,7 @@
 #include <initializer_list>
 #include <string_view>
 
-#include <dualtape/core/needs_cxx20.hpp>
+#include <dualtape/core/error.hpp>
 
 namespace dualtape {
 
@@ -15,9 +15,10 @@ namespace dualtape {
 // installed share/dualtape/data, in data_cache(), and in /usr/share/datasets, where Debian's
 // packages of data sets lie; the first place that has the file wins. Throws DataError, which lists
 // every place looked at, where none has it.
-std::filesystem::path find_data(std::string_view relative);
+std::filesystem::path find_data(std::string_view relative, Location here = Location::current());
 // The same where a file may go by several names: the first place that has one of them.
-std::filesystem::path find_data(std::initializer_list<std::string_view> names);
+std::filesystem::path find_data(std::initializer_list<std::string_view> names,
+                                Location here = Location::current());
 
 // Where downloaded data sets are kept: $XDG_CACHE_HOME/dualtape, or ~/.cache/dualtape; empty where
 // neither variable is set.

@@ -22,10 +22,10 @@ std::span<const BundledFile> bundled_files();
 std::filesystem::path users_file(std::string_view name);
 
 // The table in the user's file of that name, or else in the one compiled in.
-Table read_bundled(std::string_view name, const CsvOptions& options = {});
+Table read_bundled(std::string_view name, const CsvOptions& options, Location here);
 
 // What read_csv makes of a file of that text.
 Table csv_of_text(std::string_view text, const std::filesystem::path& path,
-                  const CsvOptions& options);
+                  const CsvOptions& options, Location here);
 
 }  // namespace dualtape::detail

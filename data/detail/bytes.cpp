@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <system_error>
 #include <utility>
 
 #include <dualtape/data/detail/gunzip.hpp>
@@ -11,13 +10,9 @@
 namespace dualtape::detail {
 namespace {
 
-bool is_gzip(std::istream& file) {
+bool is_gzip(const InputFile& file) {
   std::array<char, 2> start{};
-  file.read(start.data(), start.size());
-  const bool result = file.gcount() == 2 && start[0] == '\x1f' && start[1] == '\x8b';
-  file.clear();
-  file.seekg(0);
-  return result;
+  return file.read(0, start.data(), start.size()) == 2 && start[0] == '\x1f' && start[1] == '\x8b';
 }
 
 }  // namespace
@@ -46,24 +41,23 @@ std::vector<std::byte> read_growing(
   return result;
 }
 
-ByteReader::ByteReader(std::string_view op, const std::filesystem::path& path, Packing packing)
-    : op_(op), path_(path) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) {
-    fail_at(0, error ? "cannot be opened: " + error.message() : "is not a regular file");
-  }
-  size_ = std::filesystem::file_size(path, error);
-  if (!error) file_.open(path, std::ios::binary);
-  if (error || !file_) fail_at(0, "cannot be opened for reading");
+ByteReader::ByteReader(std::string_view op, const std::filesystem::path& path, Location where,
+                       Packing packing, const ReadLimits& limits)
+    : op_(op),
+      path_(path),
+      where_(where),
+      limits_(limits),
+      file_(path, [this](std::uint64_t at, const std::string& what) { fail_at(at, what); }) {
   if (packing == Packing::plain || !is_gzip(file_)) return;
   if (!has_zlib()) {
     fail_at(0, "is a gzip file, and dualtape was built without zlib",
             "unpack it with gunzip, or install zlib1g-dev and build again");
   }
   gunzip_ = std::make_unique<Gunzip>(file_, [this](std::uint64_t at, const std::string& what) {
-    fail<DataError>({.op = op_,
-                     .what = path_.string() + ", offset " + std::to_string(at) +
-                             " of the packed file: " + what});
+    fail<DataError>(
+        {.op = op_,
+         .what = path_.string() + ", offset " + std::to_string(at) + " of the packed file: " + what,
+         .where = where_});
   });
 }
 
@@ -71,18 +65,11 @@ ByteReader::~ByteReader() = default;
 
 std::optional<std::uint64_t> ByteReader::left() const {
   if (gunzip_) return std::nullopt;
-  return size_ - std::min(size_, offset_);
+  return file_.size() - std::min(file_.size(), offset_);
 }
 
 std::size_t ByteReader::read_some(void* to, std::size_t bytes) {
-  std::size_t got = 0;
-  if (gunzip_) {
-    got = gunzip_->read_some(to, bytes);
-  } else {
-    file_.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes));
-    if (file_.bad()) fail_at(offset_, "cannot be read");
-    got = static_cast<std::size_t>(file_.gcount());
-  }
+  const std::size_t got = gunzip_ ? gunzip_->read_some(to, bytes) : file_.read(offset_, to, bytes);
   offset_ += got;
   return got;
 }
@@ -94,11 +81,20 @@ void ByteReader::read(void* to, std::size_t bytes, const std::string& what) {
 
 // A claim that the file cannot hold, whatever its bytes, is refused before one of them is read.
 void ByteReader::check_claim(std::uint64_t bytes, const std::string& what) const {
-  const std::uint64_t most = gunzip_ ? most_inflated(size_) : *left();
+  const std::uint64_t most = gunzip_ ? most_inflated(file_.size()) : *left();
   if (bytes <= most) return;
   ends_early(bytes, what,
              gunzip_ ? "gzip of this size holds at most " + std::to_string(most)
                      : std::to_string(most) + " are left");
+}
+
+void ByteReader::expect_room(std::uint64_t bytes, const std::string& what) const {
+  const std::uint64_t most = limits_.bytes_for(file_.size());
+  if (bytes <= most) return;
+  fail_at(offset_,
+          what + " would take " + std::to_string(bytes) + " bytes of memory, but a file of " +
+              std::to_string(file_.size()) + " bytes may take " + std::to_string(most),
+          "if you trust the file, give ReadLimits that allow more, or ReadLimits::none()");
 }
 
 std::vector<std::byte> ByteReader::take(std::uint64_t bytes, const std::string& what) {
@@ -133,6 +129,7 @@ void ByteReader::fail_at(std::uint64_t offset, const std::string& what, std::str
   fail<DataError>({.op = op_,
                    .what = path_.string() + ", offset " + std::to_string(offset) +
                            (gunzip_ ? " of the unpacked data: " : ": ") + what,
+                   .where = where_,
                    .help = std::move(help)});
 }
 

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -13,7 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include <dualtape/core/detail/input_file.hpp>
 #include <dualtape/core/error.hpp>
+#include <dualtape/core/read_limits.hpp>
 
 namespace dualtape::detail {
 
@@ -32,10 +33,11 @@ enum class Packing : std::uint8_t { plain, gzip_or_plain };
 
 class ByteReader {
  public:
-  // `op` names the function the errors speak of. DataError where the file cannot be opened, or is
-  // gzip (told by its first two bytes, not by its name) and the library was built without zlib.
-  ByteReader(std::string_view op, const std::filesystem::path& path,
-             Packing packing = Packing::gzip_or_plain);
+  // `op` and `where` name the function the errors speak of and the user's line. DataError where the
+  // file cannot be opened, or is gzip (told by its first two bytes, not by its name) and the
+  // library was built without zlib.
+  ByteReader(std::string_view op, const std::filesystem::path& path, Location where,
+             Packing packing = Packing::gzip_or_plain, const ReadLimits& limits = {});
   ByteReader(const ByteReader&) = delete;
   ByteReader& operator=(const ByteReader&) = delete;
   ~ByteReader();
@@ -46,9 +48,14 @@ class ByteReader {
   void read(void* to, std::size_t bytes, const std::string& what);
   // The same into new memory, by read_growing() where they are packed.
   std::vector<std::byte> take(std::uint64_t bytes, const std::string& what);
+  // DataError where the file cannot hold so many bytes, whatever they are.
+  void check_claim(std::uint64_t bytes, const std::string& what) const;
+  // DataError where so much memory, which `what` would take in all, is beyond the limits.
+  void expect_room(std::uint64_t bytes, const std::string& what) const;
   // DataError unless the file ends here; `what` says what ought to be the whole.
   void expect_end(const std::string& what);
 
+  int descriptor() const { return file_.descriptor(); }  // of the file as it lies there
   // Of the unpacked bytes.
   std::uint64_t offset() const { return offset_; }
   // Bytes still to come; nothing where only unpacking would tell.
@@ -59,14 +66,14 @@ class ByteReader {
                             std::string help = {}) const;
 
  private:
-  void check_claim(std::uint64_t bytes, const std::string& what) const;
   [[noreturn]] void ends_early(std::uint64_t bytes, const std::string& what,
                                const std::string& instead) const;
 
   std::string op_;
   std::filesystem::path path_;
-  std::ifstream file_;
-  std::uint64_t size_ = 0;  // of the file as it lies there
+  Location where_;
+  ReadLimits limits_;
+  InputFile file_;
   std::uint64_t offset_ = 0;
   std::unique_ptr<Gunzip> gunzip_;
 };

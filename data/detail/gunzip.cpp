@@ -17,7 +17,7 @@ namespace dualtape::detail {
 bool has_zlib() { return true; }
 
 struct Gunzip::Impl {
-  std::istream& packed;
+  const InputFile& packed;
   Complain complain;
   z_stream stream{};
   std::array<unsigned char, 65536> input{};
@@ -25,7 +25,7 @@ struct Gunzip::Impl {
   bool between = true;        // no member is open: at the start, and after each one's end
   bool first = true;
 
-  Impl(std::istream& from, Complain say) : packed(from), complain(std::move(say)) {
+  Impl(const InputFile& from, Complain say) : packed(from), complain(std::move(say)) {
     constexpr int gzip_only = 15 + 16;  // window bits, and the gzip form alone
     if (inflateInit2(&stream, gzip_only) != Z_OK) throw std::bad_alloc();
   }
@@ -38,10 +38,8 @@ struct Gunzip::Impl {
   // False at the end of the packed file.
   bool fetch() {
     if (stream.avail_in > 0) return true;
-    packed.read(reinterpret_cast<char*>(input.data()), static_cast<std::streamsize>(input.size()));
-    if (packed.bad()) complain(at(), "cannot be read");
     stream.next_in = input.data();
-    stream.avail_in = static_cast<uInt>(packed.gcount());
+    stream.avail_in = static_cast<uInt>(packed.read(fetched, input.data(), input.size()));
     fetched += stream.avail_in;
     return stream.avail_in > 0;
   }
@@ -82,7 +80,7 @@ struct Gunzip::Impl {
   }
 };
 
-Gunzip::Gunzip(std::istream& packed, Complain complain)
+Gunzip::Gunzip(const InputFile& packed, Complain complain)
     : impl_(std::make_unique<Impl>(packed, std::move(complain))) {}
 
 std::size_t Gunzip::read_some(void* to, std::size_t bytes) {
@@ -95,7 +93,7 @@ bool has_zlib() { return false; }
 
 struct Gunzip::Impl {};
 
-Gunzip::Gunzip(std::istream& /*packed*/, Complain /*complain*/) {
+Gunzip::Gunzip(const InputFile& /*packed*/, Complain /*complain*/) {
   assert(false && "asked before: has_zlib()");
 }
 

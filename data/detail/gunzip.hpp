@@ -4,9 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <istream>
 #include <memory>
 #include <string>
+
+#include <dualtape/core/detail/input_file.hpp>
 
 namespace dualtape::detail {
 
@@ -19,7 +20,7 @@ class Gunzip {
   using Complain = std::function<void(std::uint64_t packed_offset, const std::string& what)>;
 
   // Reads `packed` from its start; it must outlive this. Only where has_zlib().
-  Gunzip(std::istream& packed, Complain complain);
+  Gunzip(const InputFile& packed, Complain complain);
   Gunzip(const Gunzip&) = delete;
   Gunzip& operator=(const Gunzip&) = delete;
   ~Gunzip();

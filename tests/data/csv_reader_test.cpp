@@ -104,8 +104,9 @@ TEST_CASE("an absurdly long row is an error before it fills the memory") {
 TEST_CASE("a file that is not there, a folder, a silly separator") {
   const TemporaryFolder folder;
   const auto text = text_thrown<DataError>([&] { read_csv(folder.path() / "none.csv"); });
-  CHECK(contains(text, (folder.path() / "none.csv").string() + ": no such file"));
-  CHECK(contains(text_thrown<DataError>([&] { read_csv(folder.path()); }), "is a folder"));
+  CHECK(contains(text, (folder.path() / "none.csv").string() + ": cannot be opened: No such file"));
+  CHECK(contains(text_thrown<DataError>([&] { read_csv(folder.path()); }),
+                 "not a regular file, but a folder"));
   const auto file = folder.write("t.csv", "a\n1\n");
   CHECK_THROWS_AS(read_csv(file, {.separator = '"'}), ValueError);
   CHECK_THROWS_AS(read_csv(file, {.separator = '\n'}), ValueError);

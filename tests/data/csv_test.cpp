@@ -143,3 +143,22 @@ TEST_CASE("a data set is named by its columns") {
   CHECK(contains(text_thrown<DataError>([&] { to_dataset(holes, {"x"}, "kind", "fruit"); }),
                  "line 3, column 1 'kind': the label is missing"));
 }
+
+TEST_CASE("where missing values are refused so is what is not finite, in every spelling") {
+  for (const char* field :
+       {"NAN", "-nan", "nan(1)", "NaN(abc)", "inf", "-INF", "infinity", "+inf"}) {
+    CAPTURE(field);
+    const Table table = table_of("x\n1\n" + std::string(field) + "\n");
+    for (const DType dtype : {float32, float64}) {
+      const std::string text = error_of<DataError>([&] { table.numbers(Columns{0}, dtype); });
+      CHECK(has(text, "line 3, column 1 'x'"));
+      CHECK(has(text, "not finite"));
+      CHECK(has(text, "csv_test.cpp:"));
+      const double taken = table.numbers(Columns{0}, dtype, Missing::as_nan).at({1, 0});
+      CHECK(!std::isfinite(taken));
+      CHECK(std::isinf(taken) == (std::string(field).find_first_of("fF") != std::string::npos));
+    }
+    CHECK_THROWS_AS(table.numbers(Columns{0}, int64), DataError);
+    CHECK(table_of("x\n1\n" + std::string(field) + "\n", {.missing = {field}}).missing(1, 0));
+  }
+}

@@ -29,7 +29,7 @@ const std::vector<Whole> whole = {
       "rank0.gz", "empty_axis.gz", "two_members.gz"}},
     {"cifar", {"one.bin", "two.bin"}},
     {"csv", {"plain.csv", "quoted.csv", "bom.csv", "words.csv", "huge.csv", "hex.csv"}},
-    {"npy", {"b1.npy", "i4.npy", "i8.npy", "f4.npy", "f8.npy"}},
+    {"npy", {"b1.npy", "u1.npy", "i4.npy", "i8.npy", "f4.npy", "f8.npy"}},
     {"npz", {"stored.npz", "deflated.npz", "none.npz"}}};
 
 bool has_libzip() {

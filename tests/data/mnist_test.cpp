@@ -19,7 +19,8 @@ using namespace std::string_literals;
 namespace {
 
 // The data set, or nothing, said so, where its files are not on this machine.
-std::optional<Dataset> load_if_there(const std::string& folder, Part part, Dataset (*load)(Part)) {
+std::optional<Dataset> load_if_there(const std::string& folder, Part part,
+                                     Dataset (*load)(Part, Location)) {
   const std::string prefix = folder + (part == Part::train ? "/train" : "/t10k");
   const std::string images = prefix + "-images-idx3-ubyte";
   const std::string labels = prefix + "-labels-idx1-ubyte";
@@ -32,7 +33,7 @@ std::optional<Dataset> load_if_there(const std::string& folder, Part part, Datas
     return std::nullopt;
   }
   if (without_zlib()) return std::nullopt;
-  return load(part);
+  return load(part, Location::current());
 }
 
 void check_shape(const Dataset& set, std::int64_t count) {

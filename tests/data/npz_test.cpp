@@ -20,12 +20,6 @@ fs::path from_numpy(const std::string& name) {
   return fs::path(DUALTAPE_SOURCE) / "tests/fuzz/corpus/npz" / name;
 }
 
-bool without_libzip() {
-  const bool missing = contains(text_thrown<DataError>([] { load_npz("/no/such.npz"); }), "libzip");
-  if (missing) MESSAGE("[skipped] built without libzip");
-  return missing;
-}
-
 // The refusal of a file of the corpus, which names the file.
 std::string refused(const std::string& name) {
   const fs::path file = from_numpy(name);

@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 #include <dualtape/core/error.hpp>
 #include <dualtape/data/detail/gunzip.hpp>
+#include <dualtape/data/npz.hpp>
 
 #include "temporary.hpp"
 #include "tests/allocations.hpp"
@@ -58,6 +59,13 @@ std::string refusal(const std::filesystem::path& file, F&& f, std::uint64_t most
 inline bool without_zlib() {
   if (!detail::has_zlib()) MESSAGE("[skipped] built without zlib");
   return !detail::has_zlib();
+}
+
+// The same of libzip.
+inline bool without_libzip() {
+  const bool missing = contains(text_thrown<DataError>([] { load_npz("/no/such.npz"); }), "libzip");
+  if (missing) MESSAGE("[skipped] built without libzip");
+  return missing;
 }
 
 }  // namespace dualtape::testing
