@@ -1,11 +1,10 @@
 #include <dualtape/models/json_log.hpp>
 
-#include <cerrno>
 #include <cmath>
-#include <system_error>
 #include <utility>
 
 #include <dualtape/models/detail/json.hpp>
+#include <dualtape/models/detail/log_file.hpp>
 #include <dualtape/models/trainer.hpp>
 
 namespace dualtape {
@@ -14,35 +13,28 @@ using detail::json_object;
 
 namespace {
 
-[[noreturn]] void refuse(const std::filesystem::path& path, const char* what) {
-  fail<DataError>(
-      {.op = "JsonLog",
-       .what = path.string() + ": " + what + ": " + std::generic_category().message(errno)});
-}
-
 std::string text(std::string_view view) { return std::string(view); }
 
 }  // namespace
 
-JsonLog::JsonLog(std::filesystem::path path, std::int64_t every_steps)
-    : path_(std::move(path)), every_(every_steps) {
+JsonLog::JsonLog(std::filesystem::path path, std::int64_t every_steps, Location here)
+    : every_(every_steps) {
   if (every_steps < 1)
-    fail<ValueError>({.op = "JsonLog", .what = "every_steps is " + std::to_string(every_steps)});
+    fail<ValueError>({.op = "JsonLog",
+                      .what = "every_steps is " + std::to_string(every_steps),
+                      .where = here,
+                      .help = "1 writes every step"});
   json_object({});  // throws where there is no JSON, before a file is made
-  file_.reset(std::fopen(path_.c_str(), "ab"));
-  if (!file_) refuse(path_, "cannot be opened");
+  file_ = std::make_unique<detail::LogFile>("JsonLog", std::move(path),
+                                            detail::LogFile::Begin::append, here);
 }
+JsonLog::~JsonLog() = default;
 
 double JsonLog::wall() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
-void JsonLog::write(const std::string& line) {
-  const std::string whole = line + '\n';
-  if (std::fwrite(whole.data(), 1, whole.size(), file_.get()) != whole.size() ||
-      std::fflush(file_.get()) != 0)
-    refuse(path_, "cannot be written");
-}
+void JsonLog::write(const std::string& line) { file_->append(line + '\n'); }
 
 void JsonLog::begin(Trainer& trainer, const StopRules&) {
   start_ = std::chrono::steady_clock::now();

@@ -12,7 +12,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -21,13 +20,20 @@
 
 namespace dualtape {
 
+namespace detail {
+class LogFile;
+}
+
 // step_seconds is what the compiled step took; wall_seconds counts from begin(), loading and
-// callbacks included. Lines are flushed one by one, so that a killed run leaves all but the last.
+// callbacks included. Lines are written one by one, whole or not at all: a killed run leaves all
+// but the last, a full disk all that had room.
 class JsonLog final : public Callback {
  public:
   // Appends to the file; "begin" lines tell the runs apart. `every_steps` thins the step lines.
   // ValueError below 1; DataError names a file that cannot be opened, or, later, written.
-  explicit JsonLog(std::filesystem::path path, std::int64_t every_steps = 1);
+  explicit JsonLog(std::filesystem::path path, std::int64_t every_steps = 1,
+                   Location here = Location::current());
+  ~JsonLog() override;
 
   void begin(Trainer& trainer, const StopRules& rules) override;
   bool step(Trainer& trainer, const StepInfo& info) override;
@@ -37,15 +43,11 @@ class JsonLog final : public Callback {
   std::optional<Names> reports() const override { return Names(); }
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
   double wall() const;
   void write(const std::string& line);
 
-  std::filesystem::path path_;
   std::int64_t every_;
-  std::unique_ptr<std::FILE, Close> file_;
+  std::unique_ptr<detail::LogFile> file_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   double seconds_ = 0;  // of steps so far
 };

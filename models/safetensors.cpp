@@ -5,66 +5,106 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <fstream>
+#include <optional>
 #include <set>
 #include <span>
 
-#include <dualtape/models/detail/atomic_file.hpp>
+#include <dualtape/core/detail/atomic_file.hpp>
+#include <dualtape/core/detail/crc32c.hpp>
+#include <dualtape/core/detail/input_file.hpp>
+#include <dualtape/core/detail/stored.hpp>
 #include <dualtape/models/detail/json.hpp>
+#include <dualtape/models/detail/safetensors_marks.hpp>
 
 namespace dualtape {
 namespace {
 
 namespace fs = std::filesystem;
+using detail::JsonFault;
+using detail::Stored;
 using detail::TensorsHeader;
 
 static_assert(std::endian::native == std::endian::little, "the elements are read as they stand");
 
 constexpr std::uint64_t longest_header = 100'000'000;  // as in the format's own library
 constexpr std::size_t alignment = 64;                  // of the elements' beginning, as we write it
+constexpr std::size_t length_bytes = 8;
 
 struct Name {
   std::string_view code;
-  DType dtype;
+  Stored stored;
 };
-constexpr std::array<Name, 5> dtypes{{{"BOOL", DType::boolean},
-                                      {"I32", DType::int32},
-                                      {"I64", DType::int64},
-                                      {"F32", DType::float32},
-                                      {"F64", DType::float64}}};
+// The first of those that are read into a dtype is the dtype itself.
+constexpr std::array<Name, 12> dtypes{{{"BOOL", Stored::boolean},
+                                       {"I32", Stored::i32},
+                                       {"I64", Stored::i64},
+                                       {"F32", Stored::f32},
+                                       {"F64", Stored::f64},
+                                       {"U8", Stored::u8},
+                                       {"I8", Stored::i8},
+                                       {"U16", Stored::u16},
+                                       {"I16", Stored::i16},
+                                       {"U32", Stored::u32},
+                                       {"F16", Stored::f16},
+                                       {"BF16", Stored::bf16}}};
 
 std::string code_of(DType dtype) {
-  return std::string(std::ranges::find(dtypes, dtype, &Name::dtype)->code);
+  return std::string(std::ranges::find(dtypes, dtype, [](const Name& name) {
+                       return detail::widened(name.stored);
+                     })->code);
 }
+
+// What the header says of one tensor, looked through.
+struct Claim {
+  std::string name;
+  std::uint64_t begin = 0;  // in the file
+  std::uint64_t bytes = 0;
+  std::optional<Stored> stored = {};
+  Type type = {};          // it is read into
+  std::uint32_t sum = 0;   // of its bytes
+  std::string fault = {};  // why it cannot be read
+  std::uint64_t fault_at = 0;
+  std::string help = {};
+};
 
 class Reader {
  public:
-  explicit Reader(const fs::path& path) : path_(path) {
-    std::error_code error;
-    if (!fs::is_regular_file(path, error))
-      refuse(0, error ? "cannot be opened: " + error.message() : "is not a regular file");
-    size_ = fs::file_size(path, error);
-    if (!error) in_.open(path, std::ios::binary);
-    if (error || !in_) refuse(0, "cannot be opened");
+  Reader(const fs::path& path, const SafetensorsOptions& options, Location here)
+      : path_(path),
+        options_(options),
+        here_(here),
+        file_(path, [this](auto at, const auto& what) { refuse(at, what); }) {
+    wanted_.insert(options.names.begin(), options.names.end());
   }
 
   TensorFile read() {
-    const std::uint64_t length = read_length();
-    std::string text(length, '\0');
-    read_bytes(8, text.data(), length);
-    TensorsHeader header;
+    TensorsHeader header = read_header();
+    detail::Marks marks;
     try {
-      header = detail::parse_header(text);
-    } catch (const detail::JsonFault& fault) {
-      refuse(8 + fault.offset, fault.what);
+      marks = detail::take_marks(header, text_);
+    } catch (const JsonFault& fault) {
+      refuse(length_bytes, fault.what,
+             "take an older copy; if a program changed the file, have it drop the metadata that "
+             "begin with 'dualtape.'");
     }
-    const std::uint64_t data = 8 + length;
-    const std::vector<Type> types = check(header, data);
+    checked_ = marks.checked;
     TensorFile file;
     file.metadata = std::move(header.metadata);
-    for (std::size_t i = 0; i < types.size(); ++i)
-      file.tensors.push_back(
-          {header.entries[i].name, read_tensor(types[i], data + header.entries[i].begin)});
+    if (!wanted_.empty()) check_wanted(header);
+    std::vector<Claim> claims = claims_of(header, marks);
+    std::erase_if(claims, [&](const Claim& claim) { return !wanted(claim.name); });
+    check_limits(claims);
+    for (Claim& claim : claims) {
+      std::optional<Tensor> tensor;
+      if (claim.fault.empty()) tensor = read_tensor(claim);
+      if (tensor) {
+        file.tensors.push_back({std::move(claim.name), std::move(*tensor)});
+      } else if (options_.skip_unreadable) {
+        file.unread.push_back({std::move(claim.name), std::move(claim.fault)});
+      } else {
+        refuse(claim.fault_at, claim.fault, claim.help);
+      }
+    }
     return file;
   }
 
@@ -73,101 +113,201 @@ class Reader {
                            const std::string& help = {}) const {
     fail<DataError>({.op = "load_safetensors",
                      .what = path_.string() + ", offset " + std::to_string(offset) + ": " + what,
+                     .where = here_,
                      .help = help});
   }
 
-  void read_bytes(std::uint64_t offset, void* to, std::uint64_t bytes) {
-    in_.seekg(static_cast<std::streamoff>(offset));
-    in_.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes));
-    if (!in_) refuse(offset, "cannot be read");
+  void read_bytes(std::uint64_t offset, void* to, std::uint64_t bytes) const {
+    if (file_.read(offset, to, bytes) < bytes)
+      refuse(offset, "the file has shrunk while it was read");
   }
 
-  std::uint64_t read_length() {
+  std::uint64_t read_length() const {
     std::uint64_t length = 0;
-    if (size_ < sizeof length)
-      refuse(0,
-             "expected the 8 bytes of the header's length, the file has " + std::to_string(size_));
+    if (file_.size() < sizeof length)
+      refuse(0, "expected the 8 bytes of the header's length, the file has " +
+                    std::to_string(file_.size()));
     read_bytes(0, &length, sizeof length);
     if (length > longest_header)
       refuse(0,
              "expected a header of at most " + std::to_string(longest_header) + " bytes, found " +
                  std::to_string(length),
              "is it a .safetensors file?");
-    if (length > size_ - sizeof length)
-      refuse(8, "the file ends too early: the header takes " + std::to_string(length) + " bytes, " +
-                    std::to_string(size_ - sizeof length) + " are left");
+    if (length > file_.size() - sizeof length)
+      refuse(length_bytes, "the file ends too early: the header takes " + std::to_string(length) +
+                               " bytes, " + std::to_string(file_.size() - sizeof length) +
+                               " are left");
     return length;
   }
 
-  // The types of the entries, which are put in the order of their bytes. These must fill the rest
-  // of the file, each tensor behind the other.
-  std::vector<Type> check(TensorsHeader& header, std::uint64_t data) const {
-    std::ranges::sort(header.entries, [](const auto& a, const auto& b) {
+  TensorsHeader read_header() {
+    text_.resize(read_length());
+    read_bytes(length_bytes, text_.data(), text_.size());
+    data_ = length_bytes + text_.size();
+    try {
+      return detail::parse_header(text_);
+    } catch (const JsonFault& fault) {
+      refuse(length_bytes + fault.offset, "in the header: " + fault.what);
+    }
+  }
+
+  bool wanted(const std::string& name) const { return wanted_.empty() || wanted_.contains(name); }
+  void check_wanted(const TensorsHeader& header) const {
+    std::set<std::string_view> there;
+    for (const auto& entry : header.entries) there.insert(entry.name);
+    for (const std::string_view name : wanted_) {
+      if (there.contains(name)) continue;
+      std::string all;
+      for (const auto& entry : header.entries)
+        all.append(all.empty() ? "'" : ", '").append(entry.name).append("'");
+      refuse(length_bytes, "no tensor '" + std::string(name) + "' in the header",
+             all.empty() ? "the file holds none" : "it holds " + all);
+    }
+  }
+
+  void check_limits(const std::vector<Claim>& claims) const {
+    const std::uint64_t most = options_.limits.bytes_for(file_.size());
+    std::uint64_t taken = text_.size();
+    for (const Claim& claim : claims)
+      if (claim.fault.empty()) taken += bytes_of(claim.type);
+    if (taken > most)
+      refuse(data_,
+             "the tensors of the header take " + std::to_string(taken) +
+                 " bytes of memory, but a file of " + std::to_string(file_.size()) +
+                 " bytes may take " + std::to_string(most),
+             "give ReadLimits that allow more");
+  }
+
+  // In the order of the bytes. These must fill the rest of the file, each tensor behind the other.
+  std::vector<Claim> claims_of(TensorsHeader& header, const detail::Marks& marks) const {
+    std::ranges::stable_sort(header.entries, [](const auto& a, const auto& b) {
       return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
     });
-    std::vector<Type> types;
+    const std::uint64_t room = file_.size() - data_;
+    std::vector<Claim> claims;
     std::uint64_t at = 0;
-    for (const TensorsHeader::Entry& entry : header.entries) {
-      types.push_back(type_of(entry, data));
-      const std::uint64_t bytes = bytes_of(types.back());
+    for (TensorsHeader::Entry& entry : header.entries) {
       if (entry.begin != at)
-        refuse(data + at, "expected tensor '" + entry.name + "' to begin here, behind the one " +
-                              "before it, but it claims offset " +
-                              std::to_string(data + entry.begin));
-      if (entry.end < entry.begin || entry.end - entry.begin != bytes)
-        refuse(data + at, "expected " + std::to_string(bytes) + " bytes for " +
-                              to_string(types.back()) + " '" + entry.name +
-                              "', its data_offsets say " + std::to_string(entry.begin) + " to " +
-                              std::to_string(entry.end));
+        refuse(data_ + at, "expected tensor '" + entry.name + "' to begin here, behind the one " +
+                               "before it, but it claims offset " +
+                               std::to_string(data_ + entry.begin));
+      claims.push_back(claim_of(entry));
+      Claim& claim = claims.back();
+      if (marks.checked) claim.sum = marks.sums[claims.size() - 1];
       at = entry.end;
-      if (at > size_ - data)
-        refuse(size_, "the file ends too early: tensor '" + entry.name + "' ends at offset " +
-                          std::to_string(data + at));
+      if (at > room && claim.fault.empty()) {
+        claim.fault = "the file ends too early: tensor '" + claim.name + "' ends at offset " +
+                      std::to_string(data_ + at);
+        claim.fault_at = file_.size();
+      }
     }
-    if (at != size_ - data)
-      refuse(data + at, "expected the end of the file, found " + std::to_string(size_ - data - at) +
-                            " bytes more");
-    return types;
+    if (at < room)
+      refuse(data_ + at, "expected the end of the file by the header, found " +
+                             std::to_string(room - at) + " bytes more");
+    return claims;
   }
 
-  Type type_of(const TensorsHeader::Entry& entry, std::uint64_t data) const {
+  Claim claim_of(TensorsHeader::Entry& entry) const {
+    Claim claim{.name = std::move(entry.name),
+                .begin = data_ + entry.begin,
+                .fault_at = data_ + entry.begin};
+    const auto offsets = [&] {
+      return "its data_offsets say " + std::to_string(entry.begin) + " to " +
+             std::to_string(entry.end);
+    };
+    if (entry.end < entry.begin)
+      refuse(claim.begin,
+             "expected tensor '" + claim.name + "' to end behind its begin: " + offsets());
+    claim.bytes = entry.end - entry.begin;
     const auto* known = std::ranges::find(dtypes, entry.dtype, &Name::code);
-    if (known == dtypes.end())
-      refuse(8, "tensor '" + entry.name + "' has dtype " + entry.dtype + ", which is not supported",
-             "convert it to BOOL, I32, I64, F32 or F64");
-    try {
-      return {Shape(entry.shape), known->dtype};
-    } catch (const ShapeError& error) {
-      refuse(data, "tensor '" + entry.name + "' has no shape: " + error.what());
+    if (known == dtypes.end()) {
+      claim.fault =
+          "tensor '" + claim.name + "' has dtype " + entry.dtype + ", which is not supported";
+      claim.fault_at = length_bytes;
+      claim.help =
+          "convert it to F32, F64, I32, I64 or BOOL, or read the others with "
+          "SafetensorsOptions::skip_unreadable";
+      return claim;
     }
+    claim.stored = known->stored;
+    try {
+      claim.type = {Shape(entry.shape), detail::widened(known->stored)};
+    } catch (const ShapeError& error) {
+      refuse(data_, "tensor '" + claim.name + "' has no shape: " + error.what());
+    }
+    const std::uint64_t bytes =
+        static_cast<std::uint64_t>(claim.type.shape.count()) * detail::width_of(known->stored);
+    if (claim.bytes != bytes)
+      refuse(claim.begin, "expected " + std::to_string(bytes) + " bytes for " + entry.dtype + " " +
+                              to_string(claim.type.shape) + " '" + claim.name + "', " + offsets());
+    return claim;
   }
 
-  Tensor read_tensor(const Type& type, std::uint64_t offset) {
-    Tensor tensor = Tensor::uninitialised(type);
-    if (tensor.bytes() > 0) read_bytes(offset, tensor.raw(), tensor.bytes());
-    if (type.dtype == DType::boolean) {
-      const std::span bytes(static_cast<const unsigned char*>(tensor.raw()), tensor.bytes());
-      const auto bad = std::ranges::find_if(bytes, [](unsigned char byte) { return byte > 1; });
-      if (bad != bytes.end())
-        refuse(offset + static_cast<std::uint64_t>(bad - bytes.begin()),
-               "expected 0 or 1 for a bool, found " + std::to_string(*bad));
+  // Nothing, and the fault, where the bytes are not what was written.
+  std::optional<Tensor> read_tensor(Claim& claim) const {
+    Tensor tensor = Tensor::uninitialised(claim.type);
+    auto* to = static_cast<std::byte*>(tensor.raw());
+    const std::size_t growth = size_of(tensor.dtype()) / detail::width_of(*claim.stored);
+    std::uint32_t sum = 0;
+    if (growth == 1) {
+      read_bytes(claim.begin, to, claim.bytes);
+      if (checked_) sum = detail::crc32c(std::span(to, claim.bytes));
+    } else {
+      std::array<std::byte, 65536> some{};
+      for (std::uint64_t done = 0; done < claim.bytes;) {
+        const auto now = std::span(some).first(
+            static_cast<std::size_t>(std::min<std::uint64_t>(claim.bytes - done, some.size())));
+        read_bytes(claim.begin + done, now.data(), now.size());
+        if (checked_) sum = detail::crc32c(now, sum);
+        detail::widen(*claim.stored, detail::ByteOrder::little, now, to);
+        to += now.size() * growth;
+        done += now.size();
+      }
     }
+    if (checked_ && sum != claim.sum) {
+      claim.fault = "tensor '" + claim.name + "' is damaged: its checksum is " + detail::hex8(sum) +
+                    ", but " + detail::hex8(claim.sum) + " was written";
+      claim.help = "take an older copy; SafetensorsOptions::skip_unreadable reads the others";
+      return std::nullopt;
+    }
+    if (tensor.dtype() == DType::boolean && !are_bools(tensor, claim)) return std::nullopt;
     return tensor;
   }
 
+  // A byte other than 0 or 1 is no bool to C++.
+  static bool are_bools(const Tensor& tensor, Claim& claim) {
+    const std::span bytes(static_cast<const unsigned char*>(tensor.raw()), tensor.bytes());
+    const auto bad = std::ranges::find_if(bytes, [](unsigned char byte) { return byte > 1; });
+    if (bad == bytes.end()) return true;
+    claim.fault_at = claim.begin + static_cast<std::uint64_t>(bad - bytes.begin());
+    claim.fault =
+        "tensor '" + claim.name + "': expected 0 or 1 for a bool, found " + std::to_string(*bad);
+    return false;
+  }
+
   const fs::path& path_;
-  std::ifstream in_;
-  std::uint64_t size_ = 0;
+  const SafetensorsOptions& options_;
+  Location here_;
+  detail::InputFile file_;
+  std::set<std::string_view> wanted_ = {};  // all, where there are none
+  std::string text_;                        // of the header
+  std::uint64_t data_ = 0;                  // where the elements begin
+  bool checked_ = false;                    // the file has checksums
 };
 
-void check_names(const fs::path& path, const TensorFile& file) {
+void check_names(const fs::path& path, const TensorFile& file, Location here) {
   std::set<std::string_view> names{"__metadata__"};
   for (const NamedTensor& named : file.tensors)
     if (!names.insert(named.name).second)
       fail<ValueError>({.op = "save_safetensors",
                         .label = named.name,
                         .what = path.string() + ": two tensors have the name '" + named.name + "'",
+                        .where = here,
                         .help = "give parameters names of their own"});
+}
+
+std::span<const std::byte> elements_of(const Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.raw()), tensor.bytes()};
 }
 
 }  // namespace
@@ -177,8 +317,8 @@ const Tensor* TensorFile::find(std::string_view name) const {
   return found == tensors.end() ? nullptr : &found->tensor;
 }
 
-void save_safetensors(const fs::path& path, const TensorFile& file) {
-  check_names(path, file);
+void save_safetensors(const fs::path& path, const TensorFile& file, Location here) {
+  check_names(path, file, here);
   std::vector<const NamedTensor*> order;
   for (const NamedTensor& named : file.tensors) order.push_back(&named);
   // Wide elements first, so that all are aligned.
@@ -187,6 +327,7 @@ void save_safetensors(const fs::path& path, const TensorFile& file) {
   });
   TensorsHeader header;
   header.metadata = file.metadata;
+  std::vector<std::uint32_t> sums;
   std::uint64_t at = 0;
   for (const NamedTensor* named : order) {
     const Shape& shape = named->tensor.shape();
@@ -195,18 +336,30 @@ void save_safetensors(const fs::path& path, const TensorFile& file) {
                               {shape.begin(), shape.end()},
                               at,
                               at + named->tensor.bytes()});
+    sums.push_back(detail::crc32c(elements_of(named->tensor)));
     at += named->tensor.bytes();
   }
-  std::string text = detail::to_json(header);
-  text.resize((8 + text.size() + alignment - 1) / alignment * alignment - 8, ' ');
+  const std::string text =
+      detail::marked_header(std::move(header), sums, alignment, length_bytes, here);
+  if (text.size() > longest_header)
+    fail<DataError>({.op = "save_safetensors",
+                     .what = path.string() + ": the header would take " +
+                             std::to_string(text.size()) +
+                             " bytes, but files of this format have "
+                             "at most " +
+                             std::to_string(longest_header),
+                     .where = here,
+                     .help = "save fewer tensors, or shorter names, in a file"});
   const std::uint64_t length = text.size();
   std::vector<std::span<const std::byte>> pieces{std::as_bytes(std::span(&length, 1)),
                                                  std::as_bytes(std::span(text))};
-  for (const NamedTensor* named : order)
-    pieces.emplace_back(static_cast<const std::byte*>(named->tensor.raw()), named->tensor.bytes());
-  detail::write_atomically("save_safetensors", path, pieces);
+  for (const NamedTensor* named : order) pieces.push_back(elements_of(named->tensor));
+  detail::write_atomically("save_safetensors", path, pieces, here);
 }
 
-TensorFile load_safetensors(const fs::path& path) { return Reader(path).read(); }
+TensorFile load_safetensors(const fs::path& path, const SafetensorsOptions& options,
+                            Location here) {
+  return Reader(path, options, here).read();
+}
 
 }  // namespace dualtape

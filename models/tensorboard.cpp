@@ -3,22 +3,16 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <system_error>
 
 #include <dualtape/models/detail/event_file.hpp>
+#include <dualtape/models/detail/log_file.hpp>
 #include <dualtape/models/trainer.hpp>
 
 namespace dualtape {
 namespace {
-
-[[noreturn]] void refuse(const std::filesystem::path& path, const char* what, int code) {
-  fail<DataError>(
-      {.op = "TensorBoard",
-       .what = path.string() + ": " + what + ": " + std::generic_category().message(code)});
-}
 
 double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -33,29 +27,46 @@ std::string file_name() {
 
 }  // namespace
 
-TensorBoard::TensorBoard(const std::filesystem::path& folder, std::int64_t every_steps)
+TensorBoard::TensorBoard(const std::filesystem::path& folder, std::int64_t every_steps,
+                         Location here)
     : path_(folder / file_name()), every_(every_steps) {
   if (every_steps < 1)
-    fail<ValueError>(
-        {.op = "TensorBoard", .what = "every_steps is " + std::to_string(every_steps)});
+    fail<ValueError>({.op = "TensorBoard",
+                      .what = "every_steps is " + std::to_string(every_steps),
+                      .where = here,
+                      .help = "1 writes every step"});
   const std::string first = detail::version_event(now());  // throws without protobuf
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) refuse(folder, "cannot be made", error.value());
-  file_.reset(std::fopen(path_.c_str(), "wb"));
-  if (!file_) refuse(path_, "cannot be opened", errno);
+  if (error)
+    fail<DataError>({.op = "TensorBoard",
+                     .what = folder.string() + ": cannot be made: " + error.message(),
+                     .where = here,
+                     .help = "name a folder that may be made"});
+  file_ =
+      std::make_unique<detail::LogFile>("TensorBoard", path_, detail::LogFile::Begin::anew, here);
   put(first);
   flush();
 }
 
-void TensorBoard::put(const std::string& event) {
-  const std::string record = detail::record_of(event);
-  if (std::fwrite(record.data(), 1, record.size(), file_.get()) != record.size())
-    refuse(path_, "cannot be written", errno);
+TensorBoard::~TensorBoard() {
+  try {
+    flush();
+  } catch (...) {  // nobody is there to hear of it
+    static_cast<void>(0);
+  }
 }
 
+void TensorBoard::put(const std::string& event) {
+  constexpr std::size_t most_waiting = std::size_t{1} << 16U;
+  waiting_ += detail::record_of(event);
+  if (waiting_.size() >= most_waiting) flush();
+}
+
+// What cannot be written waits for the next time.
 void TensorBoard::flush() {
-  if (std::fflush(file_.get()) != 0) refuse(path_, "cannot be written", errno);
+  file_->append(waiting_);
+  waiting_.clear();
 }
 
 void TensorBoard::write(std::int64_t step, const std::string& tag, double value) {

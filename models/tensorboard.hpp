@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -13,6 +12,10 @@
 
 namespace dualtape {
 
+namespace detail {
+class LogFile;
+}
+
 // Writes "loss", "rate" and, where measured, "cosine" by step, "epoch loss" by epoch and what is
 // reported by its own name, all against the steps done. TensorBoard keeps float32.
 class TensorBoard final : public Callback {
@@ -20,7 +23,9 @@ class TensorBoard final : public Callback {
   // Makes the folder where missing and in it a new events.out.tfevents file. `every_steps` thins
   // the steps; losses that are not finite are always written. ValueError below 1; DataError names a
   // file that cannot be opened, or, later, written.
-  explicit TensorBoard(const std::filesystem::path& folder, std::int64_t every_steps = 1);
+  explicit TensorBoard(const std::filesystem::path& folder, std::int64_t every_steps = 1,
+                       Location here = Location::current());
+  ~TensorBoard() override;  // writes what is left, if it can be
 
   bool step(Trainer& trainer, const StepInfo& info) override;
   bool epoch(Trainer& trainer, const EpochInfo& info) override;
@@ -31,16 +36,14 @@ class TensorBoard final : public Callback {
   const std::filesystem::path& path() const { return path_; }  // of the file
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
   void write(std::int64_t step, const std::string& tag, double value);
   void put(const std::string& event);
   void flush();
 
   std::filesystem::path path_;
   std::int64_t every_;
-  std::unique_ptr<std::FILE, Close> file_;
+  std::unique_ptr<detail::LogFile> file_;
+  std::string waiting_;  // records that are not written yet
 };
 
 }  // namespace dualtape

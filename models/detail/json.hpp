@@ -1,5 +1,8 @@
 // The JSON that is read and written here, through nlohmann's library. Built without it
 // (DUALTAPE_JSON not defined) every function throws DataError that says so. Any thread may call.
+//
+// No tree of values is built: it would be many times the text, it looks names up one by one, and
+// its destructor ends the program where memory runs out.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +33,10 @@ struct JsonFault {
   std::string what;
 };
 
-// Throws JsonFault unless the text is one object of the entries' form, each name once.
+// Throws JsonFault unless the text is one object of the entries' form, each name once. In one pass,
+// whatever the number of entries.
 TensorsHeader parse_header(std::string_view text);
+// Throws ValueError for a name that is not UTF-8.
 std::string to_json(const TensorsHeader& header);
 
 // One object on one line. JSON has no numbers for NaN and infinities: they are written as the

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::array<std::string_view, 5> whole{"all", "metadata", "none", "one", "padded"};
+constexpr std::array<std::string_view, 6> whole{"all", "half", "metadata", "none", "one", "padded"};
 
 void check_saved(const fs::path& file) {
   const Folder folder;
