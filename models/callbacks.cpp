@@ -36,6 +36,19 @@ void check_state(const char* callback, const Tensor& state, std::int64_t count) 
                             to_string(state.type())});
 }
 
+constexpr std::int64_t most_reports = std::int64_t{1} << 53U;
+
+// A number that is the best so far, and a count as doubles hold them.
+void check_counted(const char* callback, double best, double count) {
+  const bool counts =
+      count >= 0 && count <= static_cast<double>(most_reports) && count == std::floor(count);
+  if (counts && !std::isnan(best)) return;
+  fail<ValueError>({.op = callback,
+                    .what = "a state holds a best of " + std::to_string(best) + " and a count of " +
+                            std::to_string(count),
+                    .help = "restore from a file that is whole"});
+}
+
 }  // namespace
 
 EvaluateEvery::EvaluateEvery(std::string name, Tensor inputs, Tensor labels,
@@ -171,6 +184,7 @@ void EarlyStopping::restore(const Tensor& state) {
   stopped_ = false;
   if (state.dtype() == float64) {  // of older files, which have no parameters
     check_state("EarlyStopping", state, 2);
+    check_counted("EarlyStopping", state.at({0}), state.at({1}));
     best_ = state.at({0});
     bad_ = static_cast<std::int64_t>(state.at({1}));
     kept_.clear();
@@ -179,12 +193,15 @@ void EarlyStopping::restore(const Tensor& state) {
   const bool fits = state.dtype() == int64 && state.rank() == 1 && state.count() >= 3;
   const std::span<const std::int64_t> words =
       fits ? state.data<std::int64_t>() : std::span<const std::int64_t>();
-  if (!fits || words[1] < 0 || words[2] < 0 || words[2] > 8 * (state.count() - 3))
+  if (!fits || words[1] < 0 || words[1] > most_reports || words[2] < 0 ||
+      words[2] > 8 * (state.count() - 3))
     fail<ValueError>({.op = "EarlyStopping",
                       .what = "this is no state of an EarlyStopping: " + to_string(state.type())});
-  best_ = std::bit_cast<double>(words[0]);
-  bad_ = words[1];
+  const auto best = std::bit_cast<double>(words[0]);
+  check_counted("EarlyStopping", best, static_cast<double>(words[1]));
   kept_.resize(static_cast<std::size_t>(words[2]));
+  best_ = best;
+  bad_ = words[1];
   if (!kept_.empty()) std::memcpy(kept_.data(), words.data() + 3, kept_.size());
 }
 
@@ -247,6 +264,7 @@ Tensor BestCheckpoint::state() const { return state_of({best_}); }
 
 void BestCheckpoint::restore(const Tensor& state) {
   check_state("BestCheckpoint", state, 1);
+  check_counted("BestCheckpoint", state.at({0}), 0);
   best_ = state.at({0});
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 namespace dualtape {
 namespace {
@@ -11,8 +12,9 @@ constexpr std::string_view of_trainer = "trainer/";
 constexpr std::string_view of_lbfgs = "lbfgs/";
 
 // The tensors of a file, if some have names of this kind of run: those alone make a run go on.
-std::vector<NamedTensor> tensors_of_run(const std::filesystem::path& path, std::string_view kind) {
-  std::vector<NamedTensor> tensors = load_safetensors(path).tensors;
+std::vector<NamedTensor> tensors_of_run(const std::filesystem::path& path, std::string_view kind,
+                                        Location here) {
+  std::vector<NamedTensor> tensors = load_safetensors(path, {}, here).tensors;
   const auto any = [&](std::string_view prefix) {
     return std::ranges::any_of(
         tensors, [&](const NamedTensor& named) { return named.name.starts_with(prefix); });
@@ -28,59 +30,70 @@ std::vector<NamedTensor> tensors_of_run(const std::filesystem::path& path, std::
   fail<DataError>({.op = "load_checkpoint",
                    .what = path.string() + ": this file holds " + held + ", not what " +
                            (kind == of_trainer ? "a Trainer" : "an Lbfgs") + " can go on from",
+                   .where = here,
                    .help = help});
 }
 
 }  // namespace
 
-void save_checkpoint(const std::filesystem::path& path, const Trainer& trainer) {
-  save_safetensors(path, {trainer.state(),
-                          {{"format", "dualtape"},
-                           {"step", std::to_string(trainer.steps_done())},
-                           {"epochs_begun", std::to_string(trainer.epochs_begun())}}});
+void save_checkpoint(const std::filesystem::path& path, const Trainer& trainer, Location here) {
+  save_safetensors(path,
+                   {trainer.state(here),
+                    {{"format", "dualtape"},
+                     {"step", std::to_string(trainer.steps_done())},
+                     {"epochs_begun", std::to_string(trainer.epochs_begun())}}},
+                   here);
 }
 
-void load_checkpoint(const std::filesystem::path& path, Trainer& trainer) {
-  trainer.restore(tensors_of_run(path, of_trainer));
+void load_checkpoint(const std::filesystem::path& path, Trainer& trainer, Location here) {
+  trainer.restore(tensors_of_run(path, of_trainer, here), here);
 }
 
-void save_checkpoint(const std::filesystem::path& path, const Lbfgs& lbfgs) {
-  save_safetensors(path, {lbfgs.state(), {{"format", "dualtape"}}});
+void save_checkpoint(const std::filesystem::path& path, const Lbfgs& lbfgs, Location here) {
+  save_safetensors(path, {lbfgs.state(here), {{"format", "dualtape"}}}, here);
 }
 
-void load_checkpoint(const std::filesystem::path& path, Lbfgs& lbfgs) {
-  lbfgs.restore(tensors_of_run(path, of_lbfgs));
+void load_checkpoint(const std::filesystem::path& path, Lbfgs& lbfgs, Location here) {
+  lbfgs.restore(tensors_of_run(path, of_lbfgs, here), here);
 }
 
-bool resume(const std::filesystem::path& path, Trainer& trainer) {
+bool resume(const std::filesystem::path& path, Trainer& trainer, Location here) {
   std::error_code error;
   if (std::filesystem::status(path, error).type() == std::filesystem::file_type::not_found)
     return false;
-  load_checkpoint(path, trainer);
+  load_checkpoint(path, trainer, here);
   return true;
 }
 
-void save_parameters(const std::filesystem::path& path, const std::vector<Parameter>& parameters) {
+void save_parameters(const std::filesystem::path& path, const std::vector<Parameter>& parameters,
+                     Location here) {
   TensorFile file;
   file.metadata.emplace_back("format", "dualtape");
   for (const Parameter& parameter : parameters)
     file.tensors.push_back({parameter.name(), parameter.value()});
-  save_safetensors(path, file);
+  save_safetensors(path, file, here);
 }
 
-void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters) {
-  const TensorFile file = load_safetensors(path);
+void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
+                     Location here) {
+  const TensorFile file = load_safetensors(path, {}, here);
+  std::unordered_map<std::string_view, const Tensor*> by_name;
+  for (const NamedTensor& named : file.tensors) by_name.emplace(named.name, &named.tensor);
+  std::vector<const Tensor*> values;
   for (const Parameter& parameter : parameters) {
-    const Tensor* found = file.find(parameter.name());
-    if (found != nullptr && found->type() == parameter.type()) continue;
+    const auto found = by_name.find(parameter.name());
+    const Tensor* value = found == by_name.end() ? nullptr : found->second;
+    values.push_back(value);
+    if (value != nullptr && value->type() == parameter.type()) continue;
     fail<DataError>({.op = "load_parameters",
                      .label = parameter.name(),
                      .what = path.string() + ": expected '" + parameter.name() + "' as " +
                              to_string(parameter.type()) + ", found " +
-                             (found == nullptr ? std::string("none") : to_string(found->type())),
+                             (value == nullptr ? std::string("none") : to_string(value->type())),
+                     .where = here,
                      .help = "load into a model of the same sizes and names"});
   }
-  for (Parameter& parameter : parameters) parameter.set(*file.find(parameter.name()));
+  for (std::size_t i = 0; i < values.size(); ++i) parameters[i].set(*values[i]);
 }
 
 }  // namespace dualtape

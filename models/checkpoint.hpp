@@ -17,24 +17,31 @@
 
 namespace dualtape {
 
-// Trainer::state() as a file, whole or not at all; the metadata have the numbers of steps and
-// epochs. Throws DataError where it cannot be written, and what state() throws.
-void save_checkpoint(const std::filesystem::path& path, const Trainer& trainer);
+// Trainer::state() as a file, whole or not at all, with checksums; the metadata have the numbers of
+// steps and epochs. Throws DataError where it cannot be written, and what state() throws.
+void save_checkpoint(const std::filesystem::path& path, const Trainer& trainer,
+                     Location here = Location::current());
 
 // The other way. Throws DataError for a file that is missing or broken or that holds parameters
-// only or a run of the other kind, and what restore() throws.
-void load_checkpoint(const std::filesystem::path& path, Trainer& trainer);
+// only or a run of the other kind, and what restore() throws; then nothing has changed.
+void load_checkpoint(const std::filesystem::path& path, Trainer& trainer,
+                     Location here = Location::current());
 
 // load_checkpoint() if there is such a file; whether there is.
-bool resume(const std::filesystem::path& path, Trainer& trainer);
+bool resume(const std::filesystem::path& path, Trainer& trainer,
+            Location here = Location::current());
 
 // The same of an L-BFGS run: Lbfgs::state() and restore().
-void save_checkpoint(const std::filesystem::path& path, const Lbfgs& lbfgs);
-void load_checkpoint(const std::filesystem::path& path, Lbfgs& lbfgs);
+void save_checkpoint(const std::filesystem::path& path, const Lbfgs& lbfgs,
+                     Location here = Location::current());
+void load_checkpoint(const std::filesystem::path& path, Lbfgs& lbfgs,
+                     Location here = Location::current());
 
 // Parameters alone, under their names; load_parameters() also takes them from a checkpoint. Throws
 // DataError if one is missing or has another type; then none has changed.
-void save_parameters(const std::filesystem::path& path, const std::vector<Parameter>& parameters);
-void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters);
+void save_parameters(const std::filesystem::path& path, const std::vector<Parameter>& parameters,
+                     Location here = Location::current());
+void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
+                     Location here = Location::current());
 
 }  // namespace dualtape

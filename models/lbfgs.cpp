@@ -242,7 +242,7 @@ std::vector<NamedTensor> saved(const Progress& progress) {
 
 // The tensor of that name, of rank 1 or 2 with `last` elements along the last axis.
 const Tensor& needed(const std::vector<NamedTensor>& state, const char* name, DType dtype,
-                     std::size_t rank, std::int64_t last) {
+                     std::size_t rank, std::int64_t last, Location where) {
   const auto found = std::ranges::find(state, name, &NamedTensor::name);
   const bool there = found != state.end();
   if (there && found->tensor.dtype() == dtype && found->tensor.rank() == rank &&
@@ -256,27 +256,39 @@ const Tensor& needed(const std::vector<NamedTensor>& state, const char* name, DT
                       : "no '" + std::string(name) + "'") +
                ", but " + std::string(name_of(dtype)) + " numbers, " + std::to_string(last) +
                (rank > 1 ? " a row," : "") + " are needed",
+       .where = where,
        .help = "restore into an Lbfgs of the same parameters"});
 }
 
 Progress restored(const std::vector<NamedTensor>& state, std::int64_t size,
-                  std::int64_t history_size) {
+                  std::int64_t history_size, Location where) {
   Progress progress(history_size);
-  progress.now.point = vector_of(needed(state, point_name, float64, 1, size));
-  progress.now.gradient = vector_of(needed(state, gradient_name, float64, 1, size));
-  const Tensor& numbers = needed(state, numbers_name, float64, 1, 2);
+  progress.now.point = vector_of(needed(state, point_name, float64, 1, size, where));
+  progress.now.gradient = vector_of(needed(state, gradient_name, float64, 1, size, where));
+  const Tensor& numbers = needed(state, numbers_name, float64, 1, 2, where);
   progress.now.loss = numbers.at({0});
   progress.change = numbers.at({1});
-  const auto counts = needed(state, counts_name, int64, 1, 2).data<std::int64_t>();
+  const auto counts = needed(state, counts_name, int64, 1, 2, where).data<std::int64_t>();
+  constexpr std::int64_t most = std::int64_t{1} << 53U;  // more than any run comes to
+  for (const std::int64_t count : counts)
+    if (count < 0 || count > most)
+      fail<ValueError>({.op = "Lbfgs",
+                        .label = counts_name,
+                        .what = "the state to restore has '" + std::string(counts_name) + "' " +
+                                std::to_string(count) + ", which is no count",
+                        .where = where,
+                        .help = "restore from a file that is whole"});
   progress.iterations = counts[0];
   progress.evaluations = counts[1];
-  const Tensor& steps = needed(state, steps_name, float64, 2, size);
-  const Tensor& changes = needed(state, changes_name, float64, 2, size);
+  const Tensor& steps = needed(state, steps_name, float64, 2, size, where);
+  const Tensor& changes = needed(state, changes_name, float64, 2, size, where);
   if (steps.size(0) != changes.size(0))
     fail<ValueError>({.op = "Lbfgs",
                       .what = "the state to restore has " + std::to_string(steps.size(0)) +
                               " steps and " + std::to_string(changes.size(0)) +
-                              " changes of the gradient"});
+                              " changes of the gradient",
+                      .where = where,
+                      .help = "restore from a file that is whole"});
   for (std::int64_t i = 0; i < steps.size(0); ++i)
     progress.history.add(vector_of(steps.rows(i, i + 1)), vector_of(changes.rows(i, i + 1)));
   return progress;
@@ -432,9 +444,17 @@ std::vector<NamedTensor> Lbfgs::state(Location where) const {
 
 void Lbfgs::restore(const std::vector<NamedTensor>& state, Location where) {
   Impl& impl = this->impl("restore", where);
-  impl.progress = restored(state, static_cast<std::int64_t>(impl.size()), impl.options.history);
+  // All that can fail comes first.
+  Progress progress =
+      restored(state, static_cast<std::int64_t>(impl.size()), impl.options.history, where);
+  std::vector<Tensor> values;
+  impl.each(std::span<const double>(progress.now.point),
+            [&](std::size_t i, std::span<const double> part) {
+              values.push_back(tensor_of(part, impl.parameters[i].type()));
+            });
+  for (std::size_t i = 0; i < values.size(); ++i) impl.parameters[i].set(values[i]);
+  impl.progress = std::move(progress);
   impl.resumed = true;
-  impl.set(impl.progress->now.point);
 }
 
 }  // namespace dualtape

@@ -1,6 +1,7 @@
 #include <dualtape/models/optimisers.hpp>
 
 #include <algorithm>
+#include <memory>
 
 #include <dualtape/models/detail/optimiser_parts.hpp>
 #include <dualtape/ops/arithmetic.hpp>
@@ -14,12 +15,15 @@ using namespace detail;
 
 namespace {
 
-void check_restored(const std::string& name, const Type& got, const Type& wanted) {
+void check_restored(const std::string& name, const Type& got, const Type& wanted,
+                    Location where = {}) {
   if (got == wanted) return;
   fail<ValueError>({.op = "Optimiser",
                     .label = name,
                     .what = "the restored '" + name + "' is " + to_string(got) + ", but " +
-                            to_string(wanted) + " is needed"});
+                            to_string(wanted) + " is needed",
+                    .where = where,
+                    .help = "restore into the optimiser, with the options, that was saved"});
 }
 
 // Broadcasting would make an update of a gradient of another shape, though not the one meant.
@@ -112,26 +116,37 @@ Parameter Optimiser::remembered(const Parameter& of, const std::string& name, co
   return slots_.back().value;
 }
 
-void Optimiser::restore(const std::vector<NamedTensor>& state) {
-  std::map<std::string, Tensor> restored;
-  for (const NamedTensor& named : state) restored[named.name] = named.tensor.copy();
+void Optimiser::restore(const std::vector<NamedTensor>& state, Location where) {
+  prepare_restore(state, where)();
+}
+
+std::function<void()> Optimiser::prepare_restore(const std::vector<NamedTensor>& state,
+                                                 Location where) {
+  auto kept = std::make_shared<std::map<std::string, Tensor>>();
+  for (const NamedTensor& named : state) (*kept)[named.name] = named.tensor.copy();
+  auto values = std::make_shared<std::vector<Tensor>>();  // of the slots, in their order
   for (const Slot& slot : slots_) {
-    const auto found = restored.find(slot.value.name());
-    if (found != restored.end())
-      check_restored(slot.value.name(), found->second.type(), slot.value.type());
-    else if (!state.empty())
+    const std::string& name = slot.value.name();
+    const auto found = kept->find(name);
+    if (found == kept->end() && !state.empty())
       fail<ValueError>({.op = "Optimiser",
-                        .label = slot.value.name(),
-                        .what = "the state to restore has no '" + slot.value.name() + "'",
+                        .label = name,
+                        .what = "the state to restore has no '" + name + "'",
+                        .where = where,
                         .help = "restore into the optimiser, with the options, that was saved"});
+    if (found == kept->end()) {
+      values->emplace_back(slot.value.type());
+    } else {
+      check_restored(name, found->second.type(), slot.value.type(), where);
+      values->push_back(found->second);
+    }
   }
-  for (Slot& slot : slots_) {
-    const auto found = restored.find(slot.value.name());
-    slot.value.set(found != restored.end() ? found->second : Tensor(slot.value.type()));
-    if (found != restored.end()) restored.erase(found);
-  }
-  restored_ = std::move(restored);
-  anew_ = state.empty();
+  for (const Slot& slot : slots_) kept->erase(slot.value.name());
+  return [this, kept, values, anew = state.empty()] {
+    for (std::size_t i = 0; i < values->size(); ++i) slots_[i].value.set((*values)[i]);
+    restored_.swap(*kept);
+    anew_ = anew;
+  };
 }
 
 // What is kept for these parameters and nobody asked for was another optimiser's.

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -42,7 +43,11 @@ class Optimiser {
   // Goes on from a named_state(), also before the first update(), which then takes what is
   // kept here; an empty one starts anew. Throws ValueError for a name or type that does not fit, at
   // once or in update(); after an error at once nothing has changed.
-  void restore(const std::vector<NamedTensor>& state);
+  void restore(const std::vector<NamedTensor>& state, Location where = Location::current());
+  // The same in two parts: here all is checked and copied, and nothing has changed; the function
+  // that is returned then puts it in place and does not fail. Call it before the next update().
+  std::function<void()> prepare_restore(const std::vector<NamedTensor>& state,
+                                        Location where = Location::current());
 
  protected:
   // One parameter: `p` is its value, `g` its gradient, `lr` has its dtype. Returns the new value

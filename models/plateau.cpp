@@ -69,7 +69,17 @@ void Plateau::restore(const Tensor& state) {
   if (state.type() != Type{Shape{4}, float64})
     fail<ValueError>(
         {.op = "Plateau", .what = "a state is float64 (4,), got " + to_string(state.type())});
-  *scale_ = state.at({0});
+  constexpr double most = 9007199254740992.0;  // 2^53, up to which doubles count
+  const auto is_count = [](double value) {
+    return value >= 0 && value <= most && value == std::floor(value);
+  };
+  const double scale = state.at({0});
+  if (!(scale > 0 && scale <= 1) || std::isnan(state.at({1})) || !is_count(state.at({2})) ||
+      !is_count(state.at({3})))
+    fail<ValueError>({.op = "Plateau",
+                      .what = "this is no state of a Plateau: " + to_string(state),
+                      .help = "a state is a scale of up to 1, the best number and two counts"});
+  *scale_ = scale;
   best_ = state.at({1});
   bad_ = static_cast<std::int64_t>(state.at({2}));
   cooling_ = static_cast<std::int64_t>(state.at({3}));

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include <dualtape/models/detail/awaited.hpp>
 #include <dualtape/models/detail/objective.hpp>
+#include <dualtape/models/detail/saved_state.hpp>
 #include <dualtape/models/detail/trainer_impl.hpp>
 #include <dualtape/modes/reverse.hpp>
 
@@ -35,16 +38,6 @@ void check_rules(const StopRules& rules, Location where) {
                       .where = where,
                       .help = "both must be at least 1"});
 }
-
-// Names of what checkpoints hold beside the parameters.
-constexpr std::string_view optimiser_prefix = "optimiser/";
-const std::string callback_prefix = "callback/";
-const std::string position_name = "trainer/position";  // step, epoch, batch, in the epoch or not
-const std::string key_name = "trainer/key";
-const std::string mean_name = "trainer/epoch_loss";  // sum and weight, which counts rows
-// Of an EpochLayout; older files have the first or neither.
-const std::string layout_name = "trainer/batches";  // its sizes
-const std::string order_name = "trainer/order";     // its order
 
 std::string untraced_fault(const StepInfo& info) {
   // A NaN of either sign is one and the same mishap.
@@ -249,72 +242,70 @@ std::vector<NamedTensor> Trainer::state(Location where) const {
   for (const Parameter& buffer : impl.options.buffers)
     all.push_back({buffer.name(), buffer.value()});
   for (const NamedTensor& own : impl.optimiser->named_state())
-    all.push_back({std::string(optimiser_prefix) + own.name, own.tensor});
+    all.push_back({std::string(detail::optimiser_prefix) + own.name, own.tensor});
   for (const auto& callback : impl.options.callbacks)
     if (!callback->name().empty())
-      all.push_back({callback_prefix + callback->name(), callback->state()});
-  all.push_back(
-      {position_name, Tensor::of({impl.step, impl.epoch, impl.batch, impl.in_epoch ? 1 : 0})});
-  all.push_back({key_name, impl.options.key.to_tensor()});
-  all.push_back({mean_name,
-                 Tensor::from(std::vector<double>{impl.mean.sum(), impl.mean.weight()}, Shape{2})});
-  all.push_back(
-      {layout_name, Tensor::of({impl.layout.batches, impl.layout.batch_size, impl.layout.rows})});
-  all.push_back({order_name, to_tensor(impl.layout.order)});
+      all.push_back({std::string(detail::callback_prefix) + callback->name(), callback->state()});
+  const detail::SavedRun run{impl.step,        impl.epoch, impl.batch, impl.in_epoch,
+                             impl.options.key, impl.mean,  impl.layout};
+  for (NamedTensor& own : detail::to_tensors(run)) all.push_back(std::move(own));
   return all;
 }
 
+namespace {
+
+// All of them, or none: those that took theirs are given back what they had.
+void restore_callbacks(const std::vector<std::shared_ptr<Callback>>& callbacks,
+                       const detail::SavedState& saved) {
+  std::vector<std::pair<Callback*, Tensor>> before;
+  before.reserve(callbacks.size());
+  try {
+    for (const auto& callback : callbacks) {
+      if (callback->name().empty()) continue;
+      // One that was added since has nothing to go on from.
+      const Tensor* found = saved.find(std::string(detail::callback_prefix) + callback->name());
+      if (found == nullptr) continue;
+      before.emplace_back(callback.get(), callback->state().copy());
+      callback->restore(*found);
+    }
+  } catch (...) {
+    for (const auto& [callback, state] : before) {
+      try {
+        callback->restore(state);
+      } catch (...) {  // what it threw first is told
+        continue;
+      }
+    }
+    throw;
+  }
+}
+
+}  // namespace
+
+// All that can fail comes first; what is changed behind it cannot.
 void Trainer::restore(const std::vector<NamedTensor>& state, Location where) {
   Impl& impl = this->impl("restore", where);
-  const auto find = [&](const std::string& name) -> const Tensor* {
-    const auto found = std::ranges::find(state, name, &NamedTensor::name);
-    return found == state.end() ? nullptr : &found->tensor;
-  };
-  const auto need = [&](const std::string& name, const Type& type) -> const Tensor& {
-    const Tensor* found = find(name);
-    if (found != nullptr && found->type() == type) return *found;
-    fail<ValueError>({.op = "Trainer",
-                      .label = name,
-                      .what = "the state to restore has " +
-                              (found == nullptr ? "no '" + name + "'"
-                                                : "'" + name + "' as " + to_string(found->type())) +
-                              ", but " + to_string(type) + " is needed",
-                      .where = impl.where,
-                      .help = "restore into the model that was saved"});
-  };
+  const detail::SavedState saved(state, where);
   std::vector<Parameter> values = impl.parameters;
   values.insert(values.end(), impl.options.buffers.begin(), impl.options.buffers.end());
-  for (const Parameter& parameter : values) need(parameter.name(), parameter.type());
-  const Tensor& position = need(position_name, {Shape{4}, int64});
-  const Tensor& key = need(key_name, {Shape{}, int64});
-  const Tensor& mean = need(mean_name, {Shape{2}, float64});
-  EpochLayout layout;
-  if (find(layout_name) != nullptr) {
-    const auto sizes = need(layout_name, {Shape{3}, int64}).data<std::int64_t>();
-    layout = {sizes[0], sizes[1], sizes[2]};
-  }
-  if (find(order_name) != nullptr) layout.order = order_of(need(order_name, {Shape{2}, int64}));
-  std::vector<NamedTensor> own;
-  for (const NamedTensor& named : state)
-    if (named.name.starts_with(optimiser_prefix))
-      own.push_back({named.name.substr(optimiser_prefix.size()), named.tensor});
-  impl.optimiser->restore(own);
-  for (Parameter& parameter : values) parameter.set(need(parameter.name(), parameter.type()));
-  const auto counts = position.data<std::int64_t>();
-  impl.step = counts[0];
-  impl.epoch = counts[1];
-  impl.batch = counts[2];
-  impl.in_epoch = counts[3] != 0;
-  impl.layout = layout;
+  std::vector<const Tensor*> tensors;
+  for (const Parameter& parameter : values)
+    tensors.push_back(&saved.need(parameter.name(), parameter.type()));
+  const detail::SavedRun run = saved.run();
+  const std::function<void()> restore_optimiser =
+      impl.optimiser->prepare_restore(saved.under(detail::optimiser_prefix), where);
+  restore_callbacks(impl.options.callbacks, saved);
+  restore_optimiser();
+  for (std::size_t i = 0; i < values.size(); ++i) values[i].set(*tensors[i]);
+  impl.step = run.step;
+  impl.epoch = run.epoch;
+  impl.batch = run.batch;
+  impl.in_epoch = run.in_epoch;
+  impl.layout = run.layout;
   impl.resumed = true;
   impl.interrupted = false;
-  impl.options.key = Key::from_tensor(key);
-  impl.mean = RunningMean(mean.at({0}), mean.at({1}));
-  for (const auto& callback : impl.options.callbacks) {
-    if (callback->name().empty()) continue;
-    // One that was added since has nothing to go on from.
-    if (const Tensor* found = find(callback_prefix + callback->name())) callback->restore(*found);
-  }
+  impl.options.key = run.key;
+  impl.mean = run.mean;
 }
 
 }  // namespace dualtape
