@@ -109,8 +109,10 @@ compiler() {
   local name=$1
   make_tree "$name" "$(codename "$2")"
   inside "$name" "packages" "./run install-deps $3"
+  # Without precompiled headers, so that a file that lacks an include is found.
   inside "$name" "configure" \
-    "cmake -S . -B build -G Ninja -DCMAKE_CXX_COMPILER=$4 -DDUALTAPE_WERROR=ON"
+    "cmake -S . -B build -G Ninja -DCMAKE_CXX_COMPILER=$4 -DDUALTAPE_WERROR=ON \
+      -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON"
   test_layers "$name" ''
 }
 
