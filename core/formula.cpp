@@ -12,12 +12,13 @@ namespace {
 
 // In the order of the enumerators.
 constexpr std::array<std::string_view, prim_count> names{
-    "constant",   "input",         "neg",   "abs",       "sqrt",    "exp",      "expm1",
-    "log",        "log1p",         "sin",   "cos",       "tan",     "asin",     "acos",
-    "atan",       "sinh",          "cosh",  "tanh",      "erf",     "sigmoid",  "floor",
-    "ceil",       "round",         "trunc", "add",       "sub",     "mul",      "div",
-    "pow",        "atan2",         "mod",   "minimum",   "maximum", "less",     "less_equal",
-    "greater",    "greater_equal", "equal", "not_equal", "isnan",   "isfinite", "logical_and",
+    "constant",   "input",         "neg",        "abs",       "sqrt",    "exp",      "expm1",
+    "log",        "log1p",         "sin",        "cos",       "tan",     "asin",     "acos",
+    "atan",       "sinh",          "cosh",       "tanh",      "asinh",   "acosh",    "atanh",
+    "erf",        "erfc",          "normal_cdf", "sigmoid",   "floor",   "ceil",     "round",
+    "trunc",      "add",           "sub",        "mul",       "div",     "pow",      "atan2",
+    "hypot",      "exp_product",   "mod",        "minimum",   "maximum", "less",     "less_equal",
+    "greater",    "greater_equal", "equal",      "not_equal", "isnan",   "isfinite", "logical_and",
     "logical_or", "logical_not",   "select"};
 
 thread_local detail::Recorder* innermost = nullptr;

@@ -46,7 +46,12 @@ enum class Prim : std::uint8_t {
   sinh,
   cosh,
   tanh,
+  asinh,
+  acosh,
+  atanh,
   erf,
+  erfc,
+  normal_cdf,
   sigmoid,
   floor,
   ceil,
@@ -59,9 +64,11 @@ enum class Prim : std::uint8_t {
   div,
   pow,
   atan2,
-  mod,      // sign of the second
-  minimum,  // NaN if either is
-  maximum,  // NaN if either is
+  hypot,
+  exp_product,  // e^(ab), the product not rounded
+  mod,          // sign of the second
+  minimum,      // NaN if either is
+  maximum,      // NaN if either is
   // two numbers -> mask
   less,
   less_equal,
@@ -292,7 +299,12 @@ class Recorded {
   friend Recorded sinh(Recorded x) { return number(Prim::sinh, x); }
   friend Recorded cosh(Recorded x) { return number(Prim::cosh, x); }
   friend Recorded tanh(Recorded x) { return number(Prim::tanh, x); }
+  friend Recorded asinh(Recorded x) { return number(Prim::asinh, x); }
+  friend Recorded acosh(Recorded x) { return number(Prim::acosh, x); }
+  friend Recorded atanh(Recorded x) { return number(Prim::atanh, x); }
   friend Recorded erf(Recorded x) { return number(Prim::erf, x); }
+  friend Recorded erfc(Recorded x) { return number(Prim::erfc, x); }  // 1 - erf(x)
+  friend Recorded normal_cdf(Recorded x) { return number(Prim::normal_cdf, x); }
   friend Recorded sigmoid(Recorded x) { return number(Prim::sigmoid, x); }  // 1 / (1 + e^-x)
   friend Recorded floor(Recorded x) { return number(Prim::floor, x); }
   friend Recorded ceil(Recorded x) { return number(Prim::ceil, x); }
@@ -304,6 +316,10 @@ class Recorded {
   template <class A, class B>
   requires FormulaOperands<A, B>
   friend Recorded atan2(A a, B b) { return number(Prim::atan2, Recorded(a), Recorded(b)); }
+  template <class A, class B>
+  requires FormulaOperands<A, B>
+  friend Recorded hypot(A a, B b) { return number(Prim::hypot, Recorded(a), Recorded(b)); }
+  friend Recorded exp_product(Recorded a, Recorded b) { return number(Prim::exp_product, a, b); }
   friend Recorded mod(Recorded a, Recorded b) { return number(Prim::mod, a, b); }
   friend Recorded minimum(Recorded a, Recorded b) { return number(Prim::minimum, a, b); }
   friend Recorded maximum(Recorded a, Recorded b) { return number(Prim::maximum, a, b); }

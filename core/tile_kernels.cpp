@@ -43,7 +43,12 @@ auto apply_prim(const X&... x) {
   else if constexpr (P == Prim::sinh) return sinh(a);
   else if constexpr (P == Prim::cosh) return cosh(a);
   else if constexpr (P == Prim::tanh) return tanh(a);
+  else if constexpr (P == Prim::asinh) return asinh(a);
+  else if constexpr (P == Prim::acosh) return acosh(a);
+  else if constexpr (P == Prim::atanh) return atanh(a);
   else if constexpr (P == Prim::erf) return erf(a);
+  else if constexpr (P == Prim::erfc) return erfc(a);
+  else if constexpr (P == Prim::normal_cdf) return normal_cdf(a);
   else if constexpr (P == Prim::sigmoid) return sigmoid(a);
   else if constexpr (P == Prim::floor) return floor(a);
   else if constexpr (P == Prim::ceil) return ceil(a);
@@ -55,6 +60,8 @@ auto apply_prim(const X&... x) {
   else if constexpr (P == Prim::div) return a / b;
   else if constexpr (P == Prim::pow) return pow(a, b);
   else if constexpr (P == Prim::atan2) return atan2(a, b);
+  else if constexpr (P == Prim::hypot) return hypot(a, b);
+  else if constexpr (P == Prim::exp_product) return exp_product(a, b);
   else if constexpr (P == Prim::mod) return mod(a, b);
   else if constexpr (P == Prim::minimum) return minimum(a, b);
   else if constexpr (P == Prim::maximum) return maximum(a, b);

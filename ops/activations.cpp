@@ -6,12 +6,15 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/builtin.hpp>
+#include <dualtape/ops/detail/edge_rows.hpp>
 #include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/math.hpp>
+#include <dualtape/ops/detail/tails.hpp>
 
 namespace dualtape {
 namespace {
 
+using detail::inf;
+using detail::nan;
 using Operands = std::span<const Var>;
 
 struct Sigmoid {
@@ -20,10 +23,49 @@ struct Sigmoid {
   static constexpr auto math = "y = 1 / (1 + e^-x); dy/dx = y (1 - y)";
   static constexpr Example example{"sigmoid(g.constant(Tensor{0, 1000}))", "[0.5 1. ]"};
   static auto formula(auto x) { return sigmoid(x); }
-  static Factor partial(Var, Var y) { return y * (1 - y); }
+  static Factor partial(Var x, Var) { return logistic_density(x); }  // 1 - y cancels near 1
   static auto sample() { return domain(-4, 4); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-700, 9.85967654375977e-305, 9.85967654375977e-305},
+                                 {-80, 1.8048513878454153e-35, 1.8048513878454153e-35},
+                                 {-20, 2.0611536181902037e-09, 2.061153613941849e-09},
+                                 {-0.5, 0.37754066879814546, 0.2350037122015945},
+                                 {0, 0.5, 0.25},
+                                 {5.5, 0.9959298622841039, 0.004053571694869767},
+                                 {20, 0.9999999979388464, 2.061153613941849e-09},
+                                 {80, 1, 1.8048513878454153e-35},
+                                 {-inf, 0, 0},
+                                 {inf, 1, 0},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Sigmoid> sigmoid_op;
+
+struct LogisticDensity {
+  static constexpr auto name = "logistic_density";
+  static constexpr auto doc = "Density of the logistic distribution, the derivative of sigmoid.";
+  static constexpr auto math = "y = e^-|x| / (1 + e^-|x|)^2; dy/dx = -y tanh(x/2)";
+  static constexpr Example example{"logistic_density(g.constant(Tensor{0, 200}))", "[0.25 0.  ]"};
+  static auto formula(auto x) {
+    const auto tail = exp(-abs(x));
+    return tail / square(1 + tail);
+  }
+  static Factor partial(Var x, Var y) { return -y * tanh(0.5 * x); }
+  static auto sample() { return domain(-4, 4); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-80, 1.8048513878454153e-35, 1.8048513878454153e-35},
+                                 {-20, 2.061153613941849e-09, 2.061153605445141e-09},
+                                 {0x1p-100, 0.25, -0x1p-103},
+                                 {0, 0.25, 0},
+                                 {0.5, 0.2350037122015945, -0.05755679485232074},
+                                 {20, 2.061153613941849e-09, -2.061153605445141e-09},
+                                 {80, 1.8048513878454153e-35, -1.8048513878454153e-35},
+                                 {-inf, 0, 0},
+                                 {inf, 0, 0},
+                                 {nan, nan, nan}});
+  }
+};
+constexpr detail::BuiltinElementwise<LogisticDensity> logistic_density_op;
 
 struct Logsigmoid {
   static constexpr auto name = "logsigmoid";
@@ -34,6 +76,17 @@ struct Logsigmoid {
   static auto formula(auto x) { return minimum(x, 0) - log1p(exp(-abs(x))); }
   static Factor partial(Var x, Var) { return sigmoid(-x); }
   static auto sample() { return domain(-4, 4); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-0x1p100, -0x1p100, 1},
+                                 {-80, -80, 1},
+                                 {-5.5, -5.504078443270571, 0.9959298622841039},
+                                 {0, -0.6931471805599453, 0.5},
+                                 {20, -2.061153620314381e-09, 2.0611536181902037e-09},
+                                 {80, -1.8048513878454153e-35, 1.8048513878454153e-35},
+                                 {-inf, -inf, 1},
+                                 {inf, 0, 0},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Logsigmoid> logsigmoid_op;
 
@@ -46,6 +99,17 @@ struct Softplus {
   static auto formula(auto x) { return maximum(x, 0) + log1p(exp(-abs(x))); }
   static Factor partial(Var x, Var) { return sigmoid(x); }
   static auto sample() { return domain(-4, 4); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-80, 1.8048513878454153e-35, 1.8048513878454153e-35},
+                                 {-20, 2.061153620314381e-09, 2.0611536181902037e-09},
+                                 {0, 0.6931471805599453, 0.5},
+                                 {5.5, 5.504078443270571, 0.9959298622841039},
+                                 {80, 80, 1},
+                                 {0x1p100, 0x1p100, 1},
+                                 {-inf, 0, 0},
+                                 {inf, inf, 1},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Softplus> softplus_op;
 
@@ -55,8 +119,18 @@ struct Relu {
   static constexpr auto math = "y = max(x, 0); dy/dx = 1 where x > 0, else 0 (at 0 too)";
   static constexpr Example example{"relu(g.constant(Tensor{-1, 2}))", "[0. 2.]"};
   static auto formula(auto x) { return maximum(x, 0); }
-  static Factor partial(Var x, Var) { return cast(x > 0, x.dtype()); }
+  static Factor partial(Var, Var y) { return sign(y); }  // 0, 1 or NaN
   static auto sample() { return domain(-2, 2).avoid(0); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-1, 0, 0},
+                                 {-0x1p-100, 0, 0},
+                                 {0, 0, 0},
+                                 {0x1p-100, 0x1p-100, 1},
+                                 {0x1p100, 0x1p100, 1},
+                                 {-inf, 0, 0},
+                                 {inf, inf, 1},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Relu> relu_op;
 
@@ -64,13 +138,26 @@ struct LeakyRelu {
   static constexpr auto name = "leaky_relu";
   static constexpr auto doc = "x where it is positive, slope x elsewhere.";
   static constexpr auto math =
-      "y = x where x > 0, else slope x; dy/dx = 1 where x > 0, else slope; dy/dslope = min(x, 0)";
+      "y = x where x > 0, else slope x; dy/dx = 1 where x > 0, else slope; dy/dslope = 0 "
+      "where x > 0, else x";
   static constexpr Example example{"leaky_relu(g.constant(Tensor{-1, 2}), 0.5)", "[-0.5  2. ]"};
   static auto formula(auto x, auto slope) { return select(x > 0, x, slope * x); }
   static Factor partial(std::size_t i, Operands in, Var) {
-    return i == 0 ? where(in[0] > 0, 1, in[1]) : minimum(in[0], 0);
+    const Var x = in[0];
+    if (i == 1) return detail::not_positive(x);
+    return detail::unless_nan(x, where(x > 0, 1, in[1]));
   }
   static auto sample() { return std::array{domain(-2, 2).avoid(0), domain(0, 0.5)}; }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{-3, 0.25, -0.75, 0.25, -3},
+                                 {-0x1p-100, 0.25, -0x1p-102, 0.25, -0x1p-100},
+                                 {0, 0.25, 0, 0.25, 0},
+                                 {0x1p-100, 0.25, 0x1p-100, 1, 0},
+                                 {0x1p100, 0.25, 0x1p100, 1, 0},
+                                 {-0x1p100, 0, 0, 0, -0x1p100},
+                                 {-inf, 0.25, -inf, 0.25, -inf},
+                                 {nan, 0.25, nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<LeakyRelu> leaky_relu_op;
 
@@ -84,40 +171,77 @@ struct Elu {
   static auto formula(auto x, auto alpha) { return select(x > 0, x, alpha * expm1(minimum(x, 0))); }
   // alpha e^x and not y + alpha, which loses its digits where y is close to -alpha.
   static Factor partial(std::size_t i, Operands in, Var) {
-    const Var x = minimum(in[0], 0);
+    const Var x = detail::not_positive(in[0]);
     return i == 0 ? where(in[0] > 0, 1, in[1] * exp(x)) : expm1(x);
   }
   static auto sample() { return std::array{domain(-2, 2).avoid(0), domain(0.5, 1.5)}; }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(
+        2, {{-80, 1.5, -1.5, 2.7072770817681225e-35, -1},
+            {-20, 1.5, -1.4999999969082696, 3.0917304336578366e-09, -0.9999999979388464},
+            {-0x1p-100, 1.5, -0x3p-101, 1.5, -0x1p-100},
+            {0, 1.5, 0, 1.5, 0},
+            {0x1p-100, 1.5, 0x1p-100, 1, 0},
+            {0x1p100, 1.5, 0x1p100, 1, 0},
+            {-inf, 1.5, -1.5, 0, -1},
+            {inf, 1.5, inf, 1, 0},
+            {nan, 1.5, nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Elu> elu_op;
 
 struct Gelu {
   static constexpr auto name = "gelu";
   static constexpr auto doc = "x Phi(x), Phi the distribution function of the standard normal.";
-  static constexpr auto math =
-      "y = x/2 (1 + erf(x/sqrt 2)); dy/dx = (1 + erf(x/sqrt 2))/2 + x e^(-x^2/2)/sqrt(2 pi)";
-  static constexpr Example example{"gelu(g.constant(Tensor{0, 1}))", "[0.        0.8413447]"};
-  static constexpr double half_root = 0.5 * std::numbers::sqrt2;
-  static auto formula(auto x) { return 0.5 * x * (1 + erf(half_root * x)); }
+  static constexpr auto math = "y = x Phi(x); dy/dx = Phi(x) + x e^(-x^2/2)/sqrt(2 pi)";
+  static constexpr Example example{"gelu(g.constant(Tensor{0, 100}))", "[  0. 100.]"};
+  // Phi is 0 long before -1000, and 0 times infinity would be NaN.
+  static auto formula(auto x) { return maximum(x, -1e3) * normal_cdf(x); }
   static Factor partial(Var x, Var) {
-    constexpr double density = half_root * std::numbers::inv_sqrtpi;
-    return 0.5 * (1 + erf(half_root * x)) + density * x * exp(-0.5 * square(x));
+    constexpr double density = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
+    return normal_cdf(x) + density * detail::bounded(x) * detail::bell(x, 0.5);
   }
   static auto sample() { return domain(-3, 3); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-12, -2.1317785344932147e-32, -2.5578956616748956e-31},
+                                 {-6, -5.9195258702261885e-09, -3.5468709453902015e-08},
+                                 {-5.5, -1.0444259356238245e-07, -5.733472398739924e-07},
+                                 {-5, -1.4332578593959695e-06, -7.146946001792295e-06},
+                                 {-2, -0.04550026389635842, -0.0852318010781969},
+                                 {-0x1p-100, -0x1p-101, 0.5},
+                                 {0, 0, 0.5},
+                                 {0.5, 0.34573123063700656, 0.8674951246561629},
+                                 {5.5, 5.499999895557407, 1.00000057334724},
+                                 {40, 40, 1},
+                                 {-inf, 0, 0},
+                                 {inf, inf, 1},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Gelu> gelu_op;
 
 struct Silu {
   static constexpr auto name = "silu";
   static constexpr auto doc = "x sigmoid(x), also called swish.";
-  static constexpr auto math = "y = x s, s = sigmoid(x); dy/dx = s (1 + x (1 - s))";
+  static constexpr auto math = "y = x s, s = sigmoid(x); dy/dx = s + x s (1 - s)";
   static constexpr Example example{"silu(g.constant(Tensor{0, 1}))", "[0.        0.7310586]"};
-  static auto formula(auto x) { return x * sigmoid(x); }
+  static auto formula(auto x) { return maximum(x, -1e4) * sigmoid(x); }  // 0 at -infinity
   static Factor partial(Var x, Var) {
-    const Var s = sigmoid(x);
-    return s * (1 + x * (1 - s));
+    return sigmoid(x) + detail::bounded(x) * logistic_density(x);
   }
   static auto sample() { return domain(-4, 4); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-80, -1.4438811102763322e-33, -1.425832596397878e-33},
+                                 {-20, -4.122307236380407e-08, -3.9161918660646786e-08},
+                                 {-5.5, -0.0223857574374287, -0.01822450660588759},
+                                 {0, 0, 0.5},
+                                 {0x1p-100, 0x1p-101, 0.5},
+                                 {20, 19.99999995877693, 1.0000000391619186},
+                                 {80, 80, 1},
+                                 {-inf, 0, 0},
+                                 {inf, inf, 1},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Silu> silu_op;
 
@@ -127,12 +251,26 @@ struct Mish {
   static constexpr auto math =
       "y = x t, t = tanh(log(1 + e^x)); dy/dx = t + x sigmoid(x) (1 - t^2)";
   static constexpr Example example{"mish(g.constant(Tensor{0, 1}))", "[0.        0.8650984]"};
-  static auto formula(auto x) { return x * tanh(maximum(x, 0) + log1p(exp(-abs(x)))); }
+  static auto formula(auto x) {
+    return maximum(x, -1e4) * tanh(maximum(x, 0) + log1p(exp(-abs(x))));  // 0 at -infinity
+  }
   static Factor partial(Var x, Var) {
-    const Var t = tanh(softplus(x));
-    return t + x * sigmoid(x) * (1 - square(t));
+    const Var s = softplus(x);
+    return tanh(s) + 4 * detail::bounded(x) * sigmoid(x) * logistic_density(2 * s);
   }
   static auto sample() { return domain(-4, 4); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-80, -1.4438811102763322e-33, -1.425832596397878e-33},
+                                 {-20, -4.122307240628761e-08, -3.916191874348969e-08},
+                                 {-5.5, -0.02243131361636677, -0.01830696442607401},
+                                 {0, 0, 0.6},
+                                 {0x1p-100, 4.733165431326071e-31, 0.6},
+                                 {5.5, 5.499817776787424, 1.0003298255720623},
+                                 {80, 80, 1},
+                                 {-inf, 0, 0},
+                                 {inf, inf, 1},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Mish> mish_op;
 
@@ -147,9 +285,20 @@ struct Selu {
   static constexpr double alpha = 1.6732632423543772848170429916717;
   static auto formula(auto x) { return scale * select(x > 0, x, alpha * expm1(minimum(x, 0))); }
   static Factor partial(Var x, Var) {
-    return where(x > 0, scale, scale * alpha * exp(minimum(x, 0)));
+    return where(x > 0, scale, scale * alpha * exp(detail::not_positive(x)));
   }
   static auto sample() { return domain(-2, 2).avoid(0); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-80, -1.7580993408473768, 3.173108035298498e-35},
+                                 {-20, -1.758099337223664, 3.6237128249944117e-09},
+                                 {-0x1p-100, -1.3868958374893259e-30, 1.7580993408473768},
+                                 {0, 0, 1.7580993408473768},
+                                 {0x1p-100, 8.288569320018552e-31, 1.0507009873554805},
+                                 {0x1p100, 1.331921737281568e30, 1.0507009873554805},
+                                 {-inf, -1.7580993408473768, 0},
+                                 {inf, inf, 1.0507009873554805},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Selu> selu_op;
 
@@ -158,16 +307,49 @@ struct Celu {
   static constexpr auto doc = "x where it is positive, alpha (e^(x/alpha) - 1) elsewhere.";
   static constexpr auto math =
       "y = x where x > 0, else alpha (e^(x/alpha) - 1); dy/dx = 1 where x > 0, else e^(x/alpha); "
-      "with u = min(x, 0)/alpha, dy/dalpha = e^u - 1 - u e^u";
+      "with u = x/alpha, dy/dalpha = 0 where x > 0, else e^u - 1 - u e^u";
   static constexpr Example example{"celu(g.constant(Tensor{-1000, 2}), 2)", "[-2.  2.]"};
   static auto formula(auto x, auto alpha) {
     return select(x > 0, x, alpha * expm1(minimum(x, 0) / alpha));
   }
   static Factor partial(std::size_t i, Operands in, Var) {
-    const Var u = minimum(in[0], 0) / in[1];
-    return i == 0 ? where(in[0] > 0, 1, exp(u)) : expm1(u) - u * exp(u);
+    const Var u = detail::not_positive(in[0]) / in[1];
+    return i == 0 ? where(in[0] > 0, 1, exp(u)) : by_alpha(u);
   }
   static auto sample() { return std::array{domain(-2, 2).avoid(0), domain(0.5, 1.5)}; }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(
+        2, {{-80, 2, -2, 4.248354255291589e-18, -1 + 0x1p-52},
+            {-20, 2, -1.999909200140475, 4.5399929762484854e-05, -0.9995006007726127},
+            {-1.25, 2, -0.9294771429620196, 0.5352614285189903, -0.13020017865664085},
+            {-0.875, 2, -0.7087029471442159, 0.645648526427892, -0.07188024325990519},
+            {-0x1p-20, 2, -9.536740890326107e-07, 0.9999995231629555, -1.1368680158155007e-13},
+            {-0x1p-100, 2, -0x1p-100, 1, -0x1p-203},
+            {0, 2, 0, 1, 0},
+            {0x1p-100, 2, 0x1p-100, 1, 0},
+            {-inf, 2, -2, 0, -1},
+            {inf, 2, inf, 1, 0},
+            {nan, 2, nan, nan, nan}});
+  }
+
+ private:
+  // e^u - 1 - u e^u, which cancels near 0: there by its power series, -sum_k (k - 1) u^k / k!.
+  static Var by_alpha(Var u) {
+    constexpr int terms = 15;
+    double factorial = 1;
+    std::array<double, terms> coefficients{};
+    for (int k = 2; k < terms + 2; ++k) {
+      factorial *= k;
+      coefficients[static_cast<std::size_t>(k - 2)] = (k - 1) / factorial;
+    }
+    const Var near = u > -0.5;
+    const Var inside = where(near, u, 0);
+    Var series = inside * coefficients[terms - 1];
+    for (std::size_t k = terms - 1; k-- > 1;) series = inside * (series + coefficients[k]);
+    const Var bounded = detail::bounded(u);
+    return where(near, -square(inside) * (series + coefficients[0]),
+                 expm1(u) - bounded * exp(bounded));
+  }
 };
 constexpr detail::BuiltinElementwise<Celu> celu_op;
 
@@ -179,16 +361,26 @@ struct Hardtanh {
       "with derivative 0 at the ends.";
   static constexpr Example example{"hardtanh(g.constant(Tensor{-3, 0.5, 3}))", "[-1.   0.5  1. ]"};
   static auto formula(auto x, auto low, auto high) { return minimum(maximum(x, low), high); }
-  static Factor partial(std::size_t i, Operands in, Var) {
+  static Factor partial(std::size_t i, Operands in, Var y) {
     const Var x = in[0];
-    const Var above = logical_not(logical_or(x < in[2], isnan(x)));
-    const Var below = logical_not(logical_or(x > in[1], isnan(x)));
-    if (i == 0) return cast(logical_not(logical_or(above, below)), x.dtype());
-    if (i == 2) return cast(above, x.dtype());
-    return cast(logical_and(below, logical_not(above)), x.dtype());
+    const Var above = maximum(x, in[1]) >= in[2];
+    const Var below = logical_and(x <= in[1], logical_not(above));
+    const Var chosen = i == 0 ? logical_not(logical_or(above, below)) : i == 1 ? below : above;
+    return detail::unless_nan(y, cast(chosen, x.dtype()));
   }
   static auto sample() {
     return std::array{domain(-3, 3).avoid(-1).avoid(1), domain(-1.04, -0.96), domain(0.96, 1.04)};
+  }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(3, {{-2, -1, 1, -1, 0, 1, 0},
+                                 {-1, -1, 1, -1, 0, 1, 0},
+                                 {0.5, -1, 1, 0.5, 1, 0, 0},
+                                 {1, -1, 1, 1, 0, 0, 1},
+                                 {inf, -1, 1, 1, 0, 0, 1},
+                                 {-inf, -1, 1, -1, 0, 1, 0},
+                                 {nan, -1, 1, nan, nan, nan, nan},
+                                 {0, nan, 1, nan, nan, nan, nan},
+                                 {0.5, 2, 1, 1, 0, 0, 1}});
   }
 };
 constexpr detail::BuiltinElementwise<Hardtanh> hardtanh_op;
@@ -200,9 +392,24 @@ struct Hardsigmoid {
       "y = min(max(x/6 + 1/2, 0), 1); dy/dx = 1/6 where -3 < x < 3, else 0";
   static constexpr Example example{"hardsigmoid(g.constant(Tensor{-4, 0, 1.5}))",
                                    "[0.   0.5  0.75]"};
-  static auto formula(auto x) { return minimum(maximum(x / 6 + 0.5, 0), 1); }
-  static Factor partial(Var x, Var) { return cast(abs(x) < 3, x.dtype()) / 6; }
+  // x + 3 is exact where the sum with a rounded x/6 would cancel.
+  static auto formula(auto x) { return minimum(maximum(x + 3, 0), 6) / 6; }
+  static Factor partial(Var x, Var) {
+    return detail::unless_nan(x, cast(abs(x) < 3, x.dtype()) / 6);
+  }
   static auto sample() { return domain(-5, 5).avoid(-3).avoid(3); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-4, 0, 0},
+                                 {-3, 0, 0},
+                                 {-3 + 0x1p-20, 1.5894571940104166e-07, 0.16666666666666666},
+                                 {0, 0.5, 0.16666666666666666},
+                                 {2.5, 0.9166666666666666, 0.16666666666666666},
+                                 {3, 1, 0},
+                                 {4, 1, 0},
+                                 {-inf, 0, 0},
+                                 {inf, 1, 0},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Hardsigmoid> hardsigmoid_op;
 
@@ -212,17 +419,32 @@ struct Hardswish {
   static constexpr auto math =
       "y = x min(max(x/6 + 1/2, 0), 1); dy/dx = x/3 + 1/2 where -3 < x < 3, 1 above, 0 below";
   static constexpr Example example{"hardswish(g.constant(Tensor{-4, 0, 3}))", "[-0.  0.  3.]"};
-  static auto formula(auto x) { return x * minimum(maximum(x / 6 + 0.5, 0), 1); }
+  static auto formula(auto x) { return maximum(x, -3) * (minimum(maximum(x + 3, 0), 6) / 6); }
   static Factor partial(Var x, Var) {
-    return where(abs(x) < 3, x / 3 + 0.5, cast(x > 0, x.dtype()));
+    const Var straight = cast(x > 0, x.dtype());
+    return detail::unless_nan(x, where(abs(x) < 3, (2 * x + 3) / 6, straight));
   }
   static auto sample() { return domain(-5, 5).avoid(-3).avoid(3); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-4, 0, 0},
+                                 {-3, 0, 0},
+                                 {-3 + 0x1p-20, -4.768370066206747e-07, -0.4999996821085612},
+                                 {-1.4999990463256836, -0.3749999999998484, 3.178914388020833e-07},
+                                 {0, 0, 0.5},
+                                 {0x1p-100, 0x1p-101, 0.5},
+                                 {3, 3, 1},
+                                 {0x1p100, 0x1p100, 1},
+                                 {-inf, 0, 0},
+                                 {inf, inf, 1},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Hardswish> hardswish_op;
 
 }  // namespace
 
 Var sigmoid(In x) { return sigmoid_op(x); }
+Var logistic_density(In x) { return logistic_density_op(x); }
 Var logsigmoid(In x) { return logsigmoid_op(x); }
 Var softplus(In x) { return softplus_op(x); }
 Var relu(In x) { return relu_op(x); }
@@ -240,8 +462,9 @@ Var hardswish(In x) { return hardswish_op(x); }
 namespace detail {
 
 void register_activations() {
-  register_all(sigmoid_op, logsigmoid_op, softplus_op, relu_op, leaky_relu_op, elu_op, gelu_op,
-               silu_op, mish_op, selu_op, celu_op, hardtanh_op, hardsigmoid_op, hardswish_op);
+  register_all(sigmoid_op, logistic_density_op, logsigmoid_op, softplus_op, relu_op, leaky_relu_op,
+               elu_op, gelu_op, silu_op, mish_op, selu_op, celu_op, hardtanh_op, hardsigmoid_op,
+               hardswish_op);
 }
 
 }  // namespace detail

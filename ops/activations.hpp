@@ -10,6 +10,8 @@
 namespace dualtape {
 
 Var sigmoid(In x);     // 1 / (1 + e^-x)
+// e^-x / (1 + e^-x)^2, the derivative of sigmoid, with all its digits on both sides
+Var logistic_density(In x);
 Var logsigmoid(In x);  // log(sigmoid(x))
 Var softplus(In x);    // log(1 + e^x)
 Var relu(In x);        // max(x, 0); derivative 0 at 0
@@ -18,7 +20,7 @@ Var leaky_relu(In x, In slope = 0.01);
 // x where x > 0, alpha (e^x - 1) elsewhere; derivative `alpha` at 0. alpha may be learned.
 // Clevert, Unterthiner, Hochreiter, ICLR 2016.
 Var elu(In x, In alpha = 1.0);
-// x Phi(x), Phi the normal distribution function, by erf and not an approximation.
+// x Phi(x), Phi the normal distribution function, itself and not an approximation.
 // Hendrycks, Gimpel, arXiv:1606.08415.
 Var gelu(In x);
 Var silu(In x);  // x sigmoid(x); Elfwing, Uchibe, Doya, Neural Networks 107, 2018

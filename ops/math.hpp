@@ -17,7 +17,12 @@ Var sin(In x);    // x in radians
 Var cos(In x);
 Var tan(In x);
 Var tanh(In x);
-Var erf(In x);  // 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x
+Var erf(In x);         // 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x
+Var erfc(In x);        // 1 - erf(x), with all its digits where that is small
+Var normal_cdf(In x);  // the distribution function of the standard normal
+// e^(a b) as if a b were not rounded: exp_product(-x, x) keeps its digits far out. Operands
+// broadcast and are brought to one dtype.
+Var exp_product(In a, In b);
 
 // Whole numbers, as floating ones; derivative zero.
 Var floor(In x);

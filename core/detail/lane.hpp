@@ -14,6 +14,7 @@
 #include <limits>
 #include <type_traits>
 
+#include <dualtape/core/detail/lane_erfc.hpp>
 #include <dualtape/core/detail/lane_math.hpp>
 
 namespace dualtape::detail {
@@ -111,6 +112,11 @@ class Lane<T, Arch> {
   friend Lane sinh(Lane x) { return Lane(lane_math::sinh(x.batch_)); }
   friend Lane cosh(Lane x) { return Lane(lane_math::cosh(x.batch_)); }
   friend Lane tanh(Lane x) { return Lane(lane_math::tanh(x.batch_)); }
+  friend Lane asinh(Lane x) { return Lane(lane_math::asinh(x.batch_)); }
+  friend Lane acosh(Lane x) { return Lane(lane_math::acosh(x.batch_)); }
+  friend Lane atanh(Lane x) { return Lane(lane_math::atanh(x.batch_)); }
+  friend Lane erfc(Lane x) { return Lane(lane_math::erfc(x.batch_)); }
+  friend Lane normal_cdf(Lane x) { return Lane(lane_math::normal_cdf(x.batch_)); }
   friend Lane erf(Lane x) { return Lane(lane_math::erf(x.batch_)); }
   // 1 / (1 + e^-x) by e^-|x|, which never overflows and loses no digit on either side.
   friend Lane sigmoid(Lane x) {
@@ -127,6 +133,10 @@ class Lane<T, Arch> {
   }
   friend Lane pow(Lane a, Lane b) { return Lane(lane_math::pow(a.batch_, b.batch_)); }
   friend Lane atan2(Lane a, Lane b) { return Lane(lane_math::atan2(a.batch_, b.batch_)); }
+  friend Lane hypot(Lane a, Lane b) { return Lane(lane_math::hypot(a.batch_, b.batch_)); }
+  friend Lane exp_product(Lane a, Lane b) {
+    return Lane(lane_math::exp_product(a.batch_, b.batch_));
+  }
   friend Lane mod(Lane a, Lane b) { return Lane(lane_math::mod(a.batch_, b.batch_)); }
 #if defined(__SSE2__)
   // minps and maxps give b where either is NaN.

@@ -108,6 +108,23 @@ inline B cosh(const B& x) {
   return each(x, [](auto v) { return std::cosh(v); });
 }
 
+template <class B>
+inline B asinh(const B& x) {
+  return each(x, [](auto v) { return std::asinh(v); });
+}
+template <class B>
+inline B acosh(const B& x) {
+  return each(x, [](auto v) { return std::acosh(v); });
+}
+template <class B>
+inline B atanh(const B& x) {
+  return each(x, [](auto v) { return std::atanh(v); });
+}
+template <class B>
+inline B hypot(const B& x, const B& y) {
+  return each(x, y, [](auto a, auto b) { return std::hypot(a, b); });
+}
+
 // xsimd's exp gives inf from 88.38 (709.44) on, since its 2^k overflows half a step early, and 0
 // from -87.34 (-708.4) down. libm goes on to 88.73 (709.79) and, through the subnormals, to -104
 // (-746): the elements whose size lies in [edge, end) are left to it.

@@ -156,6 +156,9 @@ TEST_CASE("every primitive has its own name") {
   CHECK(name_of(Prim::input) == "input");
   CHECK(name_of(Prim::trunc) == "trunc");
   CHECK(name_of(Prim::cosh) == "cosh");
+  CHECK(name_of(Prim::atanh) == "atanh");
+  CHECK(name_of(Prim::normal_cdf) == "normal_cdf");
+  CHECK(name_of(Prim::exp_product) == "exp_product");
   CHECK(name_of(Prim::atan2) == "atan2");
   CHECK(name_of(Prim::maximum) == "maximum");
   CHECK(name_of(Prim::logical_not) == "logical_not");
@@ -181,7 +184,12 @@ TEST_CASE("each function records its primitive, with its operands in order") {
   DUALTAPE_CHECK_RECORDS(sinh)
   DUALTAPE_CHECK_RECORDS(cosh)
   DUALTAPE_CHECK_RECORDS(tanh)
+  DUALTAPE_CHECK_RECORDS(asinh)
+  DUALTAPE_CHECK_RECORDS(acosh)
+  DUALTAPE_CHECK_RECORDS(atanh)
   DUALTAPE_CHECK_RECORDS(erf)
+  DUALTAPE_CHECK_RECORDS(erfc)
+  DUALTAPE_CHECK_RECORDS(normal_cdf)
   DUALTAPE_CHECK_RECORDS(sigmoid)
   DUALTAPE_CHECK_RECORDS(floor)
   DUALTAPE_CHECK_RECORDS(ceil)
@@ -204,6 +212,8 @@ TEST_CASE("each function records its primitive, with its operands in order") {
   binary(Prim::div, [](auto a, auto b) { return a / b; });
   binary(Prim::pow, [](auto a, auto b) { return pow(a, b); });
   binary(Prim::atan2, [](auto a, auto b) { return atan2(a, b); });
+  binary(Prim::hypot, [](auto a, auto b) { return hypot(a, b); });
+  binary(Prim::exp_product, [](auto a, auto b) { return exp_product(a, b); });
   binary(Prim::mod, [](auto a, auto b) { return mod(a, b); });
   binary(Prim::minimum, [](auto a, auto b) { return minimum(a, b); });
   binary(Prim::maximum, [](auto a, auto b) { return maximum(a, b); });

@@ -69,6 +69,9 @@ bool rounded_once(Prim prim) {
     case Prim::tan:
     case Prim::tanh:
     case Prim::erf:
+    case Prim::erfc:
+    case Prim::normal_cdf:
+    case Prim::exp_product:
     case Prim::sigmoid: return false;
     default: return true;
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <numbers>
 #include <random>
 #include <string>
 #include <type_traits>
@@ -188,7 +189,16 @@ TEST_CASE_TEMPLATE("lane functions agree with libm", T, float, double) {
   DUALTAPE_CHECK_UNARY(sinh, -top - 5, top + 5, 2.5)
   DUALTAPE_CHECK_UNARY(cosh, -top - 5, top + 5, 2.5)
   DUALTAPE_CHECK_UNARY(tanh, -30, 30, 3.0)
+  DUALTAPE_CHECK_UNARY(asinh, -1e6, 1e6, 2.0)
+  DUALTAPE_CHECK_UNARY(acosh, 0.5, 1e6, 2.5)
+  DUALTAPE_CHECK_UNARY(atanh, -1.5, 1.5, 2.5)
   DUALTAPE_CHECK_UNARY(erf, -8, 8, 3.0)
+  DUALTAPE_CHECK_UNARY(erfc, -8, (single ? 9.3 : 26), 4.0)
+  const auto distribution = samples<T>(single ? -13 : -37, 8);
+  const auto lanes = [](auto x) { return normal_cdf(x); };
+  const auto cdf = [](Wide<T> x) { return std::erfc(-x / std::numbers::sqrt2_v<Wide<T>>) / 2; };
+  check<T>("normal_cdf", lanes, cdf, 5.0, distribution);
+  check_independent<T>("normal_cdf", lanes, distribution);
   DUALTAPE_CHECK_UNARY(sqrt, -1, 1e30, 0.5001)
   DUALTAPE_CHECK_UNARY(abs, -1e30, 1e30, 0.0)
   DUALTAPE_CHECK_UNARY(floor, -1e9, 1e9, 0.0)
@@ -218,6 +228,8 @@ TEST_CASE_TEMPLATE("two-operand functions agree with libm", T, float, double) {
   };
   double worst = 0;
   double worst_angle = 0;
+  double worst_length = 0;
+  double worst_power = 0;
   std::size_t wrong = 0;
   for (const T a : values) {
     for (const T b : values) {
@@ -226,6 +238,10 @@ TEST_CASE_TEMPLATE("two-operand functions agree with libm", T, float, double) {
       worst = std::max(worst, ulps<T>(one(pow(x, y)), std::pow(Wide<T>(a), Wide<T>(b))));
       worst_angle =
           std::max(worst_angle, ulps<T>(one(atan2(x, y)), std::atan2(Wide<T>(a), Wide<T>(b))));
+      worst_length =
+          std::max(worst_length, ulps<T>(one(hypot(x, y)), std::hypot(Wide<T>(a), Wide<T>(b))));
+      worst_power =
+          std::max(worst_power, ulps<T>(one(exp_product(x, y)), std::exp(Wide<T>(a) * Wide<T>(b))));
       const bool nan = std::isnan(a) || std::isnan(b);
       const T least = one(minimum(x, y));
       const T most = one(maximum(x, y));
@@ -247,6 +263,8 @@ TEST_CASE_TEMPLATE("two-operand functions agree with libm", T, float, double) {
   }
   CHECK(worst <= 1.0);
   CHECK(worst_angle <= 1.5);
+  CHECK(worst_length <= 1.5);
+  CHECK(worst_power <= 3);
   CHECK(wrong == 0);
 }
 

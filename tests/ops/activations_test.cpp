@@ -144,6 +144,55 @@ TEST_CASE("derivatives far out are finite") {
     check_close(derivative(op(ends), ends), {0, 1}, 0);
 }
 
+TEST_CASE("a tail that cancels keeps its digits, value and first two slopes") {
+  const auto f32 = dt::float32;
+  CHECK(off(at(dt::gelu, -5, f32), -1.4332578593959696e-6, f32) < 4);
+  CHECK(off(at(dt::gelu, -5.5, f32), -1.0444259356238246e-7, f32) < 4);
+  CHECK(off(at(dt::gelu, -6, f32), -5.9195258702261888e-9, f32) < 4);
+  CHECK(off(slopes_at(dt::sigmoid, 20).first, 2.0611536139418493e-9) < 8);
+  CHECK(off(slopes_at(dt::sigmoid, 20).second, -2.0611536054451411e-9) < 16);
+  CHECK(off(slopes_at(dt::softplus, 20).second, 2.0611536139418493e-9) < 8);
+  CHECK(off(slopes_at(dt::logsigmoid, -30).second, -9.3576229688384233e-14) < 8);
+}
+
+TEST_CASE("where one factor vanishes faster than the other grows, the limit is taken") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    for (const auto op : {dt::silu, dt::mish, dt::gelu, dt::hardswish}) {
+      CHECK(at(op, -inf, dtype) == 0);
+      CHECK(at(op, inf, dtype) == inf);
+      CHECK(slopes_at(op, -inf, dtype) == std::pair{0.0, 0.0});
+      CHECK(slopes_at(op, inf, dtype) == std::pair{1.0, 0.0});
+    }
+  }
+}
+
+TEST_CASE("a slope chosen by comparing is NaN where the operand is") {
+  for (const auto op :
+       {dt::relu, dt::hardsigmoid, dt::hardswish, +[](dt::In x) { return dt::hardtanh(x); },
+        +[](dt::In x) { return dt::leaky_relu(x); }, +[](dt::In x) { return dt::elu(x); }})
+    CHECK(std::isnan(slopes_at(op, nan).first));
+}
+
+TEST_CASE("at 0 the slopes of the branch taken, at second order too") {
+  CHECK(slopes_at([](dt::In x) { return dt::elu(x, 1.5); }, 0) == std::pair{1.5, 1.5});
+  CHECK(slopes_at([](dt::In x) { return dt::celu(x, 2); }, 0) == std::pair{1.0, 0.5});
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({0}));
+  const dt::Var s = graph.constant(tensor({0.25}));
+  const dt::Var y = dt::leaky_relu(x, s);
+  const dt::Var one = graph.constant(tensor({1}));
+  CHECK(derivative(dt::vjp({y}, {x}, {one})[x], s) == Numbers{1});
+  CHECK(derivative(dt::vjp({y}, {s}, {one})[s], x) == Numbers{1});
+}
+
+TEST_CASE("celu's slope by a large alpha does not cancel") {
+  dt::Graph graph;
+  const dt::Var alpha = graph.constant(tensor({0x1p20}));
+  const dt::Var y = dt::celu(graph.constant(tensor({-1})), alpha);
+  // -u^2/2 - u^3/3 - u^4/8 - ... with u = -2^-20
+  CHECK(off(derivative(y, alpha)[0], -0x1p-41 + 0x1p-60 / 3 - 0x1p-83) < 4);
+}
+
 TEST_CASE("NaN stays NaN") {
   for (const auto op :
        {dt::sigmoid, dt::logsigmoid, dt::softplus, dt::relu, dt::gelu, dt::silu, dt::mish, dt::selu,

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/program.hpp>
@@ -85,6 +86,20 @@ inline void check_unary(dt::Var (*op)(dt::In), const Function& f, const Function
 inline double at(dt::Var (*op)(dt::In), double x, dt::DType dtype = dt::float64) {
   dt::Graph graph;
   return dt::eval(op(graph.constant(x, dtype))).item();
+}
+
+// dy/dx and its own derivative of the operator at one value.
+inline std::pair<double, double> slopes_at(dt::Var (*op)(dt::In), double x,
+                                           dt::DType dtype = dt::float64) {
+  dt::Graph graph;
+  const dt::Var at = graph.constant(tensor({x}, dtype));
+  const dt::Var slope = dt::vjp({op(at)}, {at}, {graph.constant(dt::ones({1}, dtype))})[at];
+  return {numbers(dt::eval(slope))[0], derivative(slope, at)[0]};
+}
+
+// |got / wanted - 1| in units of the last place of 1.
+inline double off(double got, double wanted, dt::DType dtype = dt::float64) {
+  return std::abs(got / wanted - 1) / (dtype == dt::float64 ? 0x1p-52 : 0x1p-23);
 }
 
 }  // namespace known

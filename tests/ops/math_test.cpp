@@ -3,6 +3,7 @@
 #include <limits>
 #include <numbers>
 
+#include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/math.hpp>
 
 #include "known.hpp"
@@ -41,6 +42,27 @@ TEST_CASE("elementary functions and their derivatives are the textbook's") {
       [](double x) { return 2 / std::sqrt(std::numbers::pi) * std::exp(-x * x); }, any);
 }
 
+TEST_CASE("complements and powers of products keep the digits of their tails") {
+  const Numbers any{-2.5, -1, -0.25, 0, 0.5, 1, 3};
+  const double root = std::sqrt(std::numbers::pi);
+  check_unary(
+      dt::erfc, [](double x) { return std::erfc(x); },
+      [=](double x) { return -2 / root * std::exp(-x * x); }, any);
+  check_unary(
+      dt::normal_cdf, [](double x) { return std::erfc(-x / std::numbers::sqrt2) / 2; },
+      [=](double x) { return std::exp(-x * x / 2) / (root * std::numbers::sqrt2); }, any);
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    CHECK(off(at(dt::erfc, 5.5, dtype), 7.357847917974398e-15, dtype) < 4);
+    CHECK(off(at(dt::normal_cdf, -9, dtype), 1.1285884059538405e-19, dtype) < 4);
+    // e^(-x^2) of an x whose square has twice the digits
+    const auto bell = [](dt::In x) { return dt::exp_product(-x.var(), x); };
+    CHECK(off(at(bell, 9.00048828125, dtype), 6.5815747924839554e-36, dtype) < 4);
+    CHECK(off(slopes_at(dt::erf, 5.5, dtype).first, 8.2233160452629220e-14, dtype) < 16);
+    CHECK(off(slopes_at(dt::tanh, 9, dtype).first, 6.0919917123232292e-8, dtype) < 16);
+    CHECK(off(slopes_at(dt::expm1, -20, dtype).first, 2.0611536224385578e-9, dtype) < 16);
+  }
+}
+
 TEST_CASE("roundings") {
   dt::Graph graph;
   const dt::Var x = graph.constant(tensor({-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 2.75}));
@@ -70,8 +92,9 @@ TEST_CASE("special values are those of C") {
   CHECK(std::isnan(at(dt::sin, inf)));
   CHECK(at(dt::expm1, 1e-12) == doctest::Approx(1e-12 + 5e-25).epsilon(1e-15).scale(0));
   CHECK(at(dt::log1p, 1e-12) == doctest::Approx(1e-12 - 5e-25).epsilon(1e-15).scale(0));
-  for (const auto op : {dt::exp, dt::expm1, dt::log, dt::log1p, dt::sin, dt::cos, dt::tan, dt::tanh,
-                        dt::erf, dt::floor, dt::ceil, dt::round, dt::trunc}) {
+  for (const auto op :
+       {dt::exp, dt::expm1, dt::log, dt::log1p, dt::sin, dt::cos, dt::tan, dt::tanh, dt::erf,
+        dt::erfc, dt::normal_cdf, dt::floor, dt::ceil, dt::round, dt::trunc}) {
     CHECK(std::isnan(at(op, nan)));
     CHECK(std::isnan(at(op, nan, dt::float32)));
   }

@@ -46,6 +46,43 @@ TEST_CASE("atan2 knows all four quadrants, and its derivative is the rotation's"
   check_close(derivative(angle, x), {0, -0.5, -0.5, 0, 0.5, 0.5, -0.5}, 1e-15);
 }
 
+TEST_CASE("inverse hyperbolic functions undo the others, at both ends of their range") {
+  const Numbers any{-3, -1, -0x1p-30, 0, 0x1p-30, 0.5, 2};
+  check_unary(
+      dt::asinh, [](double x) { return std::asinh(x); },
+      [](double x) { return 1 / std::cosh(std::asinh(x)); }, any);
+  check_unary(
+      dt::acosh, [](double x) { return std::acosh(x); },
+      [](double x) { return 1 / std::sinh(std::acosh(x)); }, {1.25, 2, 3, 1e3});
+  check_unary(
+      dt::atanh, [](double x) { return std::atanh(x); }, [](double x) { return 1 / (1 - x * x); },
+      {-0.75, -0x1p-30, 0, 0.5});
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    CHECK(off(at(dt::acosh, 1 + 0x1p-20, dtype), 0.0013810678222475812, dtype) < 4);
+    CHECK(off(slopes_at(dt::asinh, 0x1p100, dtype).first, 0x1p-100, dtype) < 4);
+    CHECK(off(slopes_at(dt::acosh, 0x1p100, dtype).first, 0x1p-100, dtype) < 4);
+  }
+}
+
+TEST_CASE("distance and angle neither over- nor underflow") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    dt::Graph graph;
+    for (const double scale : {0x1p-100, 1.0, 0x1p100}) {
+      const dt::Var y = graph.constant(tensor({3 * scale}, dtype));
+      const dt::Var x = graph.constant(tensor({4 * scale}, dtype));
+      const dt::Var length = dt::hypot(y, x);
+      CHECK(off(numbers(dt::eval(length))[0], 5 * scale, dtype) < 2);
+      CHECK(off(derivative(length, y)[0], 0.6, dtype) < 4);
+      CHECK(off(derivative(length, x)[0], 0.8, dtype) < 4);
+      const dt::Var angle = dt::atan2(y, x);
+      CHECK(off(derivative(angle, y)[0], 0.16 / scale, dtype) < 4);
+      CHECK(off(derivative(angle, x)[0], -0.12 / scale, dtype) < 4);
+    }
+    const dt::Var zero = graph.constant(tensor({0}, dtype));
+    CHECK(derivative(dt::hypot(zero, 2.0 * zero), zero) == Numbers{0});
+  }
+}
+
 TEST_CASE("special values are those of C") {
   CHECK(std::isnan(at(dt::asin, 1.5)));
   CHECK(std::isnan(at(dt::acos, -1.5)));
@@ -54,7 +91,8 @@ TEST_CASE("special values are those of C") {
   CHECK(at(dt::sinh, -inf) == -inf);
   CHECK(at(dt::cosh, -inf) == inf);
   CHECK(std::isfinite(at(dt::sinh, 89, dt::float32)));  // where e^x is infinite already
-  for (const auto op : {dt::asin, dt::acos, dt::atan, dt::sinh, dt::cosh}) {
+  for (const auto op :
+       {dt::asin, dt::acos, dt::atan, dt::sinh, dt::cosh, dt::asinh, dt::acosh, dt::atanh}) {
     CHECK(std::isnan(at(op, nan)));
     CHECK(std::isnan(at(op, nan, dt::float32)));
   }
