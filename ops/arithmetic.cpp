@@ -5,13 +5,18 @@
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/builtin.hpp>
+#include <dualtape/ops/detail/edge_rows.hpp>
 #include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/tails.hpp>
 #include <dualtape/ops/math.hpp>
+#include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
 namespace {
 
 using detail::CompiledFor;
+using detail::inf;
+using detail::nan;
 using Operands = std::span<const Var>;
 using Active = std::span<const bool>;
 
@@ -33,6 +38,13 @@ struct Add : Numeric {
   static Factor partial(std::size_t, Operands, Var) { return 1.0; }
   static bool linear_in(Active active) { return active[0] && active[1]; }
   static auto sample() { return domain(-2, 2); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{0x1p100, -0x1p100, 0, 1, 1},
+                                 {1, 0x1p-100, 1, 1, 1},
+                                 {0x1p127, 0x1p127, 0x1p128, 1, 1},
+                                 {inf, -inf, nan, 1, 1},
+                                 {nan, 0, nan, 1, 1}});
+  }
 };
 constexpr detail::BuiltinElementwise<Add> add_op;
 
@@ -45,6 +57,13 @@ struct Sub : Numeric {
   static Factor partial(std::size_t i, Operands, Var) { return i == 0 ? 1.0 : -1.0; }
   static bool linear_in(Active active) { return active[0] && active[1]; }
   static auto sample() { return domain(-2, 2); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{0x1p100, 0x1p100, 0, 1, -1},
+                                 {1, 0x1p-100, 1, 1, -1},
+                                 {0x1p127, -0x1p127, 0x1p128, 1, -1},
+                                 {inf, inf, nan, 1, -1},
+                                 {nan, 0, nan, 1, -1}});
+  }
 };
 constexpr detail::BuiltinElementwise<Sub> sub_op;
 
@@ -57,6 +76,14 @@ struct Mul : Numeric {
   static Factor partial(std::size_t i, Operands in, Var) { return in[1 - i]; }
   static bool linear_in(Active active) { return active[0] != active[1]; }
   static auto sample() { return domain(-2, 2); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{0x1p100, 0x1p-100, 1, 0x1p-100, 0x1p100},
+                                 {0x1p100, 0x1p100, 0x1p200, 0x1p100, 0x1p100},
+                                 {0x1p-100, 0x1p-100, 0x1p-200, 0x1p-100, 0x1p-100},
+                                 {0, -3, 0, -3, 0},
+                                 {0, inf, nan, inf, 0},
+                                 {nan, 2, nan, 2, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Mul> mul_op;
 
@@ -71,6 +98,18 @@ struct Div {
   }
   static bool linear_in(Active active) { return active[0] && !active[1]; }
   static auto sample() { return std::array{domain(-2, 2), Domain{-2, 2, {0}, 0.4}}; }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2,
+                             {{0x1p100, 0x1p100, 1, 0x1p-100, -0x1p-100},
+                              {0x1p-100, 0x1p-98, 0.25, 0x1p98, -0x1p96},
+                              {1, 3, 0.3333333333333333, 0.3333333333333333, -0.1111111111111111},
+                              {0x1p-100, 0x1p100, 0x1p-200, 0x1p-100, -0x1p-300},
+                              {0x1p100, 4, 0x1p98, 0.25, -0x1p96},
+                              {1, 0, inf, inf, -inf},
+                              {1, inf, 0, 0, 0},
+                              {0, 0, nan, inf, nan},
+                              {nan, 2, nan, 0.5, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Div> div_op;
 
@@ -83,6 +122,10 @@ struct Neg : Numeric {
   static Factor partial(Var, Var) { return -1.0; }
   static bool linear_in(Active active) { return active[0]; }
   static auto sample() { return domain(-2, 2); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(
+        1, {{-3, 3, -1}, {0, 0, -1}, {0x1p-100, -0x1p-100, -1}, {inf, -inf, -1}, {nan, nan, -1}});
+  }
 };
 constexpr detail::BuiltinElementwise<Neg> neg_op;
 
@@ -94,6 +137,16 @@ struct Abs : Numeric {
   static auto formula(auto x) { return abs(x); }
   static Factor partial(Var x, Var) { return sign(x); }
   static auto sample() { return domain(-2, 2).avoid(0); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-3, 3, -1},
+                                 {-0x1p-100, 0x1p-100, -1},
+                                 {0, 0, 0},
+                                 {0x1p-100, 0x1p-100, 1},
+                                 {0x1p100, 0x1p100, 1},
+                                 {-inf, inf, -1},
+                                 {inf, inf, 1},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Abs> abs_op;
 
@@ -107,6 +160,16 @@ struct Sign : Numeric {
     return select(x > 0, decltype(x)(1), select(x < 0, decltype(x)(-1), x));
   }
   static auto sample() { return domain(-2, 2).avoid(0); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-3, -1},
+                                 {-0x1p-100, -1},
+                                 {0, 0},
+                                 {0x1p-100, 1},
+                                 {0x1p100, 1},
+                                 {-inf, -1},
+                                 {inf, 1},
+                                 {nan, nan}});
+  }
 };
 constexpr detail::BuiltinZeroDerivative<Sign> sign_op;
 
@@ -118,6 +181,16 @@ struct Square : Numeric {
   static auto formula(auto x) { return x * x; }
   static Factor partial(Var x, Var) { return 2 * x; }
   static auto sample() { return domain(-2, 2); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-3, 9, -6},
+                                 {0, 0, 0},
+                                 {0x1p-100, 0x1p-200, 0x1p-99},
+                                 {0x1p-60, 0x1p-120, 0x1p-59},
+                                 {0x1p60, 0x1p120, 0x1p61},
+                                 {0x1p100, 0x1p200, 0x1p101},
+                                 {-inf, inf, -inf},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Square> square_op;
 
@@ -129,6 +202,17 @@ struct Sqrt {
   static auto formula(auto x) { return sqrt(x); }
   static Factor partial(Var, Var y) { return 0.5 / y; }
   static auto sample() { return domain(0.2, 3); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{0x1p-100, 0x1p-50, 0x1p49},
+                                 {2, 1.4142135623730951, 0.3535533905932738},
+                                 {0x1p100, 0x1p50, 0x1p-51},
+                                 {0x1p-126, 0x1p-63, 0x1p62},
+                                 {0x1p-1022, 0x1p-511, 0x1p510},
+                                 {0, 0, inf},
+                                 {-1, nan, nan},
+                                 {inf, inf, 0},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Sqrt> sqrt_op;
 
@@ -140,6 +224,16 @@ struct Rsqrt {
   static auto formula(auto x) { return 1 / sqrt(x); }
   static Factor partial(Var x, Var y) { return -0.5 * y / x; }
   static auto sample() { return domain(0.2, 3); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{0x1p-60, 0x1p30, -0x1p89},
+                                 {2, 0.7071067811865476, -0.1767766952966369},
+                                 {0x1p60, 0x1p-30, -0x1p-91},
+                                 {0x1p-126, 0x1p63, -0x1p188},
+                                 {0, inf, -inf},
+                                 {-1, nan, nan},
+                                 {inf, 0, 0},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Rsqrt> rsqrt_op;
 
@@ -151,6 +245,15 @@ struct Reciprocal {
   static auto formula(auto x) { return 1 / x; }
   static Factor partial(Var, Var y) { return -square(y); }
   static auto sample() { return Domain{-2, 2, {0}, 0.4}; }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(1, {{-3, -0.3333333333333333, -0.1111111111111111},
+                                 {0x1p-60, 0x1p60, -0x1p120},
+                                 {0x1p60, 0x1p-60, -0x1p-120},
+                                 {0x1p-126, 0x1p126, -0x1p252},
+                                 {0, inf, -inf},
+                                 {inf, 0, 0},
+                                 {nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Reciprocal> reciprocal_op;
 
@@ -165,13 +268,35 @@ struct Pow {
   static constexpr auto name = "pow";
   static constexpr auto doc = "Power a^b; NaN for negative a with a fraction as b.";
   static constexpr auto math =
-      "y = a^b; dy/da = b a^(b-1), 0 where b = 0; dy/db = y log(a), 0 at a = 0";
+      "y = a^b; dy/da = b a^(b-1), 0 where b = 0; dy/db = y log(a), 0 where a or y is 0";
   static constexpr Example example{"pow(g.constant(Tensor{1, 2, 3}), 3)", "[ 1.  8. 27.]"};
   static auto formula(auto a, auto b) { return pow(a, b); }
   static Factor partial(std::size_t i, Operands in, Var y) {
-    return i == 0 ? by_base(in[0], in[1]) : by_exponent(in[0], y);
+    return i == 0 ? by_base(in[0], in[1]) : Factor(by_exponent(in[0], y));
   }
   static auto sample() { return std::array{domain(0.3, 2), domain(-2, 2)}; }
+  static std::vector<Edge> edges() {
+    // The mixed second slope has no value at these.
+    const auto first_order = detail::edge_rows(
+        2, {{0, 0.5, 0, inf, 0}, {0, -1, inf, -inf, 0}, {nan, 0, 1, 0, nan}, {1, nan, 1, nan, 0}});
+    return detail::both(
+        detail::edge_rows(
+            2, {{2, 0.5, 1.4142135623730951, 0.3535533905932738, 0.9802581434685472},
+                {0x1p60, -1.5, 0x1p-90, -0x3p-151, 3.3595190004198024e-26},
+                {0x1p-40, -2, 0x1p80, -0x1p121, -3.351854093488005e25},
+                {1 + 0x1p-20, 0x1p20, 2.718280532282396, 2850321.009140606, 2.5923530922947463e-06},
+                {3, 0, 1, 0, 1.0986122886681098},
+                {0, 0, 1, 0, 0},
+                {0, 1, 0, 1, 0},
+                {0, 2, 0, 0, 0},
+                {1, inf, 1, inf, 0},
+                {-2, 3, -8, 12, nan},
+                {inf, -1, 0, 0, 0},
+                {0.5, inf, 0, 0, 0},
+                {nan, 2, nan, nan, nan},
+                {2, nan, nan, nan, nan}}),
+        detail::without_second_order(first_order));
+  }
 
  private:
   static Factor by_base(Var a, Var b) {
@@ -180,17 +305,27 @@ struct Pow {
       if (*literal == 2) return 2 * a;
       return *literal * pow(a, *literal - 1);
     }
-    // 0^(0-1) is infinite, and 0 times it NaN: at that point the exponent is replaced.
-    const Var degenerate = logical_and(equal(a, 0), equal(b, 0));
-    return b * pow(a, where(degenerate, 1, b - 1));
+    // a^0 is 1 whatever a is: where a^-1 has no finite value, 1^-1 is taken.
+    const Var flat = logical_and(equal(b, 0), logical_or(equal(a, 0), isnan(a)));
+    // At 0 the exponent counts as a constant, as in the other slope: a^(b-1) (1 + b log(a)) has no
+    // limit that could be given for both.
+    const Var exponent = where(equal(a, 0), stop_gradient(b), b);
+    const Var power = pow(where(flat, 1, a), exponent - 1);
+    const Var limit = logical_and(equal(power, 0), logical_not(isfinite(exponent)));
+    return where(limit, 0, exponent) * power;
   }
-  static Factor by_exponent(Var a, Var y) { return y * log(where(equal(a, 0), 1, a)); }
+  // 0 is the limit where a power vanishes: at a = 0, and at infinite a or b.
+  static Var by_exponent(Var a, Var y) {
+    const Var zero = equal(a, 0);
+    const Var limit = logical_or(equal(y, 0), logical_and(zero, logical_not(isnan(y))));
+    return where(limit, 0, y) * where(limit, 0, log(where(zero, 1, a)));
+  }
 };
 constexpr detail::BuiltinElementwise<Pow> pow_op;
 
-// 1 where a > b, 1/2 where they are equal, else 0.
-Var share(Var a, Var b, Var like) {
-  return 0.5 * (indicator(a > b, like) + indicator(a >= b, like));
+// 1 where a > b, 1/2 where they are equal, else 0; NaN where the result y is.
+Var share(Var a, Var b, Var y) {
+  return detail::unless_nan(y, 0.5 * (indicator(a > b, y) + indicator(a >= b, y)));
 }
 
 struct Maximum : Numeric {
@@ -201,6 +336,17 @@ struct Maximum : Numeric {
   static auto formula(auto a, auto b) { return maximum(a, b); }
   static Factor partial(std::size_t i, Operands in, Var y) { return share(in[i], in[1 - i], y); }
   static auto sample() { return domain(-2, 2); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{1, 2, 2, 0, 1},
+                                 {2, 1, 2, 1, 0},
+                                 {-3, -3, -3, 0.5, 0.5},
+                                 {0, 0, 0, 0.5, 0.5},
+                                 {0x1p-100, 0, 0x1p-100, 1, 0},
+                                 {inf, inf, inf, 0.5, 0.5},
+                                 {-inf, 1, 1, 0, 1},
+                                 {nan, 1, nan, nan, nan},
+                                 {1, nan, nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Maximum> maximum_op;
 
@@ -212,6 +358,17 @@ struct Minimum : Numeric {
   static auto formula(auto a, auto b) { return minimum(a, b); }
   static Factor partial(std::size_t i, Operands in, Var y) { return share(in[1 - i], in[i], y); }
   static auto sample() { return domain(-2, 2); }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{1, 2, 1, 1, 0},
+                                 {2, 1, 1, 0, 1},
+                                 {-3, -3, -3, 0.5, 0.5},
+                                 {0, 0, 0, 0.5, 0.5},
+                                 {0x1p-100, 0, 0, 0, 1},
+                                 {inf, inf, inf, 0.5, 0.5},
+                                 {-inf, 1, -inf, 1, 0},
+                                 {nan, 1, nan, nan, nan},
+                                 {1, nan, nan, nan, nan}});
+  }
 };
 constexpr detail::BuiltinElementwise<Minimum> minimum_op;
 
@@ -228,12 +385,25 @@ struct Clamp : Numeric {
     const Var x = in[0];
     const Var low = in[1];
     const Var high = in[2];
-    if (i == 0) return indicator(logical_and(x >= low, x <= high), y);
-    if (i == 1) return indicator(logical_and(x < low, low <= high), y);
-    return indicator(maximum(x, low) > high, y);
+    const Var chosen = i == 0   ? logical_and(x >= low, x <= high)
+                       : i == 1 ? logical_and(x < low, low <= high)
+                                : maximum(x, low) > high;
+    return detail::unless_nan(y, indicator(chosen, y));
   }
   static auto sample() {  // x stays away from both ends
     return std::array{Domain{-2, 2, {-0.9, 0.9}, 0.15}, domain(-1, -0.8), domain(0.8, 1)};
+  }
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(3, {{-2, -1, 1, -1, 0, 1, 0},
+                                 {-1, -1, 1, -1, 1, 0, 0},
+                                 {0.5, -1, 1, 0.5, 1, 0, 0},
+                                 {1, -1, 1, 1, 1, 0, 0},
+                                 {inf, -1, 1, 1, 0, 0, 1},
+                                 {-inf, -1, 1, -1, 0, 1, 0},
+                                 {0.5, 2, 1, 1, 0, 0, 1},
+                                 {nan, -1, 1, nan, nan, nan, nan},
+                                 {0, nan, 1, nan, nan, nan, nan},
+                                 {0, -1, nan, nan, nan, nan, nan}});
   }
 };
 constexpr detail::BuiltinElementwise<Clamp> clamp_op;

@@ -133,6 +133,30 @@ TEST_CASE("powers with a literal exponent, and at zero") {
   CHECK(std::isnan(at([](dt::In v) { return dt::pow(v, 0.5); }, -1)));
 }
 
+TEST_CASE("powers at the corners of their domain") {
+  CHECK(partials(dt::pow, 0, -1).second == 0);
+  CHECK(partials(dt::pow, 0, 0) == std::pair{0.0, 0.0});
+  CHECK(partials(dt::pow, 0, 0.5) == std::pair{inf, 0.0});
+  CHECK(partials(dt::pow, nan, 0).first == 0);
+  CHECK(partials(dt::pow, 1, nan).second == 0);
+  CHECK(partials(dt::pow, inf, -1) == std::pair{0.0, 0.0});
+  CHECK(partials(dt::pow, 0.5, inf) == std::pair{0.0, 0.0});
+  const auto [base, exponent] = partials(dt::pow, -2, 3);
+  CHECK(base == 12);
+  CHECK(std::isnan(exponent));
+}
+
+TEST_CASE("a slope chosen by comparing is NaN where an operand is") {
+  for (const auto op : {dt::maximum, dt::minimum}) {
+    for (const auto& [a, b] : {std::pair{nan, 1.0}, std::pair{1.0, nan}}) {
+      CHECK(std::isnan(partials(op, a, b).first));
+      CHECK(std::isnan(partials(op, a, b).second));
+    }
+  }
+  CHECK(std::isnan(slopes_at(dt::abs, nan).first));
+  CHECK(std::isnan(slopes_at([](dt::In v) { return dt::clamp(v, -1, 1); }, nan).first));
+}
+
 TEST_CASE("NaN stays NaN and infinities go where they should") {
   CHECK(std::isnan(at([](dt::In v) { return dt::maximum(v, 0); }, nan)));
   CHECK(std::isnan(at([](dt::In v) { return dt::maximum(0, v); }, nan)));
