@@ -19,9 +19,11 @@ Var digamma(In x);  // Gamma'(x) / Gamma(x), NaN at -1, -2 ...; derivative polyg
 Var polygamma(std::int64_t n, In x);
 Var erfinv(In y);  // x with erf(x) = y; infinite at -1 and 1
 
-// Modified Bessel functions of the first kind of order 0 and 1; they overflow beyond |x| = 713.
+// Modified Bessel functions of the first kind of order 0, 1 and n, n from 0 to 1000 (ValueError);
+// they overflow beyond |x| = 713.
 Var i0(In x);
 Var i1(In x);
+Var bessel_i(std::int64_t n, In x);
 
 Var logaddexp(In a, In b);  // log(e^a + e^b) without overflow
 // x log(y), and 0 where x = 0 whatever y is but NaN. At x = y = 0 the derivatives are taken as 0.

@@ -1,5 +1,6 @@
 #include <dualtape/ops/detail/special_functions.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -116,18 +117,22 @@ double erfinv_guess(double y) {
   return std::sqrt(-std::log((1 - y) * first / std::numbers::inv_sqrtpi));
 }
 
-// The factor of x^order / 2^order in the power series; t = x^2 / 4.
-double bessel_series(int order, double t) {
-  double term = 1;
-  double sum = 1;
-  for (int k = 1; term > epsilon / 4 * sum; ++k) {
-    term *= t / (k * static_cast<double>(k + order));
+// (x/2)^n / n! times the power series, whose terms are of one sign, for x >= 0.
+double bessel_series(double n, double x) {
+  double first = 1;
+  // NOLINTNEXTLINE(clang-analyzer-security.FloatLoopCounter): whole numbers
+  for (double k = 1; k <= n && first > 0; ++k) first *= x / (2 * k);
+  double term = first;
+  double sum = first;
+  // NOLINTNEXTLINE(clang-analyzer-security.FloatLoopCounter): whole numbers
+  for (double k = 1; term > epsilon / 4 * sum && sum < inf; ++k) {
+    term *= x / (2 * k) * (x / (2 * (k + n)));
     sum += term;
   }
   return sum;
 }
-double bessel_far(int order, double x) {
-  const double four_squares = 4.0 * order * order;
+double bessel_far(double n, double x) {
+  const double four_squares = 4 * n * n;
   double term = 1;
   double sum = 1;
   for (int k = 1; std::abs(term) > epsilon / 4; ++k) {
@@ -136,9 +141,8 @@ double bessel_far(int order, double x) {
     sum += term;
   }
   const double half = std::exp(x / 2);  // e^x may overflow where the quotient does not
-  return half * (half * (sum / std::sqrt(2 * pi * x)));
+  return half * (half * (sum / (std::sqrt(2 * pi) * std::sqrt(x))));
 }
-constexpr double bessel_border = 20;
 
 }  // namespace
 
@@ -189,15 +193,17 @@ double erfinv(double y) {
   return std::copysign(x, y);
 }
 
-double bessel_i0(double x) {
-  x = std::abs(x);
-  if (std::isnan(x) || x == inf) return x;
-  return x <= bessel_border ? bessel_series(0, x * x / 4) : bessel_far(0, x);
-}
-double bessel_i1(double x) {
-  if (std::isnan(x) || std::isinf(x)) return x;
-  if (std::abs(x) <= bessel_border) return x / 2 * bessel_series(1, x * x / 4);
-  return std::copysign(bessel_far(1, std::abs(x)), x);
+double bessel_i(std::int64_t n, double x) {
+  if (std::isnan(x)) return x;
+  const double size = std::abs(x);
+  const auto order = static_cast<double>(n);
+  double value = inf;
+  // Beyond 1000 (and for order 1000 at 1400, where it is 1e394) all have overflowed.
+  if (size <= std::max(20.0, std::min(order * order, 2000.0)))
+    value = bessel_series(order, size);
+  else if (size < inf)
+    value = bessel_far(order, size);
+  return n % 2 != 0 ? std::copysign(value, x) : value;
 }
 
 }  // namespace dualtape::detail

@@ -24,9 +24,9 @@ double polygamma(std::int64_t n, double x);
 // Gems, 2011), good to 1e-7, and Halley's steps from there. NaN outside -1 .. 1.
 double erfinv(double y);
 
-// Modified Bessel functions of the first kind of order 0 and 1: power series (9.6.10) up to 20,
-// asymptotic series (9.7.1) beyond.
-double bessel_i0(double x);
-double bessel_i1(double x);
+// The modified Bessel function of the first kind of order n >= 0: power series (9.6.10) up to 20 or
+// n^2, asymptotic series (9.7.1) beyond.
+inline constexpr std::int64_t highest_bessel = 1000;
+double bessel_i(std::int64_t n, double x);
 
 }  // namespace dualtape::detail

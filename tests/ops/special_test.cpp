@@ -132,6 +132,32 @@ TEST_CASE("logaddexp neither overflows nor makes NaN of infinities") {
   check_close(derivative(y, a), {0.5, 1, 0.5, 0.5, 0, 0.5, 1, nan}, 1e-15);
 }
 
+TEST_CASE("logaddexp's slope at any size") {
+  dt::Graph graph;
+  const dt::Var a = graph.constant(tensor({1e39, 1e38, -1e300, 2}));
+  const dt::Var b = graph.constant(tensor({1e38, 1e39, 1e300, 2}));
+  const dt::Var y = dt::logaddexp(a, b);
+  check_close(derivative(y, a), {1, 0, 0, 0.5}, 0);
+  const dt::Var slope = dt::vjp({y}, {a}, {graph.constant(tensor({1, 1, 1, 1}))})[a];
+  check_close(derivative(slope, b), {0, 0, 0, -0.25}, 0);
+}
+
+TEST_CASE("Bessel functions keep their digits near 0 and overflow to infinity") {
+  CHECK(at(dt::i0, 3e307) == inf);
+  CHECK(at(dt::i1, -3e307) == -inf);
+  CHECK(off(slopes_at(dt::i1, 1e-8).second, 3.75e-9) < 4);
+  CHECK(slopes_at(dt::i1, 0) == std::pair{0.5, 0.0});
+  // I_(n-1)(x) - I_(n+1)(x) = 2 n I_n(x) / x
+  for (const double x : {0.5, 3.0, 25.0, 100.0}) {
+    dt::Graph graph;
+    const dt::Var at = graph.constant(tensor({x}));
+    for (const int n : {1, 2, 5, 12}) {
+      const double left = numbers(dt::eval(dt::bessel_i(n - 1, at) - dt::bessel_i(n + 1, at)))[0];
+      CHECK(off(numbers(dt::eval(2.0 * n / x * dt::bessel_i(n, at)))[0], left) < 1000);
+    }
+  }
+}
+
 TEST_CASE("xlogy is 0 where x is") {
   dt::Graph graph;
   const dt::Var x = graph.constant(tensor({0, 0, 0, 2, 0}));
@@ -159,7 +185,7 @@ TEST_CASE("the rules hold where x is negative, too") {
 
 TEST_CASE("every entry of the family passes its checks") {
   for (const char* name :
-       {"lgamma", "digamma", "polygamma", "erfinv", "i0", "i1", "logaddexp", "xlogy"}) {
+       {"lgamma", "digamma", "polygamma", "erfinv", "i0", "i1", "bessel_i", "logaddexp", "xlogy"}) {
     CAPTURE(name);
     bool found = false;
     for (const dt::Entry& entry : dt::all_entries()) {
