@@ -4,12 +4,15 @@
 #include <array>
 
 #include <dualtape/ops/detail/builtin.hpp>
+#include <dualtape/ops/detail/edge_rows.hpp>
 #include <dualtape/ops/detail/families.hpp>
 
 namespace dualtape {
 namespace {
 
 using detail::CompiledFor;
+using detail::inf;
+using detail::nan;
 
 struct Comparison {
   static constexpr auto promotion = Promotion::common;
@@ -24,6 +27,18 @@ struct Less : Comparison {
   static constexpr auto math = "y = 1 if a < b, else 0; dy = 0";
   static constexpr Example example{"g.constant(Tensor{1, 2}) < 2", "[ True False]"};
   static auto formula(auto a, auto b) { return a < b; }
+
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{1, 2, 1},
+                                 {2, 1, 0},
+                                 {0, 0, 0},
+                                 {-0x1p-100, 0x1p-100, 1},
+                                 {inf, inf, 0},
+                                 {-inf, inf, 1},
+                                 {nan, 1, 0},
+                                 {1, nan, 0},
+                                 {nan, nan, 0}});
+  }
 };
 constexpr detail::BuiltinZeroDerivative<Less> less_op;
 
@@ -33,6 +48,18 @@ struct LessEqual : Comparison {
   static constexpr auto math = "y = 1 if a <= b, else 0; dy = 0";
   static constexpr Example example{"g.constant(Tensor{1, 2, 3}) <= 2", "[ True  True False]"};
   static auto formula(auto a, auto b) { return a <= b; }
+
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{1, 2, 1},
+                                 {2, 1, 0},
+                                 {0, 0, 1},
+                                 {-0x1p-100, 0x1p-100, 1},
+                                 {inf, inf, 1},
+                                 {-inf, inf, 1},
+                                 {nan, 1, 0},
+                                 {1, nan, 0},
+                                 {nan, nan, 0}});
+  }
 };
 constexpr detail::BuiltinZeroDerivative<LessEqual> less_equal_op;
 
@@ -42,6 +69,18 @@ struct Greater : Comparison {
   static constexpr auto math = "y = 1 if a > b, else 0; dy = 0";
   static constexpr Example example{"g.constant(Tensor{1, 3}) > 2", "[False  True]"};
   static auto formula(auto a, auto b) { return a > b; }
+
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{1, 2, 0},
+                                 {2, 1, 1},
+                                 {0, 0, 0},
+                                 {-0x1p-100, 0x1p-100, 0},
+                                 {inf, inf, 0},
+                                 {-inf, inf, 0},
+                                 {nan, 1, 0},
+                                 {1, nan, 0},
+                                 {nan, nan, 0}});
+  }
 };
 constexpr detail::BuiltinZeroDerivative<Greater> greater_op;
 
@@ -51,6 +90,18 @@ struct GreaterEqual : Comparison {
   static constexpr auto math = "y = 1 if a >= b, else 0; dy = 0";
   static constexpr Example example{"g.constant(Tensor{1, 2, 3}) >= 2", "[False  True  True]"};
   static auto formula(auto a, auto b) { return a >= b; }
+
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{1, 2, 0},
+                                 {2, 1, 1},
+                                 {0, 0, 1},
+                                 {-0x1p-100, 0x1p-100, 0},
+                                 {inf, inf, 1},
+                                 {-inf, inf, 0},
+                                 {nan, 1, 0},
+                                 {1, nan, 0},
+                                 {nan, nan, 0}});
+  }
 };
 constexpr detail::BuiltinZeroDerivative<GreaterEqual> greater_equal_op;
 
@@ -61,6 +112,18 @@ struct Equal : Comparison {
   static constexpr auto compiled_for = CompiledFor::numbers_and_booleans;
   static constexpr Example example{"equal(g.constant(Tensor{1, 2}), 2)", "[False  True]"};
   static auto formula(auto a, auto b) { return a == b; }
+
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{1, 2, 0},
+                                 {2, 1, 0},
+                                 {0, 0, 1},
+                                 {-0x1p-100, 0x1p-100, 0},
+                                 {inf, inf, 1},
+                                 {-inf, inf, 0},
+                                 {nan, 1, 0},
+                                 {1, nan, 0},
+                                 {nan, nan, 0}});
+  }
 };
 constexpr detail::BuiltinZeroDerivative<Equal> equal_op;
 
@@ -71,8 +134,32 @@ struct NotEqual : Comparison {
   static constexpr auto compiled_for = CompiledFor::numbers_and_booleans;
   static constexpr Example example{"not_equal(g.constant(Tensor{1, 2}), 2)", "[ True False]"};
   static auto formula(auto a, auto b) { return a != b; }
+
+  static std::vector<Edge> edges() {
+    return detail::edge_rows(2, {{1, 2, 1},
+                                 {2, 1, 1},
+                                 {0, 0, 0},
+                                 {-0x1p-100, 0x1p-100, 1},
+                                 {inf, inf, 0},
+                                 {-inf, inf, 1},
+                                 {nan, 1, 1},
+                                 {1, nan, 1},
+                                 {nan, nan, 1}});
+  }
 };
 constexpr detail::BuiltinZeroDerivative<NotEqual> not_equal_op;
+
+// All of a table at once.
+std::vector<Edge> truth_table(const std::vector<std::vector<double>>& operands,
+                              const std::vector<double>& values) {
+  const auto bools = [](const std::vector<double>& of) {
+    return Tensor::from(of, Shape{static_cast<std::int64_t>(of.size())}).to(boolean);
+  };
+  Edge table{"truth table", {}};
+  for (const auto& operand : operands) table.at.push_back(bools(operand));
+  table.values = {bools(values)};
+  return {table};
+}
 
 struct Logical {
   static constexpr auto promotion = Promotion::none;
@@ -89,6 +176,9 @@ struct LogicalAnd : Logical {
   static constexpr Example example{"logical_and(g.constant(Tensor{1, 3}) > 2, true)",
                                    "[False  True]"};
   static auto formula(auto a, auto b) { return a & b; }
+  static std::vector<Edge> edges() {
+    return truth_table({{0, 0, 1, 1}, {0, 1, 0, 1}}, {0, 0, 0, 1});
+  }
 };
 constexpr detail::BuiltinZeroDerivative<LogicalAnd> logical_and_op;
 
@@ -99,6 +189,9 @@ struct LogicalOr : Logical {
   static constexpr Example example{"logical_or(g.constant(Tensor{1, 3}) > 2, true)",
                                    "[ True  True]"};
   static auto formula(auto a, auto b) { return a | b; }
+  static std::vector<Edge> edges() {
+    return truth_table({{0, 0, 1, 1}, {0, 1, 0, 1}}, {0, 1, 1, 1});
+  }
 };
 constexpr detail::BuiltinZeroDerivative<LogicalOr> logical_or_op;
 
@@ -109,6 +202,9 @@ struct LogicalXor : Logical {
   static constexpr Example example{"logical_xor(g.constant(Tensor{1, 3}) > 2, true)",
                                    "[ True False]"};
   static auto formula(auto a, auto b) { return (a | b) & !(a & b); }
+  static std::vector<Edge> edges() {
+    return truth_table({{0, 0, 1, 1}, {0, 1, 0, 1}}, {0, 1, 1, 0});
+  }
 };
 constexpr detail::BuiltinZeroDerivative<LogicalXor> logical_xor_op;
 
@@ -119,6 +215,7 @@ struct LogicalNot : Logical {
   static constexpr std::size_t mask_inputs = 1;
   static constexpr Example example{"logical_not(g.constant(Tensor{1, 3}) > 2)", "[ True False]"};
   static auto formula(auto x) { return !x; }
+  static std::vector<Edge> edges() { return truth_table({{0, 1}}, {1, 0}); }
 };
 constexpr detail::BuiltinZeroDerivative<LogicalNot> logical_not_op;
 
@@ -139,6 +236,17 @@ struct Where {
   // Together in both branches; a branch without a tangent gets a zero.
   static bool linear_in(std::span<const bool> active) { return active[1] && active[2]; }
   static auto sample() { return domain(-2, 2); }
+  // Nothing comes from the branch that is not taken.
+  static std::vector<Edge> edges() {
+    const auto choose = [](double c, double a, double b, double value) {
+      Edge made = edge("of a = " + std::to_string(a) + " and b = " + std::to_string(b), {a, b},
+                       value, {c, 1 - c});
+      made.at.insert(made.at.begin(), Tensor::scalar(c).to(boolean));
+      return made;
+    };
+    return {choose(1, 3, nan, 3), choose(0, inf, 2, 2), choose(1, nan, 2, nan),
+            choose(0, 1, -inf, -inf), choose(1, 0, 0, 0)};
+  }
 };
 constexpr detail::BuiltinSelecting<Where> where_op;
 
@@ -191,6 +299,13 @@ struct Cast {
     return {sample("there and back", {2, 3}, there_and_back), sample("rank 0", {}, there_and_back),
             sample("empty", {0, 3}, there_and_back),
             sample("to integers and bools", {2, 3}, to_others)};
+  }
+  static std::vector<Edge> edges() {
+    auto edges = detail::edge_rows(
+        1, {{1.75, 1}, {-1.75, -1}, {0.5, 0}, {0, 0}, {8388609, 8388609}, {-0x1p30, -0x1p30}});
+    for (Edge& one : edges)
+      one.build = [](std::span<const Var> in) { return std::vector<Var>{to(in[0], int32)}; };
+    return edges;
   }
 
  private:
