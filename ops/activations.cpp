@@ -119,7 +119,8 @@ struct Relu {
   static constexpr auto math = "y = max(x, 0); dy/dx = 1 where x > 0, else 0 (at 0 too)";
   static constexpr Example example{"relu(g.constant(Tensor{-1, 2}))", "[0. 2.]"};
   static auto formula(auto x) { return maximum(x, 0); }
-  static Factor partial(Var, Var y) { return sign(y); }  // 0, 1 or NaN
+  // A mask of one byte an element is all that a net keeps for it: 0 at NaN.
+  static Factor partial(Var x, Var) { return cast(x > 0, x.dtype()); }
   static auto sample() { return domain(-2, 2).avoid(0); }
   static std::vector<Edge> edges() {
     return detail::edge_rows(1, {{-1, 0, 0},
@@ -129,7 +130,7 @@ struct Relu {
                                  {0x1p100, 0x1p100, 1},
                                  {-inf, 0, 0},
                                  {inf, inf, 1},
-                                 {nan, nan, nan}});
+                                 {nan, nan, 0}});
   }
 };
 constexpr detail::BuiltinElementwise<Relu> relu_op;

@@ -168,7 +168,7 @@ TEST_CASE("where one factor vanishes faster than the other grows, the limit is t
 
 TEST_CASE("a slope chosen by comparing is NaN where the operand is") {
   for (const auto op :
-       {dt::relu, dt::hardsigmoid, dt::hardswish, +[](dt::In x) { return dt::hardtanh(x); },
+       {dt::hardsigmoid, dt::hardswish, +[](dt::In x) { return dt::hardtanh(x); },
         +[](dt::In x) { return dt::leaky_relu(x); }, +[](dt::In x) { return dt::elu(x); }})
     CHECK(std::isnan(slopes_at(op, nan).first));
 }
