@@ -374,7 +374,9 @@ Var cross_entropy(In logits, In targets, const CrossEntropyOptions& options) {
   if (plain && !probabilities)
     return detail::cross_entropy_of_labels(logits, targets, options.reduction, {});
   const std::vector<Var> vars = detail::in_one_graph("cross_entropy", {logits, targets});
-  const Operands o{vars[0], vars[1], options.weights, options, where};
+  Operands o{vars[0], vars[1], options.weights, options, where};
+  if (o.weights && is_floating(vars[0].dtype()))
+    o.weights = cast(o.here(*o.weights), vars[0].dtype());
   if (!probabilities) detail::require_labels("cross_entropy", logits, shape, vars[1].shape());
   check_options(o, probabilities);
   return probabilities ? of_probabilities(o) : of_labels(o);

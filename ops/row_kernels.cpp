@@ -216,9 +216,9 @@ T sum_of_parts(T (&parts)[16]) {
   return parts[0];
 }
 
-// y_i sum_j y_j (t_i - t_j), where t_i sum y - sum y t would cancel at a y near 1: every t is taken
-// less the one at the largest y.
-template <class T>
+// y_i sum_j y_j (t_i - t_j), or (log) without the first factor, where t_i sum y - sum y t would
+// cancel at a y near 1: every t is taken less the one at the largest y.
+template <class T, bool log>
 void softmax_slope_of_rows(const T* y, const T* t, T* out, std::size_t rows, std::size_t size) {
   for (std::size_t row = 0; row < rows; ++row, y += size, t += size, out += size) {
     const T origin = t[place_in_row<T, true>(y, size)];
@@ -234,37 +234,89 @@ void softmax_slope_of_rows(const T* y, const T* t, T* out, std::size_t rows, std
     for (std::size_t k = 0; i < size; ++i, ++k) take(i, k);
     const T total = sum_of_parts(totals);
     const T along = sum_of_parts(parts);
-    for (i = 0; i < size; ++i) out[i] = y[i] * ((t[i] - origin) * total - along);
+    for (i = 0; i < size; ++i) {
+      const T apart = (t[i] - origin) * total - along;
+      out[i] = log ? apart : y[i] * apart;
+    }
   }
 }
+// The transpose of the logarithm's, t_i sum y - y_i sum t. At the largest y the two terms of its
+// own place are left out, since they would cancel.
 template <class T>
+void log_softmax_pullback_of_rows(const T* y, const T* t, T* out, std::size_t rows,
+                                  std::size_t size) {
+  for (std::size_t row = 0; row < rows; ++row, y += size, t += size, out += size) {
+    const auto place = static_cast<std::size_t>(place_in_row<T, true>(y, size));
+    T totals[16] = {};
+    T parts[16] = {};
+    const auto take = [&](std::size_t i, std::size_t k) {
+      totals[k] += i == place ? T(0) : y[i];
+      parts[k] += i == place ? T(0) : t[i];
+    };
+    std::size_t i = 0;
+    for (; i + 16 <= size; i += 16)
+      for (std::size_t k = 0; k < 16; ++k) take(i + k, k);
+    for (std::size_t k = 0; i < size; ++i, ++k) take(i, k);
+    const T others = sum_of_parts(totals);
+    const T rest = sum_of_parts(parts);
+    const T at_place = t[place] * others - y[place] * rest;
+    const T total = others + y[place];
+    const T sum = rest + t[place];
+    for (i = 0; i < size; ++i) out[i] = t[i] * total - y[i] * sum;
+    out[place] = at_place;
+  }
+}
+
+// The largest y of each of up to columns_at_once columns, and the row it stands in.
+template <class T>
+struct LargestOfColumns {
+  alignas(64) T value[columns_at_once];
+  alignas(64) std::size_t row[columns_at_once];
+
+  LargestOfColumns(const T* y, std::size_t size, std::size_t inner, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      value[i] = y[i];
+      row[i] = 0;
+    }
+    for (std::size_t r = 1; r < size; ++r)
+      for (std::size_t i = 0; i < count; ++i) {
+        const bool larger = y[r * inner + i] > value[i];
+        value[i] = larger ? y[r * inner + i] : value[i];
+        row[i] = larger ? r : row[i];
+      }
+  }
+};
+// Of columns, those of `mode`: 0 softmax, 1 its logarithm, 2 the transpose of that.
+template <class T, int mode>
 void softmax_slope_of_columns(const T* y, const T* t, T* out, std::size_t size, std::size_t inner) {
-  alignas(64) T largest[columns_at_once];
-  alignas(64) T origin[columns_at_once];
-  alignas(64) double total[columns_at_once];
-  alignas(64) double along[columns_at_once];
+  alignas(64) double totals[columns_at_once];
+  alignas(64) double parts[columns_at_once];
   for (std::size_t begin = 0; begin < inner; begin += columns_at_once) {
     const std::size_t count = columns_at_once < inner - begin ? columns_at_once : inner - begin;
-    const auto each = [&](auto f) {
-      for (std::size_t row = 0; row < size; ++row)
-        for (std::size_t i = 0; i < count; ++i) f(row * inner + begin + i, i);
-    };
-    for (std::size_t i = 0; i < count; ++i) {
-      largest[i] = y[begin + i];
-      origin[i] = t[begin + i];
-      total[i] = along[i] = 0;
-    }
-    each([&](std::size_t at, std::size_t i) {
-      origin[i] = y[at] > largest[i] ? t[at] : origin[i];
-      largest[i] = y[at] > largest[i] ? y[at] : largest[i];
-    });
-    each([&](std::size_t at, std::size_t i) {
-      total[i] += static_cast<double>(y[at]);
-      along[i] += static_cast<double>(y[at] * (t[at] - origin[i]));
-    });
-    each([&](std::size_t at, std::size_t i) {
-      out[at] = y[at] * ((t[at] - origin[i]) * static_cast<T>(total[i]) - static_cast<T>(along[i]));
-    });
+    const LargestOfColumns<T> largest(y + begin, size, inner, count);
+    for (std::size_t i = 0; i < count; ++i) totals[i] = parts[i] = 0;
+    const auto origin = [&](std::size_t i) { return t[largest.row[i] * inner + begin + i]; };
+    for (std::size_t row = 0; row < size; ++row)
+      for (std::size_t i = 0; i < count; ++i) {
+        if (mode == 2 && row == largest.row[i]) continue;
+        const std::size_t at = row * inner + begin + i;
+        totals[i] += static_cast<double>(y[at]);
+        parts[i] += static_cast<double>(mode == 2 ? t[at] : y[at] * (t[at] - origin(i)));
+      }
+    for (std::size_t row = 0; row < size; ++row)
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t at = row * inner + begin + i;
+        const auto total = static_cast<T>(totals[i]);
+        const auto part = static_cast<T>(parts[i]);
+        if constexpr (mode == 2) {
+          const bool here = row == largest.row[i];
+          out[at] = here ? t[at] * total - y[at] * part
+                         : t[at] * (total + largest.value[i]) - y[at] * (part + origin(i));
+        } else {
+          const T apart = (t[at] - origin(i)) * total - part;
+          out[at] = mode == 1 ? apart : y[at] * apart;
+        }
+      }
   }
 }
 
@@ -357,8 +409,10 @@ constexpr RowKernelsOf<T> kernels_of() {
           &softmax_of_columns<T, false>,
           &softmax_of_columns<T, true>,
           &logsumexp_of_columns<T>,
-          &softmax_slope_of_rows<T>,
-          &softmax_slope_of_columns<T>,
+          {&softmax_slope_of_rows<T, false>, &softmax_slope_of_rows<T, true>,
+           &log_softmax_pullback_of_rows<T>},
+          {&softmax_slope_of_columns<T, 0>, &softmax_slope_of_columns<T, 1>,
+           &softmax_slope_of_columns<T, 2>},
           &totals_of_rows<T>,
           &variance_of_rows<T>,
           &layer_norm_of_rows<T>,

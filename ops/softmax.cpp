@@ -34,17 +34,9 @@ struct Blocks {
         inner(static_cast<std::size_t>(split.inner)) {}
 };
 
-// The derivative of softmax given its result, linear in t and its own transpose.
-struct SoftmaxSlope {
+// What the derivatives of softmax and of its logarithm share; `mode` is that of the kernels.
+struct AnySlope {
   static constexpr bool can_fail = false;
-  static constexpr auto name = "softmax_slope";
-  static constexpr auto doc = "how y = softmax(x) moves where x moves by t, along an axis";
-  static constexpr auto math =
-      "z_i = y_i sum_j y_j (t_i - t_j), which is y_i (t_i - sum_j y_j t_j) where y sums to 1; dz_i "
-      "= sum_j (y_j dy_i + y_i dy_j) (t_i - t_j) + y_i y_j (dt_i - dt_j). Linear in t, and its own "
-      "transpose.";
-  static constexpr auto example = Example{
-      "softmax_slope(g.constant(Tensor{0.5, 0.5}), g.constant(Tensor{1, 0}))", "[ 0.25 -0.25]"};
 
   static bool linear_in(std::span<const bool> active) { return !active[0]; }
   static void infer(Inference& inference) {
@@ -57,12 +49,15 @@ struct SoftmaxSlope {
                             "give both one shape and dtype");
     inference.out.push_back(inference.in[0].type());
   }
-  static Kernel kernel(const KernelRequest& request) {
+  static Kernel kernel_of(const KernelRequest& request, std::size_t mode) {
     const Type& type = request.in[0];
     const Blocks blocks(
         detail::split_at(type.shape, static_cast<std::size_t>(axis_of(request.attributes))));
     const auto plan = [&]<class T>() -> Kernel {
-      return {[blocks, kernels = &detail::row_kernels<T>()](const KernelArgs& args) {
+      const auto& kernels = detail::row_kernels<T>();
+      const auto rows = kernels.softmax_slope[mode];
+      const auto columns = kernels.softmax_slope_columns[mode];
+      return {[blocks, rows, columns](const KernelArgs& args) {
         const std::size_t outer = blocks.outer;
         const std::size_t size = blocks.size;
         const std::size_t inner = blocks.inner;
@@ -73,16 +68,49 @@ struct SoftmaxSlope {
                             const T* y = args.input<T>(0) + first * block;
                             const T* t = args.input<T>(1) + first * block;
                             T* out = args.output<T>() + first * block;
-                            if (inner == 1)
-                              return kernels->softmax_slope(y, t, out, last - first, size);
+                            if (inner == 1) return rows(y, t, out, last - first, size);
                             for (; first < last; ++first, y += block, t += block, out += block)
-                              kernels->softmax_slope_columns(y, t, out, size, inner);
+                              columns(y, t, out, size, inner);
                           });
       }};
     };
     return type.dtype == float32 ? plan.template operator()<float>()
                                  : plan.template operator()<double>();
   }
+  // `function(y, t, axis)`
+  template <class Function>
+  static std::vector<Case> slope_cases(Function function, const std::string& suffix = {}) {
+    std::vector<Case> cases;
+    const auto add = [&](const std::string& name, const Shape& shape, std::int64_t axis) {
+      cases.push_back({name + suffix,
+                       {Arg{shape, domain(0.1, 0.9)}, Arg{shape}},
+                       [axis, function](std::span<const Var> in) {
+                         return std::vector<Var>{function(in[0], in[1], axis)};
+                       }});
+    };
+    add("rows", {3, 4}, -1);
+    add("long rows", {2, 35}, 1);
+    add("columns", {3, 4}, 0);
+    add("a middle axis", {2, 3, 2}, 1);
+    add("a vector", {5}, 0);
+    add("no rows", {0, 3}, 1);
+    add("no classes", {2, 0}, 1);
+    return cases;
+  }
+};
+
+// The derivative of softmax given its result, linear in t and its own transpose.
+struct SoftmaxSlope : AnySlope {
+  static constexpr auto name = "softmax_slope";
+  static constexpr auto doc = "how y = softmax(x) moves where x moves by t, along an axis";
+  static constexpr auto math =
+      "z_i = y_i sum_j y_j (t_i - t_j), which is y_i (t_i - sum_j y_j t_j) where y sums to 1; dz_i "
+      "= sum_j (y_j dy_i + y_i dy_j) (t_i - t_j) + y_i y_j (dt_i - dt_j). Linear in t, and its own "
+      "transpose.";
+  static constexpr auto example = Example{
+      "softmax_slope(g.constant(Tensor{0.5, 0.5}), g.constant(Tensor{1, 0}))", "[ 0.25 -0.25]"};
+
+  static Kernel kernel(const KernelRequest& request) { return kernel_of(request, 0); }
   static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     const std::int64_t axis = axis_of(node.attributes);
     const Var y = node.in[0];
@@ -124,25 +152,86 @@ struct SoftmaxSlope {
                {row({not_a_number, not_a_number})}}})});
   }
   static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    const auto add = [&](std::string name, const Shape& shape, std::int64_t axis) {
-      cases.push_back({std::move(name),
-                       {Arg{shape, domain(0.1, 0.9)}, Arg{shape}},
-                       [axis](std::span<const Var> in) {
-                         return std::vector<Var>{softmax_slope(in[0], in[1], axis)};
-                       }});
-    };
-    add("rows", {3, 4}, -1);
-    add("long rows", {2, 35}, 1);
-    add("columns", {3, 4}, 0);
-    add("a middle axis", {2, 3, 2}, 1);
-    add("a vector", {5}, 0);
-    add("no rows", {0, 3}, 1);
-    add("no classes", {2, 0}, 1);
-    return cases;
+    return slope_cases([](Var y, Var t, std::int64_t axis) { return softmax_slope(y, t, axis); });
   }
 };
 constexpr detail::PartlyLinear<SoftmaxSlope> softmax_slope_op;
+
+constexpr auto transposed_name = "transposed";
+
+struct LogSoftmaxSlope : AnySlope {
+  static constexpr auto name = "log_softmax_slope";
+  static constexpr auto doc = "how log_softmax(x) moves where x moves by t, along an axis";
+  static constexpr auto math =
+      "z_i = sum_j y_j (t_i - t_j) with y = softmax(x), or transposed z_i = sum_j y_j t_i - y_i "
+      "t_j; "
+      "dz_i = sum_j dy_j (t_i - t_j) + y_j (dt_i - dt_j), or sum_j dy_j t_i - dy_i t_j + y_j dt_i "
+      "- "
+      "y_i dt_j.";
+  static constexpr auto example = Example{
+      "log_softmax_slope(g.constant(Tensor{0.5, 0.5}), g.constant(Tensor{1, 0}))", "[ 0.5 -0.5]"};
+
+  static bool is_transposed(const Attributes& attributes) {
+    return attributes.get<bool>(transposed_name);
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    return kernel_of(request, is_transposed(request.attributes) ? 2 : 1);
+  }
+  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const std::int64_t axis = axis_of(node.attributes);
+    const bool transposed = is_transposed(node.attributes);
+    const Var t = node.in[1];
+    MaybeVar moved;
+    if (tangents[0]) {
+      const Var dy = *tangents[0];
+      const auto total = [axis](Var x) { return sum(x, {axis}, true); };
+      moved = t * total(dy) - (transposed ? dy * total(t) : total(dy * t));
+    }
+    if (!tangents[1]) return moved;
+    const Var by_t = log_softmax_slope(node.in[0], *tangents[1], axis, transposed);
+    return moved ? *moved + by_t : by_t;
+  }
+  static Var transpose(const NodeView& node, Var cotangent) {
+    return log_softmax_slope(node.in[0], cotangent, axis_of(node.attributes),
+                             !is_transposed(node.attributes));
+  }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const auto certain = [](bool transposed) {
+      return [=](std::span<const Var> in) {
+        const DType dtype = in[0].dtype();
+        const Tensor y = row({1, 8.75651076269652e-27}).to(dtype);
+        return std::vector<Var>{log_softmax_slope(y, in[0], -1, transposed) *
+                                row({1, 0}).to(dtype)};
+      };
+    };
+    const auto call = [](std::span<const Var> in) {
+      return std::vector<Var>{log_softmax_slope(in[0], in[1])};
+    };
+    const double rest = 8.75651076269652e-27;
+    return joined(
+        {edges_of(certain(false),
+                  {{"certain", {row({1, -2})}, {row({3 * rest, 0})}, {row({rest, -rest})}}}),
+         edges_of(certain(true),
+                  {{"certain, transposed", {row({1, 0})}, {row({rest, 0})}, {row({rest, -1})}}}),
+         edges_of(call, {{"even tangents", {row({0.25, 0.75}), row({5, 5})}, {row({0, 0})}},
+                         {"NaN",
+                          {row({not_a_number, 1}), row({1, 2})},
+                          {row({not_a_number, not_a_number})}}})});
+  }
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    for (const bool transposed : {false, true})
+      for (Case& sample : slope_cases(
+               [transposed](Var y, Var t, std::int64_t axis) {
+                 return log_softmax_slope(y, t, axis, transposed);
+               },
+               transposed ? ", transposed" : ""))
+        cases.push_back(std::move(sample));
+    return cases;
+  }
+};
+constexpr detail::PartlyLinear<LogSoftmaxSlope> log_softmax_slope_op;
 
 // Weights that softmax leaves NaN get their limits: 0 where all of x is -inf, and equal shares of 1
 // for infinities. n elements, `stride` from one to the next.
@@ -206,7 +295,7 @@ struct AnySoftmax {
     const std::int64_t axis = axis_of(node.attributes);
     const Var y = node.out[0];
     const Var t = *tangents[0];
-    if constexpr (log) return t - sum(exp(y) * t, {axis}, true);
+    if constexpr (log) return log_softmax_slope(exp(y), t, axis);
     return softmax_slope(y, t, axis);
   }
   static std::vector<Case> cases() {
@@ -286,35 +375,43 @@ struct LogSoftmax : AnySoftmax<true> {
       Example{"log_softmax(g.constant(Tensor{0, 0}))", "[-0.6931472 -0.6931472]"};
   static std::vector<Edge> edges() {
     using namespace detail;
-    return even_edges_of(
-        weighted<true>,
-        {{"ties",
-          {row({3, 3, 3})},
-          {row({-1.0986122886681098, 2.1972245773362196, -3.295836866004329})},
-          {row({1.0 / 3, -8.0 / 3, 7.0 / 3})}},
-         {"far from zero",
-          {row({0x1p27, 0x1p27})},
-          {row({-0.6931471805599453, 1.3862943611198906})},
-          {row({1.5, -1.5})}},
-         {"nearly certain",
-          {row({0, -20})},
-          {row({-2.061153620314381e-09, 40.000000004122306})},
-          {row({1.9999999979388463, -1.9999999979388463})}},
-         {"certain", {row({0, -60})}, {row({-8.75651076269652e-27, 120})}, {row({2, -2})}},
-         {"nearly certain of three",
-          {row({-30, 2, -18.5})},
-          {row({-32.000000001250164, 2.5003310595416695e-09, -61.50000000375049})},
-          {row({0.9999999999999747, -3.999999997499669, 2.9999999974996943})}},
-         {"huge differences", {row({0x1p100, -0x1p100})}, {row({0, 0x1p102})}, {row({2, -2})}},
-         {"one element", {row({5})}, {row({0})}, {row({0})}},
-         {"nothing but minus infinity",
-          {row({-infinity, -infinity})},
-          {row({not_a_number, not_a_number})},
-          {row({not_a_number, not_a_number})}},
-         {"NaN",
-          {row({1, not_a_number})},
-          {row({not_a_number, not_a_number})},
-          {row({not_a_number, not_a_number})}}});
+    const auto first = [](std::span<const Var> in) {
+      return std::vector<Var>{log_softmax(in[0]) * row({1, 0}).to(in[0].dtype())};
+    };
+    return joined(
+        {even_edges_of(
+             weighted<true>,
+             {{"ties",
+               {row({3, 3, 3})},
+               {row({-1.0986122886681098, 2.1972245773362196, -3.295836866004329})},
+               {row({1.0 / 3, -8.0 / 3, 7.0 / 3})}},
+              {"far from zero",
+               {row({0x1p27, 0x1p27})},
+               {row({-0.6931471805599453, 1.3862943611198906})},
+               {row({1.5, -1.5})}},
+              {"nearly certain",
+               {row({0, -20})},
+               {row({-2.061153620314381e-09, 40.000000004122306})},
+               {row({1.9999999979388463, -1.9999999979388463})}},
+              {"certain", {row({0, -60})}, {row({-8.75651076269652e-27, 120})}, {row({2, -2})}},
+              {"nearly certain of three",
+               {row({-30, 2, -18.5})},
+               {row({-32.000000001250164, 2.5003310595416695e-09, -61.50000000375049})},
+               {row({0.9999999999999747, -3.999999997499669, 2.9999999974996943})}},
+              {"huge differences", {row({0x1p100, -0x1p100})}, {row({0, 0x1p102})}, {row({2, -2})}},
+              {"one element", {row({5})}, {row({0})}, {row({0})}},
+              {"nothing but minus infinity",
+               {row({-infinity, -infinity})},
+               {row({not_a_number, not_a_number})},
+               {row({not_a_number, not_a_number})}},
+              {"NaN",
+               {row({1, not_a_number})},
+               {row({not_a_number, not_a_number})},
+               {row({not_a_number, not_a_number})}}}),
+         even_edges_of(first, {{"nearly certain, alone",
+                                {row({20, 0})},
+                                {row({-2.061153620314381e-09, 0})},
+                                {row({2.0611536181902037e-09, -2.0611536181902037e-09})}}})});
   }
 };
 constexpr General<Softmax> softmax_op;
@@ -332,10 +429,15 @@ Var detail::softmax_with_limits(In x, std::int64_t axis) {
 }
 Var log_softmax(In x, std::int64_t axis) { return log_softmax_op(x, axis_attribute(x, axis)); }
 
+Var log_softmax_slope(In y, In t, std::int64_t axis, bool transposed) {
+  return log_softmax_slope_op(y, t, axis_attribute(y, axis).with(transposed_name, transposed));
+}
 Var softmax_slope(In y, In t, std::int64_t axis) {
   return softmax_slope_op(y, t, axis_attribute(y, axis));
 }
 
-void detail::register_softmax() { register_all(softmax_op, log_softmax_op, softmax_slope_op); }
+void detail::register_softmax() {
+  register_all(softmax_op, log_softmax_op, softmax_slope_op, log_softmax_slope_op);
+}
 
 }  // namespace dualtape

@@ -18,5 +18,8 @@ Var log_softmax(In x, std::int64_t axis = -1);  // x - log sum e^x along the axi
 // result y, of the same shape and dtype. Where a y is all but 1 it keeps the digits that t less the
 // mean of t would lose.
 Var softmax_slope(In y, In t, std::int64_t axis = -1);
+// sum_j y_j (t_i - t_j) along the axis, the derivative of log_softmax in direction t for y =
+// softmax(x); transposed, t_i sum_j y_j - y_i sum_j t_j. It keeps digits as the other does.
+Var log_softmax_slope(In y, In t, std::int64_t axis = -1, bool transposed = false);
 
 }  // namespace dualtape

@@ -84,10 +84,11 @@ struct RowKernelsOf {
   Columns softmax_columns;
   Columns log_softmax_columns;
   Columns logsumexp_columns;
-  // out_i = y_i sum_j y_j (t_i - t_j) of each row, or column.
-  void (*softmax_slope)(const T* y, const T* t, T* out, std::size_t rows, std::size_t size);
-  void (*softmax_slope_columns)(const T* y, const T* t, T* out, std::size_t size,
-                                std::size_t inner);
+  // Of each row, or column: out_i = y_i sum_j y_j (t_i - t_j); the same without the first factor;
+  // and the transpose of that, t_i sum_j y_j - y_i sum_j t_j.
+  void (*softmax_slope[3])(const T* y, const T* t, T* out, std::size_t rows, std::size_t size);
+  void (*softmax_slope_columns[3])(const T* y, const T* t, T* out, std::size_t size,
+                                   std::size_t inner);
   // Of rows_in_call(size) rows at most.
   void (*totals)(const T* x, std::size_t rows, std::size_t size, RowTotals<T>& totals);
   // out = sum (x - mean)^2 / divisor of each row, or its root; the means too, and what their

@@ -192,6 +192,19 @@ TEST_CASE("the slope at a sample that is all but certain keeps its digits") {
     }
 }
 
+TEST_CASE("a loss has the dtype of its logits, whatever that of weights and probabilities") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    dt::Graph graph;
+    const dt::DType other = dtype == dt::float32 ? dt::float64 : dt::float32;
+    const dt::Var x = graph.constant(dt::zeros({2, 3}, dtype));
+    const dt::Var w = graph.constant(dt::ones({3}, other));
+    const dt::Var y = graph.constant(dt::zeros({2}, dt::int32));
+    const dt::Var q = graph.constant(dt::ones({2, 3}, other));
+    for (const dt::Var& targets : {y, q})
+      CHECK(dt::cross_entropy(x, targets, CrossEntropyOptions{.weights = w}).dtype() == dtype);
+  }
+}
+
 TEST_CASE("options that do not fit are refused with what was given") {
   dt::Graph graph;
   const dt::Var x = graph.constant(dt::zeros({4, 3}));
