@@ -1,17 +1,11 @@
 // How operands become a node: which graph, which dtype, which line.
 #include <algorithm>
-#include <cassert>
 
 #include <dualtape/core/op.hpp>
 #include <dualtape/core/registry.hpp>
 
 namespace dualtape {
 namespace {
-
-std::string place_of(Var var) {
-  const std::string label = var.label();
-  return (label.empty() ? "" : "'" + label + "', ") + "made at " + to_string(var.node().where);
-}
 
 Location where_of(std::span<const In> inputs) {
   for (const In& in : inputs)
@@ -25,18 +19,8 @@ Graph& graph_of(const Op& op, std::span<const In> inputs) {
   Graph* graph = nullptr;
   for (const In& in : inputs) {
     if (in.form() != In::Form::var) continue;
-    if (in.var().is_absent())
-      fail<GraphError>({.op = op.name(),
-                        .what = "an operand was read of an absent tangent or cotangent, which is "
-                                "exactly zero",
-                        .where = in.where(),
-                        .help = "ask `if (tangent)` before `*tangent`"});
-    if (!in.var().defined())
-      fail<GraphError>({.op = op.name(),
-                        .what = "an operand is an empty Var",
-                        .where = in.where(),
-                        .help = "a default-made Var stands for nothing; assign it first"});
-    Graph& other = in.var().graph();
+    Graph& other =
+        detail::require_alive(in.unchecked_var(), op.name(), "an operand", in.where()).graph();
     if (graph == nullptr) {
       first = &in;
       graph = &other;
@@ -45,7 +29,8 @@ Graph& graph_of(const Op& op, std::span<const In> inputs) {
     } else if (&other != graph && graph->parent() != &other) {
       fail<GraphError>({.op = op.name(),
                         .what = "its operands belong to different graphs: one " +
-                                place_of(first->var()) + ", the other " + place_of(in.var()),
+                                detail::place_of(first->var()) + ", the other " +
+                                detail::place_of(in.var()),
                         .where = where_of(inputs),
                         .help = "build both operands on one Graph; parameters and tensors can be "
                                 "shared between graphs, Vars cannot"});

@@ -1,9 +1,10 @@
 #include <dualtape/core/attributes.hpp>
 
 #include <bit>
-#include <cassert>
 #include <sstream>
 #include <stdexcept>
+
+#include <dualtape/core/kept.hpp>
 
 namespace dualtape {
 namespace {
@@ -71,12 +72,12 @@ Attributes::Attributes(std::vector<Entry> entries) {
 }
 
 const std::vector<Attributes::Entry>& Attributes::entries() const {
-  static const std::vector<Entry> none;
-  return data_ ? data_->entries : none;
+  static const detail::Kept<std::vector<Entry>> none;
+  return data_ ? data_->entries : none.value;
 }
 
 Attributes Attributes::with(std::string name, Attribute value) const {
-  assert(!has(name));
+  if (has(name)) throw std::logic_error("attribute '" + name + "' is there already");
   std::vector<Entry> all = entries();
   all.emplace_back(std::move(name), std::move(value));
   return Attributes(std::move(all));

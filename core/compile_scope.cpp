@@ -1,4 +1,5 @@
 #include <dualtape/core/detail/compile_scope.hpp>
+#include <dualtape/core/kept.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -8,8 +9,8 @@ thread_local const CompileOptions* current = nullptr;
 }  // namespace
 
 const CompileOptions& compile_scope() {
-  static const CompileOptions defaults;
-  return current == nullptr ? defaults : *current;
+  static const Kept<CompileOptions> defaults;
+  return current == nullptr ? defaults.value : *current;
 }
 
 CompileScope::CompileScope(const CompileOptions& options)

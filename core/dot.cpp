@@ -131,7 +131,7 @@ std::string to_dot(const Plan& plan) {
   std::vector<std::size_t> producer(plan.values.size());
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
     const PlanNode& node = plan.nodes[n];
-    for (std::uint16_t i = 0; i < node.value_count; ++i) producer[node.first_value + i] = n;
+    for (std::uint32_t i = 0; i < node.value_count; ++i) producer[node.first_value + i] = n;
     draw_box(
         out, "n", n,
         {node.op, &node.attributes, node.value_count ? &plan.values[node.first_value] : nullptr,

@@ -35,6 +35,10 @@ class ShapeError : public Error {  // shapes or axes do not fit
  public:
   using Error::Error;
 };
+class SizeError : public ShapeError {  // more elements than any tensor may have
+ public:
+  using ShapeError::ShapeError;
+};
 class TypeError : public Error {  // dtypes do not fit
  public:
   using Error::Error;
@@ -52,6 +56,10 @@ class ValueError : public Error {  // bad values: label out of range, singular m
   using Error::Error;
 };
 class DataError : public Error {  // a data file that is missing, broken or not as expected
+ public:
+  using Error::Error;
+};
+class MemoryError : public Error {  // memory that cannot be had: how much, and for what
  public:
   using Error::Error;
 };

@@ -42,7 +42,7 @@ class Neighbours {
   explicit Neighbours(const Plan& plan) : plan_(plan), producer_(plan.values.size()) {
     for (std::uint32_t n = 0; n < plan.nodes.size(); ++n) {
       const PlanNode& node = plan.nodes[n];
-      for (std::uint16_t i = 0; i < node.value_count; ++i) producer_[node.first_value + i] = n;
+      for (std::uint32_t i = 0; i < node.value_count; ++i) producer_[node.first_value + i] = n;
       if (!joins(node)) continue;
       for (const ValueId v : plan.operands_of(node)) {
         const PlanNode& from = plan.nodes[producer_[v]];
@@ -91,10 +91,11 @@ std::string heading(const MemoryUse& use, std::size_t kernels, const std::vector
   };
   return counted(costs.size(), "step") + ", " + counted(kernels, "different kernel") + ", " +
          short_number(total.flops) + " FLOP, " + short_bytes(total.bytes) + " moved\narena " +
-         bytes_text(use.arena_bytes) + ", workspace " + bytes_text(use.workspace_bytes) +
-         ", parameters " + bytes_text(use.parameter_bytes) + ", constants " +
-         bytes_text(use.constant_bytes) + ", fed " + bytes_text(use.input_bytes) +
-         "\nalive at once " + bytes_text(use.peak_live_bytes) + ": " +
+         bytes_text(use.arena_bytes) + ", results " + bytes_text(use.result_bytes) +
+         ", workspace " + bytes_text(use.workspace_bytes) + ", parameters " +
+         bytes_text(use.parameter_bytes) + ", constants " + bytes_text(use.constant_bytes) +
+         ", fed " + bytes_text(use.input_bytes) + "\nalive at once " +
+         bytes_text(use.peak_live_bytes) + ": " +
          part("activations", use.peak_activation_bytes, use.total_activation_bytes) + ", " +
          part("directions", use.peak_direction_bytes, use.total_direction_bytes) + ", " +
          part("updates", use.peak_update_bytes, use.total_update_bytes) + '\n';
@@ -107,7 +108,7 @@ std::string Program::Impl::memory_text(const Step& step) const {
   const PlanNode& node = plan.nodes[step.node];
   const auto operands = std::span(in).subspan(step.first_in, node.operand_count);
   std::vector<std::string> texts;
-  for (std::uint16_t i = 0; i < node.value_count; ++i) {
+  for (std::uint32_t i = 0; i < node.value_count; ++i) {
     const ValueId value = node.first_value + i;
     const auto direct = written_parameters.find(placement.values[value].root);
     std::string text = direct != written_parameters.end()
@@ -149,8 +150,8 @@ Profile Program::Impl::description() const {
   return profile;
 }
 
-MemoryUse Program::memory() const {
-  const Placement& p = impl_->placement;
+MemoryUse Program::memory(Location where) const {
+  const Placement& p = impl(where).placement;
   const Plan& plan = impl_->plan;
   MemoryUse use{.arena_bytes = p.arena_bytes,
                 .workspace_bytes = impl_->workspace_bytes,
@@ -171,7 +172,9 @@ MemoryUse Program::memory() const {
       const std::size_t bytes = bytes_of(plan.values[v]);
       if (p.values[v].storage == Storage::constant) use.constant_bytes += bytes;
       if (p.values[v].storage == Storage::input) use.input_bytes += bytes;
-      if (p.values[v].storage != Storage::arena || is_leaf(*node.op)) continue;
+      if (p.values[v].storage == Storage::result) use.result_bytes += bytes;
+      if (p.values[v].storage != Storage::arena && p.values[v].storage != Storage::result) continue;
+      if (is_leaf(*node.op)) continue;
       (p.categories[v] == Category::activation  ? use.total_activation_bytes
        : p.categories[v] == Category::direction ? use.total_direction_bytes
                                                 : use.total_update_bytes) +=
@@ -182,8 +185,8 @@ MemoryUse Program::memory() const {
   return use;
 }
 
-std::string Program::explain() const {
-  const Plan& plan = impl_->plan;
+std::string Program::explain(Location where) const {
+  const Plan& plan = impl(where).plan;
   std::vector<Cost> costs;
   for (const Impl::Step& step : impl_->steps) costs.push_back(impl_->cost(plan.nodes[step.node]));
   const bool fuses = !left_out(impl_->without, "fuse");
@@ -216,13 +219,14 @@ std::string Program::explain() const {
   return text;
 }
 
-void Program::profile(bool on) {
-  if (on) impl_->profiler = std::make_shared<detail::Profiler>(impl_->description());
-  impl_->profiling = on;
+void Program::profile(bool on, Location where) {
+  Impl& program = impl(where);
+  if (on) program.profiler = std::make_shared<detail::Profiler>(program.description());
+  program.profiling = on;
 }
 
-Profile Program::profiled() const {
-  return impl_->profiler == nullptr ? impl_->description() : impl_->profiler->result();
+Profile Program::profiled(Location where) const {
+  return impl(where).profiler == nullptr ? impl_->description() : impl_->profiler->result();
 }
 
 }  // namespace dualtape

@@ -1,10 +1,11 @@
 #include <dualtape/core/graph.hpp>
 
 #include <algorithm>
-#include <cassert>
 #include <cstring>
+#include <mutex>
 #include <unordered_set>
 
+#include <dualtape/core/kept.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/op.hpp>
 
@@ -19,7 +20,88 @@ const Graph& keeper_of_names(const Graph& graph) {
   return *keeper;
 }
 
+class Places {
+ public:
+  detail::GraphPlace& take(Graph& graph) {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) {
+      free_.reserve(all_.size() + 1);  // so that giving back cannot fail
+      free_.push_back(&all_.emplace_back());
+    }
+    detail::GraphPlace& place = *free_.back();
+    free_.pop_back();
+    place.graph = &graph;
+    place.id.store(++last_, std::memory_order_relaxed);
+    return place;
+  }
+  void give_back(detail::GraphPlace& place) {
+    const std::lock_guard lock(mutex_);
+    place.id.store(0, std::memory_order_relaxed);
+    place.graph = nullptr;
+    free_.push_back(&place);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::deque<detail::GraphPlace> all_;
+  std::vector<detail::GraphPlace*> free_;
+  GraphId last_ = 0;
+};
+Places& places() {
+  static detail::Kept<Places> kept;
+  return kept.value;
+}
+
 }  // namespace
+
+namespace detail {
+
+std::string place_of(Var var) {
+  const std::string label = var.label();
+  return (label.empty() ? "" : "'" + label + "', ") + "made at " + to_string(var.node().where);
+}
+
+Var require_alive(Var var, std::string_view op, std::string_view what, Location where) {
+  if (var.is_absent())
+    fail<GraphError>({.op = op,
+                      .what = std::string(what) + " was read of an absent tangent or cotangent, "
+                                                  "which is exactly zero",
+                      .where = where,
+                      .help = "ask `if (tangent)` before `*tangent`"});
+  if (!var.defined())
+    fail<GraphError>({.op = op,
+                      .what = std::string(what) + " is an empty Var",
+                      .where = where,
+                      .help = "a default-made Var stands for nothing; assign it first"});
+  if (!var.alive())
+    fail<GraphError>({.op = op,
+                      .what = std::string(what) + " belongs to a graph that has ended",
+                      .where = where,
+                      .help = "keep a Graph for as long as its Vars are used"});
+  return var;
+}
+
+Graph& require_one_graph(std::span<const Var> vars, std::string_view op, std::string_view what,
+                         Location where) {
+  const Var first = vars[0];
+  Graph* graph = nullptr;
+  for (const Var& var : vars) {
+    Graph& other = require_alive(var, op, "one of the " + std::string(what), where).graph();
+    if (graph == nullptr || other.parent() == graph) {
+      graph = &other;
+    } else if (&other != graph && graph->parent() != &other) {
+      fail<GraphError>({.op = op,
+                        .what = "the " + std::string(what) + " belong to different graphs: one " +
+                                place_of(first) + ", the other " + place_of(var),
+                        .where = where,
+                        .help = "give those of one Graph; parameters and tensors can be shared "
+                                "between graphs, Vars cannot"});
+    }
+  }
+  return *graph;
+}
+
+}  // namespace detail
 
 std::string_view name_of(Role role) {
   switch (role) {
@@ -33,15 +115,33 @@ std::string_view name_of(Role role) {
 
 constinit const Var MaybeVar::absent{no_node};
 
-const Node& Var::node() const { return graph_->node(node_); }
-const Type& Var::type() const { return node().type(output_); }
-std::string Var::label() const { return graph_->label(node_); }
-Var Var::named(std::string_view label) const {
-  graph_->set_label(node_, label);
+void Var::refuse(Location where) const {
+  detail::require_alive(*this, "Var", "what is used", where);
+  fail<GraphError>({.op = "Var", .what = "its graph has ended", .where = where});
+}
+const Node& Var::node(Location where) const { return graph(where).node(node_, where); }
+const Type& Var::type(Location where) const {
+  const Node& made_by = node(where);
+  if (output_ >= made_by.output_count)
+    fail<GraphError>({.op = made_by.op->name(),
+                      .what = "it has " + std::to_string(made_by.output_count) +
+                              " outputs, so there is no output " + std::to_string(output_),
+                      .where = where});
+  return made_by.type(output_);
+}
+std::string Var::label(Location where) const {
+  return node_ < graph(where).size() ? graph(where).label(node_) : std::string();
+}
+Var Var::named(std::string_view label, Location where) const {
+  static_cast<void>(node(where));
+  graph(where).set_label(node_, label);
   return *this;
 }
 
-Scope::~Scope() { graph_->scope_ = previous_; }
+Scope::Scope(Graph& graph, std::uint32_t previous) : graph_(graph.handle()), previous_(previous) {}
+Scope::~Scope() {
+  if (Graph* const graph = graph_.get()) graph->scope_ = previous_;
+}
 
 // Nodes made by modes, found again by what they compute.
 struct Graph::MergeHash {
@@ -51,7 +151,7 @@ struct Graph::MergeHash {
     std::size_t h = std::hash<const void*>{}(node.op) ^ (node.attributes.hash() * 31);
     for (const Ref& ref : node.inputs()) {
       const std::size_t word = (static_cast<std::size_t>(ref.node) << 17) ^
-                               (static_cast<std::size_t>(ref.output) << 1) ^ (ref.outer ? 1 : 0);
+                               (static_cast<std::size_t>(ref.output) << 1) ^ (ref.outer ? 1U : 0U);
       h = (h ^ word) * 0x9E3779B97F4A7C15u;
       h ^= h >> 29;
     }
@@ -72,11 +172,22 @@ struct Graph::MergeTable {
   std::unordered_set<NodeId, MergeHash, MergeEqual> ids;
 };
 
-Graph::Graph() = default;
-Graph::Graph(Graph& parent) : parent_(&parent) {
-  assert(parent.parent_ == nullptr && "a scratch graph's parent is an ordinary graph");
+Graph::Graph() : place_(&places().take(*this)) {}
+Graph::Graph(Graph& parent) : Graph() {
+  if (parent.parent_ != nullptr)
+    fail<GraphError>({.op = "Graph",
+                      .what = "the parent of a scratch graph is a scratch graph itself",
+                      .help = "give the ordinary graph"});
+  parent_ = &parent;
 }
-Graph::~Graph() = default;
+Graph::~Graph() { places().give_back(*place_); }
+
+void Graph::no_such_node(NodeId id, Location where) const {
+  fail<GraphError>({.op = "Graph",
+                    .what = "there is no node " + std::to_string(id) + " in a graph of " +
+                            std::to_string(nodes_.size()),
+                    .where = where});
+}
 
 Var Graph::input(std::string name, Shape shape, DType dtype, Location where) {
   if (inputs_.contains(name))
@@ -85,11 +196,17 @@ Var Graph::input(std::string name, Shape shape, DType dtype, Location where) {
                       .what = "this graph already has an input of that name",
                       .where = where,
                       .help = "give each input its own name"});
-  const NodeId id =
-      add(input_op(), {}, {{"name", name}, {"shape", std::move(shape)}, {"dtype", dtype}}, where);
-  set_label(id, name);
-  inputs_.emplace(std::move(name), id);
-  return var(id);
+  const auto known = inputs_.emplace(name, no_node).first;
+  try {
+    const NodeId id =
+        add(input_op(), {}, {{"name", name}, {"shape", std::move(shape)}, {"dtype", dtype}}, where);
+    known->second = id;
+    set_label(id, name);
+    return var(id);
+  } catch (...) {
+    inputs_.erase(known);
+    throw;
+  }
 }
 
 Var Graph::constant(const Tensor& value, Location where) {
@@ -145,64 +262,99 @@ void Graph::set_label(NodeId id, std::string_view label) {
 std::uint32_t Graph::intern(std::string text) {
   if (text.empty()) return 0;
   if (parent_ != nullptr) return parent_->intern(std::move(text));
-  const auto [it, is_new] =
-      string_ids_.try_emplace(text, static_cast<std::uint32_t>(strings_.size()));
-  if (is_new) strings_.push_back(std::move(text));
-  return it->second;
+  if (const auto known = string_ids_.find(text); known != string_ids_.end()) return known->second;
+  const auto id = static_cast<std::uint32_t>(strings_.size());
+  strings_.push_back(text);
+  try {
+    string_ids_.emplace(std::move(text), id);
+  } catch (...) {
+    strings_.pop_back();
+    throw;
+  }
+  return id;
 }
 
 NodeId Graph::add(const Op& op, std::span<const Var> inputs, Attributes attributes,
                   Location where) {
-  assert(nodes_.size() < no_node && inputs.size() <= UINT16_MAX);
+  if (nodes_.size() >= own_place)
+    fail<GraphError>({.op = op.name(), .what = "the graph is full", .where = where});
   const auto id = static_cast<NodeId>(nodes_.size());
   Node& node = nodes_.emplace_back();
-  node.op = &op;
-  node.attributes = std::move(attributes);
-  node.input_count = static_cast<std::uint16_t>(inputs.size());
-  if (!inputs.empty()) {
-    auto* refs = static_cast<Ref*>(refs_.allocate(sizeof(Ref) * inputs.size(), alignof(Ref)));
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      std::construct_at(refs + i,
-                        Ref{inputs[i].id(), static_cast<std::uint16_t>(inputs[i].output()),
-                            &inputs[i].graph() != this});
-    node.input_refs = refs;
-  }
-  if (emission_) {
-    node.origin = emission_->origin == own_place ? id : emission_->origin;
-    node.role = emission_->role;
-    node.where = emission_->where;
-    node.label = emission_->label;
-    node.scope = emission_->scope;
-    if (op.is_pure())
-      if (const auto same = merge(id)) return *same;
-  } else {
-    node.origin = id;
-    node.where = where;
-    node.scope = scope_;
-  }
   try {
-    Inference inference(op, inputs, node.attributes, node.where,
-                        emission_ ? "" : keeper_of_names(*this).strings_[node.label]);
-    op.infer(inference);
-    if (inference.out.empty())
-      fail<GraphError>({.op = op.name(),
-                        .what = "its infer() left inference.out empty",
-                        .where = node.where,
-                        .help = "put one dt::Type per output there: inference.out = {...}"});
-    node.output_count = static_cast<std::uint16_t>(inference.out.size());
-    if (node.output_count > 0) node.first_type = std::move(inference.out[0]);
-    if (node.output_count > 1) {
-      node.more_types = std::make_unique<Type[]>(node.output_count - 1u);
-      std::move(inference.out.begin() + 1, inference.out.end(), node.more_types.get());
-    }
-    if (parent_ != nullptr) check_linear(op, id, node.where);
+    node.attributes = std::move(attributes);
+    node.where = emission_ ? emission_->where : where;
+    fill(id, op, inputs);
+    if (emission_ && op.is_pure())
+      if (const auto same = merge(id)) return *same;
+    infer(id, inputs);
   } catch (...) {
-    // A node that failed leaves no trace: the graph is as it was.
-    if (merged_) merged_->ids.erase(id);
-    nodes_.pop_back();
+    take_back(id);
     throw;
   }
   return id;
+}
+
+void Graph::fill(NodeId id, const Op& op, std::span<const Var> inputs) {
+  Node& node = nodes_[id];
+  node.op = &op;
+  node.input_count = static_cast<std::uint32_t>(inputs.size());
+  if (!inputs.empty()) {
+    auto* refs = static_cast<Ref*>(refs_.allocate(sizeof(Ref) * inputs.size(), alignof(Ref)));
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const bool outer = inputs[i].graph_id() != this->id();
+      std::construct_at(refs + i, inputs[i].id(), inputs[i].output(), outer);
+    }
+    node.input_refs = refs;
+  }
+  node.origin = id;
+  if (!emission_) {
+    node.scope = scope_;
+    return;
+  }
+  if (emission_->origin != own_place) node.origin = emission_->origin;
+  node.role = emission_->role;
+  node.label = emission_->label;
+  node.scope = emission_->scope;
+}
+
+void Graph::infer(NodeId id, std::span<const Var> inputs) {
+  Node& node = nodes_[id];
+  const Op& op = *node.op;
+  Inference inference(op, inputs, node.attributes, node.where,
+                      emission_ ? "" : keeper_of_names(*this).strings_[node.label]);
+  try {
+    op.infer(inference);
+  } catch (const SizeError& error) {
+    std::string operands;
+    for (const Var& var : inputs)
+      operands += (operands.empty() ? "" : " and ") + to_string(var.type());
+    const std::string of = operands.empty() ? "" : " of " + operands;
+    std::string_view why = error.what();
+    if (why.starts_with("[Shape] ")) why.remove_prefix(8);
+    fail<SizeError>({.op = op.name(),
+                     .what = "its result" + of + " is too large: " + std::string(why),
+                     .where = node.where});
+  }
+  if (inference.out.empty())
+    fail<GraphError>({.op = op.name(),
+                      .what = "its infer() left inference.out empty",
+                      .where = node.where,
+                      .help = "put one dt::Type per output there: inference.out = {...}"});
+  if (inference.out.size() > 1) {
+    node.more_types = std::make_unique<Type[]>(inference.out.size() - 1);
+    std::move(inference.out.begin() + 1, inference.out.end(), node.more_types.get());
+  }
+  node.first_type = std::move(inference.out[0]);
+  node.output_count = static_cast<std::uint32_t>(inference.out.size());
+  if (parent_ != nullptr) check_linear(op, id, node.where);
+}
+
+// A node that failed leaves no trace: the graph is as it was.
+void Graph::take_back(NodeId id) {
+  if (merged_ && nodes_[id].op != nullptr)
+    if (const auto it = merged_->ids.find(id); it != merged_->ids.end() && *it == id)
+      merged_->ids.erase(it);
+  nodes_.pop_back();
 }
 
 std::optional<NodeId> Graph::merge(NodeId candidate) {
@@ -239,9 +391,11 @@ void Graph::check_linear(const Op& op, NodeId id, Location where) {
 }
 
 Graph::Emitting::Emitting(Graph& graph, const Emission& emission)
-    : graph_(&graph), previous_(graph.emission_) {
+    : graph_(graph.handle()), previous_(graph.emission_) {
   graph.emission_ = emission;
 }
-Graph::Emitting::~Emitting() { graph_->emission_ = previous_; }
+Graph::Emitting::~Emitting() {
+  if (Graph* const graph = graph_.get()) graph->emission_ = previous_;
+}
 
 }  // namespace dualtape

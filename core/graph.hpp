@@ -2,12 +2,14 @@
 //
 // A Graph owns nodes; a node is an operator applied to outputs of earlier nodes, with its static
 // attributes, the inferred types of its outputs, a label and the user's line. A Var is a light
-// handle on one output. Building checks shapes and dtypes at once and throws an Error that names
-// the operator, the label, the shapes and the user's line. A Graph may be built by one thread at a
-// time and read by many. Walks are loops over node numbers, never recursions, so depth has no
-// limit.
+// handle on one output, which finds out if its graph has ended. Building checks shapes and dtypes
+// at once and throws an Error that names the operator, the label, the shapes and the user's line; a
+// graph that refused something, or ran out of memory, is as it was. A Graph may be built by one
+// thread at a time and read by many. Walks are loops over node numbers, never recursions, so depth
+// has no limit.
 #pragma once
 
+#include <atomic>
 #include <concepts>
 #include <cstdint>
 #include <deque>
@@ -37,26 +39,64 @@ inline constexpr NodeId no_node = UINT32_MAX;
 inline constexpr NodeId own_place =
     UINT32_MAX - 1;  // as an Emission's origin: the node's own number
 
+// Tells graphs apart: no other graph of this process has, had or will have the same. 0 is none's.
+using GraphId = std::uint64_t;
+
+namespace detail {
+// Where to find a graph. Places are used again but never freed, so that they may be looked at when
+// the graph has ended: then the number there is another one's, or 0.
+struct GraphPlace {
+  std::atomic<GraphId> id{0};
+  Graph* graph = nullptr;
+};
+}  // namespace detail
+
+// A graph that may have ended.
+class GraphHandle {
+ public:
+  GraphHandle() = default;
+  GraphHandle(const detail::GraphPlace& place, GraphId id) : place_(&place), id_(id) {}
+
+  GraphId id() const { return id_; }
+  // Null if it was never made or has ended.
+  Graph* get() const {
+    if (place_ == nullptr || place_->id.load(std::memory_order_relaxed) != id_) return nullptr;
+    return place_->graph;
+  }
+  friend bool operator==(const GraphHandle&, const GraphHandle&) = default;
+
+ private:
+  const detail::GraphPlace* place_ = nullptr;
+  GraphId id_ = 0;
+};
+
+// All but defined(), alive() and the numbers throw GraphError for a Var that is empty or whose
+// graph has ended.
 class Var {
  public:
   Var() = default;
-  Var(Graph& graph, NodeId node, std::uint32_t output)
-      : graph_(&graph), node_(node), output_(output) {}
+  Var(Graph& graph, NodeId node, std::uint32_t output);
 
-  bool defined() const { return graph_ != nullptr; }
+  bool defined() const { return graph_.id() != 0; }
   // Read of an absent tangent or cotangent, see MaybeVar.
-  bool is_absent() const { return graph_ == nullptr && node_ == no_node; }
-  Graph& graph() const { return *graph_; }
+  bool is_absent() const { return !defined() && node_ == no_node; }
+  bool alive() const { return graph_.get() != nullptr; }
+  Graph& graph(Location where = Location::current()) const {
+    Graph* const found = graph_.get();
+    if (found == nullptr) refuse(where);
+    return *found;
+  }
+  GraphId graph_id() const { return graph_.id(); }
   NodeId id() const { return node_; }
   std::uint32_t output() const { return output_; }
-  const Node& node() const;
-  const Type& type() const;
-  const Shape& shape() const { return type().shape; }
-  DType dtype() const { return type().dtype; }
-  std::size_t rank() const { return shape().rank(); }
-  std::string label() const;
+  const Node& node(Location where = Location::current()) const;
+  const Type& type(Location where = Location::current()) const;
+  const Shape& shape(Location where = Location::current()) const { return type(where).shape; }
+  DType dtype(Location where = Location::current()) const { return type(where).dtype; }
+  std::size_t rank(Location where = Location::current()) const { return shape(where).rank(); }
+  std::string label(Location where = Location::current()) const;
   // Names the node for listings, drawings and error texts; returns this Var.
-  Var named(std::string_view label) const;
+  Var named(std::string_view label, Location where = Location::current()) const;
 
   // The same output of the same node; elementwise comparison is equal(a, b).
   friend bool operator==(const Var&, const Var&) = default;
@@ -66,14 +106,22 @@ class Var {
  private:
   friend class MaybeVar;
   constexpr explicit Var(NodeId node) : node_(node) {}
+  [[noreturn]] void refuse(Location where) const;
 
-  Graph* graph_ = nullptr;
+  GraphHandle graph_;
   NodeId node_ = 0;
   std::uint32_t output_ = 0;
 };
 // As in the graph's listing, without operands: "%2 = mul : float32 (5,)  'scaled'". No elements: a
 // Var has none before a run, see eval().
 std::ostream& operator<<(std::ostream& out, const Var& var);
+
+// A Var with the user's line, for operators that take nothing beside it: noted by the conversion.
+struct VarAt {
+  VarAt(Var named_var, Location here = Location::current()) : var(named_var), where(here) {}
+  Var var;
+  Location where;
+};
 
 // A tangent or cotangent that may be absent: an absent one is exactly zero and never stored. What
 // is read of an absent one is no Var either, and operators say so.
@@ -109,7 +157,12 @@ class In {
 
   Form form() const { return form_; }
   bool is_literal() const { return form_ >= Form::real; }
-  Var var() const { return var_; }
+  // GraphError, with the user's line, if it is empty or its graph has ended.
+  Var var() const {
+    static_cast<void>(var_.graph(where_));
+    return var_;
+  }
+  Var unchecked_var() const { return var_; }
   const Parameter& parameter() const { return *parameter_; }
   const Tensor& tensor() const { return *tensor_; }
   Number literal() const { return number_; }
@@ -135,9 +188,12 @@ class In {
 
 // One operand of a node: output `output` of node `node`, in the parent graph if `outer`.
 struct Ref {
+  Ref() = default;
+  Ref(NodeId of_node, std::uint32_t which, bool of_parent)
+      : node(of_node), output(which & 0x7FFFFFFFU), outer(of_parent) {}
   NodeId node = 0;
-  std::uint16_t output = 0;
-  bool outer = false;
+  std::uint32_t output : 31 = 0;
+  bool outer : 1 = false;
   friend bool operator==(const Ref&, const Ref&) = default;
 };
 
@@ -149,8 +205,8 @@ struct Node {
   const Op* op = nullptr;
   Attributes attributes;
   const Ref* input_refs = nullptr;
-  std::uint16_t input_count = 0;
-  std::uint16_t output_count = 0;
+  std::uint32_t input_count = 0;
+  std::uint32_t output_count = 0;
   Role role = Role::primal;
   // When to run: in the place of the node of this number (its own for a user's node, the primal's
   // for a tangent), or as late as possible if no_node.
@@ -170,13 +226,13 @@ struct Node {
 // Ends the name scope it stands for when destroyed.
 class [[nodiscard]] Scope {
  public:
-  Scope(Graph& graph, std::uint32_t previous) : graph_(&graph), previous_(previous) {}
+  Scope(Graph& graph, std::uint32_t previous);
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
   ~Scope();
 
  private:
-  Graph* graph_;
+  GraphHandle graph_;
   std::uint32_t previous_;
 };
 
@@ -190,6 +246,9 @@ class Graph {
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
   ~Graph();
+
+  GraphId id() const { return place_->id.load(std::memory_order_relaxed); }
+  GraphHandle handle() const { return {*place_, id()}; }
 
   // A value fed at each run. Throws GraphError if the name is taken.
   Var input(std::string name, Shape shape, DType dtype = float32,
@@ -205,7 +264,11 @@ class Graph {
   Scope scope(std::string_view name);
 
   std::size_t size() const { return nodes_.size(); }
-  const Node& node(NodeId id) const { return nodes_[id]; }
+  // GraphError if there is no node of that number.
+  const Node& node(NodeId id, Location where = Location::current()) const {
+    if (id >= nodes_.size()) no_such_node(id, where);
+    return nodes_[id];
+  }
   Var var(NodeId id, std::uint32_t output = 0) { return {*this, id, output}; }
   Var var(Ref ref) { return {ref.outer ? *parent_ : *this, ref.node, ref.output}; }
   Graph* parent() const { return parent_; }
@@ -234,7 +297,7 @@ class Graph {
     ~Emitting();
 
    private:
-    Graph* graph_;
+    GraphHandle graph_;
     std::optional<Emission> previous_;
   };
   const std::optional<Emission>& emission() const { return emission_; }
@@ -245,7 +308,11 @@ class Graph {
   struct MergeEqual;
   struct MergeTable;
 
+  [[noreturn]] void no_such_node(NodeId id, Location where) const;
   std::uint32_t intern(std::string text);
+  void fill(NodeId id, const Op& op, std::span<const Var> inputs);
+  void infer(NodeId id, std::span<const Var> inputs);
+  void take_back(NodeId id);
   void check_linear(const Op& op, NodeId id, Location where);
   std::optional<NodeId> merge(NodeId candidate);
 
@@ -260,7 +327,23 @@ class Graph {
   std::unordered_map<std::uint64_t, NodeId> literals_[5];  // by dtype, then the element's bits
   std::optional<Emission> emission_;
   std::unique_ptr<MergeTable> merged_;
+  detail::GraphPlace* place_;  // last: taken when nothing else can fail
 };
+
+inline Var::Var(Graph& graph, NodeId node, std::uint32_t output)
+    : graph_(graph.handle()), node_(node), output_(output) {}
+
+namespace detail {
+// GraphError, at the user's line, unless the Var stands for a node of a graph that still lives.
+// `what` names it in the text: "the loss". Returns it.
+Var require_alive(Var var, std::string_view op, std::string_view what, Location where);
+// That for each of them, and that all are of one graph, or of a scratch graph's parent: an error
+// names the lines of two that are not. `what` names several: "outputs". There must be one at least.
+Graph& require_one_graph(std::span<const Var> vars, std::string_view op, std::string_view what,
+                         Location where);
+// "'loss', made at train.cpp:12" for a Var of a graph that lives; without its label if it has none.
+std::string place_of(Var var);
+}  // namespace detail
 
 // Applies an operator: finds the graph, reads parameters, makes constants, promotes dtypes, infers
 // types, adds the node. Throws GraphError, ShapeError or TypeError with the user's line.

@@ -49,7 +49,7 @@ class Hastener {
 
   static std::vector<ValueId> values_of(const PlanNode& node) {
     std::vector<ValueId> values;
-    for (std::uint16_t i = 0; i < node.value_count; ++i) values.push_back(node.first_value + i);
+    for (std::uint32_t i = 0; i < node.value_count; ++i) values.push_back(node.first_value + i);
     return values;
   }
 

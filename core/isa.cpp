@@ -8,6 +8,7 @@
 
 #include <dualtape/core/detail/environment.hpp>
 #include <dualtape/core/detail/isa.hpp>
+#include <dualtape/core/kept.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -53,8 +54,8 @@ std::string_view name_of(Isa isa) {
 }
 
 std::span<const Isa> usable_isas() {
-  static const std::vector<Isa> usable = find_usable();
-  return usable;
+  static const Kept<std::vector<Isa>> usable(find_usable());
+  return usable.value;
 }
 
 Isa isa_named(const char* wanted) {

@@ -32,6 +32,7 @@
 #include <vector>
 
 #include <dualtape/core/formula.hpp>
+#include <dualtape/core/kept.hpp>
 #include <dualtape/core/op.hpp>
 #include <dualtape/core/registry.hpp>
 
@@ -168,8 +169,8 @@ Kernel kernel_from_apply(void (*apply)(std::span<const Tensor>, std::span<Tensor
 
 template <class D>
 const Recording& recording_of() {
-  static const Recording recording = record_formula<D>();
-  return recording;
+  static const Kept<Recording> recording(record_formula<D>());
+  return recording.value;
 }
 
 // An operator described by a formula.
@@ -326,10 +327,10 @@ template <class Implementation>
 class Callable {
  public:
   static const Op& op() {
-    static const Implementation implementation;
-    static const bool registered = (register_op(implementation), true);
+    static const Kept<Implementation> implementation;
+    static const bool registered = (register_op(implementation.value), true);
     static_cast<void>(registered);
-    return implementation;
+    return implementation.value;
   }
   Var operator()(In a, Attributes attributes = {}) const {
     return apply(op(), {a}, std::move(attributes));

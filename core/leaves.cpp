@@ -1,7 +1,8 @@
 #include <dualtape/core/leaves.hpp>
 
 #include <algorithm>
-#include <cassert>
+
+#include <dualtape/core/kept.hpp>
 
 namespace dualtape {
 namespace {
@@ -18,8 +19,7 @@ class Leaf : public Op {
   }
   const OpInfo& info() const override { return info_; }
   Kernel kernel(const KernelRequest&) const override {
-    assert(false && "leaves are bound by the program, not run");
-    return {};
+    fail<GraphError>({.op = name(), .what = "a leaf has no kernel: programs bind its memory"});
   }
   std::vector<Case> cases() const override { return {}; }
   bool is_pure() const override { return pure_; }
@@ -55,16 +55,16 @@ class ParameterOp : public Leaf {
 }  // namespace
 
 const Op& input_op() {
-  static const InputOp op;
-  return op;
+  static const detail::Kept<InputOp> op;
+  return op.value;
 }
 const Op& constant_op() {
-  static const ConstantOp op;
-  return op;
+  static const detail::Kept<ConstantOp> op;
+  return op.value;
 }
 const Op& parameter_op() {
-  static const ParameterOp op;
-  return op;
+  static const detail::Kept<ParameterOp> op;
+  return op.value;
 }
 
 bool is_zero_constant(Var var) {

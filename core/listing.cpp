@@ -16,7 +16,7 @@ std::string to_string(const Graph& graph) {
       if (ref.output > 0) out << '.' << ref.output;
     }
     if (!node.attributes.empty()) out << " {" << to_string(node.attributes) << '}';
-    for (std::uint16_t i = 0; i < node.output_count; ++i)
+    for (std::uint32_t i = 0; i < node.output_count; ++i)
       out << (i == 0 ? " : " : ", ") << to_string(node.type(i));
     if (const std::string label = graph.label(id); !label.empty()) out << "  '" << label << '\'';
     if (node.role != Role::primal) out << "  (" << name_of(node.role) << ')';
@@ -27,6 +27,7 @@ std::string to_string(const Graph& graph) {
 
 std::ostream& operator<<(std::ostream& out, const Var& var) {
   if (!var.defined()) return out << "Var of no graph";
+  if (!var.alive()) return out << "Var of a graph that has ended";
   out << '%' << var.id();
   if (var.node().output_count > 1) out << '.' << var.output();
   out << " = " << var.node().op->name() << " : " << var.type();

@@ -1,7 +1,6 @@
 #include <dualtape/core/op.hpp>
 
 #include <algorithm>
-#include <cassert>
 
 #include <dualtape/core/formula.hpp>
 
@@ -52,17 +51,21 @@ bool Op::linear_in(const NodeView& node, std::span<const bool> active) const {
   return false;
 }
 
-Factor Op::partial(const NodeView&, std::size_t) const {
-  assert(false && "only elementwise operators have partials");
-  return 0.0;
+namespace {
+[[noreturn]] void lacks(const Op& op, std::string_view what) {
+  fail<DerivativeError>({.op = op.name(),
+                         .what = "it is declared " + std::string(name_of(op.kind())) +
+                                 ", but has no " + std::string(what),
+                         .help = "declare it by its kind, as core/kinds.hpp shows"});
 }
+}  // namespace
+
+Factor Op::partial(const NodeView&, std::size_t) const { lacks(*this, "partial derivatives"); }
 MaybeVar Op::transpose(const NodeView&, std::size_t, std::span<const MaybeVar>) const {
-  assert(false && "only linear and bilinear operators have transposes");
-  return std::nullopt;
+  lacks(*this, "transpose");
 }
 std::vector<MaybeVar> Op::jvp(const NodeView&, std::span<const MaybeVar>) const {
-  assert(false && "only general operators have a jvp of their own");
-  return {};
+  lacks(*this, "jvp");
 }
 
 void Inference::require_count(std::size_t count) const {

@@ -1,7 +1,8 @@
 // Parameter: a named tensor that outlives graphs. Several graphs may read one Parameter; programs
 // that assign to it write it at the end of their run. A Parameter is a handle: copies are the same
-// parameter. Reading while a program that assigns it runs in another thread is the caller's race;
-// two programs that write one Parameter at the same time are detected and throw GraphError.
+// parameter, and moving one copies it. Reading while a program that assigns it runs in another
+// thread is the caller's race; two that write one Parameter at the same time, programs or set(),
+// are detected and throw GraphError.
 #pragma once
 
 #include <atomic>
@@ -17,6 +18,9 @@ class Parameter {
  public:
   // Keeps a copy of `value`.
   Parameter(std::string name, const Tensor& value);
+  // No moves, so that there is no Parameter that stands for nothing.
+  Parameter(const Parameter&) = default;
+  Parameter& operator=(const Parameter&) = default;
 
   const std::string& name() const { return state_->name; }
   const Type& type() const { return state_->value.type(); }
@@ -26,8 +30,9 @@ class Parameter {
 
   // The live elements: shared with the programs, so copy() them to keep a moment's values.
   const Tensor& value() const { return state_->value; }
-  // Copies `value` in. Throws ShapeError or TypeError unless the types are the same.
-  void set(const Tensor& value);
+  // Copies `value` in. Throws ShapeError or TypeError unless the types are the same, GraphError
+  // while a program that assigns it runs.
+  void set(const Tensor& value, Location where = Location::current());
 
   friend bool operator==(const Parameter& a, const Parameter& b) { return a.state_ == b.state_; }
   std::size_t hash() const { return std::hash<const void*>{}(state_.get()); }

@@ -33,7 +33,7 @@ void check_names(const CompileOptions& options, Location where) {
 Plan optimised_plan(std::span<const Var> outputs, std::span<const Assign> assigns,
                     const CompileOptions& options, Location where) {
   check_names(options, where);
-  Plan plan = make_plan(outputs, assigns);
+  Plan plan = make_plan(outputs, assigns, where);
   plan.reassociate = options.reassociate;
   for (const Pass& pass : passes())
     if (std::ranges::find(options.without, pass.name) == options.without.end()) pass.run(plan);
@@ -114,7 +114,7 @@ ValueId Rewriter::add(const Op& op, Attributes attributes, std::span<const Value
   node.op = &op;
   node.attributes = std::move(attributes);
   node.first_operand = static_cast<std::uint32_t>(plan_.operands.size());
-  node.operand_count = static_cast<std::uint16_t>(operands.size());
+  node.operand_count = static_cast<std::uint32_t>(operands.size());
   node.value_count = 1;
   node.first_value = static_cast<ValueId>(plan_.values.size());
   plan_.operands.insert(plan_.operands.end(), operands.begin(), operands.end());

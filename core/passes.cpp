@@ -3,7 +3,9 @@
 #include <numeric>
 #include <unordered_map>
 
+#include <dualtape/core/detail/denormals.hpp>
 #include <dualtape/core/detail/rename.hpp>
+#include <dualtape/core/kept.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/plan.hpp>
 
@@ -80,7 +82,7 @@ void merge_common(Plan& plan) {
       if (other.op != node.op || other.attributes != node.attributes ||
           !std::ranges::equal(plan.operands_of(other), plan.operands_of(node)))
         continue;
-      for (std::uint16_t i = 0; i < node.value_count; ++i)
+      for (std::uint32_t i = 0; i < node.value_count; ++i)
         replacement[node.first_value + i] = other.first_value + i;
       merged = true;
     }
@@ -91,6 +93,7 @@ void merge_common(Plan& plan) {
 }
 
 void fold_constants(Plan& plan) {
+  const detail::FlushDenormals as_in_a_run;
   // Larger results than these operands or than this many bytes stay computed, not stored.
   constexpr std::size_t small = 1 << 12;
   std::vector<const Tensor*> known(plan.values.size(), nullptr);
@@ -162,8 +165,8 @@ class CopyOp : public Op {
 };
 
 const Op& copy_op() {
-  static const CopyOp op;
-  return op;
+  static const detail::Kept<CopyOp> op;
+  return op.value;
 }
 
 }  // namespace
@@ -209,7 +212,7 @@ void schedule(Plan& plan) {
   const std::size_t count = plan.nodes.size();
   std::vector<std::uint32_t> producer(plan.values.size());
   for (std::size_t n = 0; n < count; ++n)
-    for (std::uint16_t i = 0; i < plan.nodes[n].value_count; ++i)
+    for (std::uint32_t i = 0; i < plan.nodes[n].value_count; ++i)
       producer[plan.nodes[n].first_value + i] = static_cast<std::uint32_t>(n);
   // A node's place is its origin's, or earlier where a reader needs it earlier; so no operand comes
   // after its reader, and ties keep the graph's order.

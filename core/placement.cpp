@@ -142,8 +142,11 @@ class Placer {
     for (std::size_t n = 0; n < plan_.nodes.size(); ++n) {
       const PlanNode& node = plan_.nodes[n];
       if (!is_leaf(*node.op) && !node.op->is_alias())
-        for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v)
+        for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v) {
           if (placement_.values[v].storage == Storage::arena) give_place(node, n, v);
+          if (placement_.values[v].storage == Storage::result)
+            meter_.add(categories_[v], padded(bytes_of(plan_.values[v])));
+        }
       release(node, n);
     }
     placement_.arena_bytes = free_.end();
@@ -165,6 +168,13 @@ class Placer {
     }
     for (const PlanAssign& a : plan_.assigns)
       if (a.in_place) placement_.values[a.value].storage = Storage::parameter;
+    for (const ValueId v : plan_.outputs) {
+      const ValueId root = placement_.values[v].root;
+      if (placement_.values[root].storage != Storage::arena) continue;
+      placement_.values[root].storage = Storage::result;
+      placement_.values[root].offset = placement_.results.size();
+      placement_.results.push_back(root);
+    }
     for (Placement::Value& value : placement_.values)
       value.storage = placement_.values[value.root].storage;
     for (const auto& pair : plan_.adjacent)

@@ -23,14 +23,37 @@ std::vector<NodeId> needed(const Graph& graph, std::span<const Var> wanted) {
   return ids;
 }
 
+void check_parameters(std::span<const Assign> assigns) {
+  std::unordered_map<std::size_t, std::vector<const Assign*>> seen;  // by Parameter::hash
+  for (const Assign& a : assigns) {
+    std::vector<const Assign*>& alike = seen[a.parameter.hash()];
+    for (const Assign* other : alike)
+      if (other->parameter == a.parameter)
+        fail<GraphError>({.op = "compile",
+                          .label = a.parameter.name(),
+                          .what = "two assignments write this parameter; the other one is at " +
+                                  to_string(other->where),
+                          .where = a.where,
+                          .help = "combine them into one value"});
+    alike.push_back(&a);
+  }
+}
+
 }  // namespace
 
-Plan make_plan(std::span<const Var> outputs, std::span<const Assign> assigns) {
+Plan make_plan(std::span<const Var> outputs, std::span<const Assign> assigns, Location where) {
   std::vector<Var> wanted(outputs.begin(), outputs.end());
   for (const Assign& a : assigns) wanted.push_back(a.value);
   Plan plan;
   if (wanted.empty()) return plan;
-  const Graph& graph = wanted.front().graph();
+  const Graph& graph =
+      detail::require_one_graph(wanted, "compile", "outputs and assignments", where);
+  if (graph.parent() != nullptr)
+    fail<GraphError>({.op = "compile",
+                      .what = "the Vars of a scratch graph stand for no values",
+                      .where = where,
+                      .help = "compile Vars of an ordinary Graph"});
+  check_parameters(assigns);
   const std::vector<NodeId> ids = needed(graph, wanted);
   plan.nodes.reserve(ids.size());
   plan.values.reserve(ids.size());

@@ -30,8 +30,8 @@ struct PlanNode {
   const Op* op = nullptr;
   Attributes attributes;
   std::uint32_t first_operand = 0;  // in Plan::operands
-  std::uint16_t operand_count = 0;
-  std::uint16_t value_count = 0;
+  std::uint32_t operand_count = 0;
+  std::uint32_t value_count = 0;
   ValueId first_value = 0;  // its outputs are values first_value, first_value + 1, ...
   NodeId source = 0;        // the graph's node
   NodeId origin = no_node;
@@ -68,8 +68,10 @@ struct Plan {
   }
 };
 
-// The nodes that the outputs and assigned values need, in the graph's order.
-Plan make_plan(std::span<const Var> outputs, std::span<const Assign> assigns);
+// The nodes that the outputs and assigned values need, in the graph's order. Throws GraphError if
+// they belong to different graphs, or if two assignments write one Parameter.
+Plan make_plan(std::span<const Var> outputs, std::span<const Assign> assigns,
+               Location where = Location::current());
 
 void eliminate_dead(Plan& plan);  // drops pure nodes nobody needs
 void merge_common(Plan& plan);    // one node for equal computations
@@ -92,7 +94,8 @@ std::string to_string(const Plan& plan);  // one node a line
 
 // Memory -----------------------------------------------------------------------------------------
 
-enum class Storage : std::uint8_t { arena, constant, parameter, input };
+// An output lies in memory of its own, a `result`, which the program shares with whoever keeps it.
+enum class Storage : std::uint8_t { arena, constant, parameter, input, result };
 
 // What bytes are for. A direction is computed from random draws alone; an update is needed by
 // assignments only; the rest are activations and their derivatives.
@@ -102,11 +105,12 @@ struct Placement {
   struct Value {
     Storage storage = Storage::arena;
     ValueId root = 0;        // the value whose memory this one is or shares
-    std::size_t offset = 0;  // in the arena, of the root
+    std::size_t offset = 0;  // of the root: in the arena, or which of the results
   };
   std::vector<Value> values;
   std::vector<Category> categories;  // of each value
   std::size_t arena_bytes = 0;
+  std::vector<ValueId> results;     // the roots of those in memory of their own
   std::size_t peak_live_bytes = 0;  // of all categories at one time
   std::size_t peak_activation_bytes = 0;
   std::size_t peak_direction_bytes = 0;

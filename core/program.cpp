@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cassert>
+#include <functional>
+#include <new>
 #include <unordered_map>
 
 #include <dualtape/core/detail/compile_scope.hpp>
+#include <dualtape/core/detail/denormals.hpp>
 #include <dualtape/core/detail/program.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/threads.hpp>
@@ -37,7 +40,7 @@ class KernelCache {
   bool same(const PlanNode& a, const PlanNode& b) const {
     if (a.op != b.op || a.value_count != b.value_count || a.attributes != b.attributes)
       return false;
-    for (std::uint16_t i = 0; i < a.value_count; ++i)
+    for (std::uint32_t i = 0; i < a.value_count; ++i)
       if (plan_.values[a.first_value + i] != plan_.values[b.first_value + i]) return false;
     return std::ranges::equal(
         plan_.operands_of(a), plan_.operands_of(b),
@@ -47,33 +50,6 @@ class KernelCache {
   const Plan& plan_;
   std::unordered_multimap<std::size_t, std::pair<const PlanNode*, std::uint32_t>> known_;
 };
-
-void check_same_graph(std::span<const Var> outputs, std::span<const Assign> assigns,
-                      Location where) {
-  const Graph* graph = nullptr;
-  const auto check = [&](Var var, Location at) {
-    if (!var.defined())
-      fail<GraphError>({.op = "compile", .what = "an output is an empty Var", .where = at});
-    if (graph != nullptr && graph != &var.graph())
-      fail<GraphError>({.op = "compile",
-                        .label = var.label(),
-                        .what = "outputs and assignments belong to different graphs",
-                        .where = at,
-                        .help = "compile one program per graph"});
-    graph = &var.graph();
-  };
-  for (const Var& var : outputs) check(var, where);
-  for (const Assign& a : assigns) check(a.value, a.where);
-  for (std::size_t i = 0; i < assigns.size(); ++i)
-    for (std::size_t j = 0; j < i; ++j)
-      if (assigns[i].parameter == assigns[j].parameter)
-        fail<GraphError>({.op = "compile",
-                          .label = assigns[i].parameter.name(),
-                          .what = "two assignments write this parameter; the other one is at " +
-                                  to_string(assigns[j].where),
-                          .where = assigns[i].where,
-                          .help = "combine them into one value"});
-}
 
 }  // namespace
 
@@ -97,6 +73,8 @@ std::byte* Program::Impl::address(ValueId value) const {
   const auto direct = written_parameters.find(root);
   if (direct != written_parameters.end())
     return static_cast<std::byte*>(const_cast<void*>(direct->second.value().raw()));
+  if (placement.values[root].storage == Storage::result)
+    return static_cast<std::byte*>(result_slots[placement.values[root].offset].data);
   assert(placement.values[root].storage == Storage::arena);
   return memory.get() + placement.values[root].offset;
 }
@@ -132,13 +110,44 @@ void Program::Impl::place_workspaces() {
     further = (further + apart - 1) / apart * apart;
     workspace_bytes = first + static_cast<std::size_t>(threads - 1) * further;
   }
-  memory = detail::make_block(placement.arena_bytes + workspace_bytes);
+  try {
+    memory = detail::make_block(placement.arena_bytes + workspace_bytes);
+  } catch (const std::bad_alloc&) {
+    refuse_memory();
+  }
   workspace = memory.get() + placement.arena_bytes;
   if (threads > 1) team.emplace(threads, workspace + first, further);
 }
 
+// Says what the arena is for: its largest values.
+void Program::Impl::refuse_memory() const {
+  std::vector<std::pair<std::size_t, const PlanNode*>> largest;
+  for (const PlanNode& node : plan.nodes)
+    for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v)
+      if (placement.values[v].root == v && placement.values[v].storage == Storage::arena)
+        largest.emplace_back(bytes_of(plan.values[v]), &node);
+  const std::size_t shown = std::min<std::size_t>(largest.size(), 3);
+  std::ranges::partial_sort(largest, largest.begin() + static_cast<std::ptrdiff_t>(shown),
+                            std::ranges::greater(), [](const auto& entry) { return entry.first; });
+  std::string names;
+  for (std::size_t i = 0; i < shown; ++i) {
+    const PlanNode& node = *largest[i].second;
+    names += (i == 0 ? "; the largest values in it: " : ", ") + std::string(node.op->name()) + " " +
+             to_string(plan.values[node.first_value]) + " made at " + to_string(node.where);
+  }
+  fail<MemoryError>({.op = "compile",
+                     .what = "there is no memory for the program's arena of " +
+                             std::to_string(placement.arena_bytes) + " bytes and workspace of " +
+                             std::to_string(workspace_bytes) + " bytes" + names,
+                     .where = compiled_at,
+                     .help = "smaller batches or checkpoint() need less"});
+}
+
 void Program::Impl::build(std::span<const Var> outputs) {
   placement = place(plan);
+  result_memory.build(outputs, plan, placement);
+  result_slots.resize(placement.results.size());
+  bind_results(*result_memory.next());
   plan_kernels();
   place_workspaces();
   for (const PlanAssign& a : plan.assigns)
@@ -146,27 +155,32 @@ void Program::Impl::build(std::span<const Var> outputs) {
   bind_operands();
   for (const Step& step : steps) {
     const PlanNode& node = plan.nodes[step.node];
-    for (std::uint16_t i = 0; i < node.value_count; ++i)
+    for (std::uint32_t i = 0; i < node.value_count; ++i) {
       out[step.first_out + i] = address(node.first_value + i);
+      if (ResultSlot* const slot = slot_of(node.first_value + i))
+        slot->writers.push_back(step.first_out + i);
+    }
     const KernelFunction& run = kernels[step.kernel].run;
     calls.push_back(
         {run.call(), run.callable(), in.data() + step.first_in, out.data() + step.first_out});
   }
   fed.resize(inputs.size());
   known_feeds.reserve(inputs.size());
-  for (std::size_t i = 0; i < outputs.size(); ++i)
-    results.emplace_back(outputs[i],
-                         Tensor::view(address(plan.outputs[i]), plan.values[plan.outputs[i]]));
 }
 
-// Everything but fed inputs has a fixed address.
+Program::Impl::ResultSlot* Program::Impl::slot_of(ValueId value) {
+  const Placement::Value& root = placement.values[placement.values[value].root];
+  return root.storage == Storage::result ? &result_slots[root.offset] : nullptr;
+}
+
+// Everything but fed inputs and results has a fixed address.
 void Program::Impl::bind_operands() {
   std::vector<std::uint32_t> producer(plan.values.size());
   for (std::uint32_t n = 0; n < plan.nodes.size(); ++n)
-    for (std::uint16_t i = 0; i < plan.nodes[n].value_count; ++i)
+    for (std::uint32_t i = 0; i < plan.nodes[n].value_count; ++i)
       producer[plan.nodes[n].first_value + i] = n;
-  std::unordered_map<ValueId, std::size_t> slot_of;
-  for (std::size_t i = 0; i < inputs.size(); ++i) slot_of[inputs[i].value] = i;
+  std::unordered_map<ValueId, std::size_t> input_of;
+  for (std::size_t i = 0; i < inputs.size(); ++i) input_of[inputs[i].value] = i;
   for (const Step& step : steps) {
     const auto operands = plan.operands_of(plan.nodes[step.node]);
     for (std::uint32_t i = 0; i < operands.size(); ++i) {
@@ -175,24 +189,24 @@ void Program::Impl::bind_operands() {
       const void*& operand = in[step.first_in + i];
       switch (value.storage) {
         case Storage::arena: operand = address(operands[i]); break;
+        case Storage::result:
+          operand = address(operands[i]);
+          slot_of(operands[i])->readers.push_back(step.first_in + i);
+          break;
         case Storage::constant: operand = root.attributes.get<Tensor>("value").raw(); break;
         case Storage::parameter:
           operand = root.op == &parameter_op()
                         ? root.attributes.get<Parameter>("parameter").value().raw()
                         : address(operands[i]);
           break;
-        case Storage::input: inputs[slot_of.at(value.root)].readers.push_back(step.first_in + i);
+        case Storage::input: inputs[input_of.at(value.root)].readers.push_back(step.first_in + i);
       }
     }
   }
 }
 
 Assign assign(const Parameter& parameter, Var value, Location where) {
-  if (!value.defined())
-    fail<GraphError>({.op = "assign",
-                      .label = parameter.name(),
-                      .what = "the value is an empty Var",
-                      .where = where});
+  detail::require_alive(value, "assign", "the value for '" + parameter.name() + "'", where);
   const std::string what = "the parameter is " + to_string(parameter.type()) + ", the value is " +
                            to_string(value.type());
   if (value.shape() != parameter.shape())
@@ -221,7 +235,6 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
                       .what = "there is nothing to compute: no outputs and no assignments",
                       .where = where,
                       .help = "list the Vars whose values you want"});
-  check_same_graph(outputs, assigns, where);
   if (options.threads < 0 || options.threads > detail::most_threads)
     fail<ValueError>(
         {.op = "compile",
@@ -229,12 +242,12 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
          .where = where,
          .help = "give a number from 1 to " + std::to_string(detail::most_threads) +
                  ", or 0 for num_threads()"});
+  // Constants that are folded, and numbers that passes compute, come out as in a run.
+  const detail::FlushDenormals as_in_a_run;
   auto impl = std::make_unique<Program::Impl>();
   impl->threads = options.threads == 0 ? num_threads() : options.threads;
-  if (!outputs.empty())
-    impl->graph = &outputs.front().graph();
-  else if (!assigns.empty())
-    impl->graph = &assigns.front().value.graph();
+  impl->graph = (outputs.empty() ? assigns.front().value : outputs.front()).graph_id();
+  impl->compiled_at = where;
   detail::require_possible(options, where);
   CompileOptions wanted = options;
   wanted.threads = impl->threads;
@@ -242,7 +255,6 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
   impl->plan = optimised_plan(outputs, assigns, options, where);
   if (detail::compile_scope().keep_weights) detail::mark_kept_weights(impl->plan);
   impl->build(outputs);
-  impl->compiled_at = where;
   impl->without = options.without;
   Program program(std::move(impl));
   if (detail::profiling_wanted()) {
@@ -257,27 +269,23 @@ Program::Program(Program&&) noexcept = default;
 Program& Program::operator=(Program&&) noexcept = default;
 Program::~Program() = default;
 
-const Tensor& Outputs::operator[](Var var) const {
-  for (const auto& [output, tensor] : program_->results)
-    if (output == var) return tensor;
-  const std::string which = var.defined() ? "the " + std::string(var.node().op->name()) + ", " +
-                                                to_string(var.type()) + " made at " +
-                                                to_string(var.node().where) + ","
-                                          : "an empty Var";
-  fail<GraphError>({.op = "outputs",
-                    .label = var.defined() ? var.label() : std::string(),
-                    .what = which + " is not among the outputs the program was compiled for",
-                    .help = "add it to the list given to compile"});
+Program::Impl& Program::impl(Location where) const {
+  if (impl_ == nullptr)
+    fail<GraphError>({.op = "Program",
+                      .what = "this program was moved from",
+                      .where = where,
+                      .help = "use what it was moved to"});
+  return *impl_;
 }
 
-std::size_t Program::steps() const { return impl_->steps.size(); }
-int Program::threads() const { return impl_->threads; }
-const Plan& Program::plan() const { return impl_->plan; }
-std::string Program::to_dot() const { return dualtape::to_dot(impl_->plan); }
+std::size_t Program::steps(Location where) const { return impl(where).steps.size(); }
+int Program::threads(Location where) const { return impl(where).threads; }
+const Plan& Program::plan(Location where) const { return impl(where).plan; }
+std::string Program::to_dot(Location where) const { return dualtape::to_dot(impl(where).plan); }
 
 Tensor eval(Var var, std::initializer_list<Feed> feeds, Location where) {
   Program program = compile({var}, {}, where);
-  return program.run(feeds, where)[var].copy();
+  return program.run(feeds, where)[var];
 }
 
 }  // namespace dualtape

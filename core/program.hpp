@@ -1,7 +1,8 @@
 // Program: a graph compiled to a list of kernels on memory placed ahead of time.
 //
 // Compile once, run many times; after the first run a run allocates nothing (oneDNN, where products
-// go to it, makes a few small allocations of its own). Every read of a Parameter sees its value at
+// go to it, makes a few small allocations of its own), but for results that are kept: memory for
+// others in their place. Every read of a Parameter sees its value at
 // the start of the run and every assignment commits at the end, all or none. A Program may be used
 // by one thread at a time; different Programs run at the same time as long as they do not write the
 // same Parameter (that is detected and throws GraphError).
@@ -11,6 +12,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
@@ -44,6 +46,7 @@ struct Feed {
 // most that is alive at one step.
 struct MemoryUse {
   std::size_t arena_bytes = 0;            // allocated once
+  std::size_t result_bytes = 0;           // of the outputs of one run, which have their own memory
   std::size_t workspace_bytes = 0;        // the largest kernel's scratch, on every thread
   std::size_t peak_live_bytes = 0;        // the most that is alive at one step, all categories
   std::size_t peak_activation_bytes = 0;  // activations, tangents and cotangents
@@ -70,41 +73,47 @@ class Program {
   Outputs run(std::initializer_list<Feed> feeds = {}, Location where = Location::current());
   Outputs run(std::span<const Feed> feeds, Location where = Location::current());
 
-  MemoryUse memory() const;
-  std::size_t steps() const;
-  int threads() const;  // that it was compiled for
+  MemoryUse memory(Location where = Location::current()) const;
+  std::size_t steps(Location where = Location::current()) const;
+  int threads(Location where = Location::current()) const;  // that it was compiled for
   // What runs, in order: each step's kernel, arithmetic, bytes and memory; what was fused, and why
   // other elementwise steps were not.
-  std::string explain() const;
-  std::string to_dot() const;  // the same as a Graphviz drawing
-  const Plan& plan() const;
+  std::string explain(Location where = Location::current()) const;
+  std::string to_dot(Location where = Location::current()) const;  // a Graphviz drawing of it
+  const Plan& plan(Location where = Location::current()) const;
 
   // From the next run on, the time of every step is taken, or no longer; costs tens of
   // nanoseconds a step.
   // Switching it on forgets earlier times.
-  void profile(bool on);
+  void profile(bool on, Location where = Location::current());
   // The times so far; no runs if it was never switched on.
-  Profile profiled() const;
+  Profile profiled(Location where = Location::current()) const;
 
  private:
-  friend class Outputs;
   friend Program compile(std::vector<Var>, std::vector<Assign>, const CompileOptions&, Location);
   struct Impl;
   explicit Program(std::unique_ptr<Impl> impl);
+  Impl& impl(Location where) const;  // GraphError if it was moved from
   std::unique_ptr<Impl> impl_;
 };
 
-// The results of a run. They belong to the Program and are overwritten by its next run; copy()
-// keeps them. Valid as long as the Program lives, wherever it is moved.
+// The results of a run. They stay as they are for as long as they, or Tensors taken from them, are
+// kept, whatever becomes of the Program; a Tensor from them may be fed to any program. Copies share
+// the results, and any thread may keep or drop one.
 class Outputs {
  public:
   // GraphError if `var` was not among the outputs compiled.
-  const Tensor& operator[](Var var) const;
+  const Tensor& operator[](VarAt var) const& { return find(var); }
+  Tensor operator[](VarAt var) && { return find(var); }
+
+  struct Results;  // private to the library
 
  private:
   friend class Program;
-  explicit Outputs(const Program::Impl& program) : program_(&program) {}
-  const Program::Impl* program_;
+  explicit Outputs(std::shared_ptr<const Results> results) : results_(std::move(results)) {}
+  const Tensor& find(const VarAt& var) const;
+
+  std::shared_ptr<const Results> results_;
 };
 
 // Plans the computation of `outputs` and of the assignments. Throws GraphError if they belong to

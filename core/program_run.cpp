@@ -47,7 +47,18 @@ class Claim {
 }  // namespace
 
 Tensor Feed::tensor_for(Var input, Number literal) {
-  return full(Shape{}, literal, literal.beside(input.defined() ? input.dtype() : boolean));
+  return full(Shape{}, literal, literal.beside(input.alive() ? input.dtype() : boolean));
+}
+
+void Program::Impl::bind_results(const Outputs::Results& results) {
+  for (std::size_t i = 0; i < result_slots.size(); ++i) {
+    ResultSlot& slot = result_slots[i];
+    const void* data = results.tensors[i].raw();
+    if (data == slot.data) continue;
+    slot.data = const_cast<void*>(data);
+    for (const std::uint32_t reader : slot.readers) in[reader] = slot.data;
+    for (const std::uint32_t writer : slot.writers) out[writer] = slot.data;
+  }
 }
 
 void Program::Impl::bind_feeds(std::span<const Feed> feeds, Location where) {
@@ -94,7 +105,8 @@ void Program::Impl::bind(const InputSlot& slot, const void* data) {
 }
 
 void Program::Impl::bind_feed(const Feed& feed) {
-  if (!feed.input.defined() || &feed.input.graph() != graph)
+  detail::require_alive(feed.input, "run", "the input of a feed", feed.where);
+  if (feed.input.graph_id() != graph)
     fail<GraphError>({.op = "run",
                       .what = "a feed's Var does not belong to the graph this program was "
                               "compiled from",
@@ -157,6 +169,8 @@ void Program::Impl::run_calls(AfterStep after_step) {
       call->kernel(call->callable, {call->in, call->out, workspace, of_run});
       after_step(call);
     }
+  } catch (const MemoryError&) {
+    throw;
   } catch (const Error& error) {
     rethrow(steps[static_cast<std::size_t>(call - calls.data())], error);
   }
@@ -191,11 +205,14 @@ Outputs Program::run(std::initializer_list<Feed> feeds, Location where) {
 }
 
 Outputs Program::run(std::span<const Feed> feeds, Location where) {
-  const Claim claim(impl_->running, impl_->plan.assigns, where);
-  impl_->bind_feeds(feeds, where);
-  impl_->run_steps();
-  impl_->commit();
-  return Outputs(*impl_);
+  Impl& impl = this->impl(where);
+  const Claim claim(impl.running, impl.plan.assigns, where);
+  std::shared_ptr<Outputs::Results> results = impl.result_memory.next();
+  impl.bind_results(*results);
+  impl.bind_feeds(feeds, where);
+  impl.run_steps();
+  impl.commit();
+  return Outputs(std::move(results));
 }
 
 }  // namespace dualtape

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <dualtape/core/error.hpp>
+#include <dualtape/core/kept.hpp>
 
 namespace dualtape {
 namespace {
@@ -16,8 +17,8 @@ struct Registry {
   std::map<std::string, Entry, std::less<>> entries;
 };
 Registry& registry() {
-  static Registry instance;
-  return instance;
+  static detail::Kept<Registry> instance;
+  return instance.value;
 }
 [[noreturn]] void name_taken(std::string_view name) {
   fail<GraphError>({.op = name,

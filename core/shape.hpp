@@ -19,7 +19,8 @@ namespace dualtape {
 class Shape {
  public:
   Shape() = default;  // rank 0
-  // Throws ShapeError if a size is negative or the element count overflows.
+  // Throws ShapeError if a size is negative or the element count overflows, or for more than 1024
+  // sizes.
   Shape(std::initializer_list<std::int64_t> sizes);
   explicit Shape(std::span<const std::int64_t> sizes);
   explicit Shape(const std::vector<std::int64_t>& sizes);

@@ -5,8 +5,10 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <new>
 
 #include <dualtape/core/detail/arena.hpp>
+#include <dualtape/core/detail/sole_owner.hpp>
 
 namespace dualtape {
 namespace {
@@ -47,8 +49,20 @@ struct KeepBlock {
   void operator()(void* /*elements*/) const {}  // HeadAllocator frees the whole block
 };
 
-std::shared_ptr<void> allocate(std::size_t bytes) {
-  void* block = detail::allocate_block(control_bytes + bytes);
+[[noreturn]] void refuse_memory(const Type& type) {
+  fail<MemoryError>({.op = "Tensor",
+                     .what = "there is no memory for " + to_string(type) + ", " +
+                             std::to_string(bytes_of(type)) + " bytes"});
+}
+
+std::shared_ptr<void> allocate(const Type& type) {
+  const std::size_t bytes = bytes_of(type);
+  void* block = nullptr;
+  try {
+    block = detail::allocate_block(control_bytes + bytes);
+  } catch (const std::bad_alloc&) {
+    refuse_memory(type);
+  }
   void* elements = static_cast<std::byte*>(block) + control_bytes;
   return {elements, KeepBlock{}, HeadAllocator<std::byte>(block, control_bytes + bytes)};
 }
@@ -110,7 +124,7 @@ Shape resolve_sizes(const Shape& from, std::span<const std::int64_t> sizes) {
 Tensor Tensor::uninitialised(Type type) {
   Tensor made = view(nothing, std::move(type));
   if (const std::size_t bytes = made.bytes(); bytes > 0) {
-    made.owner_ = allocate(bytes);
+    made.owner_ = allocate(made.type_);
     made.data_ = made.owner_.get();
   }
   return made;
@@ -124,7 +138,10 @@ Tensor Tensor::view(std::shared_ptr<void> owner, void* data, Type type) {
 
 Tensor::Tensor(std::shared_ptr<void> owner, void* data, Type type)
     : owner_(std::move(owner)), data_(data), type_(std::move(type)) {
-  assert(data_ != nullptr || count() == 0);
+  if (data_ == nullptr && count() > 0)
+    fail<ValueError>({.op = "Tensor::view",
+                      .what = "a null pointer cannot hold " + to_string(type_),
+                      .help = "give the address of the elements"});
 }
 
 Tensor::Tensor() : Tensor(nullptr, nothing, Type{Shape{0}, DType::float32}) {}
@@ -319,6 +336,8 @@ void Tensor::assign(const Tensor& other) {
   }
   if (count() > 0) std::memmove(data_, other.data_, bytes());  // views may overlap
 }
+
+bool Tensor::alone() const { return detail::sole_owner(owner_); }
 
 bool Tensor::shares_memory_with(const Tensor& other) const {
   if (owner_ != nullptr && owner_ == other.owner_) return true;

@@ -89,14 +89,23 @@ class Tensor {
 
   // The elements in row-major order. Throws TypeError if T is not the dtype.
   template <Element T>
-  std::span<T> data() {
+  std::span<T> data() & {
     check_dtype(dtype_of<T>);
     return {static_cast<T*>(data_), static_cast<std::size_t>(count())};
   }
   template <Element T>
-  std::span<const T> data() const {
+  std::span<const T> data() const& {
     check_dtype(dtype_of<T>);
     return {static_cast<const T*>(data_), static_cast<std::size_t>(count())};
+  }
+  // Of a temporary, whose elements would be gone before anybody reads them.
+  template <Element T>
+  std::span<const T> data() const&& {
+    static_assert(!Element<T>,
+                  "dualtape: data() of a temporary Tensor would point at freed memory; give the "
+                  "Tensor a name first: const dt::Tensor kept = t.to(dt::float64); for (double x : "
+                  "kept.data<double>()) ...");
+    return {};
   }
   void* raw() { return data_; }
   const void* raw() const { return data_; }
@@ -128,6 +137,9 @@ class Tensor {
   void fill(Number value);              // ValueError as of()
   void assign(const Tensor& other);  // copies other's elements into this memory; same type needed
 
+  // Whether no other Tensor holds this memory, as far as handles are counted. What other threads
+  // did through handles that they have given up has then happened.
+  bool alone() const;
   // True where both were made from one allocation or their bytes overlap.
   bool shares_memory_with(const Tensor& other) const;
 

@@ -59,11 +59,12 @@ std::string describe(const Tensor& tensor) {
 // The values of all nodes that something needs, from one run without rewriting.
 class Run {
  public:
-  Run(std::span<const Var> outputs, std::span<const Assign> assigns, std::span<const Feed> feeds)
-      : graph_(outputs.empty() ? assigns.front().value.graph() : outputs.front().graph()),
-        vars_(needed(outputs, assigns)),
-        program_(compile(vars_, {}, plain())),
-        results_(program_.run(feeds)) {}
+  Run(std::span<const Var> outputs, std::span<const Assign> assigns, std::span<const Feed> feeds,
+      Location where)
+      : graph_((outputs.empty() ? assigns.front().value : outputs.front()).graph(where)),
+        vars_(needed(outputs, assigns, where)),
+        program_(compile(vars_, {}, plain(), where)),
+        results_(program_.run(feeds, where)) {}
 
   const std::vector<Var>& vars() const { return vars_; }
   const Tensor& operator[](Var var) const { return results_[var]; }
@@ -80,8 +81,9 @@ class Run {
       if (pass.optional) options.without.emplace_back(pass.name);
     return options;
   }
-  std::vector<Var> needed(std::span<const Var> outputs, std::span<const Assign> assigns) const {
-    const Plan plan = make_plan(outputs, assigns);
+  std::vector<Var> needed(std::span<const Var> outputs, std::span<const Assign> assigns,
+                          Location where) const {
+    const Plan plan = make_plan(outputs, assigns, where);
     std::vector<Var> vars;
     for (const PlanNode& node : plan.nodes)
       for (std::uint32_t output = 0; output < node.value_count; ++output)
@@ -114,9 +116,9 @@ NotFinite report(const Run& run, Var var, const Look& look) {
 
 std::optional<NotFinite> find_not_finite(std::span<const Var> outputs,
                                          std::span<const Assign> assigns,
-                                         std::span<const Feed> feeds) {
+                                         std::span<const Feed> feeds, Location where) {
   if (outputs.empty() && assigns.empty()) return std::nullopt;
-  const Run run(outputs, assigns, feeds);
+  const Run run(outputs, assigns, feeds, where);
   for (const Var var : run.vars()) {
     const Node& node = var.node();
     if (node.op == &constant_op()) continue;

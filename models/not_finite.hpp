@@ -32,7 +32,8 @@ struct NotFinite {
 // NaN. Assigns nothing. Throws what Program::run throws.
 std::optional<NotFinite> find_not_finite(std::span<const Var> outputs,
                                          std::span<const Assign> assigns,
-                                         std::span<const Feed> feeds);
+                                         std::span<const Feed> feeds,
+                                         Location where = Location::current());
 
 // "[exp 'attention'] gave inf in 3 of (64, 10) float32 elements, the first at 17 ..." with the
 // operands and the line.

@@ -34,6 +34,15 @@ Layer::Layer(Var (*function)(In)) : Layer(Function{function}) {
     fail<ValueError>({.op = "Layer", .what = "a layer is made of a null function"});
 }
 
+void Layer::check_depth() const {
+  // Layers are called, asked for parameters and destroyed one inside the other, on the stack.
+  constexpr int most_depth = 512;
+  if (depth() > most_depth)
+    fail<ValueError>({.op = "Layer",
+                      .what = "layers are nested more than " + std::to_string(most_depth) + " deep",
+                      .help = "put layers side by side into one Sequential"});
+}
+
 Var Layer::operator()(Var x, Location where) const { return call_plain("Layer", *this, x, where); }
 
 Var Layer::evaluate(Var x, Location where) const {
@@ -96,6 +105,12 @@ bool Sequential::needs_context() const {
   return std::ranges::any_of(layers_, &Layer::needs_context);
 }
 
+int Sequential::depth() const {
+  int deepest = 0;
+  for (const Layer& layer : layers_) deepest = std::max(deepest, layer.depth());
+  return deepest + 1;
+}
+
 std::int64_t Sequential::parameter_count() const { return count_of(parameters()); }
 
 Var Residual::operator()(Var x, Location where) const {
@@ -137,6 +152,10 @@ std::vector<Parameter> Residual::tables() const {
   std::vector<Parameter> all = inner_.tables();
   if (shortcut_) detail::append_new(all, shortcut_->tables());
   return all;
+}
+
+int Residual::depth() const {
+  return 1 + std::max(inner_.depth(), shortcut_ ? shortcut_->depth() : 0);
 }
 
 std::int64_t count_of(const std::vector<Parameter>& parameters) {

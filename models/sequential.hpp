@@ -109,7 +109,11 @@ class Layer {
   requires(!std::same_as<std::remove_cvref_t<T>, Layer>) Layer(T layer) {
     detail::check_layer<T>();
     if constexpr (detail::Maps<T>) held_ = std::make_shared<Holder<T>>(std::move(layer));
+    if (held_ != nullptr) check_depth();
   }
+  // No moves, so that there is no Layer that stands for nothing.
+  Layer(const Layer&) = default;
+  Layer& operator=(const Layer&) = default;
   // Functions such as relu.
   Layer(Var (*function)(In));
 
@@ -124,10 +128,14 @@ class Layer {
   std::vector<Parameter> buffers() const { return held_->buffers(); }
   std::vector<Parameter> tables() const { return held_->tables(); }
   bool needs_context() const { return held_->needs_context(); }
+  int depth() const { return held_->depth(); }  // of layers in layers
 
  private:
+  void check_depth() const;  // ValueError where the stack would not be safe
+
   struct Held {
     virtual ~Held() = default;
+    virtual int depth() const { return 0; }
     virtual Var call(Var x, Context& context, Location where) const = 0;
     virtual std::vector<Parameter> parameters() const { return {}; }
     virtual std::vector<Parameter> buffers() const { return {}; }
@@ -138,6 +146,10 @@ class Layer {
   template <class T>
   struct Holder final : Held {
     explicit Holder(T held) : layer(std::move(held)) {}
+    int depth() const override {
+      if constexpr (requires { layer.depth(); }) return layer.depth();
+      return 0;
+    }
     Var call(Var x, Context& context, Location where) const override {
       if constexpr (detail::CallsAll<T>)
         return layer(x, context, where);
@@ -193,6 +205,7 @@ class Sequential {
   std::vector<Parameter> tables() const;
   std::int64_t parameter_count() const;  // numbers, not tensors
   bool needs_context() const;
+  int depth() const;  // one more than the deepest layer's
 
  private:
   std::vector<Layer> layers_;
@@ -216,6 +229,7 @@ class Residual {
   bool needs_context() const {
     return inner_.needs_context() || (shortcut_ && shortcut_->needs_context());
   }
+  int depth() const;  // one more than the deeper layer's
 
  private:
   Layer inner_;

@@ -17,8 +17,26 @@ namespace dualtape {
 
 using FunctionPtr = std::shared_ptr<const Function>;
 
+namespace {
+int depth_of(const Graph& graph) {
+  int depth = 0;
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    const Attributes& attributes = graph.node(id).attributes;
+    if (attributes.has("function"))
+      depth = std::max(depth, 1 + attributes.get<FunctionPtr>("function")->depth());
+  }
+  return depth;
+}
+}  // namespace
+
 std::shared_ptr<const Function> Function::make(std::string name, const std::vector<Type>& inputs,
                                                const Body& body, Location where) {
+  if (!body)
+    fail<GraphError>({.op = "function",
+                      .label = name,
+                      .what = "its body is an empty function",
+                      .where = where,
+                      .help = "give a function of Vars"});
   const std::shared_ptr<Function> function(new Function());
   function->name_ = std::move(name);
   function->graph_ = std::make_unique<Graph>();
@@ -26,16 +44,25 @@ std::shared_ptr<const Function> Function::make(std::string name, const std::vect
     function->inputs_.push_back(function->graph_->input("argument" + std::to_string(i),
                                                         inputs[i].shape, inputs[i].dtype, where));
   function->outputs_ = body(function->inputs_);
-  const bool foreign = std::ranges::any_of(function->outputs_, [&](const Var& var) {
-    return !var.defined() || &var.graph() != function->graph_.get();
-  });
+  const bool foreign = std::ranges::any_of(
+      function->outputs_, [&](const Var& var) { return var.graph_id() != function->graph_->id(); });
   if (function->outputs_.empty() || foreign)
+    fail<GraphError>({.op = "function",
+                      .label = function->name_,
+                      .what = foreign ? "its body returns an empty Var, or one of another graph"
+                                      : "its body returns nothing",
+                      .where = where,
+                      .help = "a body uses only the Vars it is given, parameters and constants"});
+  // Calls are compiled, run and differentiated one inside the other, on the stack.
+  constexpr int most_depth = 256;
+  function->depth_ = depth_of(*function->graph_);
+  if (function->depth_ > most_depth)
     fail<GraphError>(
         {.op = "function",
          .label = function->name_,
-         .what = foreign ? "its body returns a Var of another graph" : "its body returns nothing",
+         .what = "its calls are nested more than " + std::to_string(most_depth) + " deep",
          .where = where,
-         .help = "a body uses only the Vars it is given, parameters and constants"});
+         .help = "call functions one after the other, or build the inner ones inline"});
   for (NodeId id = 0; id < function->graph_->size(); ++id)
     if (function->graph_->node(id).op == &parameter_op())
       fail<GraphError>({.op = "function",
@@ -50,13 +77,22 @@ std::shared_ptr<const Function> Function::make(std::string name, const std::vect
 std::shared_ptr<const Function> Function::derived(
     const std::string& name,
     const std::function<std::shared_ptr<const Function>()>& make_it) const {
+  if (!make_it)
+    fail<GraphError>({.op = "function", .label = name, .what = "what is to make it is empty"});
   std::shared_ptr<const Function>& known = derived_[name];
   if (!known) known = make_it();
   return known;
 }
 
-std::vector<Var> Function::inlined(std::span<const Var> arguments) const {
-  Graph& target = arguments[0].graph();
+std::vector<Var> Function::inlined(std::span<const Var> arguments, Location where) const {
+  if (arguments.empty() || arguments.size() != inputs_.size())
+    fail<GraphError>({.op = "function",
+                      .label = name_,
+                      .what = "it takes " + std::to_string(inputs_.size()) + " arguments, got " +
+                              std::to_string(arguments.size()),
+                      .where = where,
+                      .help = "give one Var for each, at least one: they tell the graph"});
+  Graph& target = detail::require_one_graph(arguments, "function", "arguments", where);
   std::vector<NodeId> copies(graph_->size(), no_node);
   std::vector<Var> first(graph_->size());
   for (std::size_t i = 0; i < inputs_.size(); ++i) first[inputs_[i].id()] = arguments[i];
@@ -260,14 +296,19 @@ std::vector<Case> Call::cases() {
 }  // namespace
 
 std::vector<Var> call(const std::shared_ptr<const Function>& function,
-                      std::span<const In> arguments) {
+                      std::span<const In> arguments, Location where) {
+  if (function == nullptr)
+    fail<GraphError>({.op = "call",
+                      .what = "the Function is a null pointer",
+                      .where = where,
+                      .help = "make it with dt::Function::make()"});
   return apply_all(
       call_op.op(), arguments,
       {{"function", function}, {"first_linear", static_cast<std::int64_t>(arguments.size())}});
 }
 std::vector<Var> call(const std::shared_ptr<const Function>& function,
-                      std::initializer_list<In> arguments) {
-  return call(function, std::span<const In>(arguments.begin(), arguments.size()));
+                      std::initializer_list<In> arguments, Location where) {
+  return call(function, std::span<const In>(arguments.begin(), arguments.size()), where);
 }
 
 std::vector<Var> checkpoint(const Function::Body& body, std::initializer_list<In> arguments,
@@ -275,7 +316,8 @@ std::vector<Var> checkpoint(const Function::Body& body, std::initializer_list<In
   std::vector<Type> types;
   for (const In& in : arguments) {
     if (in.form() == In::Form::var)
-      types.push_back(in.var().type());
+      types.push_back(
+          detail::require_alive(in.var(), "checkpoint", "an argument", in.where()).type());
     else if (in.form() == In::Form::parameter)
       types.push_back(in.parameter().type());
     else
@@ -284,7 +326,7 @@ std::vector<Var> checkpoint(const Function::Body& body, std::initializer_list<In
                         .where = in.where(),
                         .help = "use constants inside the body"});
   }
-  return call(Function::make("checkpoint", types, body, where), arguments);
+  return call(Function::make("checkpoint", types, body, where), arguments, where);
 }
 
 }  // namespace dualtape

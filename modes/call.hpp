@@ -24,8 +24,9 @@ class Function {
   using Body = std::function<std::vector<Var>(std::span<const Var>)>;
 
   // Builds `body` on inputs of these types. Throws what building throws, and GraphError if the body
-  // returns nothing or Vars of another graph, or reads a Parameter: derivatives reach what is
-  // passed as an argument, so pass it.
+  // is an empty function, calls functions that call others more than 256 deep, returns nothing or
+  // Vars of another graph, or reads a Parameter: derivatives reach what is passed as an argument,
+  // so pass it.
   static std::shared_ptr<const Function> make(std::string name, const std::vector<Type>& inputs,
                                               const Body& body,
                                               Location where = Location::current());
@@ -34,9 +35,12 @@ class Function {
   const Graph& graph() const { return *graph_; }
   const std::vector<Var>& inputs() const { return inputs_; }
   const std::vector<Var>& outputs() const { return outputs_; }
+  // 0 for a body that calls no Function, else one more than the deepest of those it calls.
+  int depth() const { return depth_; }
 
   // Adds the body's nodes to the graph of `arguments`; returns what the outputs become.
-  std::vector<Var> inlined(std::span<const Var> arguments) const;
+  std::vector<Var> inlined(std::span<const Var> arguments,
+                           Location where = Location::current()) const;
 
   // A function made from this one (its jvp, its transpose), made once for each name.
   std::shared_ptr<const Function> derived(
@@ -49,15 +53,16 @@ class Function {
   std::unique_ptr<Graph> graph_;
   std::vector<Var> inputs_;
   std::vector<Var> outputs_;
+  int depth_ = 0;
   mutable std::map<std::string, std::shared_ptr<const Function>> derived_;
 };
 
 // One node that runs `function` on `arguments`. ShapeError or TypeError unless they have the types
 // of its inputs.
 std::vector<Var> call(const std::shared_ptr<const Function>& function,
-                      std::span<const In> arguments);
+                      std::span<const In> arguments, Location where = Location::current());
 std::vector<Var> call(const std::shared_ptr<const Function>& function,
-                      std::initializer_list<In> arguments);
+                      std::initializer_list<In> arguments, Location where = Location::current());
 
 // A function that is computed again in the backward sweep instead of kept: call() of `body`.
 std::vector<Var> checkpoint(const Function::Body& body, std::initializer_list<In> arguments,

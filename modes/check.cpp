@@ -19,7 +19,12 @@ CheckReport check_entry(const Entry& entry, Key key) {
 }
 
 CheckReport check_gradients(const std::function<std::vector<Var>(std::span<const Var>)>& function,
-                            std::vector<Arg> args, double tolerance, Key key) {
+                            std::vector<Arg> args, double tolerance, Key key, Location where) {
+  if (!function)
+    fail<GraphError>({.op = "check_gradients",
+                      .what = "the function is empty",
+                      .where = where,
+                      .help = "give a function of Vars"});
   CheckReport report{"function", 0, {}};
   OpInfo info;
   info.name = "function";

@@ -34,7 +34,7 @@ CheckReport check_entry(const Entry& entry, Key key = Key{1});
 // `args`?
 [[nodiscard]] CheckReport check_gradients(
     const std::function<std::vector<Var>(std::span<const Var>)>& function, std::vector<Arg> args,
-    double tolerance = 1e-6, Key key = Key{1});
+    double tolerance = 1e-6, Key key = Key{1}, Location where = Location::current());
 
 // Throws DerivativeError that lists the failures, or that there was nothing to check.
 void require(const CheckReport& report);

@@ -135,6 +135,7 @@ RandomDirection::RandomDirection(const WrtList& wrt, Var key, Perturbation pertu
                                  const DirectionOptions& options, Location where)
     : where_(where) {
   check(perturbation, options, where);
+  detail::require_alive(key, "forward_gradient", "the key", where);
   const std::vector<Var> inputs = wrt.in(key.graph(), "forward_gradient", where);
   const Graph::Emitting emitting(key.graph(), {no_node, Role::primal, where, 0, 0, nullptr});
   const Drawer drawer(wrt, inputs, key, perturbation, options);
@@ -155,7 +156,13 @@ RandomDirection::RandomDirection(const WrtList& wrt, Var key, Perturbation pertu
   }
 }
 
-Var RandomDirection::times(Var number, std::size_t i) const {
+Var RandomDirection::times(Var number, std::size_t i, Location where) const {
+  detail::require_alive(number, "forward_gradient", "the number before a direction", where);
+  if (i >= again_.size())
+    fail<ValueError>({.op = "forward_gradient",
+                      .what = "there is no part " + std::to_string(i) + " in a direction of " +
+                              std::to_string(again_.size()),
+                      .where = where});
   const Graph::Emitting emitting(number.graph(), {no_node, Role::primal, where_, 0, 0, nullptr});
   return (scale_ ? number * *scale_ : number) * again_[i];
 }

@@ -65,7 +65,7 @@ class RandomDirection {
   // number * parts()[i], for an update that comes after a sweep along parts(). With replay the part
   // is drawn once more from the key, so that no buffer of a parameter's size lives from the sweep
   // to the update; the result is the same bits with and without. `number` is a scalar.
-  Var times(Var number, std::size_t i) const;
+  Var times(Var number, std::size_t i, Location where = Location::current()) const;
 
  private:
   Location where_;

@@ -55,9 +55,8 @@ class Estimator {
 };
 
 void check(Var loss, Var key, const ForwardGradientOptions& options, Location where) {
-  if (!loss.defined())
-    fail<GraphError>(
-        {.op = "forward_gradient", .what = "the loss is an empty Var", .where = where});
+  detail::require_alive(loss, "forward_gradient", "the loss", where);
+  detail::require_alive(key, "forward_gradient", "the key", where);
   if (loss.shape().count() != 1)
     fail<ShapeError>(
         {.op = "forward_gradient",
@@ -65,11 +64,10 @@ void check(Var loss, Var key, const ForwardGradientOptions& options, Location wh
          .what = "a gradient is of one number, but the loss is " + to_string(loss.type()),
          .where = where,
          .help = "reduce it with sum or mean"});
-  if (!key.defined() || key.dtype() != int64 || key.rank() != 0)
+  if (key.dtype() != int64 || key.rank() != 0)
     fail<TypeError>({.op = "forward_gradient",
-                     .label = key.defined() ? key.label() : std::string(),
-                     .what = "the key must be an int64 scalar, got " +
-                             (key.defined() ? to_string(key.type()) : std::string("an empty Var")),
+                     .label = key.label(),
+                     .what = "the key must be an int64 scalar, got " + to_string(key.type()),
                      .where = where,
                      .help = "g.input(\"key\", {}, dt::int64), fed with dt::Key{n}.to_tensor()"});
   if (options.count < 1)

@@ -111,10 +111,26 @@ void ForwardMode::visit(const Node& node, const std::function<void()>& rule) {
   rule();
 }
 
+namespace {
+// Of the graph itself, or of the scratch graph it belongs to.
+void require_tangent(Var tangent, const Graph& graph, Var input, Location where) {
+  detail::require_alive(tangent, "forward", "a tangent", where);
+  if (&tangent.graph() != &graph && tangent.graph().parent() != &graph &&
+      &tangent.graph() != graph.parent())
+    fail<GraphError>({.op = "forward",
+                      .label = input.label(),
+                      .what = "the tangent, " + detail::place_of(tangent) +
+                              ", belongs to another graph than its input, " +
+                              detail::place_of(input),
+                      .where = where,
+                      .help = "make the tangent on the graph of the input"});
+}
+}  // namespace
+
 std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const WrtList& wrt,
                                   const std::vector<Var>& tangents, Location where) {
   if (outputs.empty()) return {};
-  Graph& graph = outputs.front().graph();
+  Graph& graph = detail::require_one_graph(outputs, "forward", "outputs", where);
   if (wrt.size() != tangents.size())
     fail<GraphError>({.op = "forward",
                       .what = std::to_string(wrt.size()) + " inputs but " +
@@ -123,6 +139,7 @@ std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const WrtList
                       .help = "give one tangent for each input"});
   const std::vector<Var> inputs = wrt.in(graph, "forward", where);
   for (std::size_t i = 0; i < wrt.size(); ++i) {
+    require_tangent(tangents[i], graph, inputs[i], where);
     if (tangents[i].type() != inputs[i].type())
       fail<ShapeError>({.op = "forward",
                         .label = inputs[i].label(),
@@ -132,10 +149,11 @@ std::vector<MaybeVar> forward_all(const std::vector<Var>& outputs, const WrtList
                         .help = "a tangent has the shape and dtype of its input"});
   }
   ForwardMode mode(graph);
-  return mode.run(graph, inputs, tangents, outputs);
+  return mode.run(graph, inputs, tangents, outputs, where);
 }
 
 Var forward(Var output, const WrtList& wrt, const std::vector<Var>& tangents, Location where) {
+  detail::require_alive(output, "forward", "the output", where);
   const MaybeVar tangent = forward_all({output}, wrt, tangents, where)[0];
   if (tangent) return *tangent;
   std::string cut;

@@ -22,7 +22,7 @@ struct FunctionAtPoint {
       impl->inputs.push_back(
           impl->graph.input("x" + std::to_string(i), x[i].shape(), x[i].dtype()));
     impl->point = x;
-    impl->value = f(impl->inputs);
+    impl->value = detail::require_alive(f(impl->inputs), "vjp", "what the function returns", where);
     impl->cotangent = impl->graph.input("cotangent", impl->value.shape(), impl->value.dtype());
     impl->gradients =
         dualtape::vjp({impl->value}, impl->inputs, {impl->cotangent}, Unreachable::zero, where)
@@ -32,13 +32,18 @@ struct FunctionAtPoint {
     Program forward = compile({impl->value});
     std::vector<Feed> feeds;
     for (std::size_t i = 0; i < x.size(); ++i) feeds.emplace_back(impl->inputs[i], x[i]);
-    result.value = forward.run(feeds)[impl->value].copy();
+    result.value = forward.run(feeds, where)[impl->value];
     result.pullback.impl_ = std::move(impl);
     return result;
   }
 };
 
 std::vector<Tensor> Pullback::all(const Tensor& c, Location where) const {
+  if (impl_ == nullptr)
+    fail<GraphError>({.op = "Pullback",
+                      .what = "it belongs to no function: it was made by default or moved from",
+                      .where = where,
+                      .help = "take it from dt::vjp(f, x)"});
   const Type& wanted = impl_->value.type();
   if (c.type() != wanted) {
     const Complaint complaint{.op = "pullback",
@@ -57,7 +62,7 @@ std::vector<Tensor> Pullback::all(const Tensor& c, Location where) const {
   feeds.emplace_back(impl_->cotangent, c, where);
   const Outputs out = impl_->program->run(feeds, where);
   std::vector<Tensor> result;
-  for (const Var& gradient : impl_->gradients) result.push_back(out[gradient].copy());
+  for (const Var& gradient : impl_->gradients) result.push_back(out[gradient]);
   return result;
 }
 
@@ -75,16 +80,34 @@ void feed(std::vector<Feed>& feeds, const std::vector<Var>& vars, const std::vec
   for (std::size_t i = 0; i < x.size(); ++i) feeds.emplace_back(vars[i], x[i]);
 }
 
+void require_same_graph(Var value, std::span<const Var> inputs, std::string_view op,
+                        Location where) {
+  if (!inputs.empty() && value.graph_id() != inputs[0].graph_id())
+    fail<GraphError>({.op = op,
+                      .what = "what the function returns, " + place_of(value) +
+                              ", does not belong to the graph of its arguments",
+                      .where = where,
+                      .help = "compute it from the Vars that the function is given"});
+}
+
+// f at the inputs, which must be a Var of their graph.
+Var value_of(const VarFunction& f, std::span<const Var> inputs, std::string_view op,
+             Location where) {
+  const Var value = require_alive(f(inputs), op, "what the function returns", where);
+  require_same_graph(value, inputs, op, where);
+  return value;
+}
+
 }  // namespace
 
-Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x) {
+Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x, Location where) {
   Graph graph;
   const std::vector<Var> inputs = make_inputs(graph, x, "x");
-  const Var y = f(inputs);
-  Program program = compile({y});
+  const Var y = value_of(f, inputs, "eval", where);
+  Program program = compile({y}, {}, where);
   std::vector<Feed> feeds;
   feed(feeds, inputs, x);
-  return program.run(feeds)[y].copy();
+  return program.run(feeds, where)[y];
 }
 
 JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::vector<Tensor>& v,
@@ -92,7 +115,7 @@ JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::
   Graph graph;
   const std::vector<Var> inputs = make_inputs(graph, x, "x");
   const std::vector<Var> directions = make_inputs(graph, v, "v");
-  const Var y = f(inputs);
+  const Var y = value_of(f, inputs, "jvp", where);
   const MaybeVar dy = forward_all({y}, inputs, directions, where)[0];
   std::vector<Var> outputs{y};
   if (dy) outputs.push_back(*dy);
@@ -100,8 +123,8 @@ JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::
   std::vector<Feed> feeds;
   feed(feeds, inputs, x);
   feed(feeds, directions, v);
-  const Outputs out = program.run(feeds);
-  return {out[y].copy(), dy ? out[*dy].copy() : zeros(y.shape(), y.dtype())};
+  const Outputs out = program.run(feeds, where);
+  return {out[y], dy ? out[*dy] : zeros(y.shape(), y.dtype())};
 }
 
 VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x, Location where) {
@@ -112,31 +135,34 @@ Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v, Location w
   Graph graph;
   const Var input = graph.input("x", x.shape(), x.dtype());
   const Var direction = graph.input("v", v.shape(), v.dtype());
-  const Var value = f(std::span<const Var>(&input, 1));
+  const Var value = value_of(f, std::span<const Var>(&input, 1), "hvp", where);
   const Var slope = reverse(value, {input}, Unreachable::zero, where)[input];
   const MaybeVar product = forward_all({slope}, {input}, {direction}, where)[0];
   if (!product) return zeros(x.shape(), x.dtype());
   Program program = compile({*product});
   const std::vector<Feed> feeds{{input, x}, {direction, v}};
-  return program.run(feeds)[*product].copy();
+  return program.run(feeds, where)[*product];
 }
 
 struct FunctionCache::Compiled {
-  Compiled(const Body& f, std::span<const Tensor> x, const CompileOptions& options)
+  Compiled(const Body& f, std::span<const Tensor> x, const CompileOptions& options, Location where)
       : inputs(make_inputs(graph, {x.begin(), x.end()}, "x")),
         outputs(f(inputs)),
-        program(compile(outputs, {}, options)) {
-    for (const Var& input : inputs) feeds.emplace_back(input, Tensor());
+        program(compile(outputs, {}, options, where)) {
+    for (const Var& output : outputs) require_same_graph(output, inputs, "function of Vars", where);
+    for (const Var& input : inputs) feeds.emplace_back(input, Tensor(), where);
   }
 
   bool fits(std::span<const Tensor> x) const {
-    return std::ranges::equal(inputs, x, {}, &Var::type, &Tensor::type);
+    return std::ranges::equal(inputs, x, [](const Var& input, const Tensor& given) {
+      return input.type() == given.type();
+    });
   }
   std::vector<Tensor> run(std::span<const Tensor> x) {
     for (std::size_t i = 0; i < x.size(); ++i) feeds[i].value = x[i];
     const Outputs out = program.run(feeds);
     std::vector<Tensor> results;
-    for (const Var& output : outputs) results.push_back(out[output].copy());
+    for (const Var& output : outputs) results.push_back(out[output]);
     for (Feed& fed : feeds) fed.value = Tensor();  // the caller's memory is not kept
     return results;
   }
@@ -148,7 +174,8 @@ struct FunctionCache::Compiled {
   std::vector<Feed> feeds;
 };
 
-FunctionCache::FunctionCache(CompileOptions options) : options_(std::move(options)) {}
+FunctionCache::FunctionCache(CompileOptions options, Location where)
+    : options_(std::move(options)), where_(where) {}
 FunctionCache::~FunctionCache() = default;
 
 std::unique_ptr<FunctionCache::Compiled> FunctionCache::take(std::span<const Tensor> x) {
@@ -164,12 +191,26 @@ std::unique_ptr<FunctionCache::Compiled> FunctionCache::take(std::span<const Ten
 std::vector<Tensor> FunctionCache::run(const Body& f, std::span<const Tensor> x) {
   constexpr std::size_t most_idle = 16;
   std::unique_ptr<Compiled> compiled = take(x);
-  if (compiled == nullptr) compiled = std::make_unique<Compiled>(f, x, options_);
+  if (compiled == nullptr) compiled = std::make_unique<Compiled>(f, x, options_, where_);
   std::vector<Tensor> results = compiled->run(x);
   const std::lock_guard lock(mutex_);
   if (idle_.size() == most_idle) idle_.erase(idle_.begin());
   idle_.push_back(std::move(compiled));
   return results;
+}
+
+void refuse_empty_function(Location where) {
+  fail<GraphError>({.op = "function of Vars",
+                    .what = "it is an empty function",
+                    .where = where,
+                    .help = "give a function of Vars, a lambda for example"});
+}
+
+void refuse_moved_from(Location where) {
+  fail<GraphError>({.op = "function of Vars",
+                    .what = "what jit() or grad() returned was moved from",
+                    .where = where,
+                    .help = "use what it was moved to"});
 }
 
 void require_arguments(std::size_t taken, std::size_t given) {

@@ -49,7 +49,7 @@ class Pullback {
  private:
   friend struct VjpResult;
   friend struct FunctionAtPoint;
-  struct Impl;
+  struct Impl;  // null in one that was made by default or moved from
   std::shared_ptr<Impl> impl_;
 };
 struct VjpResult {
@@ -64,6 +64,19 @@ namespace detail {
 
 // Throws ValueError unless as many arguments are given as the function takes.
 void require_arguments(std::size_t taken, std::size_t given);
+// GraphError: the function to call is an empty std::function or a null pointer.
+[[noreturn]] void refuse_empty_function(Location where);
+// GraphError: a Jit or Grad that was moved from.
+[[noreturn]] void refuse_moved_from(Location where);
+
+// Whether there is nothing to call; lambdas and the like always can be.
+template <class F>
+bool is_empty_function(const F& f) {
+  if constexpr (requires { f == nullptr; })
+    return f == nullptr;
+  else
+    return false;
+}
 
 template <class F>
 auto call_with(const F& f, std::span<const Var> x) {
@@ -84,11 +97,12 @@ auto call_with(const F& f, std::span<const Var> x) {
 }
 
 template <class F>
-VarFunction erase(F f) {
+VarFunction erase(F f, Location where) {
+  if (is_empty_function(f)) refuse_empty_function(where);
   return [f](std::span<const Var> x) -> Var { return call_with(f, x); };
 }
 
-Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x);
+Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x, Location where);
 JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::vector<Tensor>& v,
                  Location where);
 VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x, Location where);
@@ -99,7 +113,7 @@ Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v, Location w
 class FunctionCache {
  public:
   using Body = std::function<std::vector<Var>(std::span<const Var>)>;
-  explicit FunctionCache(CompileOptions options = {});
+  explicit FunctionCache(CompileOptions options = {}, Location where = {});
   ~FunctionCache();
   FunctionCache(const FunctionCache&) = delete;
   FunctionCache& operator=(const FunctionCache&) = delete;
@@ -109,6 +123,7 @@ class FunctionCache {
   struct Compiled;
   std::unique_ptr<Compiled> take(std::span<const Tensor> x);
   CompileOptions options_;
+  Location where_;  // of the user's call that made it
   std::mutex mutex_;
   std::vector<std::unique_ptr<Compiled>> idle_;  // the one used last at the end
 };
@@ -117,33 +132,35 @@ class FunctionCache {
 
 // The value of f at x.
 template <class F>
-requires(!std::convertible_to<F, Var>) Tensor eval(F f, const Tensor& x) {
-  return detail::eval_at(detail::erase(std::move(f)), {x});
+requires(!std::convertible_to<F, Var>) Tensor
+    eval(F f, const Tensor& x, Location where = Location::current()) {
+  return detail::eval_at(detail::erase(std::move(f), where), {x}, where);
 }
 template <class F>
-requires(!std::convertible_to<F, Var>) Tensor eval(F f, const std::vector<Tensor>& x) {
-  return detail::eval_at(detail::erase(std::move(f)), x);
+requires(!std::convertible_to<F, Var>) Tensor
+    eval(F f, const std::vector<Tensor>& x, Location where = Location::current()) {
+  return detail::eval_at(detail::erase(std::move(f), where), x, where);
 }
 
 // The value of f at x and its derivative along v (forward mode).
 template <class F>
 JvpResult jvp(F f, const Tensor& x, const Tensor& v, Location where = Location::current()) {
-  return detail::jvp_at(detail::erase(std::move(f)), {x}, {v}, where);
+  return detail::jvp_at(detail::erase(std::move(f), where), {x}, {v}, where);
 }
 template <class F>
 JvpResult jvp(F f, const std::vector<Tensor>& x, const std::vector<Tensor>& v,
               Location where = Location::current()) {
-  return detail::jvp_at(detail::erase(std::move(f)), x, v, where);
+  return detail::jvp_at(detail::erase(std::move(f), where), x, v, where);
 }
 
 // The value of f at x and its pullback (reverse mode).
 template <class F>
 VjpResult vjp(F f, const Tensor& x, Location where = Location::current()) {
-  return detail::vjp_at(detail::erase(std::move(f)), {x}, where);
+  return detail::vjp_at(detail::erase(std::move(f), where), {x}, where);
 }
 template <class F>
 VjpResult vjp(F f, const std::vector<Tensor>& x, Location where = Location::current()) {
-  return detail::vjp_at(detail::erase(std::move(f)), x, where);
+  return detail::vjp_at(detail::erase(std::move(f), where), x, where);
 }
 
 // A function of Vars as a function of Tensors that is compiled once for each combination of its
@@ -154,8 +171,12 @@ VjpResult vjp(F f, const std::vector<Tensor>& x, Location where = Location::curr
 template <class F>
 class Jit {
  public:
-  explicit Jit(F f, const CompileOptions& options = {})
-      : f_(std::move(f)), cache_(std::make_shared<detail::FunctionCache>(options)) {}
+  explicit Jit(F f, const CompileOptions& options = {}, Location where = Location::current())
+      : f_(std::move(f)),
+        where_(where),
+        cache_(std::make_shared<detail::FunctionCache>(options, where)) {
+    if (detail::is_empty_function(f_)) detail::refuse_empty_function(where);
+  }
 
   template <std::same_as<Tensor>... Tensors>
   requires(sizeof...(Tensors) > 0) auto operator()(const Tensors&... x) const {
@@ -163,6 +184,7 @@ class Jit {
   }
   auto operator()(const std::vector<Tensor>& x) const {
     using Result = decltype(detail::call_with(f_, std::span<const Var>()));
+    if (cache_ == nullptr) detail::refuse_moved_from(where_);
     const auto body = [this](std::span<const Var> in) -> std::vector<Var> {
       return {detail::call_with(f_, in)};
     };
@@ -173,17 +195,19 @@ class Jit {
   }
   template <std::same_as<Var>... Vars>
   requires(sizeof...(Vars) > 0) auto operator()(Vars... x) const {
+    if (cache_ == nullptr) detail::refuse_moved_from(where_);
     const std::array<Var, sizeof...(Vars)> in{x...};
     return detail::call_with(f_, in);
   }
 
  private:
   F f_;
+  Location where_;
   std::shared_ptr<detail::FunctionCache> cache_;  // of all copies
 };
 template <class F>
-Jit<F> jit(F f, const CompileOptions& options = {}) {
-  return Jit<F>(std::move(f), options);
+Jit<F> jit(F f, const CompileOptions& options = {}, Location where = Location::current()) {
+  return Jit<F>(std::move(f), options, where);
 }
 
 // The gradient of a scalar function of one tensor, as a function of Tensors and of Vars; so
@@ -192,9 +216,17 @@ template <class F>
 class Grad {
  public:
   Grad(F f, Location where)
-      : f_(std::move(f)), where_(where), cache_(std::make_shared<detail::FunctionCache>()) {}
-  Var operator()(Var x) const { return reverse(f_(x), {x}, Unreachable::error, where_)[x]; }
+      : f_(std::move(f)),
+        where_(where),
+        cache_(std::make_shared<detail::FunctionCache>(CompileOptions{}, where)) {
+    if (detail::is_empty_function(f_)) detail::refuse_empty_function(where);
+  }
+  Var operator()(Var x) const {
+    if (cache_ == nullptr) detail::refuse_moved_from(where_);
+    return reverse(f_(x), {x}, Unreachable::error, where_)[x];
+  }
   Tensor operator()(const Tensor& x) const {
+    if (cache_ == nullptr) detail::refuse_moved_from(where_);
     return cache_->run([this](std::span<const Var> in) { return std::vector{(*this)(in[0])}; },
                        std::span(&x, 1))[0];
   }
@@ -239,7 +271,7 @@ Grad<F> grad(F f, Location where = Location::current()) {
 // The Hessian of a scalar function times v, by forward over reverse.
 template <class F>
 Tensor hvp(F f, const Tensor& x, const Tensor& v, Location where = Location::current()) {
-  return detail::hvp_at(detail::erase(std::move(f)), x, v, where);
+  return detail::hvp_at(detail::erase(std::move(f), where), x, v, where);
 }
 
 }  // namespace dualtape

@@ -19,6 +19,31 @@ std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outpu
   return ids;
 }
 
+void detail::check_walk(const Graph& graph, std::span<const Var> inputs, std::size_t states,
+                        std::span<const Var> outputs, Location where) {
+  if (states != inputs.size())
+    fail<GraphError>({.op = "Mode",
+                      .what = std::to_string(inputs.size()) + " inputs but " +
+                              std::to_string(states) + " states",
+                      .where = where,
+                      .help = "give one state for each input"});
+  for (const std::span<const Var> vars : {inputs, outputs})
+    for (const Var& var : vars)
+      if (&require_alive(var, "Mode", "an input or output", where).graph() != &graph)
+        fail<GraphError>({.op = "Mode",
+                          .label = var.label(),
+                          .what = "an input or output, " + place_of(var) +
+                                  ", does not belong to the graph that is walked",
+                          .where = where});
+}
+
+void detail::refuse_empty_rule(const Op& op, Location where) {
+  fail<GraphError>({.op = op.name(),
+                    .what = "the rule given for it is an empty function",
+                    .where = where,
+                    .help = "give a function, or no rule"});
+}
+
 void refuse(const NodeView& node, Location where, const std::string& label) {
   fail<DerivativeError>({.op = node.op.name(),
                          .label = label,

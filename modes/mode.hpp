@@ -31,6 +31,13 @@ std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outpu
 // it.
 [[noreturn]] void refuse(const NodeView& node, Location where, const std::string& label);
 
+namespace detail {
+// GraphError unless all Vars are of `graph` and there is one state for each input.
+void check_walk(const Graph& graph, std::span<const Var> inputs, std::size_t states,
+                std::span<const Var> outputs, Location where);
+[[noreturn]] void refuse_empty_rule(const Op& op, Location where);
+}  // namespace detail
+
 template <class State>
 class Mode {
  public:
@@ -44,11 +51,15 @@ class Mode {
   virtual ~Mode() = default;
 
   // Answers for `op` before the kinds are asked.
-  void set_rule(const Op& op, Rule rule) { rules_[&op] = std::move(rule); }
+  void set_rule(const Op& op, Rule rule, Location where = Location::current()) {
+    if (!rule) detail::refuse_empty_rule(op, where);
+    rules_[&op] = std::move(rule);
+  }
 
   // The states of `outputs`, given those of `inputs`.
   std::vector<MaybeState> run(Graph& graph, std::span<const Var> inputs,
-                              std::span<const State> states, std::span<const Var> outputs);
+                              std::span<const State> states, std::span<const Var> outputs,
+                              Location where = Location::current());
 
   // The output states of one node, by its own rule or its kind's.
   std::vector<MaybeState> ask(const NodeView& node, std::span<const MaybeState> in);
@@ -88,11 +99,13 @@ template <class State>
 std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
                                                                std::span<const Var> inputs,
                                                                std::span<const State> states,
-                                                               std::span<const Var> outputs) {
+                                                               std::span<const Var> outputs,
+                                                               Location where) {
+  detail::check_walk(graph, inputs, states.size(), outputs, where);
   // The state of output 0 of every node; later outputs, which are rare, go by key.
   std::vector<MaybeState> first(graph.size());
   std::unordered_map<std::uint64_t, State> later;
-  const auto key = [](Ref ref) { return (std::uint64_t{ref.node} << 16) | ref.output; };
+  const auto key = [](Ref ref) { return (std::uint64_t{ref.node} << 32) | ref.output; };
   const auto state_of = [&](Ref ref) -> MaybeState {
     if (ref.output == 0) return first[ref.node];
     const auto it = later.find(key(ref));
@@ -104,9 +117,7 @@ std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
     else if (state)
       later.insert_or_assign(key(ref), *state);
   };
-  const auto ref_of = [](Var var) {
-    return Ref{var.id(), static_cast<std::uint16_t>(var.output()), false};
-  };
+  const auto ref_of = [](Var var) { return Ref{var.id(), var.output(), false}; };
 
   // Given states stand, even where a rule would give the node's output another one.
   std::vector<bool> has_given(graph.size());
@@ -132,14 +143,14 @@ std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
     in_vars.clear();
     out_vars.clear();
     for (const Ref& ref : node.inputs()) in_vars.push_back(graph.var(ref));
-    for (std::uint16_t i = 0; i < node.output_count; ++i) out_vars.push_back(graph.var(id, i));
+    for (std::uint32_t i = 0; i < node.output_count; ++i) out_vars.push_back(graph.var(id, i));
     const Attributes attributes = node.attributes;
     const NodeView view{*node.op, in_vars, out_vars, attributes};
     if (node.op->kind() == Kind::none && !rules_.contains(node.op))
       refuse(view, node.where, graph.label(id));
     visit(node, [&] {
       const std::vector<MaybeState> out = ask(view, in);
-      for (std::uint16_t i = 0; i < out.size(); ++i) {
+      for (std::uint32_t i = 0; i < out.size(); ++i) {
         const Ref ref{id, i, false};
         if (!has_given[id] || !given.contains(key(ref))) set(ref, out[i]);
       }

@@ -1,6 +1,5 @@
 #include <dualtape/modes/reverse.hpp>
 
-#include <cassert>
 #include <unordered_map>
 
 #include <dualtape/core/leaves.hpp>
@@ -46,23 +45,17 @@ class Cotangents {
   }
 
  private:
-  static std::uint64_t key(Ref ref) { return (std::uint64_t{ref.node} << 16) | ref.output; }
+  static std::uint64_t key(Ref ref) { return (std::uint64_t{ref.node} << 32) | ref.output; }
   Graph* tape_;
   std::vector<MaybeVar> first_;
   std::unordered_map<std::uint64_t, MaybeVar> later_;
 };
 
-// In an error text: "'loss', made at train.cpp:12,"
-std::string place_of(Var var) {
-  const std::string name =
-      var.label().empty() ? "of " + std::string(var.node().op->name()) : "'" + var.label() + "'";
-  return name + ", made at " + to_string(var.node().where) + ",";
-}
-
 }  // namespace
 
 struct Linearized::Impl {
   Graph* graph = nullptr;
+  GraphHandle handle;  // of the same, which may end before
   std::unique_ptr<Graph> tape;
   std::vector<Var> inputs;   // primal
   std::vector<Var> entries;  // the inputs' tangents on the tape
@@ -76,8 +69,17 @@ struct Linearized::Impl {
 Linearized::Linearized(const std::vector<Var>& outputs, const WrtList& wrt, Location where)
     : impl_(std::make_unique<Impl>()) {
   Impl& impl = *impl_;
-  assert(!outputs.empty());
-  impl.graph = &outputs.front().graph();
+  if (outputs.empty())
+    fail<GraphError>({.op = "Linearized",
+                      .what = "there are no outputs",
+                      .where = where,
+                      .help = "list the Vars to differentiate, at least one"});
+  impl.graph = &detail::require_one_graph(outputs, "reverse", "outputs", where);
+  if (impl.graph->parent() != nullptr)
+    fail<GraphError>({.op = "reverse",
+                      .what = "the Vars of a scratch graph cannot be differentiated backwards",
+                      .where = where});
+  impl.handle = impl.graph->handle();
   impl.tape = std::make_unique<Graph>(*impl.graph);
   impl.outputs = outputs;
   impl.inputs = wrt.in(*impl.graph, "reverse", where);
@@ -85,31 +87,53 @@ Linearized::Linearized(const std::vector<Var>& outputs, const WrtList& wrt, Loca
     impl.entries.push_back(impl.tape->input("d" + std::to_string(i), impl.inputs[i].shape(),
                                             impl.inputs[i].dtype(), where));
   TapeMode mode(*impl.graph, *impl.tape);
-  impl.output_entries = mode.run(*impl.graph, impl.inputs, impl.entries, outputs);
+  impl.output_entries = mode.run(*impl.graph, impl.inputs, impl.entries, outputs, where);
 }
 
 Linearized::Linearized(Linearized&&) noexcept = default;
 Linearized& Linearized::operator=(Linearized&&) noexcept = default;
 Linearized::~Linearized() = default;
-const Graph& Linearized::tape() const { return *impl_->tape; }
+const Linearized::Impl& Linearized::impl(Location where) const {
+  if (impl_ != nullptr && impl_->handle.get() != nullptr) return *impl_;
+  fail<GraphError>({.op = "Linearized",
+                    .what = impl_ == nullptr ? "this object was moved from"
+                                             : "the graph it was made from has ended",
+                    .where = where,
+                    .help = impl_ == nullptr ? "use what it was moved to"
+                                             : "keep the Graph for as long as its derivatives"});
+}
+const Graph& Linearized::tape(Location where) const { return *impl(where).tape; }
 
-std::vector<MaybeVar> Linearized::transpose(std::span<const MaybeVar> cotangents) const {
-  const Impl& impl = *impl_;
-  assert(cotangents.size() == impl.outputs.size());
+std::vector<MaybeVar> Linearized::transpose(std::span<const MaybeVar> cotangents,
+                                            Location where) const {
+  const Impl& impl = this->impl(where);
+  if (cotangents.size() != impl.outputs.size())
+    fail<GraphError>({.op = "vjp",
+                      .what = std::to_string(impl.outputs.size()) + " outputs but " +
+                              std::to_string(cotangents.size()) + " cotangents",
+                      .where = where,
+                      .help = "give one for each output, std::nullopt for none"});
   Cotangents sums(*impl.tape);
-  const auto ref_of = [](Var var) {
-    return Ref{var.id(), static_cast<std::uint16_t>(var.output()), false};
-  };
+  const auto ref_of = [](Var var) { return Ref{var.id(), var.output(), false}; };
   {
     const Graph::Emitting emitting(*impl.graph, {own_place, Role::cotangent, {}, 0, 0, nullptr});
     for (std::size_t i = 0; i < cotangents.size(); ++i) {
       if (!cotangents[i]) continue;
+      detail::require_alive(*cotangents[i], "vjp", "a cotangent", where);
+      if (cotangents[i]->graph_id() != impl.handle.id())
+        fail<GraphError>({.op = "vjp",
+                          .label = impl.outputs[i].label(),
+                          .what = "the cotangent, " + detail::place_of(*cotangents[i]) +
+                                  ", belongs to another graph than the output, " +
+                                  detail::place_of(impl.outputs[i]),
+                          .where = where,
+                          .help = "make the cotangent on the graph of the output"});
       if (cotangents[i]->type() != impl.outputs[i].type())
         fail<ShapeError>({.op = "vjp",
                           .label = impl.outputs[i].label(),
                           .what = "the output is " + to_string(impl.outputs[i].type()) +
                                   ", its cotangent is " + to_string(cotangents[i]->type()),
-                          .where = impl.outputs[i].node().where,
+                          .where = where,
                           .help = "a cotangent has the shape and dtype of its output"});
       if (impl.output_entries[i]) sums.add(ref_of(*impl.output_entries[i]), *cotangents[i]);
     }
@@ -134,7 +158,7 @@ void Linearized::Impl::transpose_entry(NodeId id, Cotangents& cotangents) const 
   const Node& entry = tape->node(id);
   std::vector<MaybeVar> arriving;
   bool any = false;
-  for (std::uint16_t i = 0; i < entry.output_count; ++i) {
+  for (std::uint32_t i = 0; i < entry.output_count; ++i) {
     arriving.push_back(cotangents.get({id, i, false}));
     any = any || arriving.back();
   }
@@ -164,7 +188,7 @@ Gradients vjp(const std::vector<Var>& outputs, const WrtList& wrt,
                       .help = "give one cotangent for each output, and at least one output"});
   const Linearized linear(outputs, wrt, where);
   const std::vector<MaybeVar> seeds(cotangents.begin(), cotangents.end());
-  const std::vector<MaybeVar> found = linear.transpose(seeds);
+  const std::vector<MaybeVar> found = linear.transpose(seeds, where);
   Graph& graph = outputs.front().graph();
   Gradients gradients;
   for (std::size_t i = 0; i < wrt.size(); ++i) {
@@ -174,7 +198,7 @@ Gradients vjp(const std::vector<Var>& outputs, const WrtList& wrt,
       fail<DerivativeError>(
           {.op = "reverse",
            .label = input.label(),
-           .what = "the output " + place_of(outputs.front()) +
+           .what = "the output " + detail::place_of(outputs.front()) + "," +
                    (cut.empty() ? " does not depend on it, so its gradient is zero"
                                 : " does not depend on it but through " + cut +
                                       ", whose derivative is zero, and so is its gradient"),
@@ -187,8 +211,7 @@ Gradients vjp(const std::vector<Var>& outputs, const WrtList& wrt,
 }
 
 Gradients reverse(Var loss, const WrtList& wrt, Unreachable unreachable, Location where) {
-  if (!loss.defined())
-    fail<GraphError>({.op = "reverse", .what = "the loss is an empty Var", .where = where});
+  detail::require_alive(loss, "reverse", "the loss", where);
   if (loss.shape().count() != 1)
     fail<ShapeError>(
         {.op = "reverse",

@@ -25,12 +25,15 @@ class Linearized {
   Linearized& operator=(Linearized&&) noexcept;
   ~Linearized();
 
-  // The cotangents of the inputs from those of the outputs; absent means zero.
-  std::vector<MaybeVar> transpose(std::span<const MaybeVar> cotangents) const;
-  const Graph& tape() const;
+  // The cotangents of the inputs from those of the outputs; absent means zero. GraphError unless
+  // there is one for each output, of its graph, which must still live; ShapeError.
+  std::vector<MaybeVar> transpose(std::span<const MaybeVar> cotangents,
+                                  Location where = Location::current()) const;
+  const Graph& tape(Location where = Location::current()) const;
 
  private:
   struct Impl;
+  const Impl& impl(Location where) const;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -18,14 +18,14 @@ Var Wrt::in(Graph& graph, std::string_view mode, Location where) const {
            .help = "use it in the graph, or leave it out of the list"});
     var = *known;
   }
-  if (!var.defined() || &var.graph() != &graph)
+  detail::require_alive(var, mode, "an input to differentiate by", where);
+  if (&var.graph() != &graph)
     fail<GraphError>({.op = mode,
-                      .label = var.defined() ? var.label() : std::string(),
-                      .what = var.defined()
-                                  ? "an input to differentiate by belongs to another graph "
-                                    "than the output"
-                                  : "an input to differentiate by is an empty Var",
-                      .where = where});
+                      .label = var.label(),
+                      .what = "an input to differentiate by, " + detail::place_of(var) +
+                              ", belongs to another graph than the output",
+                      .where = where,
+                      .help = "give a Var of the output's graph"});
   if (!is_floating(var.dtype()))
     fail<TypeError>({.op = mode,
                      .label = var.label(),
@@ -34,6 +34,16 @@ Var Wrt::in(Graph& graph, std::string_view mode, Location where) const {
                      .help = "only float32 and float64 values have derivatives"});
   return var;
 }
+
+namespace {
+[[noreturn]] void not_asked(const std::string& label, const std::string& which, Location where) {
+  fail<GraphError>({.op = "gradients",
+                    .label = label,
+                    .what = which + " is not among the inputs that were differentiated by",
+                    .where = where,
+                    .help = "add it to the list given to the mode"});
+}
+}  // namespace
 
 std::vector<Var> WrtList::in(Graph& graph, std::string_view mode, Location where) const {
   std::vector<Var> vars;
@@ -53,28 +63,39 @@ std::vector<Var> WrtList::in(Graph& graph, std::string_view mode, Location where
   return vars;
 }
 
-namespace {
-[[noreturn]] void not_asked(const std::string& label, const std::string& which) {
-  fail<GraphError>({.op = "gradients",
-                    .label = label,
-                    .what = which + " is not among the inputs that were differentiated by",
-                    .help = "add it to the list given to the mode"});
+void Gradients::add(const Wrt& wrt, Var of, Var gradient, Location where) {
+  detail::require_alive(of, "gradients", "what is differentiated by", where);
+  detail::require_alive(gradient, "gradients", "a gradient", where);
+  const std::string what =
+      "the input is " + to_string(of.type()) + ", its gradient is " + to_string(gradient.type());
+  if (gradient.shape() != of.shape())
+    fail<ShapeError>({.op = "gradients",
+                      .label = of.label(),
+                      .what = what,
+                      .where = where,
+                      .help = "a gradient has the shape of its input; reduce or reshape it"});
+  if (gradient.dtype() != of.dtype())
+    fail<TypeError>({.op = "gradients",
+                     .label = of.label(),
+                     .what = what,
+                     .where = where,
+                     .help = "a gradient has the dtype of its input; cast it"});
+  of_.push_back(of);
+  parameters_.push_back(wrt.parameter());
+  values_.push_back(gradient);
 }
-}  // namespace
 
-Var Gradients::operator[](Var of) const {
-  const auto it = std::ranges::find(of_, of);
-  if (it == of_.end()) {
-    if (!of.defined()) not_asked("", "an empty Var");
-    not_asked(of.label(), to_string(of.type()) + " made at " + to_string(of.node().where));
+Var Gradients::operator[](const Wrt& of) const {
+  if (of.parameter()) {
+    const auto it = std::ranges::find(parameters_, of.parameter());
+    if (it != parameters_.end()) return values_[static_cast<std::size_t>(it - parameters_.begin())];
+    not_asked(of.parameter()->name(), "the parameter", of.where());
   }
-  return values_[static_cast<std::size_t>(it - of_.begin())];
-}
-
-Var Gradients::operator[](const Parameter& of) const {
-  const auto it = std::ranges::find(parameters_, std::optional<Parameter>(of));
-  if (it == parameters_.end()) not_asked(of.name(), "the parameter");
-  return values_[static_cast<std::size_t>(it - parameters_.begin())];
+  const auto it = std::ranges::find(of_, of.var());
+  if (it != of_.end()) return values_[static_cast<std::size_t>(it - of_.begin())];
+  const Var var = detail::require_alive(of.var(), "gradients", "what is asked", of.where());
+  not_asked(var.label(), to_string(var.type()) + " made at " + to_string(var.node().where),
+            of.where());
 }
 
 }  // namespace dualtape

@@ -23,6 +23,7 @@ class Wrt {
   // there or belongs to another graph, TypeError if it is no floating value, at the line of the
   // mode's call, `where`.
   Var in(Graph& graph, std::string_view mode, Location where) const;
+  Var var() const { return var_; }  // empty for a Parameter
   const std::optional<Parameter>& parameter() const { return parameter_; }
   Location where() const { return where_; }
 
@@ -60,14 +61,10 @@ enum class Unreachable : std::uint8_t {
 // One Var per Wrt: gradients, or estimates of them.
 class Gradients {
  public:
-  void add(const Wrt& wrt, Var of, Var gradient) {
-    of_.push_back(of);
-    parameters_.push_back(wrt.parameter());
-    values_.push_back(gradient);
-  }
+  // ShapeError or TypeError unless a gradient is of the shape and dtype of what it is by.
+  void add(const Wrt& wrt, Var of, Var gradient, Location where = Location::current());
   // GraphError if it was not among those differentiated by.
-  Var operator[](Var of) const;
-  Var operator[](const Parameter& of) const;
+  Var operator[](const Wrt& of) const;
   const std::vector<Var>& all() const { return values_; }  // in the order asked for
   std::size_t size() const { return values_.size(); }
 

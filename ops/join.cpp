@@ -18,6 +18,8 @@ using detail::StridedCopy;
 using detail::unary_case;
 using detail::wrap_axis;
 
+constexpr std::int64_t most_pieces = std::int64_t{1} << 24;
+
 // A copy between `part` and its place in `whole`, from element `first` of the axis on.
 StridedCopy part_copy(const Type& part, const Type& whole, std::size_t axis, std::int64_t first,
                       bool into_whole) {
@@ -114,7 +116,7 @@ struct Split {
     const Ints& sizes = inference.attributes.get<Ints>("sizes");
     std::int64_t left = shape[axis];
     for (const std::int64_t size : sizes) {
-      if (size < 0 || size > left || sizes.size() > UINT16_MAX) {
+      if (size < 0 || size > left || std::ssize(sizes) > most_pieces) {
         left = -1;
         break;
       }
@@ -268,7 +270,7 @@ std::vector<Var> split(In x, std::initializer_list<std::int64_t> sizes, std::int
 std::vector<Var> split(In x, std::int64_t sections, std::int64_t axis) {
   const Shape shape = detail::shape_of(x);
   const std::size_t place = detail::require_axis("split", x, axis, shape.rank());
-  if (sections < 1 || sections > UINT16_MAX || shape[place] % sections != 0)
+  if (sections < 1 || sections > most_pieces || shape[place] % sections != 0)
     fail<ShapeError>({.op = "split",
                       .what = "axis " + std::to_string(axis) + " of shape " + to_string(shape) +
                               " cannot be cut into " + std::to_string(sections) + " equal sections",

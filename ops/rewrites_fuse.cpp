@@ -467,7 +467,7 @@ class Fuser {
     PlanNode node = plan_.nodes[group.nodes.back()];
     node.attributes = {};
     node.first_operand = static_cast<std::uint32_t>(plan_.operands.size());
-    node.operand_count = static_cast<std::uint16_t>(code.inputs.size());
+    node.operand_count = static_cast<std::uint32_t>(code.inputs.size());
     plan_.operands.insert(plan_.operands.end(), code.inputs.begin(), code.inputs.end());
     node.first_value = static_cast<ValueId>(plan_.values.size());
     node.value_count = 0;

@@ -12,6 +12,11 @@ std::atomic<std::uint64_t> largest{0};
 std::atomic<bool> bounded{false};  // whether memory runs out at
 std::atomic<std::uint64_t> bound{0};
 
+// Of this thread: which of its allocations to come fails, 0 for none.
+thread_local std::uint64_t failing = 0;
+
+bool refuses() { return failing > 0 && --failing == 0; }
+
 void note(std::size_t bytes) {
   ++counter;
   std::uint64_t before = largest;
@@ -40,15 +45,22 @@ NoMemory::NoMemory(std::uint64_t number) {
 }
 NoMemory::~NoMemory() { bounded = false; }
 
+FailingAllocation::FailingAllocation(std::uint64_t which) { failing = which; }
+FailingAllocation::~FailingAllocation() { failing = 0; }
+bool FailingAllocation::happened() const { return failing == 0; }
+
 void* operator new(std::size_t bytes) {
+  if (refuses()) throw std::bad_alloc();
   return counted(std::malloc(bytes == 0 ? 1 : bytes), bytes);
 }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  if (refuses()) throw std::bad_alloc();
   const auto step = static_cast<std::size_t>(alignment);
   return counted(std::aligned_alloc(step, (bytes + step) / step * step), bytes);
 }
 void* operator new(std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
   if (bounded && counter >= bound) return nullptr;
+  if (refuses()) return nullptr;
   note(bytes);
   return std::malloc(bytes == 0 ? 1 : bytes);
 }

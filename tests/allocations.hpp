@@ -1,4 +1,5 @@
-// Counts what this test program allocates with operator new, of any alignment, on any thread.
+// Counts what this test program allocates with operator new, of any alignment, on any thread, and
+// lets one of its allocations fail.
 #pragma once
 
 #include <cstdint>
@@ -30,3 +31,13 @@ std::uint64_t largest_allocation_in(F&& f) {
   f();
   return largest_allocation();
 }
+
+// While it lives, allocation number `which` of this thread, counted from 1, fails.
+class FailingAllocation {
+ public:
+  explicit FailingAllocation(std::uint64_t which);
+  FailingAllocation(const FailingAllocation&) = delete;
+  FailingAllocation& operator=(const FailingAllocation&) = delete;
+  ~FailingAllocation();
+  bool happened() const;
+};

@@ -12,6 +12,7 @@
 
 #include <dualtape/core/detail/arena.hpp>
 #include <dualtape/core/detail/profiler.hpp>
+#include <dualtape/core/detail/results.hpp>
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/program.hpp>
 
@@ -43,6 +44,12 @@ struct Program::Impl {
     std::uint32_t node;
     std::vector<std::uint32_t> readers;  // places in `in` that point at the fed memory
   };
+  // A result, whose memory is another one in every run that finds the last one kept.
+  struct ResultSlot {
+    void* data = nullptr;
+    std::vector<std::uint32_t> readers;  // places in `in` that point there
+    std::vector<std::uint32_t> writers;  // and in `out`
+  };
   // The feeds of the last run. When the next one gives the same inputs in the same order, only
   // their types and addresses are looked at.
   struct KnownFeed {
@@ -70,8 +77,9 @@ struct Program::Impl {
   std::size_t workspace_bytes = 0;  // of all threads together
   int threads = 1;
   std::optional<detail::Team> team;  // none on one thread
-  const Graph* graph = nullptr;      // to tell foreign Vars; compared, never looked into
-  std::vector<std::pair<Var, Tensor>> results;
+  GraphId graph = 0;                 // to tell foreign Vars
+  detail::ResultMemory result_memory;
+  std::vector<ResultSlot> result_slots;  // by number, as in Placement::results
   std::atomic<bool> running{false};
   Location compiled_at;
   std::vector<std::string> without;            // names of passes left out
@@ -82,6 +90,7 @@ struct Program::Impl {
   std::byte* address(ValueId value) const;
   void build(std::span<const Var> outputs);
 
+  void bind_results(const Outputs::Results& results);
   void bind_feeds(std::span<const Feed> feeds, Location where);
   void run_steps();
   Cost cost(const PlanNode& node) const;
@@ -99,6 +108,8 @@ struct Program::Impl {
   void bind_feed(const Feed& feed);
   void bind(const InputSlot& slot, const void* data);
   const void* unwritten(const Tensor& feed);
+  ResultSlot* slot_of(ValueId value);  // null if it is no result's
+  [[noreturn]] void refuse_memory() const;
   [[noreturn]] void rethrow(const Step& step, const std::exception& error) const;
 };
 

@@ -5,6 +5,7 @@
 
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/detail/transpose.hpp>
+#include <dualtape/core/kept.hpp>
 #include <dualtape/ops/detail/convolve.hpp>
 
 namespace dualtape::detail {
@@ -70,12 +71,12 @@ class ChangeLayout : public Op {
 }  // namespace
 
 const Op& pack_channels_op() {
-  static const ChangeLayout op(true);
-  return op;
+  static const Kept<ChangeLayout> op(true);
+  return op.value;
 }
 const Op& unpack_channels_op() {
-  static const ChangeLayout op(false);
-  return op;
+  static const Kept<ChangeLayout> op(false);
+  return op.value;
 }
 
 bool can_pack(const Shape& shape) {

@@ -11,7 +11,7 @@ namespace dualtape::detail {
 
 inline Shape shape_of(const In& in) {
   switch (in.form()) {
-    case In::Form::var: return in.var().defined() ? in.var().shape() : Shape{};
+    case In::Form::var: return in.var().shape();
     case In::Form::parameter: return in.parameter().shape();
     case In::Form::tensor: return in.tensor().shape();
     default: return {};
@@ -21,7 +21,7 @@ inline Shape shape_of(const In& in) {
 // The dtype an operand brings along; a literal takes that of others, else this.
 inline DType dtype_of_operand(const In& in) {
   switch (in.form()) {
-    case In::Form::var: return in.var().defined() ? in.var().dtype() : float32;
+    case In::Form::var: return in.var().dtype();
     case In::Form::parameter: return in.parameter().dtype();
     case In::Form::tensor: return in.tensor().dtype();
     case In::Form::real: return float32;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include <dualtape/core/kept.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/products.hpp>
 
@@ -154,13 +155,13 @@ class StackedMatmul : public PlannedProduct {
 }  // namespace
 
 const Op& matmul_add_op() {
-  static const MatmulAdd op;
-  return op;
+  static const detail::Kept<MatmulAdd> op;
+  return op.value;
 }
 
 const Op& stacked_matmul_op() {
-  static const StackedMatmul op;
-  return op;
+  static const detail::Kept<StackedMatmul> op;
+  return op.value;
 }
 
 }  // namespace dualtape::detail

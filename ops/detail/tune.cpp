@@ -20,6 +20,7 @@
 
 #include <dualtape/core/detail/arena.hpp>
 #include <dualtape/core/detail/environment.hpp>
+#include <dualtape/core/kept.hpp>
 #include <dualtape/ops/detail/onednn.hpp>
 
 namespace dualtape::detail {
@@ -113,11 +114,11 @@ std::vector<double> measured_times(const GemmShape& s, ProductUse use,
 }
 
 const std::string& file_of_environment() {
-  static const std::string file = [] {
+  static const Kept<std::string> file([] {
     const char* const text = std::getenv("DUALTAPE_TUNE_FILE");  // NOLINT(concurrency-mt-unsafe)
     return std::string(text == nullptr ? "" : text);
-  }();
-  return file;
+  }());
+  return file.value;
 }
 
 }  // namespace

@@ -264,8 +264,8 @@ TEST_CASE_FIXTURE(Fixture, "texts: running") {
     program.run({{foreign, dt::zeros({3})}});
   });
   expect<dt::GraphError>("output that was not compiled", [&](unsigned& line) {
-    line = __LINE__ + 1;
     const dt::Var twice = total * 2.0;
+    line = __LINE__ + 1;
     static_cast<void>(program.run({{vector, dt::zeros({3})}})[twice]);
   });
   expect<dt::ValueError>("label out of range", [&](unsigned& line) {
@@ -324,8 +324,9 @@ TEST_CASE_FIXTURE(Fixture, "texts: derivatives") {
     line = __LINE__ + 1;
     dt::forward(loss, {hidden}, {vector});
   });
-  expect<dt::GraphError>("gradient that was not asked for", [&](unsigned&) {
+  expect<dt::GraphError>("gradient that was not asked for", [&](unsigned& line) {
     const dt::Gradients gradients = dt::reverse(loss, {hidden});
+    line = __LINE__ + 1;
     static_cast<void>(gradients[vector]);
   });
   expect<dt::ValueError>("forward gradient without directions", [&](unsigned& line) {
@@ -336,8 +337,10 @@ TEST_CASE_FIXTURE(Fixture, "texts: derivatives") {
 }
 
 TEST_CASE_FIXTURE(Fixture, "texts: parameters and random keys") {
-  expect<dt::ShapeError>("parameter set to another shape",
-                         [&](unsigned&) { w.set(dt::zeros({4})); });
+  expect<dt::ShapeError>("parameter set to another shape", [&](unsigned& line) {
+    line = __LINE__ + 1;
+    w.set(dt::zeros({4}));
+  });
 }
 
 TEST_CASE("no reviewed text is left without its mistake") {

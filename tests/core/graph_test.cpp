@@ -1,11 +1,18 @@
 // Building graphs: operands of every form, promotion, places, labels, merging, errors.
 #include <doctest/doctest.h>
 
+#include <cstdint>
+#include <optional>
+#include <vector>
+
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/program.hpp>
+#include <dualtape/modes/forward.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/join.hpp>
 #include <dualtape/ops/math.hpp>
+#include <dualtape/ops/reduce.hpp>
 #include <tests/errors.hpp>
 
 namespace dt = dualtape;
@@ -215,3 +222,48 @@ TEST_CASE("zero constants are seen through linear operators of one operand") {
 }
 
 }  // namespace
+
+TEST_CASE("graphs have numbers of their own, which Vars keep") {
+  dt::GraphId last = 0;
+  for (int i = 0; i < 100; ++i) {
+    dt::Graph graph;  // in the same place each time
+    const dt::Var x = graph.input("x", {});
+    CHECK(graph.id() > last);
+    CHECK(x.graph_id() == graph.id());
+    CHECK(x.alive());
+    last = graph.id();
+  }
+}
+
+TEST_CASE("a name scope and an emission may outlive their graph") {
+  std::optional<dt::Graph> graph(std::in_place);
+  const dt::Scope scope = graph->scope("inner");
+  const dt::Graph::Emitting emitting(*graph, {});
+  graph.reset();
+}
+
+TEST_CASE("a node may have more than 65535 operands and outputs") {
+  constexpr std::int64_t many = 65'537;
+  dt::Graph graph;
+  const dt::Var x = graph.input("x", {1});
+  const std::vector<dt::Var> all(many, x);
+  const dt::Var joined = dt::concat(all, 0);
+  CHECK(joined.shape() == dt::Shape{many});
+  const dt::Var total = dt::sum(joined);
+  CHECK(dt::eval(total, {{x, Tensor{2.0}}}).item() == 2.0 * many);
+  CHECK(dt::eval(dt::forward(total, {x}, {x}), {{x, Tensor{2.0}}}).item() == 2.0 * many);
+  const std::vector<dt::Var> pieces = dt::split(joined, many, 0);
+  CHECK(pieces.size() == many);
+  CHECK(dt::eval(pieces.back() * 3.0, {{x, Tensor{2.0}}}).item() == 6.0);
+}
+
+TEST_CASE("a result that is too large names the operator and its operands") {
+  dt::Graph graph;
+  const dt::Var tall = graph.input("tall", {std::int64_t{1} << 32, 1});
+  const dt::Var wide = graph.input("wide", {1, std::int64_t{1} << 32});
+  CHECK_THROWS_WITH_AS(
+      tall + wide, doctest::Contains("[add] its result of float32 (4294967296, 1)"), dt::SizeError);
+  CHECK_THROWS_WITH_AS(tall + wide, doctest::Contains("graph_test.cpp:"), dt::ShapeError);
+  CHECK_THROWS_WITH_AS(dt::Shape(std::vector<std::int64_t>(1'000'000, 1)),
+                       doctest::Contains("1000000 axes"), dt::ShapeError);
+}

@@ -36,7 +36,7 @@ std::vector<Life> lives(const Plan& plan, const Placement& placement) {
   };
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
     const PlanNode& node = plan.nodes[n];
-    for (std::uint16_t i = 0; i < node.value_count; ++i) live_at(node.first_value + i, n);
+    for (std::uint32_t i = 0; i < node.value_count; ++i) live_at(node.first_value + i, n);
     for (const ValueId v : plan.operands_of(node)) live_at(v, n);
   }
   for (const ValueId v : plan.outputs) live_at(v, plan.nodes.size());

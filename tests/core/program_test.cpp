@@ -1,8 +1,12 @@
 // What a run promises: values, parameters, allocations, threads.
 #include <doctest/doctest.h>
 
+#include <cfenv>
+#include <cstdint>
+#include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/estimators.hpp>
@@ -27,10 +31,9 @@ TEST_CASE("a program computes its outputs, as often as it is run") {
   const Outputs out = program.run({{x, Tensor{2.0, 3.0}}});
   CHECK(all_close(out[y], Tensor{5.0, 10.0}));
   CHECK(all_close(out[x], Tensor{2.0, 3.0}));
-  const Tensor kept = out[y].copy();
-  program.run({{x, Tensor{0.0, 1.0}}});
-  CHECK(all_close(out[y], Tensor{1.0, 2.0}));  // overwritten by the next run
-  CHECK(all_close(kept, Tensor{5.0, 10.0}));
+  const Outputs next = program.run({{x, Tensor{0.0, 1.0}}});
+  CHECK(all_close(next[y], Tensor{1.0, 2.0}));
+  CHECK(all_close(out[y], Tensor{5.0, 10.0}));  // those of the first run stay
 }
 
 TEST_CASE("outputs have memory of their own") {
@@ -165,7 +168,7 @@ TEST_CASE("an update is written over its parameter where nobody can tell") {
   SUBCASE("the parameter has no place in the arena then") {
     Program plain = compile({vw + 1.0});
     Program step = compile({}, {assign(w, vw + 1.0)});
-    CHECK(plain.memory().arena_bytes > 0);
+    CHECK(plain.memory().result_bytes > 0);
     CHECK(step.memory().arena_bytes == 0);
   }
 }
@@ -235,6 +238,71 @@ TEST_CASE("a parameter that somebody is writing cannot be written by another pro
   w.release();
   program.run();
   CHECK(w.value().item() == 2.0);
+}
+
+TEST_CASE("a parameter cannot be set while a program that assigns it runs") {
+  Parameter w("w", Tensor{1.0});
+  REQUIRE(w.claim());  // as a run does
+  CHECK_THROWS_WITH_AS(w.set(Tensor{2.0}), doctest::Contains("program_test.cpp:"), GraphError);
+  CHECK(w.value().item() == 1.0);
+  w.release();
+  const std::uint64_t version = w.version();
+  w.set(Tensor{2.0});
+  CHECK(w.value().item() == 2.0);
+  CHECK(w.version() > version);
+}
+
+TEST_CASE("a program refuses a Var of another graph at the address of its own") {
+  std::optional<Program> program;
+  std::optional<Graph> g(std::in_place);
+  Var y = g->input("x", {}) * 2.0;
+  program.emplace(compile({y}));
+  g.emplace();  // the same memory
+  const Var x = g->input("x", {});
+  const Var z = x * 3.0;
+  CHECK_THROWS_WITH_AS(program->run({{x, 1.0f}}), doctest::Contains("does not belong"), GraphError);
+  CHECK_FALSE(y.alive());
+  CHECK(y.id() == z.id());
+  CHECK_FALSE(y == z);
+  CHECK_THROWS_AS(compile({y, z}), GraphError);
+}
+
+TEST_CASE("results are rounded to nearest whatever mode the caller's thread is in") {
+  Graph g;
+  const Var x = g.input("x", {300'000});
+  const Var y = x * 0.1 + 1.0;
+  const Var total = sum(y);
+  const Tensor fed = normal(Key{4}, {300'000});
+  std::vector<Outputs> seen;
+  for (const int mode : {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO})
+    for (const int threads : {1, 2}) {
+      Program program = compile({y, total}, {}, CompileOptions{{}, threads});
+      std::fesetround(mode);
+      seen.push_back(program.run({{x, fed}}));
+      CHECK(std::fegetround() == mode);
+      std::fesetround(FE_TONEAREST);
+    }
+  for (const Outputs& out : seen) {
+    CHECK(identical(out[y], seen[0][y]));
+    CHECK(identical(out[total], seen[0][total]));
+  }
+}
+
+TEST_CASE("denormal numbers are zero in a run, fed and as constants alike") {
+  for (const double tiny : {5e-324, 2e-308}) {
+    Graph g;
+    const Var fed = g.input("x", {1}, float64);
+    const Tensor value = full({1}, tiny, float64);
+    const Var constant = g.constant(value);
+    const Var of_fed = sqrt(fed);
+    const Var of_constant = sqrt(constant);
+    Program program = compile({of_fed, of_constant});
+    const Outputs out = program.run({{fed, value}});
+    CHECK(out[of_fed].item() == 0);
+    CHECK(out[of_constant].item() == 0);
+    const Outputs plain = compile({of_constant}, {}, CompileOptions{{"fold"}}).run();
+    CHECK(identical(plain[of_constant], out[of_constant]));
+  }
 }
 
 TEST_CASE("explain and the drawings name operators, labels and categories") {

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -366,5 +367,28 @@ TEST_CASE("a forked process has threads of its own" * doctest::skip(testing::thr
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 0);
   CHECK(identical(program.run()[y], expected));
+}
+
+TEST_CASE("exit() while other threads build graphs ends the process as asked" *
+          doctest::skip(testing::thread_sanitizer)) {
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    std::atomic<int> built{0};
+    for (int t = 0; t < 2; ++t)
+      std::thread([&built] {
+        for (;; ++built) {
+          Graph g;
+          const Var x = g.input("x", {3});
+          static_cast<void>(eval(reverse(sum(tanh(x) * 2.0), {x})[x], {{x, zeros({3})}}));
+        }
+      }).detach();
+    while (built < 4) std::this_thread::yield();
+    std::exit(7);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 7);
 }
 #endif

@@ -231,8 +231,9 @@ TEST_CASE("Baydin and others' runs on Beale's and Rosenbrock's functions") {
     const auto start = [&](std::int64_t runs) {
       dt::Tensor points(dt::Shape{runs, 2}, dt::float64);
       for (std::int64_t i = 0; i < runs; ++i) {
-        points.row(i).data<double>()[0] = run.x;
-        points.row(i).data<double>()[1] = run.y;
+        dt::Tensor point = points.row(i);
+        point.data<double>()[0] = run.x;
+        point.data<double>()[1] = run.y;
       }
       return points;
     };

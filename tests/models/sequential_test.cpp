@@ -215,3 +215,17 @@ TEST_CASE("many parameters are listed in a moment") {
   layers.push_back(layers.front());
   CHECK(nn::Sequential(layers).parameters().size() == 20'000);
 }
+
+TEST_CASE("layers nested deeper than the stack is safe with are refused") {
+  nn::Layer layer(relu);
+  int depth = 0;
+  CHECK_THROWS_WITH_AS(
+      [&] {
+        for (; depth < 100'000; ++depth) layer = nn::Residual(layer);
+      }(),
+      doctest::Contains("nested more than 512 deep"), ValueError);
+  CHECK(depth == 512);
+  Graph g;
+  const Var x = g.input("x", {1});
+  CHECK(eval(layer(x), {{x, Tensor{1e-30}}}).item() > 0);  // x 2^512 would overflow: inf
+}

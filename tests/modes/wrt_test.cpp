@@ -49,3 +49,16 @@ TEST_CASE("what is listed twice is refused by every mode, by name") {
   const dt::Var both = dt::sum(read * g.read(other));
   CHECK(dt::reverse(both, {w, other}).size() == 2);
 }
+
+TEST_CASE("a gradient of another shape or dtype than its input is refused where it is given") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {3});
+  dt::Gradients gradients;
+  gradients.add(x, x, x * 2.0);
+  CHECK(gradients.size() == 1);
+  const std::string shape = error_of<dt::ShapeError>([&] { gradients.add(x, x, dt::sum(x)); });
+  CHECK(has(shape, "[gradients 'x'] the input is float32 (3,), its gradient is float32 ()"));
+  CHECK(has(shape, "wrt_test.cpp:"));
+  CHECK_THROWS_AS(gradients.add(x, x, g.constant(dt::ones({3}, dt::float64))), dt::TypeError);
+  CHECK(gradients.size() == 1);
+}

@@ -370,8 +370,9 @@ TEST_CASE("the derivative of a convolution by its weights, by hand") {
       [&](dt::Var v) { return dt::sum(dt::square(dt::conv2d(v.graph().constant(x), v))); })(w);
   const double y1 = 0.5 - 2;
   const double y2 = 1.0 - 3;
-  CHECK(gradient.to(dt::float64).data<double>()[0] == doctest::Approx(2 * (y1 * 1 + y2 * 2)));
-  CHECK(gradient.to(dt::float64).data<double>()[1] == doctest::Approx(2 * (y1 * 2 + y2 * 3)));
+  const dt::Tensor wide = gradient.to(dt::float64);
+  CHECK(wide.data<double>()[0] == doctest::Approx(2 * (y1 * 1 + y2 * 2)));
+  CHECK(wide.data<double>()[1] == doctest::Approx(2 * (y1 * 2 + y2 * 3)));
 }
 
 TEST_CASE("what does not fit is refused with shapes and a mend") {

@@ -323,7 +323,7 @@ TEST_CASE("the thin direction of an update is not formed") {
   CAPTURE(to_string(step.plan()));
   for (const PlanNode& node : step.plan().nodes)
     if (node.op->name() != "matmul_add" && node.operand_count > 0)
-      for (std::uint16_t i = 0; i < node.value_count; ++i)
+      for (std::uint32_t i = 0; i < node.value_count; ++i)
         CHECK(step.plan().values[node.first_value + i].shape.count() < 20 * 16);
   CHECK(step.plan().assigns[0].in_place);
   const Tensor before = w.value().copy();

@@ -217,8 +217,9 @@ Paths descend(Function function, const dt::Tensor& start, double rate, std::uint
 dt::Tensor rows_of(double x, double y, std::int64_t runs) {
   dt::Tensor start = dt::zeros({runs, 2}, dt::float64);
   for (std::int64_t run = 0; run < runs; ++run) {
-    start.row(run).data<double>()[0] = x;
-    start.row(run).data<double>()[1] = y;
+    dt::Tensor point = start.row(run);
+    point.data<double>()[0] = x;
+    point.data<double>()[1] = y;
   }
   return start;
 }
