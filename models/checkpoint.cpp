@@ -4,6 +4,9 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+
+#include <dualtape/models/torch_weights.hpp>
 
 namespace dualtape {
 namespace {
@@ -74,9 +77,32 @@ void save_parameters(const std::filesystem::path& path, const std::vector<Parame
   save_safetensors(path, file, here);
 }
 
+namespace {
+
+// A square one would else be taken transposed without a word.
+void check_layout(const std::filesystem::path& path, const TensorFile& file,
+                  const std::vector<Parameter>& parameters, Location here) {
+  const std::pair<std::string, std::string> ours{"format", "dualtape"};
+  if (std::ranges::find(file.metadata, ours) != file.metadata.end()) return;
+  for (const Parameter& parameter : parameters)
+    if (parameter.shape().rank() == 2)
+      fail<DataError>({.op = "load_parameters",
+                       .label = parameter.name(),
+                       .what = path.string() + ": the file does not say that dualtape wrote it, so "
+                                               "how its matrices lie is not known",
+                       .where = here,
+                       .help = "pass Layout::torch if PyTorch wrote it (or see load_torch()), and "
+                               "Layout::dualtape if a Linear's weight is (in, out) in it"});
+}
+
+}  // namespace
+
 void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
-                     Location here) {
+                     Layout layout, Location here) {
   const TensorFile file = load_safetensors(path, {}, here);
+  if (layout == Layout::torch)
+    return set_torch_parameters(file.tensors, std::move(parameters), {}, here);
+  if (layout == Layout::as_saved) check_layout(path, file, parameters, here);
   std::unordered_map<std::string_view, const Tensor*> by_name;
   for (const NamedTensor& named : file.tensors) by_name.emplace(named.name, &named.tensor);
   std::vector<const Tensor*> values;

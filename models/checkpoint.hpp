@@ -9,6 +9,7 @@
 // is built.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <vector>
 
@@ -37,11 +38,17 @@ void save_checkpoint(const std::filesystem::path& path, const Lbfgs& lbfgs,
 void load_checkpoint(const std::filesystem::path& path, Lbfgs& lbfgs,
                      Location here = Location::current());
 
+// How the matrices of a file lie: as in dualtape, where a Linear's weight is (in, out), or as in
+// PyTorch, where it is (out, in); see models/torch_weights.hpp. `as_saved` is for files that
+// dualtape wrote, which say so.
+enum class Layout : std::uint8_t { as_saved, dualtape, torch };
+
 // Parameters alone, under their names; load_parameters() also takes them from a checkpoint. Throws
-// DataError if one is missing or has another type; then none has changed.
+// DataError if one is missing or has another type, and for a matrix of a file that does not say
+// that dualtape wrote it, unless its layout is told; then none has changed.
 void save_parameters(const std::filesystem::path& path, const std::vector<Parameter>& parameters,
                      Location here = Location::current());
 void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
-                     Location here = Location::current());
+                     Layout layout = Layout::as_saved, Location here = Location::current());
 
 }  // namespace dualtape

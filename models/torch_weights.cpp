@@ -154,7 +154,8 @@ void set_torch_parameters(const std::vector<NamedTensor>& tensors,
 
 void load_torch_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
                            const TorchOptions& options, Location where) {
-  set_torch_parameters(load_safetensors(path).tensors, std::move(parameters), options, where);
+  set_torch_parameters(load_safetensors(path, {}, where).tensors, std::move(parameters), options,
+                       where);
 }
 
 }  // namespace dualtape

@@ -3,11 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
 #include <dualtape/models/attention.hpp>
+#include <dualtape/models/checkpoint.hpp>
 #include <dualtape/models/convolution.hpp>
 #include <dualtape/models/layers.hpp>
 #include <dualtape/models/normalise.hpp>
@@ -146,4 +148,33 @@ TEST_CASE("what does not fit says why, at the user's line, and changes nothing")
                           return std::string(name == "fc.weight" ? "W" : "b");
                         }});
   CHECK(identical(layer.weight().value(), ones({3, 2})));
+}
+
+TEST_CASE("the matrices of a file that does not say who wrote it are not guessed at") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const nn::Linear layer("fc", 2, 2, Key{1});
+  const Tensor square{{1, 2}, {3, 4}};
+  const Tensor turned{{1, 3}, {2, 4}};
+  const std::vector<NamedTensor> tensors{{"fc.weight", square}, {"fc.bias", zeros({2})}};
+  using Metadata = std::vector<std::pair<std::string, std::string>>;
+  for (const Metadata& metadata : {Metadata{}, Metadata{{"format", "pt"}}}) {
+    save_safetensors(folder / "file", {tensors, metadata});
+    const Tensor before = layer.weight().value().copy();
+    const std::string text =
+        error_of<DataError>([&] { load_parameters(folder / "file", layer.parameters()); });
+    CHECK(has(text, "torch_weights_test.cpp:"));
+    CHECK(has(text, "Layout::torch"));
+    CHECK(identical(layer.weight().value(), before));
+    load_parameters(folder / "file", layer.parameters(), Layout::torch);
+    CHECK(identical(layer.weight().value(), turned));
+    load_parameters(folder / "file", layer.parameters(), Layout::dualtape);
+    CHECK(identical(layer.weight().value(), square));
+    // What is no matrix lies the same in both.
+    load_parameters(folder / "file", {*layer.bias()});
+  }
+  save_parameters(folder / "own", layer.parameters());
+  Parameter(layer.weight()).set(turned);
+  load_parameters(folder / "own", layer.parameters());
+  CHECK(identical(layer.weight().value(), square));
 }
