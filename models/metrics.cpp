@@ -215,15 +215,22 @@ Var accuracy(In logits, In labels) {
   return mean(cast(equal(found, labels), float32));
 }
 
-ConfusionMatrix::ConfusionMatrix(std::int64_t classes, std::vector<std::string> names)
+ConfusionMatrix::ConfusionMatrix(std::int64_t classes, std::vector<std::string> names,
+                                 Location where)
     : classes_(classes), names_(std::move(names)) {
-  if (classes < 1)
-    fail<ValueError>({.op = "ConfusionMatrix",
-                      .what = "needs at least one class, got " + std::to_string(classes)});
+  constexpr std::int64_t most = std::int64_t{1} << 15U;
+  if (classes < 1 || classes > most)
+    fail<ValueError>(
+        {.op = "ConfusionMatrix",
+         .what = "needs 1 to " + std::to_string(most) + " classes, got " + std::to_string(classes),
+         .where = where,
+         .help = "it counts each class against each; gather rare classes in one"});
   if (!names_.empty() && static_cast<std::int64_t>(names_.size()) != classes)
     fail<ValueError>({.op = "ConfusionMatrix",
                       .what = std::to_string(names_.size()) + " names for " +
-                              std::to_string(classes) + " classes"});
+                              std::to_string(classes) + " classes",
+                      .where = where,
+                      .help = "name each class, or none"});
   counts_.resize(static_cast<std::size_t>(classes * classes));
 }
 

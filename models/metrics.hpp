@@ -50,8 +50,10 @@ std::vector<Misclassified> misclassified(const Tensor& logits, const Tensor& lab
 // Counts of classes: rows are what is true, columns what was predicted.
 class ConfusionMatrix {
  public:
-  // ValueError for fewer than one class, or if there are names but not one for each class.
-  explicit ConfusionMatrix(std::int64_t classes, std::vector<std::string> names = {});
+  // ValueError for fewer than one class or more than 32768, whose counts would take 8 GiB and more,
+  // or if there are names but not one for each class.
+  explicit ConfusionMatrix(std::int64_t classes, std::vector<std::string> names = {},
+                           Location where = Location::current());
 
   // `predictions` are logits (..., classes) or int32/int64 class numbers of the labels' shape.
   // Throws ShapeError, TypeError, and ValueError for a class out of range; then nothing was added.

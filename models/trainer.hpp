@@ -217,6 +217,20 @@ concept Keyed = requires(const T& source) {
   { source.key() } -> std::convertible_to<std::optional<Key>>;
 };
 
+namespace detail {
+
+// An epoch of a source, whose mistakes are told at the user's line where it takes one.
+template <class Source>
+decltype(auto) epoch_of(Source& source, std::int64_t epoch, Location where) {
+  if constexpr (requires { source.epoch(epoch, where); }) {
+    return source.epoch(epoch, where);
+  } else {
+    return source.epoch(epoch);
+  }
+}
+
+}  // namespace detail
+
 class Trainer {
  public:
   // The optimiser must outlive the Trainer. Throws ValueError without parameters or schedule, for a
@@ -241,12 +255,14 @@ class Trainer {
   template <BatchSource Source>
   TrainResult fit(Source& batches, const StopRules& rules, Location where = Location::current()) {
     EpochLayout layout;
+    if constexpr (requires { batches.per_epoch(where); })
+      static_cast<void>(batches.per_epoch(where));  // one that was moved from says so here
     if constexpr (LaidOut<Source>)
       layout = {batches.per_epoch(), batches.batch_size(), batches.dataset().count()};
     if constexpr (Keyed<Source>) layout.order = {true, batches.key()};
     return fit(
-        [&batches](std::int64_t epoch, const VisitBatch& visit) {
-          for (const auto& batch : batches.epoch(epoch))
+        [&batches, where](std::int64_t epoch, const VisitBatch& visit) {
+          for (const auto& batch : detail::epoch_of(batches, epoch, where))
             if (!visit(batch.inputs, batch.labels)) return;
         },
         rules, layout, where);

@@ -3,9 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 #include <sstream>
+#include <string>
 
 #include <dualtape/core/program.hpp>
+#include <tests/errors.hpp>
 
 using namespace dualtape;
 
@@ -197,4 +200,18 @@ TEST_CASE("errors of regressions and the coefficient of determination") {
   CHECK(mae(Tensor::of({1, 5}), Tensor::of({2, 3})) == 1.5);
   CHECK_THROWS_AS(mse(p, y.reshape({4, 1})), ShapeError);  // (4, 4) differences
   CHECK_THROWS_AS(mae(zeros({2}, boolean), zeros({2}, boolean)), TypeError);
+}
+
+TEST_CASE("a confusion matrix that no memory holds is refused before memory is asked for") {
+  for (const std::int64_t classes :
+       {std::int64_t{0}, std::int64_t{-1}, std::int64_t{32769}, std::int64_t{1} << 31U,
+        std::int64_t{1} << 32U, (std::int64_t{1} << 32U) + 1, std::int64_t{1} << 62U,
+        std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()}) {
+    CAPTURE(classes);
+    const std::string text =
+        testing::error_of<ValueError>([&] { ConfusionMatrix matrix(classes); });
+    CHECK(testing::has(text, std::to_string(classes)));
+    CHECK(testing::has(text, "metrics_test.cpp:"));
+  }
+  CHECK(ConfusionMatrix(300).total() == 0);
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <dualtape/data/batches.hpp>
+#include <dualtape/data/loader.hpp>
 #include <dualtape/models/callbacks.hpp>
 #include <dualtape/models/checkpoint.hpp>
 #include <dualtape/models/layers.hpp>
@@ -266,4 +267,20 @@ TEST_CASE("an L-BFGS run is restored whole or not at all") {
   }
   CHECK(done);
   CHECK(same(lbfgs.state(), good));
+}
+
+TEST_CASE("a training by batches that were moved from is told at the user's line") {
+  Run run;
+  Batches moved = std::move(run.batches);
+  Loader loader(moved.dataset(), 4, Key{2});
+  const Loader taken = std::move(loader);
+  // NOLINTBEGIN(bugprone-use-after-move): that is the matter
+  for (const std::string& text :
+       {error_of<Error>([&] { run.trainer.fit(run.batches, {.steps = 1}); }),
+        error_of<Error>([&] { run.trainer.fit(loader, {.steps = 1}); })}) {
+    CHECK(has(text, "moved from"));
+    CHECK(has(text, "restore_test.cpp:"));
+  }
+  // NOLINTEND(bugprone-use-after-move)
+  CHECK(run.trainer.steps_done() == 0);
 }
