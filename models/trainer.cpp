@@ -148,6 +148,7 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
     }
     impl.layout = layout;
     impl.labels_seen = labels.type();
+    impl.where = where;  // not that of what a callback called meanwhile
     const Impl::Taken taken = impl.take_step(inputs, labels, result.seconds);
     const StepInfo& info = taken.info;
     result.seconds = info.seconds;

@@ -125,6 +125,26 @@ TEST_CASE("a gradient method that returns another shape trains nothing") {
   CHECK(has(refused(changed([](Var) { return Var(); })), "empty Var"));
 }
 
+TEST_CASE("a fit() names its own line, whatever callbacks called meanwhile") {
+  struct Curious : Callback {
+    bool step(Trainer& trainer, const StepInfo&) override { return !trainer.parameters().empty(); }
+  };
+  int built = 0;
+  const GradientMethod late = [&](Var loss, const std::vector<Wrt>& parameters, Var) {
+    const Gradients exact = reverse(loss, parameters);
+    if (++built == 1) return exact;
+    Gradients wrong;
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      wrong.add(parameters[i], parameters[i].in(loss.graph(), "test", {}), loss);
+    return wrong;
+  };
+  Net net({.callbacks = {std::make_shared<Curious>()}}, late);
+  Batches uneven(net.data, 100, Key{4});  // of 100 and 50 rows: two programs
+  const int line = __LINE__ + 1;
+  const std::string text = error_of<ShapeError>([&] { net.trainer.fit(uneven, {.epochs = 1}); });
+  CHECK(has(text, here + std::to_string(line)));
+}
+
 TEST_CASE("null functions and callbacks are refused when the trainer is made") {
   const auto refused = [](TrainerOptions options) {
     return error_of<ValueError>([&] { Net net(std::move(options)); });
