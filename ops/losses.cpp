@@ -7,6 +7,7 @@
 #include <dualtape/ops/detail/builtin.hpp>
 #include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/in_graph.hpp>
 #include <dualtape/ops/detail/indices.hpp>
 #include <dualtape/ops/detail/losses.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
@@ -348,8 +349,11 @@ Var cosine_similarity(In a, In b, std::int64_t axis, double eps) {
   const auto along =
       static_cast<std::int64_t>(detail::require_axis("cosine_similarity", a, axis, shape.rank()));
   const auto here = [where = a.where()](auto x) { return In(x, where); };
-  if (shape[static_cast<std::size_t>(along)] == 0) return sum(here(a * b), {along});
-  const Var product = here(direction(a, along, eps)) * here(direction(b, along, eps));
+  const std::vector<Var> both = detail::in_one_graph("cosine_similarity", {a, b});
+  const In x = here(both[0]);
+  const In y = here(both[1]);
+  if (shape[static_cast<std::size_t>(along)] == 0) return sum(here(x * y), {along});
+  const Var product = here(direction(x, along, eps)) * here(direction(y, along, eps));
   return sum(here(product), {along});
 }
 

@@ -426,11 +426,15 @@ Var nll(In log_p, In labels, Reduction reduction) {
 Var kl_divergence(In log_q, In p, Reduction reduction) {
   detail::require_one_shape("kl_divergence", log_q, p);
   const auto here = [where = log_q.where()](auto x) { return In(x, where); };
+  const std::vector<Var> both = detail::in_one_graph("kl_divergence", {log_q, p});
+  const In logs = here(both[0]);
+  const In shares = here(both[1]);
   // Where p is 0, log q may be -inf: both are replaced before they meet.
-  const In none = here(logical_and(here(equal(p, here(0))), here(logical_not(here(isnan(log_q))))));
-  const Var log_p = log(here(where(none, here(1), p)));
-  const Var apart = here(log_p) - here(where(none, here(0), log_q));
-  const Var entries = where(none, here(0), here(p * here(apart)));
+  const In none =
+      here(logical_and(here(equal(shares, here(0))), here(logical_not(here(isnan(logs))))));
+  const Var log_p = log(here(where(none, here(1), shares)));
+  const Var apart = here(log_p) - here(where(none, here(0), logs));
+  const Var entries = where(none, here(0), here(shares * here(apart)));
   return detail::reduced(here(sum(here(entries), {-1})), reduction);
 }
 

@@ -435,6 +435,18 @@ TEST_CASE("cosines of vectors of any size") {
   CHECK(gradient(dt::cosine_similarity(none, b), b) == Numbers{0, 0});
 }
 
+TEST_CASE(
+    "one operand of a divergence or a cosine may be a tensor, or the probability of each class") {
+  dt::Graph graph;
+  const dt::Tensor q = tensor({0.5, 0.25, 0.25});
+  const dt::Var log_q = dt::log(graph.constant(q));
+  CHECK(value(dt::kl_divergence(log_q, q)) == 0);
+  CHECK(value(dt::kl_divergence(log_q, 0.25)) ==
+        doctest::Approx(-std::log(2.0) / 4).epsilon(1e-15));
+  CHECK(value(dt::cosine_similarity(graph.constant(q), q)) == doctest::Approx(1).epsilon(1e-15));
+  CHECK(value(dt::cosine_similarity(q, graph.constant(q))) == doctest::Approx(1).epsilon(1e-15));
+}
+
 TEST_CASE("losses that turn linear at widths of any size") {
   for (const dt::DType dtype : {dt::float32, dt::float64}) {
     dt::Graph graph;
