@@ -79,9 +79,9 @@ constexpr double root = 1.4616321449683622;
 constexpr double rest_of_root = 9.549995429965697e-17;
 
 double digamma_near_root(double x) {
-  // psi^(k)(root) / k! for k = 1 ... 24.
+  // psi^(k)(root) / k! for k = 1 ... 64; the pole at 0 is twice as far as this is used.
   static const auto coefficients = [] {
-    std::array<double, 24> values{};
+    std::array<double, 64> values{};
     double factorial = 1;
     for (std::size_t k = 1; k <= values.size(); ++k) {
       factorial *= static_cast<double>(k);
@@ -155,7 +155,7 @@ double digamma(double x) {
   if (x == 0) return std::copysign(inf, -x);
   if (std::isnan(x) || x == -inf || is_pole(x)) return nan;
   if (x < 0) return digamma(1 - x) - pi * cotangent(x);
-  if (std::abs(x - root) < 0.25) return digamma_near_root(x);
+  if (std::abs(x - root) < 0.75) return digamma_near_root(x);
   double sum = 0;
   // NOLINTNEXTLINE(clang-analyzer-security.FloatLoopCounter): at most ten steps of 1
   for (; x < 10; ++x) sum += 1 / x;
