@@ -27,9 +27,9 @@ struct AttentionOptions {
 };
 
 // softmax(q k^T scale) v along the keys: q of shape (..., L, E), k (..., S, E), v (..., S, D) give
-// (..., L, D); leading axes are batches and broadcast. A query that may see no key gives 0, and its derivatives are 0.
-// ShapeError where sizes do not fit; ValueError unless 0 <= dropout < 1; GraphError for dropout
-// without a key.
+// (..., L, D); leading axes are batches and broadcast. A query that may see no key gives 0, and its
+// derivatives are 0. ShapeError where sizes do not fit; ValueError unless 0 <= dropout < 1;
+// GraphError for dropout without a key.
 Var scaled_dot_product_attention(In q, In k, In v, const AttentionOptions& options = {});
 
 // Matrices (in, out), and one bias for each output of a matrix or none.

@@ -23,8 +23,8 @@ Var stddev(In x, const Axes& axes = {}, bool keepdims = false, std::int64_t corr
 
 // sqrt(sum x^2); its derivative at 0 is taken as 0. Squares neither overflow nor vanish on the way.
 // With another p, (sum |x|^p)^(1/p) likewise: the sum of sizes for 1, the largest for infinity, the
-// smallest for -infinity, the number of elements that are not 0 for 0 (derivative 0). Ties share the
-// derivative as in max(); elements that are 0 have the derivative 0. ValueError for NaN.
+// smallest for -infinity, the number of elements that are not 0 for 0 (derivative 0). Ties share
+// the derivative as in max(); elements that are 0 have the derivative 0. ValueError for NaN.
 Var norm(In x, const Axes& axes = {}, bool keepdims = false, double p = 2);
 
 // log sum e^x, with the largest element taken out first: neither overflows nor underflows. -inf of
