@@ -1,5 +1,9 @@
+#include <algorithm>
+#include <vector>
+
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/indices.hpp>
+#include <dualtape/ops/detail/running.hpp>
 #include <dualtape/ops/indexing.hpp>
 
 namespace dualtape {
@@ -7,12 +11,14 @@ namespace {
 
 using detail::axis_of;
 using detail::base_of;
-using detail::called;
+using detail::check_of;
 using detail::dispatch_both;
 using detail::index_arg;
 using detail::IndexCheck;
 using detail::infer_sum;
+using detail::place_of;
 using detail::require_index;
+using detail::Running;
 using detail::shape_of;
 using detail::start_sum;
 using detail::sum_is_linear_in;
@@ -89,16 +95,17 @@ struct Gather {
     const std::size_t axis = axis_of(request.attributes, x.rank());
     const Type& index = request.in[1];
     const GatherWalk walk(x, index.shape, axis);
-    const IndexCheck check{called(request.attributes, "index"), index.dtype, index.shape, x[axis]};
+    const IndexCheck check = check_of(request.attributes, index, x[axis]);
     return dispatch_both(request.in[0].dtype, index.dtype, [&]<class T, class I>() -> Kernel {
       return {[walk, check](const KernelArgs& args) {
         check.run(args.in[1]);
         const auto* from = args.input<T>(0);
         const auto* places = args.input<I>(1);
         auto* to = args.output<T>();
-        walk.run([=, stride = walk.axis_stride](std::int64_t i, std::int64_t base) {
-          to[i] = from[base + places[i] * stride];
-        });
+        walk.run(
+            [=, size = check.size, stride = walk.axis_stride](std::int64_t i, std::int64_t base) {
+              to[i] = from[base + place_of(places[i], size) * stride];
+            });
       }};
     });
   }
@@ -116,6 +123,65 @@ struct Gather {
   }
 };
 constexpr Linear<Gather> gather_op;
+
+// The lines along the axis chosen, up to `at_once` neighbours side by side. Sums of a line are kept
+// apart, wider than its elements, at the places that it touches only.
+struct ScatterWalk {
+  static constexpr std::int64_t at_once = 8;
+  struct Axis {
+    std::int64_t size;
+    std::int64_t in_index;  // strides
+    std::int64_t in_whole;
+  };
+  std::vector<Axis> others;  // outermost first
+  Axis line;
+  std::int64_t places;  // of a line of the tensor pointed into
+
+  ScatterWalk(const Shape& whole, const Shape& index, std::size_t axis) : places(whole[axis]) {
+    const Ints of_index = detail::dense_strides(index);
+    const Ints of_whole = detail::dense_strides(whole);
+    line = {index[axis], of_index[axis], of_whole[axis]};
+    for (std::size_t d = 0; d < index.rank(); ++d)
+      if (d != axis) others.push_back({index[d], of_index[d], of_whole[d]});
+  }
+  std::size_t sums() const { return static_cast<std::size_t>(places * at_once); }
+
+  // f(flat place in the index, in the tensor pointed into, lines side by side)
+  template <class F>
+  void run(F&& f) const {
+    walk(others, 0, 0, f);
+  }
+  template <class F>
+  static void walk(std::span<const Axis> axes, std::int64_t index, std::int64_t whole, F& f) {
+    if (axes.empty()) return f(index, whole, std::int64_t{1});
+    const Axis axis = axes[0];
+    const bool dense = axes.size() == 1 && axis.in_index == 1 && axis.in_whole == 1;
+    for (std::int64_t i = 0; i < axis.size; i += dense ? at_once : 1) {
+      if (dense)
+        f(index + i, whole + i, std::min(at_once, axis.size - i));
+      else
+        walk(axes.subspan(1), index + i * axis.in_index, whole + i * axis.in_whole, f);
+    }
+  }
+  template <class T, class I>
+  void add(const T* from, const I* index, std::int64_t width, T* to, Running<T>* sums) const {
+    const auto each = [&](auto f) {
+      for (std::int64_t i = 0; i < line.size; ++i)
+        for (std::int64_t k = 0; k < width; ++k) {
+          const std::int64_t at = i * line.in_index + k;
+          const std::int64_t place = place_of(index[at], places);
+          f(sums[place * at_once + k], to[place * line.in_whole + k], from[at]);
+        }
+    };
+    if (line.size == 1)  // nothing is added twice
+      return each([](Running<T>&, T& y, T x) {
+        y = static_cast<T>(static_cast<Running<T>>(y) + static_cast<Running<T>>(x));
+      });
+    each([](Running<T>& sum, T& y, T) { sum = static_cast<Running<T>>(y); });
+    each([](Running<T>& sum, T&, T x) { sum += static_cast<Running<T>>(x); });
+    each([](Running<T>& sum, T& y, T) { y = static_cast<T>(sum); });
+  }
+};
 
 struct ScatterAdd {
   static constexpr auto name = "scatter_add";
@@ -144,22 +210,20 @@ struct ScatterAdd {
     const Type& whole = request.out[0];
     const std::size_t axis = axis_of(request.attributes, whole.shape.rank());
     const Type& index = request.in[1];
-    const GatherWalk walk(whole.shape, index.shape, axis);
-    const IndexCheck check{called(request.attributes, "index"), index.dtype, index.shape,
-                           whole.shape[axis]};
+    const ScatterWalk walk(whole.shape, index.shape, axis);
+    const IndexCheck check = check_of(request.attributes, index, whole.shape[axis]);
     const bool has_base = base_of(request.in) != nullptr;
     return dispatch_both(whole.dtype, index.dtype, [&]<class T, class I>() -> Kernel {
       return {[walk, check, has_base, bytes = bytes_of(whole)](const KernelArgs& args) {
-        check.run(args.in[1]);
-        start_sum(args, has_base, bytes);
-        const auto* from = args.input<T>(0);
-        const auto* places = args.input<I>(1);
-        auto* to = args.output<T>();
-        walk.run([=, stride = walk.axis_stride](std::int64_t i, std::int64_t base) {
-          T& sum = to[base + places[i] * stride];
-          sum = static_cast<T>(sum + from[i]);
-        });
-      }};
+                check.run(args.in[1]);
+                start_sum(args, has_base, bytes);
+                auto* const sums = static_cast<Running<T>*>(args.workspace);
+                walk.run([&](std::int64_t from, std::int64_t to, std::int64_t width) {
+                  walk.add(args.input<T>(0) + from, args.input<I>(1) + from, width,
+                           args.output<T>() + to, sums);
+                });
+              },
+              walk.sums() * sizeof(Running<T>)};
     });
   }
   static Var transpose(const NodeView& node, std::size_t i, Var cotangent) {

@@ -1,7 +1,11 @@
 #include <algorithm>
+#include <array>
+#include <span>
+#include <utility>
 
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/indices.hpp>
+#include <dualtape/ops/detail/running.hpp>
 #include <dualtape/ops/indexing.hpp>
 
 namespace dualtape {
@@ -11,14 +15,16 @@ using detail::axis_of;
 using detail::AxisSplit;
 using detail::base_of;
 using detail::called;
+using detail::check_of;
 using detail::dispatch_both;
 using detail::index_arg;
 using detail::IndexCheck;
 using detail::infer_sum;
+using detail::place_of;
 using detail::require_index;
+using detail::Running;
 using detail::shape_of;
 using detail::split_at;
-using detail::start_sum;
 using detail::sum_is_linear_in;
 using detail::wrap_axis;
 
@@ -52,7 +58,7 @@ struct Take {
     const Shape& x = request.in[0].shape;
     const AxisSplit split = split_at(x, axis_of(request.attributes, x.rank()));
     const Type& index = request.in[1];
-    const IndexCheck check{"index", index.dtype, index.shape, split.size};
+    const IndexCheck check = check_of(request.attributes, index, split.size);
     return dispatch_both(request.in[0].dtype, index.dtype, [&]<class T, class I>() -> Kernel {
       return {[split, check, count = index.shape.count()](const KernelArgs& args) {
         check.run(args.in[1]);
@@ -61,7 +67,7 @@ struct Take {
         auto* to = args.output<T>();
         for (std::int64_t o = 0; o < split.outer; ++o, from += split.size * split.inner)
           for (std::int64_t i = 0; i < count; ++i, to += split.inner)
-            std::copy_n(from + places[i] * split.inner, split.inner, to);
+            std::copy_n(from + place_of(places[i], split.size) * split.inner, split.inner, to);
       }};
     });
   }
@@ -77,6 +83,56 @@ struct Take {
   }
 };
 constexpr Linear<Take> take_op;
+
+// Which updates fall on each entry, in their order: by counting, so that sums can be kept in
+// registers and need no memory of the size of what is added to.
+struct Groups {
+  std::int64_t size;   // entries
+  std::int64_t count;  // updates
+
+  std::size_t bytes() const {
+    return static_cast<std::size_t>(size + count) * sizeof(std::int64_t);
+  }
+  // Fills memory with the end of each entry's updates among the updates in order of entries.
+  template <class I>
+  void sort(const I* places, std::int64_t* memory) const {
+    std::int64_t* const ends = memory;
+    std::int64_t* const order = memory + size;
+    std::fill_n(ends, size, 0);
+    for (std::int64_t i = 0; i < count; ++i) ++ends[place_of(places[i], size)];
+    std::int64_t before = 0;
+    for (std::int64_t k = 0; k < size; ++k) before += std::exchange(ends[k], before);
+    for (std::int64_t i = 0; i < count; ++i) order[ends[place_of(places[i], size)]++] = i;
+  }
+  // f(numbers of the updates) for every entry.
+  template <class F>
+  void each(const std::int64_t* memory, F f) const {
+    const std::int64_t* const order = memory + size;
+    for (std::int64_t k = 0, begin = 0; k < size; begin = memory[k++])
+      f(std::span(order + begin, order + memory[k]));
+  }
+};
+
+// to = base (or 0) and the rows of `from` that are named, in this order.
+template <class T>
+void add_rows(const T* from, std::span<const std::int64_t> rows, std::int64_t width, const T* base,
+              T* to) {
+  constexpr std::int64_t at_once = 64;
+  std::array<Running<T>, at_once> sums;
+  for (std::int64_t column = 0; column < width; column += at_once) {
+    const auto count = static_cast<std::size_t>(std::min(at_once, width - column));
+    for (std::size_t k = 0; k < count; ++k)
+      sums[k] = base == nullptr
+                    ? 0
+                    : static_cast<Running<T>>(base[column + static_cast<std::int64_t>(k)]);
+    for (const std::int64_t row : rows) {
+      const T* const part = from + row * width + column;
+      for (std::size_t k = 0; k < count; ++k) sums[k] += static_cast<Running<T>>(part[k]);
+    }
+    for (std::size_t k = 0; k < count; ++k)
+      to[column + static_cast<std::int64_t>(k)] = static_cast<T>(sums[k]);
+  }
+}
 
 struct IndexAdd {
   static constexpr auto name = "index_add";
@@ -109,23 +165,25 @@ struct IndexAdd {
     const Type& whole = request.out[0];
     const AxisSplit split = split_at(whole.shape, axis_of(request.attributes, whole.shape.rank()));
     const Type& index = request.in[1];
-    const IndexCheck check{"index", index.dtype, index.shape, split.size};
+    const IndexCheck check = check_of(request.attributes, index, split.size);
+    const Groups groups{split.size, index.shape.count()};
     const bool has_base = base_of(request.in) != nullptr;
     return dispatch_both(whole.dtype, index.dtype, [&]<class T, class I>() -> Kernel {
-      return {[split, check, has_base, bytes = bytes_of(whole),
-               count = index.shape.count()](const KernelArgs& args) {
-        check.run(args.in[1]);
-        start_sum(args, has_base, bytes);
-        const auto* from = args.input<T>(0);
-        const auto* places = args.input<I>(1);
-        auto* to = args.output<T>();
-        for (std::int64_t o = 0; o < split.outer; ++o, to += split.size * split.inner)
-          for (std::int64_t i = 0; i < count; ++i, from += split.inner) {
-            T* row = to + places[i] * split.inner;
-            for (std::int64_t k = 0; k < split.inner; ++k)
-              row[k] = static_cast<T>(row[k] + from[k]);
-          }
-      }};
+      return {[split, check, groups, has_base](const KernelArgs& args) {
+                check.run(args.in[1]);
+                auto* const memory = static_cast<std::int64_t*>(args.workspace);
+                groups.sort(args.input<I>(1), memory);
+                const auto* from = args.input<T>(0);
+                const auto* base = has_base ? args.input<T>(2) : nullptr;
+                auto* to = args.output<T>();
+                for (std::int64_t o = 0; o < split.outer; ++o, from += groups.count * split.inner)
+                  groups.each(memory, [&](std::span<const std::int64_t> updates) {
+                    add_rows(from, updates, split.inner, base, to);
+                    to += split.inner;
+                    if (base != nullptr) base += split.inner;
+                  });
+              },
+              groups.bytes()};
     });
   }
   static Var transpose(const NodeView& node, std::size_t i, Var cotangent) {
@@ -176,8 +234,8 @@ struct OneHot {
   static Kernel kernel(const KernelRequest& request) {
     const Type& labels = request.in[0];
     const auto classes = request.attributes.get<std::int64_t>("classes");
-    const IndexCheck check{called(request.attributes, "label"), labels.dtype, labels.shape,
-                           classes};
+    const IndexCheck check{called(request.attributes, "label"), labels.dtype, labels.shape, classes,
+                           false};
     return dispatch_both(request.out[0].dtype, labels.dtype, [&]<class T, class I>() -> Kernel {
       return {[check, classes, count = labels.shape.count()](const KernelArgs& args) {
         check.run(args.in[0]);

@@ -1,7 +1,10 @@
-// Operators that read and write at places given by an index tensor (int32 or int64). A negative or
-// too large index is a ValueError at run time that names the index and where it stands; negative
-// ones never count from the end. Values of every dtype are moved; derivatives flow through the
-// values, never through indices. Graphs are built by one thread at a time.
+// Operators that read and write at places given by an index tensor (int32 or int64). A negative
+// index counts from the end, -1 being the last place, but for labels, which are never negative. One
+// that is out of range is a ValueError at run time that names the index and where it stands. Values
+// of every dtype are moved; derivatives flow through the values, never through indices. Sums at one
+// place, in the derivatives too, are taken in row-major order and rounded once at the end for
+// float32, whatever their number; in float64 they are rounded at each step. Graphs are built by one
+// thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +23,8 @@ Var take(In x, In index, std::int64_t axis = 0);
 Var gather(In x, In index, std::int64_t axis);
 
 // x plus updates at the places gather would read: y[index[i, j], j] += updates[i, j] for axis 0.
-// index has the shape of updates; its elements may repeat, and sums are taken in row-major order.
-// x and updates must have one dtype, and bool has no sum (TypeError).
+// index has the shape of updates; its elements may repeat. x and updates must have one dtype, and
+// bool has no sum (TypeError).
 Var scatter_add(In x, In index, In updates, std::int64_t axis);
 
 // x plus updates at the places take would read; updates has the shape of take(x, index, axis).

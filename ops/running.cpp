@@ -11,6 +11,7 @@
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/partly_linear.hpp>
+#include <dualtape/ops/detail/running.hpp>
 #include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/indexing.hpp>
@@ -170,14 +171,13 @@ struct Cumprod {
   static Kernel kernel(const KernelRequest& request) {
     const Lines lines = Lines::along(request.out[0], request.attributes);
     return dispatch(request.in[0].dtype, [&]<class T>() -> Kernel {
-      using Running = std::conditional_t<std::floating_point<T>, double, std::uint64_t>;
       using Result = std::conditional_t<std::floating_point<T>, T, std::int64_t>;
       return {[lines](const KernelArgs& args) {
         lines.each([&](std::size_t first) {
-          Running product = 1;
+          detail::Running<T> product = 1;
           for (std::size_t i = 0; i < lines.size; ++i) {
             const std::size_t at = first + i * lines.inner;
-            product *= static_cast<Running>(args.input<T>(0)[at]);
+            product *= static_cast<detail::Running<T>>(args.input<T>(0)[at]);
             args.output<Result>()[at] = static_cast<Result>(product);
           }
         });

@@ -10,11 +10,14 @@
 #include <dualtape/ops/detail/fold.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
+#include <dualtape/ops/detail/running.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/slice.hpp>
 
 namespace dualtape {
 namespace {
+
+using detail::Running;
 
 DType dtype_of_result(DType dtype) { return is_floating(dtype) ? dtype : int64; }
 
@@ -135,10 +138,6 @@ struct Prod {
   }
 };
 constexpr General<Prod> prod_op;
-
-// What running sums are kept in: integers wrap around.
-template <class T>
-using Running = std::conditional_t<std::floating_point<T>, double, std::uint64_t>;
 
 struct Cumsum {
   static constexpr auto name = "cumsum";

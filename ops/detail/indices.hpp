@@ -16,17 +16,25 @@ namespace dualtape::detail {
 
 // Text for an index that is out of range; `flat` is its row-major number.
 [[noreturn]] inline void refuse_index(std::string_view what, std::int64_t value, std::int64_t flat,
-                                      const Shape& shape, std::int64_t size) {
+                                      const Shape& shape, std::int64_t size, bool counts_back) {
   std::string place;
   for (std::size_t axis = shape.rank(); axis-- > 0;) {
     place.insert(0, std::to_string(flat % shape[axis]).append(place.empty() ? "" : ", "));
     flat /= shape[axis];
   }
+  const std::string least = counts_back ? std::to_string(-size) : "0";
   throw ValueError(std::string(what) + " " + std::to_string(value) + " at position (" + place +
                    ") is out of range: " +
                    (size == 0 ? "there is nothing to choose from"
-                              : "it must be from 0 to " + std::to_string(size - 1)) +
-                   (value < 0 ? "; negative ones do not count from the end" : ""));
+                              : "it must be from " + least + " to " + std::to_string(size - 1)) +
+                   (value < 0 && !counts_back ? "; negative ones do not count from the end" : ""));
+}
+
+// Where an index points: a negative one counts from the end.
+template <class I>
+std::int64_t place_of(I index, std::int64_t size) {
+  const auto place = static_cast<std::int64_t>(index);
+  return place < 0 ? place + size : place;
 }
 
 // What a kernel needs to check its indices; checked before anything is written.
@@ -34,7 +42,8 @@ struct IndexCheck {
   std::string what;
   DType dtype;
   Shape shape;
-  std::int64_t size;  // of the axis they point into
+  std::int64_t size;        // of the axis they point into
+  bool counts_back = true;  // whether -1 is the last place; labels do not count so
 
   void run(const void* index) const {
     if (dtype == int32)
@@ -45,8 +54,10 @@ struct IndexCheck {
   template <class I>
   void check(const I* index) const {
     const std::int64_t count = shape.count();
+    const std::int64_t least = counts_back ? -size : 0;
     for (std::int64_t i = 0; i < count; ++i)
-      if (index[i] < 0 || index[i] >= size) refuse_index(what, index[i], i, shape, size);
+      if (index[i] < least || index[i] >= size)
+        refuse_index(what, index[i], i, shape, size, counts_back);
   }
 };
 
@@ -57,6 +68,11 @@ Var gather_of(std::string_view loss, In x, In labels, std::int64_t axis);
 inline std::string called(const Attributes& attributes, std::string_view otherwise) {
   if (attributes.has("of")) return attributes.get<std::string>("of") + ": label";
   return std::string(otherwise);
+}
+
+// Losses name what is wrong with their labels, which never count from the end.
+inline IndexCheck check_of(const Attributes& attributes, const Type& index, std::int64_t size) {
+  return {called(attributes, "index"), index.dtype, index.shape, size, !attributes.has("of")};
 }
 
 inline void require_index(const Inference& inference, std::size_t i) {

@@ -7,6 +7,7 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
 
 using namespace dualtape;
 using moving::check_derivatives;
@@ -77,6 +78,56 @@ TEST_CASE("gradients of take and gather count how often an element was read") {
   CHECK(identical(grad(h)(Tensor{5, 6, 7}), Tensor{2, 0, 8}));
 }
 
+TEST_CASE("a negative index counts from the end") {
+  for (const DType dtype : {int32, int64}) {
+    const Tensor back = Tensor::of({-1, 0, -3}).to(dtype);
+    const Tensor index = Tensor::of({2, 0, 0}).to(dtype);
+    const Tensor x = counted({3, 3});
+    const Tensor u = counted({3, 1});
+    const auto column = [](const Tensor& t) { return t.reshape({3, 1}); };
+    Graph g;
+    const Var v = g.constant(x);
+    CHECK(identical(eval(take(v, back, 1)), eval(take(v, index, 1))));
+    CHECK(identical(eval(gather(v, column(back), 1)), eval(gather(v, column(index), 1))));
+    CHECK(identical(eval(index_add(v, back, x)), eval(index_add(v, index, x))));
+    CHECK(identical(eval(scatter_add(v, column(back), u, 1)),
+                    eval(scatter_add(v, column(index), u, 1))));
+    const auto slopes = [&](const Tensor& i) {
+      return grad([&](Var w) { return sum(take(w, i) * x) + sum(gather(w, column(i), 0)); })(x);
+    };
+    CHECK(identical(slopes(back), slopes(index)));
+  }
+}
+
+// 2^24 and then ones, each of which a float32 sum would lose.
+TEST_CASE("sums of any number of updates in float32 are rounded once") {
+  const std::int64_t ones_count = 3001;
+  Tensor updates = ones({ones_count + 1});
+  updates.data<float>()[0] = 16777216;
+  const Tensor wanted{16777216.0 + 3000, 0};  // 3001 is between two float32 numbers
+  const Tensor to_first(Shape{ones_count + 1}, int64);
+  const auto row = [&](const Tensor& t) { return t.reshape({1, ones_count + 1}); };
+  Graph g;
+  const Var x = g.constant(Tensor{0, 0});
+  CHECK(identical(eval(index_add(x, to_first, updates)), wanted));
+  CHECK(identical(eval(scatter_add(x, to_first, updates, 0)), wanted));
+  for (const std::int64_t columns : {9, 70}) {  // more than are summed at once
+    const auto spread = [&](const Tensor& t) {
+      return broadcast_to(g.constant(t.reshape({t.count(), 1})), {t.count(), columns});
+    };
+    const Var nothing = g.constant(zeros({2, columns}));
+    CHECK(identical(eval(index_add(nothing, to_first, spread(updates))), eval(spread(wanted))));
+    CHECK(identical(eval(scatter_add(nothing, spread(to_first), spread(updates), 0)),
+                    eval(spread(wanted))));
+  }
+  const Var wide = g.constant(Tensor{{0, 0}});
+  CHECK(identical(eval(scatter_add(wide, row(to_first), row(updates), 1)), wanted.reshape({1, 2})));
+  CHECK(identical(grad([&](Var v) { return sum(take(v, to_first) * updates); })(Tensor{5, 5}),
+                  wanted));
+  CHECK(identical(grad([&](Var v) { return sum(gather(v, to_first, 0) * updates); })(Tensor{5, 5}),
+                  wanted));
+}
+
 TEST_CASE("one_hot marks the label") {
   for (const DType dtype : {boolean, int32, int64, float32, float64}) {
     Graph g;
@@ -96,13 +147,15 @@ TEST_CASE("an index out of range is named with its place and the range") {
   };
   check_refused<ValueError>(fed(one_hot(labels, 10), {1, 9, 10, 3}),
                             {"one_hot", "label 10", "(1, 0)", "0 to 9"});
-  check_refused<ValueError>(fed(take(x, labels), {0, -1, 0, 0}),
-                            {"take", "index -1", "(0, 1)", "0 to 2", "do not count from the end"});
+  check_refused<ValueError>(fed(take(x, labels), {0, -4, 0, 0}),
+                            {"take", "index -4", "(0, 1)", "-3 to 2"});
+  check_refused<ValueError>(fed(one_hot(labels, 10), {1, -1, 0, 0}),
+                            {"one_hot", "label -1", "(0, 1)", "do not count from the end"});
   check_refused<ValueError>(fed(gather(x, labels, 1), {0, 1, 2, 4}),
-                            {"gather", "index 4", "(1, 1)", "0 to 3"});
+                            {"gather", "index 4", "(1, 1)", "-4 to 3"});
   const Var u = g.constant(counted({2, 2}));
   check_refused<ValueError>(fed(scatter_add(x, labels, u, 0), {3, 0, 0, 0}),
-                            {"scatter_add", "index 3", "(0, 0)", "0 to 2"});
+                            {"scatter_add", "index 3", "(0, 0)", "-3 to 2"});
   const Var nothing = g.constant(Tensor(Shape{0, 2}));
   check_refused<ValueError>(fed(take(nothing, labels), {0, 0, 0, 0}), {"nothing to choose from"});
   CHECK_NOTHROW(fed(take(x, labels), {0, 1, 2, 2})());
