@@ -308,6 +308,13 @@ class TransposableOp : public PlainOp<D, kind_> {
     else
       return cotangents[0] ? MaybeVar(D::transpose(node, i, *cotangents[0])) : std::nullopt;
   }
+  std::vector<MaybeVar> transpose_all(const NodeView& node, const std::vector<bool>& wanted,
+                                      std::span<const MaybeVar> cotangents) const override {
+    if constexpr (requires { D::transpose_all(node, wanted, cotangents); })
+      return D::transpose_all(node, wanted, cotangents);
+    else
+      return Op::transpose_all(node, wanted, cotangents);
+  }
 };
 
 template <class D>

@@ -64,6 +64,13 @@ Factor Op::partial(const NodeView&, std::size_t) const { lacks(*this, "partial d
 MaybeVar Op::transpose(const NodeView&, std::size_t, std::span<const MaybeVar>) const {
   lacks(*this, "transpose");
 }
+std::vector<MaybeVar> Op::transpose_all(const NodeView& node, const std::vector<bool>& wanted,
+                                        std::span<const MaybeVar> cotangents) const {
+  std::vector<MaybeVar> found(node.in.size());
+  for (std::size_t i = 0; i < found.size(); ++i)
+    if (wanted[i]) found[i] = transpose(node, i, cotangents);
+  return found;
+}
 std::vector<MaybeVar> Op::jvp(const NodeView&, std::span<const MaybeVar>) const {
   lacks(*this, "jvp");
 }

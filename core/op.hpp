@@ -233,6 +233,10 @@ class Op {
   // from those of the outputs, before it is summed to the input's shape.
   virtual MaybeVar transpose(const NodeView& node, std::size_t i,
                              std::span<const MaybeVar> cotangents) const;
+  // The same of all inputs that are wanted. An operator of many inputs works out here what they
+  // share: one by one, reverse mode would take time quadratic in their number.
+  virtual std::vector<MaybeVar> transpose_all(const NodeView& node, const std::vector<bool>& wanted,
+                                              std::span<const MaybeVar> cotangents) const;
   // Kind general: tangents of the outputs; one entry per output, absent meaning zero.
   virtual std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) const;
 };

@@ -36,7 +36,7 @@ void check_sizes(std::span<const std::int64_t> sizes) {
     if (product > limit / size) {
       fail<SizeError>({.op = "Shape",
                        .what = "too many elements in " + join(sizes) + ", the limit is " +
-                               std::to_string(limit)});
+                               std::to_string(limit) + ", of up to 8 bytes each"});
     }
     product *= size;
   }

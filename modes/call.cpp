@@ -241,13 +241,13 @@ struct Call {
     return result;
   }
 
-  static MaybeVar transpose(const NodeView& node, std::size_t i,
-                            std::span<const MaybeVar> cotangents) {
+  // Of all linear arguments, in their order.
+  static std::vector<Var> transposes(const NodeView& node, std::span<const MaybeVar> cotangents) {
     const std::size_t first = first_linear(node.attributes);
     const Function& f = function(node.attributes);
     std::vector<In> arguments(node.in.begin(),
                               node.in.begin() + static_cast<std::ptrdiff_t>(first));
-    Graph& graph = *node.in[i].graph().parent();
+    Graph& graph = *node.in.back().graph().parent();
     for (std::size_t k = 0; k < cotangents.size(); ++k) {
       const Type& type = f.outputs()[k].type();
       arguments.emplace_back(cotangents[k] ? *cotangents[k]
@@ -255,9 +255,9 @@ struct Call {
     }
     const FunctionPtr derived = f.derived("transpose " + std::to_string(first),
                                           [&] { return transposed_function(f, first); });
-    return apply_all(node.op, arguments,
-                     {{"function", derived},
-                      {"first_linear", static_cast<std::int64_t>(arguments.size())}})[i - first];
+    return apply_all(
+        node.op, arguments,
+        {{"function", derived}, {"first_linear", static_cast<std::int64_t>(arguments.size())}});
   }
 
   static std::vector<Case> cases();
@@ -272,7 +272,13 @@ class CallOp : public detail::PlainOp<Call, Kind::general> {
   }
   MaybeVar transpose(const NodeView& node, std::size_t i,
                      std::span<const MaybeVar> cotangents) const override {
-    return Call::transpose(node, i, cotangents);
+    return Call::transposes(node, cotangents)[i - Call::first_linear(node.attributes)];
+  }
+  std::vector<MaybeVar> transpose_all(const NodeView& node, const std::vector<bool>&,
+                                      std::span<const MaybeVar> cotangents) const override {
+    std::vector<MaybeVar> found(Call::first_linear(node.attributes));
+    for (const Var& cotangent : Call::transposes(node, cotangents)) found.emplace_back(cotangent);
+    return found;
   }
   bool linear_in(const NodeView& node, std::span<const bool> active) const override {
     const std::size_t first = Call::first_linear(node.attributes);

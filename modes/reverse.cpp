@@ -166,16 +166,19 @@ void Linearized::Impl::transpose_entry(NodeId id, Cotangents& cotangents) const 
   std::vector<Var> in;
   for (const Ref& ref : entry.inputs()) in.push_back(tape->var(ref));
   const NodeView view{*entry.op, in, {}, entry.attributes};
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    const Ref ref = entry.input_refs[i];
-    if (ref.outer) continue;
-    if (entry.op->kind() == Kind::elementwise) {
+  if (entry.op->kind() == Kind::elementwise) {
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      if (entry.input_refs[i].outer) continue;
       if (const MaybeVar scaled = detail::add_scaled({}, entry.op->partial(view, i), *arriving[0]))
-        cotangents.add(ref, *scaled);
-    } else if (const MaybeVar cotangent = entry.op->transpose(view, i, arriving)) {
-      cotangents.add(ref, *cotangent);
+        cotangents.add(entry.input_refs[i], *scaled);
     }
+    return;
   }
+  std::vector<bool> wanted;
+  for (const Ref& ref : entry.inputs()) wanted.push_back(!ref.outer);
+  const std::vector<MaybeVar> found = entry.op->transpose_all(view, wanted, arriving);
+  for (std::size_t i = 0; i < in.size(); ++i)
+    if (wanted[i] && found[i]) cotangents.add(entry.input_refs[i], *found[i]);
 }
 
 Gradients vjp(const std::vector<Var>& outputs, const WrtList& wrt,

@@ -1,6 +1,7 @@
 #include <dualtape/ops/creation.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include <dualtape/core/kinds.hpp>
@@ -101,14 +102,14 @@ Shape in_pairs(std::span<const std::int64_t> first, std::span<const std::int64_t
   }
   return Shape(sizes);
 }
-Ints with_rank(const Shape& shape, std::size_t rank) {
-  Ints sizes(rank - std::min(rank, shape.rank()), 1);
+Ints with_rank(std::span<const std::int64_t> shape, std::size_t rank) {
+  Ints sizes(rank - std::min(rank, shape.size()), 1);
   sizes.insert(sizes.end(), shape.begin(), shape.end());
   return sizes;
 }
 Ints products(const Ints& a, const Ints& b) {
   Ints sizes;
-  for (std::size_t i = 0; i < a.size(); ++i) sizes.push_back(a[i] * b[i]);
+  for (std::size_t i = 0; i < a.size(); ++i) sizes.push_back(detail::size_product(a[i], b[i]));
   return sizes;
 }
 
@@ -118,6 +119,7 @@ Tensor eye(std::int64_t rows, std::int64_t columns, std::int64_t k, DType dtype)
   Tensor result(Shape{rows, columns}, dtype);
   dispatch(dtype, [&]<class T>() {
     const auto out = result.data<T>();
+    if (k <= -rows || k >= columns) return;  // which leaves k no end of int64
     for (std::int64_t i = std::max<std::int64_t>(0, -k); i < rows && i + k < columns; ++i)
       out[static_cast<std::size_t>(i * columns + i + k)] = T{1};
   });
@@ -198,6 +200,7 @@ std::vector<Var> meshgrid(std::span<const In> axes) {
   }
   const auto graph = std::ranges::find_if(
       axes, [](const In& in) { return in.form() == In::Form::var && in.var().defined(); });
+  const Shape whole = detail::sized_by("meshgrid", axes, [&] { return Shape(grid); });
   std::vector<Var> spread;
   for (std::size_t k = 0; k < axes.size(); ++k) {
     const MaybeVar known = graph == axes.end() ? std::nullopt : detail::as_var(axes[k], *graph);
@@ -205,7 +208,7 @@ std::vector<Var> meshgrid(std::span<const In> axes) {
     sizes[k] = grid[k];
     const Location where = axes[k].where();
     const Var line = reshape(known ? In(*known, where) : axes[k], Shape(sizes));
-    spread.push_back(broadcast_to(In(line, where), Shape(grid)));
+    spread.push_back(broadcast_to(In(line, where), whole));
   }
   return spread;
 }
@@ -221,12 +224,15 @@ Var tile(In x, const std::vector<std::int64_t>& times) {
                       .help = "give numbers of 0 or more"});
   const Shape shape = detail::shape_of(x);
   const std::size_t rank = std::max(shape.rank(), times.size());
-  const Ints sizes = with_rank(shape, rank);
-  const Ints counts = with_rank(Shape(times), rank);
-  const auto here = [where = x.where()](Var value) { return In(value, where); };
-  const Var apart = reshape(x, in_pairs(Ints(rank, 1), sizes));
-  const Var laid = broadcast_to(here(apart), in_pairs(counts, sizes));
-  return reshape(here(laid), Shape(products(counts, sizes)));
+  return detail::sized_by("tile", {&x, 1}, [&] {
+    const Ints sizes = with_rank(shape.sizes(), rank);
+    const Ints counts = with_rank(times, rank);
+    const Shape whole(products(counts, sizes));
+    const auto here = [where = x.where()](Var value) { return In(value, where); };
+    const Var apart = reshape(x, in_pairs(Ints(rank, 1), sizes));
+    const Var laid = broadcast_to(here(apart), in_pairs(counts, sizes));
+    return reshape(here(laid), whole);
+  });
 }
 
 Var repeat(In x, std::int64_t times, std::int64_t axis) {
@@ -237,29 +243,36 @@ Var repeat(In x, std::int64_t times, std::int64_t axis) {
                       .what = "entries cannot be repeated " + std::to_string(times) + " times",
                       .where = x.where(),
                       .help = "give 0 or more"});
-  const auto here = [where = x.where()](Var value) { return In(value, where); };
-  Ints sizes = shape.vector();
-  sizes.insert(sizes.begin() + static_cast<std::ptrdiff_t>(place) + 1, times);
-  const Var apart = unsqueeze(x, static_cast<std::int64_t>(place) + 1);
-  const Var copies = broadcast_to(here(apart), Shape(sizes));
-  Ints whole = shape.vector();
-  whole[place] *= times;
-  return reshape(here(copies), Shape(whole));
+  return detail::sized_by("repeat", {&x, 1}, [&] {
+    const auto here = [where = x.where()](Var value) { return In(value, where); };
+    Ints sizes = shape.vector();
+    sizes.insert(sizes.begin() + static_cast<std::ptrdiff_t>(place) + 1, times);
+    Ints joined = shape.vector();
+    joined[place] = detail::size_product(joined[place], times);
+    const Shape whole(joined);
+    const Var apart = unsqueeze(x, static_cast<std::int64_t>(place) + 1);
+    const Var copies = broadcast_to(here(apart), Shape(sizes));
+    return reshape(here(copies), whole);
+  });
 }
 
 Var kron(In a, In b) {
   const Shape first = detail::shape_of(a);
   const Shape second = detail::shape_of(b);
   const std::size_t rank = std::max(first.rank(), second.rank());
-  const Ints rows = with_rank(first, rank);
-  const Ints inner = with_rank(second, rank);
+  const Ints rows = with_rank(first.sizes(), rank);
+  const Ints inner = with_rank(second.sizes(), rank);
   const Ints ones(rank, 1);
   const auto here = [where = a.where()](Var value) { return In(value, where); };
   const MaybeVar left = detail::as_var(a, b);
   const MaybeVar right = detail::as_var(b, a);
-  const Var outer = reshape(left ? In(*left, a.where()) : a, in_pairs(rows, ones));
-  const Var block = reshape(right ? In(*right, b.where()) : b, in_pairs(ones, inner));
-  return reshape(here(here(outer) * here(block)), Shape(products(rows, inner)));
+  const std::array<In, 2> operands{a, b};
+  return detail::sized_by("kron", operands, [&] {
+    const Shape whole(products(rows, inner));
+    const Var outer = reshape(left ? In(*left, a.where()) : a, in_pairs(rows, ones));
+    const Var block = reshape(right ? In(*right, b.where()) : b, in_pairs(ones, inner));
+    return reshape(here(here(outer) * here(block)), whole);
+  });
 }
 
 void detail::register_creation() {

@@ -1,7 +1,9 @@
 #include <dualtape/ops/diagonals.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include <dualtape/core/kinds.hpp>
@@ -52,7 +54,9 @@ struct Triangle {
     const Shape& shape = request.in[0].shape;
     const std::int64_t rows = rows_of(shape);
     const std::int64_t columns = columns_of(shape);
-    const std::int64_t k = diagonal_of(request.attributes);
+    // Beyond the corners all are alike; so no sum of k and a place overflows.
+    const std::int64_t k =
+        std::clamp<std::int64_t>(diagonal_of(request.attributes), -rows - 1, columns + 1);
     const std::size_t element = size_of(request.in[0].dtype);
     const std::int64_t lines = shape.count() == 0 ? 0 : shape.count() / columns;
     return {[=](const KernelArgs& args) {
@@ -245,7 +249,9 @@ Var diagonal(In x, std::int64_t k, std::int64_t a, std::int64_t b) {
 
 Var diag_embed(In x, std::int64_t k) {
   const Shape shape = detail::shape_of(x);
-  const std::int64_t n = (shape.empty_rank() ? 1 : shape.back()) + (k < 0 ? -k : k);
+  constexpr std::int64_t lowest = std::numeric_limits<std::int64_t>::min();
+  const std::int64_t off = k == lowest ? -(lowest + 1) : std::abs(k);
+  const std::int64_t n = detail::size_sum(shape.empty_rank() ? 1 : shape.back(), off);
   return diag_embed_op(x, Attributes{{"k", k}, {"matrix", Ints{n, n}}});
 }
 

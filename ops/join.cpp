@@ -57,7 +57,7 @@ struct Concat {
                                   " does not fit operand 0 of shape " + to_string(first) +
                                   " along axis " + std::to_string(axis),
                               "all sizes but that of the joined axis must be equal");
-      sizes[axis] += shape[axis];
+      sizes[axis] = detail::size_sum(sizes[axis], shape[axis]);
     }
     inference.out = {{Shape(sizes), inference.dtype(0)}};
   }
@@ -82,6 +82,21 @@ struct Concat {
     for (std::size_t k = 0; k < i; ++k) first += node.in[k].shape()[axis];
     return slice(cotangent, static_cast<std::int64_t>(axis), first,
                  first + node.in[i].shape()[axis]);
+  }
+  static std::vector<MaybeVar> transpose_all(const NodeView& node, const std::vector<bool>& wanted,
+                                             std::span<const MaybeVar> cotangents) {
+    std::vector<MaybeVar> found(node.in.size());
+    if (!cotangents[0]) return found;
+    const auto axis = static_cast<std::size_t>(
+        wrap_axis(node.attributes.get<std::int64_t>("axis"), cotangents[0]->rank()));
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const std::int64_t size = node.in[i].shape()[axis];
+      if (wanted[i])
+        found[i] = slice(*cotangents[0], static_cast<std::int64_t>(axis), first, first + size);
+      first += size;
+    }
+    return found;
   }
   static std::vector<Case> cases() {
     const auto joined = [](std::int64_t axis) {
@@ -250,7 +265,8 @@ Var stack(std::span<const In> parts, std::int64_t axis) {
                         .help = "all operands must have one shape; concat() joins unequal ones"});
     with_axis.emplace_back(unsqueeze(part, axis), part.where());
   }
-  return concat(with_axis, wrap_axis(axis, first.rank() + 1));
+  return detail::sized_by("stack", parts,
+                          [&] { return concat(with_axis, wrap_axis(axis, first.rank() + 1)); });
 }
 Var stack(std::initializer_list<In> parts, std::int64_t axis) {
   return stack(std::span<const In>(parts.begin(), parts.size()), axis);

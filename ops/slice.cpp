@@ -57,21 +57,23 @@ struct Slice {
                                 std::to_string(axis) + " of size " + std::to_string(size),
                             "choose start and step so that every place exists");
   }
-  // Element strides of the places in a dense tensor of `shape`, and where the first one lies.
-  static std::pair<Ints, std::int64_t> places(const Shape& shape, const Attributes& attributes) {
+  // Element strides of the places in a dense tensor of `shape`, `part` of them, and where the first
+  // one lies. Starts and steps that are not used may be any number.
+  static std::pair<Ints, std::int64_t> places(const Shape& shape, const Shape& part,
+                                              const Attributes& attributes) {
     const Ints& starts = attributes.get<Ints>("starts");
     const Ints& steps = attributes.get<Ints>("steps");
     Ints strides = dense_strides(shape);
     std::int64_t offset = 0;
     for (std::size_t d = 0; d < strides.size(); ++d) {
-      offset += starts[d] * strides[d];
-      strides[d] *= steps[d];
+      if (part[d] > 0) offset += starts[d] * strides[d];
+      if (part[d] > 1) strides[d] *= steps[d];
     }
     return {std::move(strides), offset};
   }
   static Kernel kernel(const KernelRequest& request) {
     const Shape& out = request.out[0].shape;
-    const auto [strides, offset] = places(request.in[0].shape, request.attributes);
+    const auto [strides, offset] = places(request.in[0].shape, out, request.attributes);
     const StridedCopy plan(request.out[0].dtype, out.sizes(), strides, dense_strides(out), offset);
     return {[plan](const KernelArgs& args) { plan.run(args.in[0], args.out[0]); }};
   }
@@ -122,7 +124,7 @@ struct SliceScatter {
   }
   static Kernel kernel(const KernelRequest& request) {
     const Shape& in = request.in[0].shape;
-    const auto [strides, offset] = Slice::places(request.out[0].shape, request.attributes);
+    const auto [strides, offset] = Slice::places(request.out[0].shape, in, request.attributes);
     const StridedCopy plan(request.out[0].dtype, in.sizes(), dense_strides(in), strides, 0, offset);
     return {[plan, bytes = bytes_of(request.out[0])](const KernelArgs& args) {
       if (bytes == 0) return;
@@ -217,6 +219,13 @@ std::pair<std::int64_t, std::int64_t> resolve(const Range& range, std::int64_t s
   return {begin, static_cast<std::int64_t>((static_cast<std::uint64_t>(way) - 1) / step) + 1};
 }
 
+Ints padded_sizes(const Shape& shape, const Ints& before, const Ints& after) {
+  Ints sizes = shape.vector();
+  for (std::size_t d = 0; d < sizes.size(); ++d)
+    sizes[d] = detail::size_sum(sizes[d], detail::size_sum(before[d], after[d]));
+  return sizes;
+}
+
 }  // namespace
 
 Var slice(In x, const std::vector<Range>& ranges) {
@@ -261,14 +270,17 @@ Var pad(In x, const std::vector<std::int64_t>& before, const std::vector<std::in
   const bool nothing = std::ranges::all_of(before, std::logical_not{}) &&
                        std::ranges::all_of(after, std::logical_not{});
   if (nothing || (value.real() == 0 && !std::signbit(value.real()))) {
-    for (std::size_t d = 0; d < sizes.size(); ++d) sizes[d] += before[d] + after[d];
-    return slice_scatter(x, Shape(sizes), before, Ints(shape.rank(), 1));
+    return detail::sized_by("pad", {&x, 1}, [&] {
+      return slice_scatter(x, Shape(padded_sizes(shape, before, after)), before,
+                           Ints(shape.rank(), 1));
+    });
   }
+  detail::sized_by("pad", {&x, 1}, [&] { return Shape(padded_sizes(shape, before, after)); });
   // Blocks of the value along each axis in turn, so that inf and NaN meet no arithmetic.
   const DType dtype = value.beside(detail::dtype_of_operand(x));
   In padded = x;
   for (std::size_t d = 0; d < sizes.size(); ++d) {
-    if (before[d] + after[d] == 0) continue;
+    if (before[d] == 0 && after[d] == 0) continue;
     const auto block = [&](std::int64_t size) {
       Ints of_block = sizes;
       of_block[d] = size;

@@ -44,9 +44,10 @@ StridedCopy::StridedCopy(DType dtype, std::span<const std::int64_t> sizes,
                          std::span<const std::int64_t> out_strides, std::int64_t in_offset,
                          std::int64_t out_offset)
     : dtype_(dtype), in_offset_(in_offset), out_offset_(out_offset) {
+  empty_ = std::ranges::count(sizes, 0) > 0;
+  if (empty_) return;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     const Axis axis{sizes[i], in_strides[i], out_strides[i]};
-    if (axis.size == 0) empty_ = true;
     if (axis.size == 1) continue;
     if (!axes_.empty() && axes_.back().in == axis.in * axis.size &&
         axes_.back().out == axis.out * axis.size)

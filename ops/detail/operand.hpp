@@ -2,6 +2,11 @@
 // Private. Plain functions; any thread.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -27,6 +32,40 @@ inline DType dtype_of_operand(const In& in) {
     case In::Form::real: return float32;
     case In::Form::integer: return int64;
     default: return DType::boolean;
+  }
+}
+
+// Sums and products of sizes, neither negative; the largest int64 where the result is larger, which
+// no Shape can hold.
+inline std::int64_t size_sum(std::int64_t a, std::int64_t b) {
+  std::int64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? std::numeric_limits<std::int64_t>::max() : sum;
+}
+inline std::int64_t size_product(std::int64_t a, std::int64_t b) {
+  std::int64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<std::int64_t>::max()
+                                                : product;
+}
+
+// f(), whose results too large to be counted are refused in the name of `function`: users know it,
+// and not what it is made of.
+template <class F>
+auto sized_by(std::string_view function, std::span<const In> operands, F f) {
+  constexpr std::size_t most_named = 4;
+  try {
+    return f();
+  } catch (const SizeError& error) {
+    std::string names;
+    for (std::size_t i = 0; i < std::min(operands.size(), most_named); ++i)
+      names += (i == 0 ? " of " : ", ") + to_string(shape_of(operands[i]));
+    if (operands.size() > most_named)
+      names += " and " + std::to_string(operands.size() - most_named) + " more";
+    std::string why = error.what();  // of the Shape, or of the operator behind
+    if (const auto at = why.find("too many elements"); at != std::string::npos)
+      why = why.substr(at, why.find('\n', at) - at);
+    fail<SizeError>({.op = function,
+                     .what = "its result" + names + " is too large: " + why,
+                     .where = operands.empty() ? Location{} : operands[0].where()});
   }
 }
 
