@@ -10,6 +10,7 @@ void register_builtin_ops() {
   detail::register_compare();
   detail::register_convolution();
   detail::register_linalg();
+  detail::register_determinants();
   detail::register_math();
   detail::register_matmul();
   detail::register_reduce();

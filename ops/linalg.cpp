@@ -12,7 +12,6 @@
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/partly_linear.hpp>
 #include <dualtape/ops/matmul.hpp>
-#include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
@@ -154,7 +153,8 @@ Var solve_matrices(In a, In b, bool transpose) {
   return solve_op(a, b, Attributes{{"transpose", transpose}});
 }
 
-// ---- inverse and determinant --------------------------------------------------------------------
+// ---- inverse
+// ---------------------------------------------------------------------------------------
 
 struct Inverse {
   static constexpr auto name = "inverse";
@@ -196,57 +196,6 @@ struct Inverse {
   static std::vector<Case> cases() { return square_cases<inverse>(false); }
 };
 constexpr General<Inverse> inverse_op;
-
-struct Det {
-  static constexpr auto name = "det";
-  static constexpr auto doc = "the determinant of square matrices";
-  static constexpr auto math =
-      "y = det A; dy = y tr(A^-1 dA). Backward: A' = y' y A^-T. At a singular matrix the value is "
-      "0 "
-      "and the derivative, which would need the adjugate, is an error.";
-  static constexpr Example example{"det(g.constant(Tensor{{1, 2}, {3, 4}}))", "-2.0"};
-  static constexpr Promotion promotion = Promotion::common_floating;
-
-  static void infer(Inference& inference) {
-    inference.require_count(1);
-    require_square(inference);
-    inference.out.push_back({batch_of(inference.shape(0)), inference.dtype(0)});
-  }
-  template <class T>
-  static T determinant(int n, const T* lu, const int* pivots) {
-    double product = 1;
-    for (int i = 0; i < n; ++i) {
-      const double pivot = lu[static_cast<std::size_t>(i) * static_cast<std::size_t>(n + 1)];
-      product *= pivots[i] == i + 1 ? pivot : -pivot;
-    }
-    return static_cast<T>(product + 0.0);  // never -0
-  }
-  static Kernel kernel(const KernelRequest& request) {
-    const Batch batch = batch_sizes(request.in[0]);
-    return floating_kernel(request.out[0].dtype, [batch]<class T>(T) -> Kernel {
-      if (batch.n == 0)
-        return {
-            [batch](const KernelArgs& args) { std::fill_n(args.output<T>(), batch.count, T{1}); }};
-      return {[batch](const KernelArgs& args) {
-                T* const lu = static_cast<T*>(args.workspace);
-                int* const pivots = reinterpret_cast<int*>(lu + batch.elements());
-                for (std::size_t i = 0; i < batch.count; ++i) {
-                  std::copy_n(args.input<T>(0) + i * batch.elements(), batch.elements(), lu);
-                  detail::lu_factor(batch.n, lu, pivots);
-                  args.output<T>()[i] = determinant(batch.n, lu, pivots);
-                }
-              },
-              batch.elements() * sizeof(T) + static_cast<std::size_t>(batch.n) * sizeof(int)};
-    });
-  }
-  // tr(A^-1 dA) = the sum of the elements of A^-T times those of dA.
-  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
-    const Var weights = transpose(inverse(node.in[0]));
-    return mul(node.out[0], sum(mul(weights, *tangents[0]), {-2, -1}));
-  }
-  static std::vector<Case> cases() { return square_cases<det>(false); }
-};
-constexpr General<Det> det_op;
 
 // ---- Cholesky -----------------------------------------------------------------------------------
 
@@ -316,9 +265,8 @@ Var solve(In a, In b) {
       a, b, [](In matrix, In right) { return solve_matrices(matrix, right, false); });
 }
 Var inverse(In a) { return inverse_op(a); }
-Var det(In a) { return det_op(a); }
 Var cholesky(In a) { return cholesky_op(a); }
 
-void detail::register_linalg() { register_all(solve_op, inverse_op, det_op, cholesky_op); }
+void detail::register_linalg() { register_all(solve_op, inverse_op, cholesky_op); }
 
 }  // namespace dualtape

@@ -21,9 +21,17 @@ Var solve(In a, In b);
 // matrix.
 Var inverse(In a);
 
-// The determinant: (..., n, n) -> (...), 1 for n = 0. d det = det tr(A^-1 dA), so at a singular
-// matrix, where det is 0, the derivative throws ValueError at run time. ShapeError unless square.
+// The determinant: (..., n, n) -> (...), 1 for n = 0. Its gradient is the matrix of cofactors, at
+// singular matrices too, and the second derivative exists everywhere as well; the third and further
+// ones of more than three rows take the inverse: at run time ValueError for a singular matrix, with
+// its number in the batch. ShapeError unless square.
 Var det(In a);
+
+// What the derivatives of det are made of. The cofactors C_ij = (-1)^(i+j) det(A without row i and
+// column j), det A A^-T where A is regular: (..., n, n) -> (..., n, n).
+Var cofactors(In a);
+// Their derivative at A along X, both (..., n, n) (ShapeError); linear in X.
+Var cofactor_change(In a, In x);
 
 // The lower triangular L with L L^T = (A + A^T) / 2 and a positive diagonal: (..., n, n) ->
 // (..., n, n). Taking the symmetric part makes the derivative by each element well defined and

@@ -16,6 +16,7 @@ void register_arithmetic();
 void register_compare();
 void register_convolution();
 void register_linalg();
+void register_determinants();
 void register_math();
 void register_matmul();
 void register_gather();
