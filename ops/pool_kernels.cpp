@@ -146,13 +146,11 @@ void average_windows(const PoolPlan& plan, const T* x, T* y, std::size_t first, 
     const T* const from = x + image * plan.in_size() + window.begin;
     T* const to = y + image * plan.out_size() + result;
     over_places<T>(0, plan.inner, [&]<class N>(std::type_identity<N>, std::size_t c) {
-      N total(T(0));
-      for (std::size_t r = 0; r < window.rows; ++r) {  // by rows, which loses fewer digits
-        N row(T(0));
-        for (std::size_t k = 0; k < window.columns; ++k)
-          row = row + N::load(from + r * window.row_stride + k * plan.inner + c);
-        total = total + row;
-      }
+      const N total = sum_in_halves<N, T>(0, window.rows, [&](std::size_t r) {
+        return sum_in_halves<N, T>(0, window.columns, [&](std::size_t k) {
+          return N::load(from + r * window.row_stride + k * plan.inner + c);
+        });
+      });
       (total / N(static_cast<T>(window.divisor))).store(to + c);
     });
   });

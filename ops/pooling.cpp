@@ -89,6 +89,11 @@ std::vector<Setting> settings() {
   padded.padding = {1, 1};
   PoolOptions apart;
   apart.stride = {3, 2};
+  PoolOptions rounded_up;
+  rounded_up.ceil_mode = true;
+  PoolOptions padded_up = rounded_up;
+  padded_up.stride = {2, 3};
+  padded_up.padding = 1;
   return {{"two by two", {2, 2, 4, 6}, 2},
           {"an odd row and column left over", {1, 2, 5, 5}, 2},
           {"overlapping", {1, 2, 5, 4}, {3, 2}, overlapping},
@@ -96,6 +101,8 @@ std::vector<Setting> settings() {
           {"apart", {1, 1, 7, 5}, {2, 1}, apart},
           {"one element", {2, 3, 1, 1}, 1},
           {"the whole image", {2, 2, 3, 2}, {3, 2}},
+          {"rounded up", {1, 2, 5, 7}, 2, rounded_up},
+          {"rounded up, padded", {1, 2, 6, 5}, {3, 2}, padded_up},
           {"no images", {0, 2, 4, 4}, 2}};
 }
 // For means also without the padding counted.
@@ -130,9 +137,10 @@ Arg distinct(const Shape& shape) { return detail::distinct(shape, 0.1); }
 Attributes pool_attributes(Size2d window, const PoolOptions& options) {
   const Size2d stride =
       options.stride.rows == 0 && options.stride.columns == 0 ? window : options.stride;
-  return {{"window", Ints{window.rows, window.columns}},
-          {"stride", Ints{stride.rows, stride.columns}},
-          {"padding", Ints{options.padding.rows, options.padding.columns}}};
+  Attributes attributes{{"window", Ints{window.rows, window.columns}},
+                        {"stride", Ints{stride.rows, stride.columns}},
+                        {"padding", Ints{options.padding.rows, options.padding.columns}}};
+  return options.ceil_mode ? attributes.with("ceil_mode", true) : attributes;
 }
 Attributes average_attributes(Size2d window, const PoolOptions& options) {
   const Attributes all = pool_attributes(window, options);

@@ -1,11 +1,13 @@
 // Pooling: the largest or the mean element of windows that slide over images.
 //
 // Images have shape (N, C, H, W) and results (N, C, H', W'), with H' = floor((H + 2 padding -
-// window) / stride) + 1 and W' alike; float32 and float64, integers and bools become float32.
-// Numbers, ties and padding follow PyTorch: padding never wins a maximum; the first of several
-// equal largest elements of a window (row by row) has its whole derivative; a window with a NaN
-// gives NaN. ShapeError for another rank, windows that do not fit, strides below 1 and padding of
-// more than half a window. A graph may be built by one thread at a time.
+// window) / stride) + 1 and W' alike; with `ceil_mode` rounded up, so that a last window may reach
+// over the end, as long as it begins in the image or the padding before it. float32 and float64,
+// integers and bools become float32. Numbers, ties and padding follow PyTorch: padding never wins a
+// maximum; the first of several equal largest elements of a window (row by row) has its whole
+// derivative; a window with a NaN gives NaN. ShapeError for another rank, windows that do not fit,
+// strides below 1 and padding of more than half a window. A graph may be built by one thread at a
+// time.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +20,9 @@ namespace dualtape {
 struct PoolOptions {
   Size2d stride = 0;  // from one window to the next; 0 means the window's size
   Size2d padding = 0;
-  bool count_include_pad = true;  // averages divide by the whole window, padding included
+  // Averages divide by the whole window, padding included, but never by what lies beyond it.
+  bool count_include_pad = true;
+  bool ceil_mode = false;  // the last entries are seen, too, where windows do not come out even
 };
 
 Var max_pool2d(In x, Size2d window, const PoolOptions& options = {});

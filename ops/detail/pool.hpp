@@ -46,6 +46,11 @@ struct PoolPlan {
 };
 
 bool is_channels_last(const Attributes& attributes);
+bool rounds_up(const Attributes& attributes);  // ceil_mode
+
+// How many windows there are along an axis of `in` entries; 0 where none fits.
+std::int64_t count_windows(std::int64_t in, std::int64_t window, std::int64_t stride,
+                           std::int64_t padding, bool round_up);
 
 // Of float or double, for images first ... last - 1. Of equal largest elements of a window the
 // first is chosen, of NaNs the last, and a NaN before any number.

@@ -69,6 +69,20 @@ Single<T> maximum(Single<T> x, Single<T> best) {
   return choose(wins(x, best), x, best);
 }
 
+// The sum of part(i) for i from first to last - 1. Many are added in halves, so that rounding grows
+// with the logarithm of their number.
+template <class N, class T, class F>
+N sum_in_halves(std::size_t first, std::size_t last, F part) {
+  constexpr std::size_t few = 64;
+  if (last - first > few) {
+    const std::size_t middle = first + (last - first) / 2;
+    return sum_in_halves<N, T>(first, middle, part) + sum_in_halves<N, T>(middle, last, part);
+  }
+  N sum(T(0));
+  for (std::size_t i = first; i < last; ++i) sum = sum + part(i);
+  return sum;
+}
+
 // f(numbers' type, place) over places first ... last - 1, registers first.
 template <class T, class F>
 void over_places(std::size_t first, std::size_t last, F f) {

@@ -30,9 +30,9 @@ PoolAxis adaptive_axis(std::int64_t in, std::int64_t out) {
 }
 
 PoolAxis strided_axis(std::int64_t in, std::int64_t window, std::int64_t stride,
-                      std::int64_t padding, bool count_padding) {
+                      std::int64_t padding, bool count_padding, bool round_up) {
   PoolAxis axis;
-  const std::int64_t out = (in + 2 * padding - window) / stride + 1;
+  const std::int64_t out = count_windows(in, window, stride, padding, round_up);
   axis.in = static_cast<std::size_t>(in);
   axis.out = static_cast<std::size_t>(out);
   for (std::int64_t i = 0; i < out; ++i) {
@@ -41,16 +41,34 @@ PoolAxis strided_axis(std::int64_t in, std::int64_t window, std::int64_t stride,
     const std::int64_t last = std::min(begin + window, in);
     axis.first.push_back(static_cast<std::size_t>(first));
     axis.last.push_back(static_cast<std::size_t>(last));
-    axis.divisor.push_back(static_cast<double>(count_padding ? window : last - first));
+    const std::int64_t counted =
+        count_padding ? std::min(window, in + padding - begin) : last - first;
+    axis.divisor.push_back(static_cast<double>(counted));
   }
-  axis.window = static_cast<std::size_t>(window);
-  axis.stride = static_cast<std::size_t>(stride);
-  axis.before = static_cast<std::size_t>(padding);
+  if (out == count_windows(in, window, stride, padding, false)) {
+    axis.window = static_cast<std::size_t>(window);
+    axis.stride = static_cast<std::size_t>(stride);
+    axis.before = static_cast<std::size_t>(padding);
+  }
   find_overlaps(axis);
   return axis;
 }
 
 }  // namespace
+
+bool rounds_up(const Attributes& attributes) {
+  return attributes.has("ceil_mode") && attributes.get<bool>("ceil_mode");
+}
+std::int64_t count_windows(std::int64_t in, std::int64_t window, std::int64_t stride,
+                           std::int64_t padding, bool round_up) {
+  // Padding is half the window at most, so that nothing here overflows.
+  const std::int64_t room = in - (window - 2 * padding);
+  if (room < 0) return round_up && -room < stride ? 1 : 0;
+  const std::int64_t whole = room / stride;
+  if (!round_up || whole * stride == room) return whole + 1;
+  // One more, unless it would begin in the padding behind.
+  return in + padding - stride * whole > stride ? whole + 2 : whole + 1;
+}
 
 bool is_channels_last(const Attributes& attributes) {
   return attributes.has("channels_last") && attributes.get<bool>("channels_last");
@@ -71,8 +89,9 @@ PoolPlan::PoolPlan(const Shape& x, const Attributes& attributes) {
   const auto& padding = attributes.get<Ints>("padding");
   const bool count =
       !attributes.has("count_include_pad") || attributes.get<bool>("count_include_pad");
-  rows = strided_axis(x[row_axis], window[0], stride[0], padding[0], count);
-  columns = strided_axis(x[row_axis + 1], window[1], stride[1], padding[1], count);
+  rows = strided_axis(x[row_axis], window[0], stride[0], padding[0], count, rounds_up(attributes));
+  columns =
+      strided_axis(x[row_axis + 1], window[1], stride[1], padding[1], count, rounds_up(attributes));
 }
 
 }  // namespace dualtape::detail

@@ -34,11 +34,13 @@ std::int64_t pooled_size(const Inference& inference, const Shape& x, std::int64_
     inference.shape_error("the padding" + of + " is " + std::to_string(padding[k]) +
                               " and the window is " + pair_text(window),
                           "give from 0 to half the window, so that no window holds padding alone");
-  if (size < 1 || size + 2 * padding[k] < window[k])
+  const std::int64_t count =
+      count_windows(size, window[k], stride[k], padding[k], rounds_up(inference.attributes));
+  if (size < 1 || count < 1)
     inference.shape_error("the window of " + pair_text(window) + " does not fit x of shape " +
                               to_string(x) + " with padding " + pair_text(padding),
                           "use a smaller window, more padding or a global pool");
-  return (size + 2 * padding[k] - window[k]) / stride[k] + 1;
+  return count;
 }
 
 }  // namespace

@@ -50,6 +50,15 @@ std::vector<Way> ways() {
   padded.padding = {1, 2};
   dt::PoolOptions uncounted = padded;
   uncounted.count_include_pad = false;
+  dt::PoolOptions rounded_up;
+  rounded_up.ceil_mode = true;
+  dt::PoolOptions padded_up = padded;
+  padded_up.ceil_mode = true;
+  dt::PoolOptions uncounted_up = uncounted;
+  uncounted_up.ceil_mode = true;
+  dt::PoolOptions padded_up_by_one = rounded_up;
+  padded_up_by_one.padding = 1;
+  padded_up_by_one.stride = 3;
   dt::PoolOptions apart;
   apart.stride = 5;
   return {{{2, 3, 28, 28}, 2},
@@ -61,7 +70,24 @@ std::vector<Way> ways() {
           {{1, 33, 7, 8}, {3, 4}, padded},
           {{2, 2, 7, 8}, {2, 5}, uncounted},
           {{1, 3, 11, 12}, {2, 3}, apart},
-          {{2, 17, 3, 4}, {3, 4}}};
+          {{2, 17, 3, 4}, {3, 4}},
+          {{1, 2, 7, 9}, 2, rounded_up},
+          {{1, 2, 1, 3}, 2, rounded_up},
+          {{2, 17, 6, 10}, {3, 4}, padded_up},
+          {{1, 2, 4, 4}, 2, padded_up_by_one},
+          {{1, 2, 7, 8}, {2, 5}, uncounted_up}};
+}
+
+// Windows along an axis: one fits, or begins at 0; more while some of the padded axis is unseen and
+// the next begins before the padding behind.
+std::int64_t windows_of(std::int64_t in, std::int64_t window, std::int64_t stride,
+                        std::int64_t padding, bool round_up) {
+  std::int64_t count = 1;
+  while (round_up
+             ? (count - 1) * stride + window < in + 2 * padding && count * stride < in + padding
+             : count * stride + window <= in + 2 * padding)
+    ++count;
+  return count;
 }
 
 struct Pooled {
@@ -78,9 +104,10 @@ Pooled pooled(const Way& way, const Numbers& x, const Numbers& t, const Numbers&
   const dt::Size2d padding = way.options.padding;
   const std::int64_t rows = way.x[2];
   const std::int64_t columns = way.x[3];
-  const std::int64_t out_rows = (rows + 2 * padding.rows - way.window.rows) / stride.rows + 1;
+  const bool up = way.options.ceil_mode;
+  const std::int64_t out_rows = windows_of(rows, way.window.rows, stride.rows, padding.rows, up);
   const std::int64_t out_columns =
-      (columns + 2 * padding.columns - way.window.columns) / stride.columns + 1;
+      windows_of(columns, way.window.columns, stride.columns, padding.columns, up);
   Pooled result;
   result.shape = {way.x[0], way.x[1], out_rows, out_columns};
   result.scatter.resize(x.size());
@@ -102,9 +129,13 @@ Pooled pooled(const Way& way, const Numbers& x, const Numbers& t, const Numbers&
           total += x[at];
           if (x[at] > x[best] || std::isnan(x[at])) best = at;
         }
-        const double count = way.options.count_include_pad
-                                 ? static_cast<double>(way.window.rows * way.window.columns)
-                                 : static_cast<double>(places.size());
+        // Padding counts, but not what lies beyond it.
+        const std::int64_t high =
+            std::min(way.window.rows, rows + 2 * padding.rows - r * stride.rows);
+        const std::int64_t wide =
+            std::min(way.window.columns, columns + 2 * padding.columns - k * stride.columns);
+        const double count = way.options.count_include_pad ? static_cast<double>(high * wide)
+                                                           : static_cast<double>(places.size());
         const double cotangent = c[result.max.size()];
         result.max.push_back(x[best]);
         result.select.push_back(t[best]);
@@ -212,6 +243,34 @@ TEST_CASE("the first of equal largest elements has the whole derivative") {
   CHECK(numbers(dt::eval(dt::reverse(dt::sum(y), {x})[x])) == Numbers{0, 1, 0, 0});
   const dt::Var t = graph.constant(tensor({1, 2, 3, 4}).reshape({1, 1, 2, 2}));
   CHECK(dt::eval(dt::forward(dt::sum(y), {x}, {t})).item() == 2);
+}
+
+TEST_CASE("windows rounded up see the last entries") {
+  dt::PoolOptions up;
+  up.ceil_mode = true;
+  dt::Graph graph;
+  const dt::Var five = graph.constant(tensor({1, 2, 3, 4, 5}).reshape({1, 1, 5}));
+  CHECK(numbers(dt::eval(dt::avg_pool1d(five, 2, up))) == Numbers{1.5, 3.5, 5});
+  CHECK(numbers(dt::eval(dt::max_pool1d(five, 2, up))) == Numbers{2, 4, 5});
+  up.stride = 2;
+  up.padding = 1;
+  const dt::Var four = graph.constant(tensor({1, 2, 3, 4}).reshape({1, 1, 4}));
+  CHECK(numbers(dt::eval(dt::avg_pool1d(four, 3, up))) == Numbers{1, 3, 2});
+  // A window that would begin in the padding behind is left out.
+  const dt::Var one = graph.constant(tensor({7}).reshape({1, 1, 1}));
+  CHECK(numbers(dt::eval(dt::max_pool1d(one, 2, up))) == Numbers{7});
+  CHECK(dt::max_pool1d(graph.constant(dt::ones({1, 1, 3})), 2, up).shape() == dt::Shape{1, 1, 2});
+}
+
+// 2^24 and then ones: a serial float32 sum stays where it is.
+TEST_CASE("means of large windows lose no entries") {
+  dt::Tensor values = dt::ones({1, 1, 1, 4096});
+  values.data<float>()[0] = 16777216;
+  dt::Graph graph;
+  const dt::Var x = graph.constant(values);
+  const double wanted = (16777216.0 + 4095) / 4096;
+  for (const dt::Var y : {dt::adaptive_avg_pool2d(x, 1), dt::avg_pool2d(x, {1, 4096})})
+    CHECK(std::abs(dt::eval(y).item() - wanted) <= wanted * 1e-6);
 }
 
 TEST_CASE("a NaN wins its window and no other") {
