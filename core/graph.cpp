@@ -375,7 +375,8 @@ void Graph::check_linear(const Op& op, NodeId id, Location where) {
   for (std::size_t i = 0; i < node.input_count; ++i) {
     in.push_back(var(node.input_refs[i]));
     strict[i] = !node.input_refs[i].outer && node.op != &constant_op();
-    with_zeros[i] = strict[i] || is_zero_constant(in[i]);
+    // Zeros may stand for an absent tangent; an index of zeros does not.
+    with_zeros[i] = strict[i] || (is_floating(in[i].dtype()) && is_zero_constant(in[i]));
   }
   const NodeView view{op, in, {}, node.attributes};
   if (op.linear_in(view, strict) || op.linear_in(view, with_zeros)) return;

@@ -8,6 +8,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/convolution_shapes.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
@@ -36,7 +37,8 @@ void require_numbers(const Inference& inference) {
   check("stride", 1);
   check("dilation", 1);
   check("padding", 0);
-  if (const auto groups = inference.attributes.get<std::int64_t>("groups"); groups < 1)
+  if (const auto groups = inference.attributes.get<std::int64_t>("groups");
+      groups < 1 || groups > INT_MAX)
     inference.value_error("groups is " + std::to_string(groups), "give 1 or more");
 }
 
@@ -182,6 +184,7 @@ struct Conv2d : Convolution<ConvPass::forward> {
     const Attributes attributes = with_size(node.attributes, node.in[i].shape());
     return i == 0 ? by_input(c, node.in[1], attributes) : by_weights(node.in[0], c, attributes);
   }
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases();
 };
 constexpr Bilinear<Conv2d> conv2d_op;
@@ -219,6 +222,7 @@ struct InputGradient : Convolution<ConvPass::by_input> {
     return i == 0 ? forward(c, node.in[1], without_size(node.attributes))
                   : by_weights(c, node.in[0], with_size(node.attributes, node.in[1].shape()));
   }
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases();
 };
 constexpr Bilinear<InputGradient> input_gradient_op;
@@ -256,6 +260,7 @@ struct WeightGradient : Convolution<ConvPass::by_weights> {
     return i == 0 ? by_input(node.in[1], c, with_size(node.attributes, node.in[0].shape()))
                   : forward(node.in[0], c, without_size(node.attributes));
   }
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases();
 };
 constexpr Bilinear<WeightGradient> weight_gradient_op;
@@ -276,7 +281,9 @@ std::pair<std::int64_t, std::int64_t> padding_of(Padding::Form form, std::int64_
                                                  std::int64_t stride, std::int64_t dilation) {
   if (form == Padding::Form::valid) return {0, 0};
   if (form == Padding::Form::numbers) return {number, number};
-  if (stride < 1 || in < 1) return {0, 0};  // which is refused, by name, when the node is made
+  const auto fits = [](std::int64_t n) { return n >= 1 && n <= INT_MAX; };
+  if (!fits(stride) || !fits(dilation) || !fits(kernel) || in < 1)
+    return {0, 0};  // which is refused, by name, when the node is made
   const std::int64_t out = (in - 1) / stride + 1;
   const std::int64_t total =
       std::max<std::int64_t>((out - 1) * stride + dilation * (kernel - 1) + 1 - in, 0);
@@ -312,6 +319,8 @@ std::int64_t spread_size(std::string_view function, Location where, std::int64_t
                               std::to_string(stride),
                       .where = where,
                       .help = "give less output padding"});
+  for (const std::int64_t number : {in, kernel, stride, padding, dilation})
+    if (number < 0 || number > INT_MAX) return 0;  // which is refused when the node is made
   return (in - 1) * stride - 2 * padding + dilation * (kernel - 1) + more + 1;
 }
 
@@ -409,6 +418,7 @@ struct Conv1d {
       "conv1d(g.constant(Tensor{1, 2, 3}.reshape({1, 1, 3})), "
       "g.constant(Tensor{1, 10}.reshape({1, 1, 2})))",
       "[[[21. 32.]]]"};
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     const auto call = [](const ConvOptions& options) {
       return [options](std::span<const Var> in) {
@@ -433,6 +443,7 @@ struct ConvTranspose2d {
       "conv_transpose2d(g.constant(Tensor{1, 2}.reshape({1, 1, 1, 2})), "
       "g.constant(Tensor{1, 10}.reshape({1, 1, 1, 2})), {.stride = {1, 2}})",
       "[[[[ 1. 10.  2. 20.]]]]"};
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     const auto call = [](const ConvTransposeOptions& options) {
       return [options](std::span<const Var> in) {
@@ -457,6 +468,7 @@ struct ConvTranspose1d {
       "conv_transpose1d(g.constant(Tensor{1, 2}.reshape({1, 1, 2})), "
       "g.constant(Tensor{1, 10}.reshape({1, 1, 2})), {.stride = 2})",
       "[[[ 1. 10.  2. 20.]]]"};
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     return {{"stride", {Arg{{2, 2, 3}}, Arg{{2, 1, 3}}}, [](auto in) {
                return std::vector<Var>{conv_transpose1d(

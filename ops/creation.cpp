@@ -6,6 +6,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
@@ -45,6 +46,7 @@ struct Meshgrid {
   static constexpr Example example{
       "meshgrid({g.constant(Tensor{1, 2}), g.constant(Tensor{3, 4, 5})})[0]",
       "[[1. 1. 1.]\n [2. 2. 2.]]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     const auto call = [](std::span<const Var> in) {
       return meshgrid(std::vector<In>(in.begin(), in.end()));
@@ -59,6 +61,7 @@ struct Tile {
   static constexpr auto math =
       "y_i = x_(i mod n) along each axis; linear: the vjp sums the tiles. reshape, broadcast_to.";
   static constexpr Example example{"tile(g.constant(Tensor{1, 2}), {2})", "[1. 2. 1. 2.]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return unary_cases({{"a vector", {3}}, {"a matrix", {2, 3}}, {"a scalar", {}}, {"empty", {0}}},
                        [](Var x) {
@@ -72,6 +75,7 @@ struct Repeat {
   static constexpr auto math =
       "y_i = x_(floor(i / times)); linear: the vjp sums the copies. reshape and broadcast_to.";
   static constexpr Example example{"repeat(g.constant(Tensor{1, 2}), 2)", "[1. 1. 2. 2.]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return unary_cases({{"a vector", {3}}, {"rows", {2, 3}}, {"of three axes", {3, 1, 2}}},
                        [](Var x) { return repeat(x, 2, 0); });
@@ -84,6 +88,7 @@ struct Kron {
       "y_(i p + k, j q + l) = a_ij b_kl for b (p, q); bilinear. reshape and mul.";
   static constexpr Example example{
       "kron(g.constant(Tensor{{1, 2}}), g.constant(Tensor{{1}, {10}}))", "[[ 1.  2.]\n [10. 20.]]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     const auto call = [](std::span<const Var> in) { return std::vector<Var>{kron(in[0], in[1])}; };
     return {{"matrices", {Arg{{2, 3}}, Arg{{3, 2}}}, call},

@@ -8,6 +8,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
@@ -91,6 +92,7 @@ struct Tril : Triangle<true> {
       "y_ij = x_ij where j - i <= k, else 0; linear: the vjp takes the same triangle.";
   static constexpr Example example{"tril(g.constant(Tensor{{1, 2}, {3, 4}}))",
                                    "[[1. 0.]\n [3. 4.]]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
 };
 struct Triu : Triangle<false> {
   static constexpr auto name = "triu";
@@ -99,6 +101,7 @@ struct Triu : Triangle<false> {
       "y_ij = x_ij where j - i >= k, else 0; linear: the vjp takes the same triangle.";
   static constexpr Example example{"triu(g.constant(Tensor{{1, 2}, {3, 4}}))",
                                    "[[1. 2.]\n [0. 4.]]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
 };
 constexpr Linear<Tril> tril_op;
 constexpr Linear<Triu> triu_op;
@@ -140,6 +143,7 @@ struct Diagonal {
     return {[copy](const KernelArgs& args) { copy.run(args.in[0], args.out[0]); }};
   }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent);
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     const auto at = [](std::int64_t k) { return [k](Var x) { return diagonal(x, k); }; };
     return {unary_case("a square", {3, 3}, at(0)),
@@ -184,6 +188,7 @@ struct DiagEmbed {
   static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
     return diagonal_op(cotangent, Attributes{{"k", diagonal_of(node.attributes)}});
   }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("a vector", {3}, [](Var x) { return diag_embed(x); }),
             unary_case("above", {2}, [](Var x) { return diag_embed(x, 2); }),
@@ -204,6 +209,7 @@ struct Diag {
   static constexpr auto doc = "a matrix from its diagonal, or the diagonal of a matrix";
   static constexpr auto math = "diag_embed of a vector, diagonal of a matrix; linear.";
   static constexpr Example example{"diag(g.constant(Tensor{1, 2}))", "[[1. 0.]\n [0. 2.]]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("a vector", {3}, [](Var x) { return diag(x, 1); }),
             unary_case("a matrix", {3, 2}, [](Var x) { return diag(x, -1); })};
@@ -214,6 +220,7 @@ struct Trace {
   static constexpr auto doc = "the sum of a diagonal of matrices";
   static constexpr auto math = "y = sum_i x_ii; linear. diagonal and sum.";
   static constexpr Example example{"trace(g.constant(Tensor{{1, 2}, {3, 4}}))", "5.0"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("a square", {3, 3}, [](Var x) { return trace(x); }),
             unary_case("a batch, above", {2, 2, 3}, [](Var x) { return trace(x, 1); }),

@@ -8,6 +8,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/in_graph.hpp>
 #include <dualtape/ops/matmul.hpp>
@@ -351,6 +352,7 @@ struct Einsum {
       "einsum(\"ij,j->i\", {g.constant(Tensor{{1, 2}, {3, 4}}), g.constant(Tensor{1, 10})})",
       "[21. 43.]"};
 
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     const auto add = [&](const std::string& rule, const std::vector<Shape>& shapes) {

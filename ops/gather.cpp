@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/indices.hpp>
 #include <dualtape/ops/detail/running.hpp>
@@ -110,6 +111,7 @@ struct Gather {
     });
   }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent);
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     const auto gathered = [](std::int64_t axis) {
       return
@@ -230,6 +232,7 @@ struct ScatterAdd {
     return i == 2 ? cotangent
                   : gather(cotangent, node.in[1], node.attributes.get<std::int64_t>("axis"));
   }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     const auto added = [](std::int64_t axis) {
       return [axis](std::span<const Var> in) {

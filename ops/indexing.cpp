@@ -3,6 +3,7 @@
 #include <span>
 #include <utility>
 
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/indices.hpp>
 #include <dualtape/ops/detail/running.hpp>
@@ -72,6 +73,7 @@ struct Take {
     });
   }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent);
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     const auto taken = [](std::int64_t axis) {
       return [axis](std::span<const Var> in) { return std::vector<Var>{take(in[0], in[1], axis)}; };
@@ -190,6 +192,7 @@ struct IndexAdd {
     return i == 2 ? cotangent
                   : take(cotangent, node.in[1], node.attributes.get<std::int64_t>("axis"));
   }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     const auto added = [](std::int64_t axis) {
       return [axis](std::span<const Var> in) {
@@ -246,6 +249,7 @@ struct OneHot {
       }};
     });
   }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {{"vector",
              {index_arg({4}, 3)},

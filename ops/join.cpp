@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/samples.hpp>
@@ -98,6 +99,7 @@ struct Concat {
     }
     return found;
   }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     const auto joined = [](std::int64_t axis) {
       return [axis](std::span<const Var> in) {
@@ -188,6 +190,7 @@ struct Split {
     }
     return concat(pieces, static_cast<std::int64_t>(axis));
   }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {{"sizes",
              {Arg{{5}}},
@@ -216,6 +219,7 @@ struct Stack {
   static constexpr auto math = "concat of the operands, each with a new axis of size 1";
   static constexpr Example example{"stack({g.constant(Tensor{1, 2}), g.constant(Tensor{3, 4})}, 1)",
                                    "[[1. 3.]\n [2. 4.]]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     const auto stacked = [](std::int64_t axis) {
       return [axis](std::span<const Var> in) {

@@ -6,6 +6,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/lapack.hpp>
 #include <dualtape/ops/detail/linalg.hpp>
@@ -131,6 +132,7 @@ struct Solve {
     }
     return solve_matrices(node.in[0], *right, transposed);
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     const auto call = [](auto in) { return std::vector<Var>{solve(in[0], in[1])}; };
     return {{"vector", {matrices({3, 3}), Arg{{3}}}, call},
@@ -193,6 +195,7 @@ struct Inverse {
     const Var y = node.out[0];
     return neg(matmul(y, matmul(*tangents[0], y)));
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() { return square_cases<inverse>(false); }
 };
 constexpr General<Inverse> inverse_op;
@@ -254,6 +257,7 @@ struct Cholesky {
     const Var inner = solve_matrices(l, transpose(solve_matrices(l, ds, false)), false);
     return matmul(l, mul(half_lower_mask(rows_of(l.shape()), l.dtype()), inner));
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() { return square_cases<cholesky>(true); }
 };
 constexpr General<Cholesky> cholesky_op;

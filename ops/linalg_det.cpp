@@ -6,6 +6,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/lapack.hpp>
 #include <dualtape/ops/detail/linalg.hpp>
@@ -83,6 +84,7 @@ struct Det {
   static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     return sum(mul(cofactors(node.in[0]), *tangents[0]), {-2, -1});
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     std::vector<Case> cases = square_cases<det>(false);
     const auto add = [&](const char* name, const Tensor& a) {
@@ -128,6 +130,7 @@ struct Cofactors {
   static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     return cofactor_change(node.in[0], *tangents[0]);
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     std::vector<Case> cases = square_cases<cofactors>(false);
     cases.push_back({"four rows", {matrices({4, 4})}, [](auto in) {
@@ -201,6 +204,7 @@ struct CofactorChange {
                             : by_matrix(node.in[0], node.in[1], *tangents[0]);
     return change ? add(*change, more) : more;
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     for (const Shape& shape : {Shape{1, 1}, Shape{2, 2}, Shape{2, 3, 3}, Shape{4, 4}, Shape{0, 0}})

@@ -1,5 +1,6 @@
 #include <dualtape/ops/linalg_factor.hpp>
 
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/factor.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/partly_linear.hpp>
@@ -93,6 +94,7 @@ struct TriangularSolve {
     }
     return solve_triangles(node.in[0], *right, kind);
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     const auto call = [](TriangularOptions options) {
       return [options](std::span<const Var> in) {
@@ -172,6 +174,7 @@ struct Slogdet {
     return {std::nullopt, sum(mul(weights, *tangents[0]), {-2, -1})};
   }
   static Var logarithm(In a) { return slogdet(a).log_abs_det; }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() { return detail::square_cases<logarithm>(false); }
 };
 constexpr General<Slogdet> slogdet_op;
@@ -258,6 +261,7 @@ struct QrFactors {
     }
     return {dq, dr};
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     return rectangle_cases([](Var a) {
       const QR factors = qr(a);

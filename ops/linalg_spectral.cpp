@@ -1,4 +1,5 @@
 // Eigenvalues, singular values and the norms made of them; declared in ops/linalg_factor.hpp.
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/factor.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/diagonals.hpp>
@@ -104,6 +105,7 @@ struct EighFactors {
     const Var gaps = sub(unsqueeze(w, -2), unsqueeze(w, -1));
     return {diagonal(p), matmul(v, mul(detail::inverse_gaps(gaps), p))};
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     for (const Shape& shape : {Shape{3, 3}, Shape{1, 1}, Shape{2, 2, 2}, Shape{0, 2, 2}})
@@ -122,10 +124,9 @@ struct SvdFactors {
   static constexpr auto name = "svd";
   static constexpr auto doc = "A = U diag(s) V^T, the reduced singular value decomposition";
   static constexpr auto math =
-      "With P = U^T dA V, S = diag(s), F_ij = 1 / (s_j^2 - s_i^2), 0 on the diagonal: ds = "
-      "diag(P), dU = U (F * (P S + S P^T)) + (I - U U^T) dA V S^-1, dV = V (F * (S P + P^T S)) + "
-      "(I - "
-      "V V^T) dA^T U S^-1.";
+      "With P = U^T dA V, S = diag(s), H_ij = (P_ij + P_ji) / 2 (s_j - s_i) and K_ij = (P_ij - "
+      "P_ji) / 2 (s_j + s_i), 0 on the diagonal: ds = diag(P), dU = U (H + K) + (I - U U^T) dA V "
+      "S^-1, dV = V (H - K) + (I - V V^T) dA^T U S^-1.";
   static constexpr Example example{"svd(g.constant(Tensor{{3, 0}, {0, -4}})).s", "[4. 3.]"};
   static constexpr Promotion promotion = Promotion::common_floating;
 
@@ -185,16 +186,18 @@ struct SvdFactors {
     const Var column = unsqueeze(node.out[1], -1);
     const Var dav = matmul(da, v);
     const Var p = matmul(u, dav, {true, false});
-    const Var f = detail::inverse_gaps(mul(sub(row, column), add(row, column)));
-    const auto symmetric = [](Var x) { return add(x, transpose(x)); };
-    Var du = matmul(u, mul(f, symmetric(mul(p, row))));
-    Var dv = matmul(v, mul(f, symmetric(mul(column, p))));
+    // Differences and sums apart: their product, s_j^2 - s_i^2, is 0 or infinite too early.
+    const Var along = mul(detail::inverse_gaps(sub(row, column)), mul(0.5, add(p, transpose(p))));
+    const Var across = mul(detail::inverse_gaps(add(row, column)), mul(0.5, sub(p, transpose(p))));
+    Var du = matmul(u, add(along, across));
+    Var dv = matmul(v, sub(along, across));
     const Shape& shape = da.shape();
     if (rows_of(shape) > columns_of(shape)) du = add(du, outside(u, div(dav, row)));
     if (columns_of(shape) > rows_of(shape))
       dv = add(dv, outside(v, div(matmul(da, u, {true, false}), row)));
     return {du, diagonal(p), transpose(dv)};
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     for (const Shape& shape : {Shape{3, 3}, Shape{4, 2}, Shape{2, 3}, Shape{1, 1}, Shape{2, 3, 2},
@@ -216,6 +219,7 @@ struct NormOfMatrix {
       "u_0 v_0^T. norm, or svd and sum or slice.";
   static constexpr Example example{
       "matrix_norm(g.constant(Tensor{{3, 0}, {0, -4}}), MatrixNorm::nuclear)", "7.0"};
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     for (const MatrixNorm kind : {MatrixNorm::frobenius, MatrixNorm::nuclear, MatrixNorm::spectral})

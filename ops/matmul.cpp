@@ -8,6 +8,7 @@
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/blas.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
 #include <dualtape/ops/detail/operand.hpp>
@@ -174,6 +175,7 @@ struct Matmul {
     if (stacked) c = stack(c);
     return tb ? matmul(c, a, {true, ta}) : matmul(a, c, {!ta, false});
   }
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases();
 };
 constexpr Bilinear<Matmul> matmul_op;
@@ -226,6 +228,7 @@ struct Outer {
   static constexpr auto math = "C = a b^T; dC = da b^T + a db^T. Backward: a' = C' b, b' = C'^T a.";
   static constexpr Example example{"outer(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 4}))",
                                    "[[3. 4.]\n [6. 8.]]"};
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     const auto call = [](std::span<const Var> in) { return std::vector<Var>{outer(in[0], in[1])}; };
     return {{"vectors", {Arg{{2}}, Arg{{3}}}, call},
@@ -240,6 +243,7 @@ struct Dot {
   static constexpr auto math = "c = a . b; dc = da . b + a . db. Backward: a' = c' b, b' = c' a.";
   static constexpr Example example{"dot(g.constant(Tensor{1, 2}), g.constant(Tensor{3, 4}))",
                                    "11.0"};
+  static std::vector<Edge> edges() { return detail::matrix_edges(name); }
   static std::vector<Case> cases() {
     const auto call = [](std::span<const Var> in) { return std::vector<Var>{dot(in[0], in[1])}; };
     return {{"vectors", {Arg{{3}}, Arg{{3}}}, call},

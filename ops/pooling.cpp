@@ -4,6 +4,7 @@
 
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/pool.hpp>
@@ -176,6 +177,7 @@ struct MaxPoolSelect : Pooling<select_loop, false> {
     inference.out = {{std::move(pooled), inference.dtype(0)}};
   }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent);
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     return cases_of(
         settings(),
@@ -211,6 +213,7 @@ struct MaxPoolScatter : Pooling<scatter_loop, true> {
   static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
     return select_op(node.in[0], cotangent, node.attributes);
   }
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     return cases_of(
         settings(),
@@ -240,6 +243,7 @@ struct MaxPool : Pooling<max_loop, false> {
   static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     return select_op(stop_gradient(node.in[0]), *tangents[0], node.attributes);
   }
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     return cases_of(
         settings(), [](const Setting& s) { return std::vector{distinct(s.x)}; },
@@ -260,6 +264,7 @@ struct AvgPool : Pooling<average_loop, false> {
       "flatten(avg_pool2d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})), 2))", "[1.5]"};
 
   static Var transpose(const NodeView& node, std::size_t, Var cotangent);
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     return cases_of(
         settings_of_means(), [](const Setting& s) { return std::vector{Arg{s.x}}; },
@@ -289,6 +294,7 @@ struct AvgPoolSpread : Pooling<spread_loop, true> {
       if (key != "shape") kept = kept.with(key, value);
     return avg_pool_op(cotangent, kept);
   }
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     return cases_of(
         settings_of_means(), [](const Setting& s) { return std::vector{Arg{pooled_of(s)}}; },
@@ -364,6 +370,7 @@ struct MaxPool1d : Pool1d<true> {
   static constexpr auto math = "max_pool2d of images of one row";
   static constexpr Example example{
       "flatten(max_pool1d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 4})), 2))", "[3. 2.]"};
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
 };
 struct AvgPool1d : Pool1d<false> {
   static constexpr auto name = "avg_pool1d";
@@ -371,6 +378,7 @@ struct AvgPool1d : Pool1d<false> {
   static constexpr auto math = "avg_pool2d of images of one row";
   static constexpr Example example{
       "flatten(avg_pool1d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 4})), 2))", "[2. 1.]"};
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
 };
 
 template <class Function>
@@ -395,6 +403,7 @@ struct AdaptiveAvgPool {
   static constexpr Example example{
       "flatten(adaptive_avg_pool2d(g.constant(Tensor{1, 3, 2}.reshape({1, 1, 1, 3})), {1, 2}))",
       "[2.  2.5]"};
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     return image_cases([](Var x, Size2d size) { return adaptive_avg_pool2d(x, size); }, true);
   }
@@ -407,6 +416,7 @@ struct AdaptiveMaxPool {
   static constexpr Example example{
       "flatten(adaptive_max_pool2d(g.constant(Tensor{1, 3, 2}.reshape({1, 1, 1, 3})), {1, 2}))",
       "[3. 3.]"};
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     return image_cases([](Var x, Size2d size) { return adaptive_max_pool2d(x, size); }, true);
   }
@@ -417,6 +427,7 @@ struct GlobalAvgPool {
   static constexpr auto math = "mean over H and W";
   static constexpr Example example{
       "global_avg_pool(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})))", "[[1.5]]"};
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     return image_cases([](Var x, Size2d) { return global_avg_pool(x); }, false);
   }
@@ -427,6 +438,7 @@ struct GlobalMaxPool {
   static constexpr auto math = "max_pool2d with the image as its window, without its last two axes";
   static constexpr Example example{
       "global_max_pool(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})))", "[[3.]]"};
+  static std::vector<Edge> edges() { return detail::window_edges(name); }
   static std::vector<Case> cases() {
     return image_cases([](Var x, Size2d) { return global_max_pool(x); }, false);
   }

@@ -3,6 +3,7 @@
 
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/random.hpp>
 
@@ -98,6 +99,7 @@ struct RandomUniform : Drawn<RandomUniform> {
     return [low = attributes.get<double>("low"), high = attributes.get<double>("high")](
                auto out, Key key, std::size_t first) { fill_uniform(out, key, low, high, first); };
   }
+  static std::vector<Edge> edges() { return detail::draw_edges(name); }
   static std::vector<Case> cases() {
     return {{"matrix",
              {key_arg},
@@ -133,6 +135,7 @@ struct RandomNormal : Drawn<RandomNormal> {
         [mean = attributes.get<double>("mean"), stddev = attributes.get<double>("stddev")](
             auto out, Key key, std::size_t first) { fill_normal(out, key, mean, stddev, first); };
   }
+  static std::vector<Edge> edges() { return detail::draw_edges(name); }
   static std::vector<Case> cases() {
     return {{"matrix",
              {key_arg},
@@ -157,6 +160,7 @@ struct RandomRademacher : Drawn<RandomRademacher> {
   static auto fill(const Attributes&) {
     return [](auto out, Key key, std::size_t first) { fill_rademacher(out, key, first); };
   }
+  static std::vector<Edge> edges() { return detail::draw_edges(name); }
   static std::vector<Case> cases() {
     return {{"vector", {key_arg}, [](std::span<const Var> in) {
                return std::vector<Var>{random_rademacher(in[0], {7})};
@@ -189,6 +193,7 @@ struct FoldKey {
       *args.output<std::int64_t>() = std::bit_cast<std::int64_t>(folded.value());
     }};
   }
+  static std::vector<Edge> edges() { return detail::draw_edges(name); }
   static std::vector<Case> cases() {
     return {{"keys", {key_arg, key_arg}, [](std::span<const Var> in) {
                return std::vector<Var>{fold_key(in[0], in[1])};

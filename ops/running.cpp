@@ -7,7 +7,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/partly_linear.hpp>
@@ -15,8 +15,6 @@
 #include <dualtape/ops/detail/samples.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/indexing.hpp>
-#include <dualtape/ops/join.hpp>
-#include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/scan.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -135,6 +133,7 @@ struct Recurrence {
     }
     return linear_recurrence(node.in[0], *change, axis, reverse);
   }
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
     const auto along = [](std::int64_t axis, bool reverse) {
       return [=](std::span<const Var> in) {
@@ -190,6 +189,7 @@ struct Cumprod {
     return linear_recurrence(node.in[0], mul(shifted(node.out[0], axis, false, 1), *tangents[0]),
                              axis);
   }
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
     auto cases = axis_cases([](Var x, std::int64_t axis) { return cumprod(x, axis); });
     Arg zeros{{3, 4}};
@@ -284,6 +284,7 @@ struct Logcumsumexp {
     const Var dy = linear_recurrence(before, mul(own, t), axis);
     return {dy, own * (t - dy), before * (shifted(dy, axis, false, 0) - dy)};
   }
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
     return axis_cases([](Var x, std::int64_t axis) { return logcumsumexp(x, axis); });
   }
@@ -341,6 +342,7 @@ struct Cummax : RunningExtreme<true> {
   static constexpr auto math =
       "y_i = max(x_0, ..., x_i) = x_p(i), p(i) the first such place; dy_i = dx_p(i).";
   static constexpr Example example{"cummax(g.constant(Tensor{1, 3, 2})).values", "[1. 3. 3.]"};
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
 };
 struct Cummin : RunningExtreme<false> {
   static constexpr auto name = "cummin";
@@ -348,6 +350,7 @@ struct Cummin : RunningExtreme<false> {
   static constexpr auto math =
       "y_i = min(x_0, ..., x_i) = x_p(i), p(i) the first such place; dy_i = dx_p(i).";
   static constexpr Example example{"cummin(g.constant(Tensor{3, 1, 2})).values", "[3. 1. 1.]"};
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
 };
 constexpr General<Cummax> cummax_op;
 constexpr General<Cummin> cummin_op;
@@ -359,6 +362,7 @@ struct Diff {
   static constexpr auto doc = "differences of neighbours along an axis";
   static constexpr auto math = "y_i = x_(i+1) - x_i, n times over; linear. Slices and a sub.";
   static constexpr Example example{"diff(g.constant(Tensor{1, 4, 9}))", "[3. 5.]"};
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("a vector", {5}, [](Var x) { return diff(x); }),
             unary_case("twice, columns", {4, 2}, [](Var x) { return diff(x, 2, 0); }),
@@ -370,8 +374,9 @@ struct Trapz {
   static constexpr auto name = "trapz";
   static constexpr auto doc = "the integral along an axis by the trapezium rule";
   static constexpr auto math =
-      "I = sum_i (x_(i+1) - x_i) (y_i + y_(i+1)) / 2. Slices, mul and sum.";
+      "I = sum_i (x_(i+1) - x_i) (y_i / 2 + y_(i+1) / 2). Slices, mul and sum.";
   static constexpr Example example{"trapz(g.constant(Tensor{0, 1, 4}))", "3.0"};
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
     const auto along = [](std::int64_t axis) {
       return
@@ -445,7 +450,8 @@ Var trapz(In y, In x, std::int64_t axis) {
   const std::int64_t size = shape[static_cast<std::size_t>(place)];
   const auto here = [where = y.where()](auto value) { return In(value, where); };
   const Neighbours values = neighbours(y, place, size);
-  const Var means = here(0.5) * here(here(values.left) + here(values.right));
+  // Halves first: the sum of both may be too large.
+  const Var means = here(here(0.5) * here(values.left)) + here(here(0.5) * here(values.right));
   const Shape of_places = detail::shape_of(x);
   if (of_places.empty_rank()) return sum(here(x * here(means)), {place});
   const bool own = of_places == shape;

@@ -6,6 +6,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold.hpp>
 #include <dualtape/ops/detail/operand.hpp>
@@ -114,6 +115,7 @@ struct Prod {
     }
     return reshape(t, node.out[0].shape());
   }
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
     const auto call = [](Var x, const Ints& axes, bool keepdims) {
       return prod(x, axes, keepdims);
@@ -197,6 +199,7 @@ struct Cumsum {
     return cumsum(cotangent, node.attributes.get<std::int64_t>("axis"),
                   node.attributes.get<bool>("exclusive"), !node.attributes.get<bool>("reverse"));
   }
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     const auto add = [&](std::string name, Shape shape, std::int64_t axis, bool exclusive,

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/samples.hpp>
@@ -67,6 +68,7 @@ struct Reshape {
   static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
     return reshape(cotangent, node.in[0].shape());
   }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("(6) to (2, 3)", {6},
                        [](Var x) {
@@ -142,6 +144,7 @@ struct Permute {
     for (std::size_t i = 0; i < axes.size(); ++i) inverse[axes[i]] = static_cast<std::int64_t>(i);
     return permute(cotangent, inverse);
   }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("matrix", {2, 3},
                        [](Var x) {
@@ -198,6 +201,7 @@ struct BroadcastTo {
   }
   // Whoever asks sums the cotangent to the operand's shape, as after every broadcast.
   static Var transpose(const NodeView&, std::size_t, Var cotangent) { return cotangent; }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("new axis", {3},
                        [](Var x) {
@@ -241,6 +245,7 @@ struct StopGradient {
     inference.out = {inference.in[0].type()};
   }
   static Kernel kernel(const KernelRequest& request) { return copy_kernel(request); }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("matrix", {2, 3}, [](Var x) { return stop_gradient(x); }),
             unary_case("scalar", {}, [](Var x) { return stop_gradient(x); })};
@@ -253,6 +258,7 @@ struct Flatten {
   static constexpr auto doc = "several neighbouring axes made one";
   static constexpr auto math = "a reshape";
   static constexpr Example example{"flatten(g.constant(Tensor{{1, 2}, {3, 4}}))", "[1. 2. 3. 4.]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("all", {2, 3}, [](Var x) { return flatten(x); }),
             unary_case("all but the first", {2, 3, 2}, [](Var x) { return flatten(x, 1); }),
@@ -265,6 +271,7 @@ struct Squeeze {
   static constexpr auto doc = "without axes of size 1";
   static constexpr auto math = "a reshape";
   static constexpr Example example{"squeeze(g.constant(Tensor{{1, 2}}))", "[1. 2.]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("all", {1, 3, 1}, [](Var x) { return squeeze(x); }),
             unary_case("last", {1, 3, 1}, [](Var x) { return squeeze(x, {-1}); })};
@@ -275,6 +282,7 @@ struct Unsqueeze {
   static constexpr auto doc = "with a new axis of size 1";
   static constexpr auto math = "a reshape";
   static constexpr Example example{"unsqueeze(g.constant(Tensor{1, 2}), 0)", "[[1. 2.]]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("first", {3}, [](Var x) { return unsqueeze(x, 0); }),
             unary_case("last", {2, 3}, [](Var x) { return unsqueeze(x, -1); }),
@@ -287,6 +295,7 @@ struct Transpose {
   static constexpr auto math = "y[..., j, i] = x[..., i, j]; a permute";
   static constexpr Example example{"transpose(g.constant(Tensor{{1, 2}, {3, 4}}))",
                                    "[[1. 3.]\n [2. 4.]]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("matrix", {2, 3}, [](Var x) { return transpose(x); }),
             unary_case("batch", {2, 3, 4}, [](Var x) { return transpose(x); }),

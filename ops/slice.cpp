@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/samples.hpp>
@@ -81,6 +82,7 @@ struct Slice {
     return slice_scatter(cotangent, node.in[0].shape(), node.attributes.get<Ints>("starts"),
                          node.attributes.get<Ints>("steps"));
   }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("inside", {5}, [](Var x) { return slice(x, 0, 1, 4); }),
             unary_case("negative axis and end", {2, 5}, [](Var x) { return slice(x, -1, 1, -1); }),
@@ -137,6 +139,7 @@ struct SliceScatter {
                                 {"counts", node.in[0].shape().vector()},
                                 {"steps", node.attributes.get<Ints>("steps")}});
   }
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("inside", {2}, [](Var x) { return slice_scatter(x, {5}, {2}, {1}); }),
             unary_case("two axes, one backwards", {2, 3},
@@ -155,6 +158,7 @@ struct Pad {
   static constexpr auto math =
       "y = value but y[i + before] = x[i]; the vjp takes the inner part of the cotangent";
   static constexpr Example example{"pad(g.constant(Tensor{1, 2}), {1}, {2})", "[0. 1. 2. 0. 0.]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("zeros", {2, 3},
                        [](Var x) {
@@ -173,6 +177,7 @@ struct Flip {
   static constexpr auto doc = "a tensor turned round along axes";
   static constexpr auto math = "y[i] = x[n - 1 - i]; linear: the vjp flips the cotangent. A slice.";
   static constexpr Example example{"flip(g.constant(Tensor{1, 2, 3}))", "[3. 2. 1.]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("a vector", {4}, [](Var x) { return flip(x); }),
             unary_case("all axes", {2, 3}, [](Var x) { return flip(x); }),
@@ -191,6 +196,7 @@ struct Roll {
   static constexpr auto math =
       "y[(i + shift) mod n] = x[i]; linear: the vjp rolls the cotangent back. Two slices joined.";
   static constexpr Example example{"roll(g.constant(Tensor{1, 2, 3}), 1)", "[3. 1. 2.]"};
+  static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
     return {unary_case("on", {5}, [](Var x) { return roll(x, 2); }),
             unary_case("back, the first axis", {4, 2}, [](Var x) { return roll(x, -1, 0); }),

@@ -7,6 +7,7 @@
 #include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/samples.hpp>
@@ -133,6 +134,7 @@ struct Sort {
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     return chosen_tangents(node, tangents);
   }
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
     const auto along = [](std::int64_t axis, bool descending) {
       return [=](In x) { return sort(x, axis, descending).values; };
@@ -162,6 +164,7 @@ struct Argsort {
   static Kernel kernel(const KernelRequest& request) {
     return kernel_for<true>(request, request.attributes.get<bool>("descending"));
   }
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
     return {spread_case("a vector", {7}, [](In x) { return argsort(x); }),
             spread_case("columns", {4, 3}, [](In x) { return argsort(x, 0, true); })};
@@ -196,6 +199,7 @@ struct TopK {
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     return chosen_tangents(node, tangents);
   }
+  static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
     const auto best = [](std::int64_t k, std::int64_t axis, bool largest) {
       return [=](In x) { return top_k(x, k, axis, largest).values; };

@@ -113,13 +113,13 @@ void Minors::decompose() {
 
 double Minors::small_cofactor(std::size_t i, std::size_t j) const {
   if (n_ == 1) return 1;
-  if (n_ == 2) return i == j ? a_[at(1 - i, 1 - j)] : -a_[at(1 - i, 1 - j)];
+  if (n_ == 2) return i == j ? a_[at(1 - i, 1 - j)] : 0 - a_[at(1 - i, 1 - j)];
   const std::size_t p = (i + 1) % 3, q = (i + 2) % 3, r = (j + 1) % 3, s = (j + 2) % 3;
   return difference(a_[at(p, r)], a_[at(q, s)], a_[at(p, s)], a_[at(q, r)]);
 }
 double Minors::small_change(std::size_t i, std::size_t j) const {
   if (n_ == 1) return 0;
-  if (n_ == 2) return i == j ? x_[at(1 - i, 1 - j)] : -x_[at(1 - i, 1 - j)];
+  if (n_ == 2) return i == j ? x_[at(1 - i, 1 - j)] : 0 - x_[at(1 - i, 1 - j)];
   const std::size_t p = (i + 1) % 3, q = (i + 2) % 3, r = (j + 1) % 3, s = (j + 2) % 3;
   return difference(x_[at(p, r)], a_[at(q, s)], x_[at(p, s)], a_[at(q, r)]) +
          difference(a_[at(p, r)], x_[at(q, s)], a_[at(p, s)], x_[at(q, r)]);

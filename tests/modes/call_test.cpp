@@ -6,6 +6,7 @@
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/join.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
 
@@ -52,6 +53,20 @@ TEST_CASE("a call inside a called function is differentiable") {
       {{Shape{3}, domain(-1, 1)}, {Shape{3}, domain(-1, 1)}});
   INFO(to_string(report));
   CHECK(report.ok());
+}
+
+TEST_CASE("a call takes more than 65 535 arguments, and its gradient comes back") {
+  constexpr std::int64_t count = 65537;
+  const std::vector<Type> types(count, Type{Shape{}, float64});
+  const auto f = Function::make("sum of all", types, [](std::span<const Var> x) {
+    return std::vector<Var>{sum(stack(std::vector<Var>(x.begin(), x.end())))};
+  });
+  Graph g;
+  const Var x = g.input("x", {}, float64);
+  const std::vector<In> arguments(count, In(x));
+  const Var y = call(f, arguments)[0];
+  CHECK(eval(y, {{x, Tensor::scalar(2.0)}}).item() == 2.0 * count);
+  CHECK(eval(reverse(y, {x})[x], {{x, Tensor::scalar(2.0)}}).item() == count);
 }
 
 TEST_CASE("checkpointing keeps the gradient and drops the activations of its body") {

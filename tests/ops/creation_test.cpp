@@ -5,6 +5,7 @@
 
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/creation.hpp>
+#include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/shapes.hpp>
 
@@ -14,6 +15,9 @@ using namespace known;
 
 namespace {
 
+constexpr std::int64_t lowest = std::numeric_limits<std::int64_t>::min();
+constexpr std::int64_t highest = std::numeric_limits<std::int64_t>::max();
+
 TEST_CASE("unit matrices and their like") {
   CHECK(numbers(dt::eye(2)) == Numbers{1, 0, 0, 1});
   CHECK(dt::eye(2).dtype() == dt::float32);
@@ -21,6 +25,8 @@ TEST_CASE("unit matrices and their like") {
   CHECK(numbers(dt::eye(3, 2, -1, dt::boolean)) == Numbers{0, 0, 1, 0, 0, 1});
   CHECK(numbers(dt::eye(2, 2, 5)) == Numbers{0, 0, 0, 0});
   CHECK(dt::eye(0).count() == 0);
+  for (const std::int64_t end : {lowest, highest})
+    CHECK(numbers(dt::eye(2, 2, end)) == Numbers{0, 0, 0, 0});
 }
 
 TEST_CASE("ranges of numbers") {
@@ -32,6 +38,14 @@ TEST_CASE("ranges of numbers") {
   CHECK(dt::arange(-4).count() == 0);
   CHECK(dt::arange(0, 100, 0.1, dt::float64).at({-1}) == 999 * 0.1);
   CHECK(has(error_of<dt::ValueError>([] { dt::arange(0, 1, 0); }), "arange"));
+  // Beyond what doubles tell apart, and at the ends.
+  const dt::Tensor odd = dt::arange(9007199254740993, 9007199254740999, 2, dt::int64);
+  CHECK(identical(odd, dt::Tensor::of({9007199254740993, 9007199254740995, 9007199254740997})));
+  const dt::Tensor ends = dt::arange(lowest, highest, highest, dt::int64);
+  CHECK(identical(ends, dt::Tensor::of({lowest, -1, highest - 1})));
+  CHECK(identical(dt::arange(highest, lowest, lowest, dt::int64), dt::Tensor::of({highest, -1})));
+  CHECK(dt::arange(highest, lowest).count() == 0);
+  CHECK(has(error_of<dt::ValueError>([] { dt::arange(lowest, highest); }), "too many"));
   CHECK_THROWS_AS(dt::arange(0, std::numeric_limits<double>::infinity()), dt::ValueError);
   CHECK(numbers(dt::linspace(0, 1, 5)) == Numbers{0, 0.25, 0.5, 0.75, 1});
   CHECK(dt::linspace(0, 0.7, 8, dt::float64).at({-1}) == 0.7);
@@ -86,6 +100,30 @@ TEST_CASE("Kronecker's product mixes with the matrix product") {
   const dt::Var v = graph.constant(tensor({1, 2}));
   CHECK(numbers(dt::eval(dt::kron(v, dt::Tensor{1, 10, 100}))) == Numbers{1, 10, 100, 2, 20, 200});
   CHECK(gradient(dt::kron(v, graph.constant(tensor({3, 4}))), v) == Numbers{7, 7});
+}
+
+TEST_CASE("results too large to be counted are refused by name") {
+  dt::Graph graph;
+  const dt::Var x = graph.input("x", {2, 3});
+  const dt::Var tall = graph.input("tall", {std::int64_t{1} << 40, 1}, dt::float64);
+  const dt::Var wide = graph.input("wide", {1, std::int64_t{1} << 40}, dt::float64);
+  const auto refused = [](const char* name, const char* shape, const char* bytes, auto call) {
+    const std::string text = error_of<dt::ShapeError>(call);
+    for (const char* part : {name, shape, bytes, " at "}) CHECK(has(text, part));
+  };
+  refused("[tile]", "(2, 3)", "bytes in float32", [&] { dt::tile(x, {highest, 1}); });
+  refused("[tile]", "(2, 3)", "bytes", [&] { dt::tile(x, {highest, highest, 1, 1}); });
+  refused("[repeat]", "(2, 3)", "bytes", [&] { dt::repeat(x, highest); });
+  refused("[kron]", "(1099511627776, 1), (1099511627776, 1)", "bytes in float64",
+          [&] { dt::kron(tall, tall); });
+  refused("[add]", "(1099511627776, 1)", "9.67141e+24 bytes", [&] { tall + wide; });
+  refused("[meshgrid]", "", "bytes", [&] {
+    const dt::Var line = dt::reshape(wide, {-1});
+    dt::meshgrid({line, line});
+  });
+  refused("[one_hot]", "(1099511627776,)", "4.8357e+24 bytes in float32", [&] {
+    dt::one_hot(graph.input("labels", {std::int64_t{1} << 40}, dt::int64), std::int64_t{1} << 40);
+  });
 }
 
 }  // namespace

@@ -78,6 +78,29 @@ TEST_CASE("diag goes both ways") {
   CHECK(gradient(dt::diag(v), v) == Numbers{1, 1});
 }
 
+TEST_CASE("diagonals at the ends of int64 are beyond every corner") {
+  constexpr std::int64_t low = std::numeric_limits<std::int64_t>::min();
+  constexpr std::int64_t high = std::numeric_limits<std::int64_t>::max();
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({1, 2, 3, 4, 5, 6}).reshape({2, 3}));
+  const auto is = [](dt::Var y, const Numbers& wanted) { CHECK(numbers(dt::eval(y)) == wanted); };
+  const Numbers none{0, 0, 0, 0, 0, 0};
+  is(dt::tril(x, high), {1, 2, 3, 4, 5, 6});
+  is(dt::triu(x, low), {1, 2, 3, 4, 5, 6});
+  is(dt::tril(x, low), none);
+  is(dt::triu(x, high), none);
+  for (const std::int64_t end : {low, high}) {
+    is(dt::diagonal(x, end), {});
+    CHECK(dt::eval(dt::trace(x, end)).item() == 0);
+    CHECK(gradient(dt::sum(dt::diagonal(x, end)), x) == none);
+    const std::string text = error_of<dt::ShapeError>([&] {
+      dt::diag(graph.constant(dt::Tensor{1, 2}), end);
+    });
+    CHECK(has(text, "[diag_embed]"));
+    CHECK(has(text, "bytes"));
+  }
+}
+
 TEST_CASE("what has no diagonal is refused") {
   dt::Graph graph;
   const dt::Var v = graph.constant(dt::Tensor{1, 2});

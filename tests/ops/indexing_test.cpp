@@ -128,6 +128,20 @@ TEST_CASE("sums of any number of updates in float32 are rounded once") {
                   wanted));
 }
 
+TEST_CASE("sums at an index of zeros have a derivative by either operand") {
+  const Tensor zeros_only(Shape{2}, int64);
+  const Tensor two{3, 4};
+  const auto by_updates = [&](Var u) {
+    const Var x = u.graph().constant(two);
+    return sum(index_add(x, zeros_only, u) * two) + sum(scatter_add(x, zeros_only, u, 0));
+  };
+  CHECK(identical(grad(by_updates)(two), Tensor{4, 4}));
+  const auto by_sums = [&](Var x) {
+    return sum(index_add(x, zeros_only, x.graph().constant(two)) * two);
+  };
+  CHECK(identical(grad(by_sums)(two), two));
+}
+
 TEST_CASE("one_hot marks the label") {
   for (const DType dtype : {boolean, int32, int64, float32, float64}) {
     Graph g;

@@ -1,4 +1,5 @@
 // Joining, splitting and slicing against loops and laws.
+#include <algorithm>
 #include <limits>
 
 #include "moving.hpp"
@@ -135,6 +136,66 @@ TEST_CASE("flip turns axes round and roll moves entries on") {
   CHECK_THROWS_AS(roll(x, 1, -3), ShapeError);
   const Var truths = graph.constant(Tensor{1, 0, 0}) > 0;
   same(roll(truths, 1), eval(graph.constant(Tensor{0, 1, 0}) > 0));
+}
+
+TEST_CASE("more than 65 535 operands are joined and split, and so are their gradients") {
+  constexpr std::int64_t count = 65537;
+  const Tensor weights = counted({count});  // 1 ... count, whose sums are exact
+  const double all = static_cast<double>(count * (count + 1) / 2);
+  const auto repeated = [&](Var x) { return std::vector<Var>(count, x); };
+  const auto joined = [&](Var x) { return sum(concat(repeated(x)) * weights); };
+  const Tensor one = Tensor{2}.to(float64);
+  CHECK(eval(joined(Graph().constant(one))).item() == 2 * all);
+  CHECK(grad(joined)(one).item() == all);
+  const auto stacked = [&](Var x) { return sum(stack(repeated(x)) * weights); };
+  CHECK(identical(grad(stacked)(Tensor::scalar(2.0)), Tensor::scalar(all)));
+  // Each piece by itself, in the opposite order.
+  const auto turned = [&](Var x) {
+    std::vector<Var> pieces = split(x, count);
+    std::ranges::reverse(pieces);
+    return sum(concat(pieces) * weights);
+  };
+  Graph g;
+  CHECK(identical(grad(turned)(counted({count})), eval(flip(g.constant(weights)))));
+}
+
+TEST_CASE("places and steps at the ends of int64 overflow nothing") {
+  constexpr std::int64_t low = std::numeric_limits<std::int64_t>::min();
+  constexpr std::int64_t high = std::numeric_limits<std::int64_t>::max();
+  Graph g;
+  const Var x = g.constant(Tensor{1, 2, 3});
+  const auto same = [](Var y, const Tensor& wanted) { CHECK(identical(eval(y), wanted)); };
+  same(slice(x, 0, low, high), {1, 2, 3});
+  same(slice(x, 0, 1, high, high), {2});
+  same(slice(x, {Range{{}, {}, low}}), {3});
+  same(slice(x, {Range{high, low, low}}), {3});
+  same(slice_scatter(g.constant(Tensor{5}), {3}, {1}, {high}), {0, 5, 0});
+  CHECK(eval(slice(x, 0, high, low)).count() == 0);
+  check_refused<ShapeError>([&] { slice_scatter(x, {3}, {0}, {high}); }, {"leave axis 0"});
+  check_refused<ShapeError>([&] { slice_scatter(x, {3}, {high}, {1}); }, {"leave axis 0"});
+  for (const std::int64_t shift : {low, high})
+    CHECK(identical(eval(roll(x, shift)), eval(roll(x, shift % 3))));
+  check_refused<ShapeError>([&] { roll(x, 1, low); }, {"roll", "axis"});
+}
+
+// In the name of the operator that was called, with its operands and the bytes.
+TEST_CASE("results too large to be counted are refused by name") {
+  constexpr std::int64_t high = std::numeric_limits<std::int64_t>::max();
+  Graph g;
+  const Var x = g.input("x", {std::int64_t{1} << 58});
+  const std::vector<Var> many(9, x);
+  const std::string line = "join_test.cpp:" + std::to_string(__LINE__ + 1);
+  check_refused<ShapeError>([&] { concat(many); },
+                            {"[concat", "(288230376151711744,)", "5 more", "bytes", line});
+  check_refused<ShapeError>([&] { stack(many); },
+                            {"[stack", "(288230376151711744,)", "5 more", "bytes", "at "});
+  const Var y = g.input("y", {2, 3});
+  check_refused<ShapeError>(
+      [&] {
+        pad(y, {high, 0}, {high, 0});
+      },
+      {"[pad", "(2, 3)", "bytes", "at "});
+  check_refused<ShapeError>([&] { pad(y, {0, 0}, {0, high}, 1.5); }, {"[pad", "(2, 3)", "bytes"});
 }
 
 TEST_CASE("gradients reach only the pieces that were used") {

@@ -166,6 +166,25 @@ TEST_CASE("the polar factor U V^T does not change with scale, and turns with the
   }
 }
 
+// u(c A) = u(A), so its derivative at c A along c X is that at A along X: with c and c^2 far
+// from 1.
+TEST_CASE("derivatives of singular vectors do not change with scale") {
+  for (const dt::DType dtype : {dt::float32, dt::float64})
+    for (const int power : {-60, 60, dtype == dt::float64 ? -700 : -90}) {
+      dt::Graph g;
+      const Tensor a = drawn(3, {3, 3}, dtype);
+      const Tensor x = drawn(4, {3, 3}, dtype);
+      const auto slopes = [&](double c) {
+        const dt::Var at = g.constant(a) * c;
+        const dt::SVD factors = dt::svd(at);
+        return dt::forward_all({factors.u, factors.vt}, {at}, {g.constant(x) * c});
+      };
+      const double c = std::ldexp(1.0, power);
+      for (std::size_t i = 0; i < 2; ++i)
+        check_same(*slopes(c)[i], *slopes(1)[i], 500 * slack(dtype));
+    }
+}
+
 TEST_CASE("norms of matrices, and gradients of the nuclear and spectral ones") {
   dt::Graph g;
   const dt::Var a = g.constant(tensor({3, 0, 0, 0, -4, 0}).reshape({2, 3}));
