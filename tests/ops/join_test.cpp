@@ -186,7 +186,7 @@ TEST_CASE("results too large to be counted are refused by name") {
   const std::vector<Var> many(9, x);
   const std::string line = "join_test.cpp:" + std::to_string(__LINE__ + 1);
   check_refused<ShapeError>([&] { concat(many); },
-                            {"[concat", "(288230376151711744,)", "5 more", "bytes", line});
+                            {"[concat", "(288230376151711744,)", "bytes", line});
   check_refused<ShapeError>([&] { stack(many); },
                             {"[stack", "(288230376151711744,)", "5 more", "bytes", "at "});
   const Var y = g.input("y", {2, 3});
