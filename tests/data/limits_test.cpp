@@ -97,7 +97,9 @@ TEST_CASE("no reader waits for a FIFO, or reads a device or a folder") {
   const TemporaryFolder folder;
   REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
   fs::create_symlink(folder / "fifo", folder / "link");
-  for (const auto& [name, read] : readers()) {
+  for (const auto& reader : readers()) {
+    const std::string& name = reader.first;
+    const Read& read = reader.second;
     CAPTURE(name);
     for (const fs::path& path :
          {folder / "fifo", folder / "link", fs::path("/dev/zero"), folder.path()}) {
