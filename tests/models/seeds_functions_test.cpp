@@ -47,9 +47,9 @@ struct Descent {
     }
     program.emplace(dt::compile(outputs, {dt::assign(x, point - rate * change)}));
   }
-  const dt::Tensor& step() { return program->run()[f]; }
-  const dt::Tensor& step(const dt::Tensor& v) { return program->run({{directions, v}})[f]; }
-  const dt::Tensor& step(dt::Key k) { return program->run({{key, k.to_tensor()}})[f]; }
+  dt::Tensor step() { return program->run()[f]; }
+  dt::Tensor step(const dt::Tensor& v) { return program->run({{directions, v}})[f]; }
+  dt::Tensor step(dt::Key k) { return program->run({{key, k.to_tensor()}})[f]; }
 };
 
 double value_at(Function function, const dt::Tensor& points, std::int64_t row) {
