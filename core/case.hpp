@@ -70,6 +70,7 @@ struct Edge {
   double ulp = 4;                   // allowed error of values, in units of the last place
   double slope_ulp = 16;            // of slopes
   bool second_order = true;         // whether the four nestings must agree; say why where not
+  bool mixed = true;                // and mixed second slopes in either order of two arguments
   // The call; by default the operator on its arguments, without attributes.
   std::function<std::vector<Var>(std::span<const Var>)> build = {};
 };

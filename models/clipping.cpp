@@ -47,7 +47,7 @@ Gradients changed(std::string_view op, const WrtList& wrt, const Gradients& grad
   Graph& graph = gradients.all().front().graph();
   for (const Wrt& by : wrt) {
     const Var of = by.in(graph, op, where);
-    result.add(by, of, change(gradients[of]));
+    result.add(by, of, change(gradients[Wrt(of, where)]));
   }
   return result;
 }

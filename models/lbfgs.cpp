@@ -378,7 +378,7 @@ Lbfgs::Lbfgs(std::vector<Parameter> parameters, Var loss, const Gradients& gradi
                       .where = where});
   std::vector<Var> outputs{loss};
   for (const Parameter& parameter : parameters) {
-    const Var gradient = gradients[parameter];
+    const Var gradient = gradients[Wrt(parameter, where)];
     if (!gradient.defined() || gradient.shape() != parameter.shape())
       fail<ShapeError>({.op = "Lbfgs",
                         .label = parameter.name(),

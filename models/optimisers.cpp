@@ -67,11 +67,11 @@ std::vector<Assign> Optimiser::update(const std::vector<Parameter>& parameters,
                                       const Gradients& gradients, In lr) {
   std::vector<Assign> assigns;
   if (parameters.empty()) return assigns;
-  Graph& graph = gradients[parameters.front()].graph();
+  Graph& graph = gradients[Wrt(parameters.front(), lr.where())].graph();
   const Var rate = scalar_in(graph, lr);
   std::vector<Assign> state;
   for (const Parameter& parameter : parameters)
-    check_gradient(parameter, gradients[parameter], lr.where());
+    check_gradient(parameter, gradients[Wrt(parameter, lr.where())], lr.where());
   for (const Parameter& parameter : parameters) {
     const Var value = graph.read(parameter, lr.where());
     const Var own_rate = rate.dtype() == parameter.dtype() ? rate : cast(rate, parameter.dtype());

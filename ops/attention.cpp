@@ -12,7 +12,6 @@
 #include <dualtape/ops/detail/indices.hpp>
 #include <dualtape/ops/detail/softmax_slope.hpp>
 #include <dualtape/ops/dropout.hpp>
-#include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/shapes.hpp>
 
@@ -239,7 +238,7 @@ Var embedding(In table, In ids) {
                       .what = "the table is a scalar",
                       .where = table.where(),
                       .help = "give one row for each number: shape (V, E)"});
-  return take(table, ids, 0);
+  return detail::rows_of("embedding: id", table, ids);
 }
 
 Var scaled_dot_product_attention(In q, In k, In v, const AttentionOptions& options) {

@@ -268,9 +268,9 @@ Var scatter_add(In x, In index, In updates, std::int64_t axis) {
 namespace detail {
 
 Var gather_of(std::string_view loss, In x, In labels, std::int64_t axis) {
-  return gather_op(
-      x, labels,
-      Attributes{{"axis", wrap_axis(axis, shape_of(x).rank())}, {"of", std::string(loss)}});
+  return gather_op(x, labels,
+                   Attributes{{"axis", wrap_axis(axis, shape_of(x).rank())},
+                              {"of", std::string(loss) + ": label"}});
 }
 
 void register_gather() { register_all(gather_op, scatter_add_op); }

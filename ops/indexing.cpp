@@ -207,9 +207,11 @@ struct IndexAdd {
 constexpr Linear<IndexAdd> index_add_op;
 
 Var Take::transpose(const NodeView& node, std::size_t, Var cotangent) {
-  return index_add_op(
-      cotangent, node.in[1],
-      {{"axis", node.attributes.get<std::int64_t>("axis")}, {"shape", node.in[0].shape()}});
+  Attributes attributes{{"axis", node.attributes.get<std::int64_t>("axis")},
+                        {"shape", node.in[0].shape()}};
+  if (node.attributes.has("of"))
+    attributes = attributes.with("of", node.attributes.get<std::string>("of"));
+  return index_add_op(cotangent, node.in[1], attributes);
 }
 
 struct OneHot {
@@ -281,7 +283,12 @@ Var one_hot(In labels, std::int64_t classes, DType dtype) {
 namespace detail {
 
 Var one_hot_of(std::string_view loss, In labels, std::int64_t classes, DType dtype) {
-  return one_hot_op(labels, {{"classes", classes}, {"dtype", dtype}, {"of", std::string(loss)}});
+  return one_hot_op(
+      labels, {{"classes", classes}, {"dtype", dtype}, {"of", std::string(loss) + ": label"}});
+}
+
+Var rows_of(std::string_view what, In table, In ids) {
+  return take_op(table, ids, {{"axis", std::int64_t{0}}, {"of", std::string(what)}});
 }
 
 void register_indexing() { register_all(take_op, index_add_op, one_hot_op); }

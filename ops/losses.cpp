@@ -143,9 +143,12 @@ struct Huber {
     return cut * (d - cut * 0.5);
   }
   static Factor partial(std::size_t i, std::span<const Var> in, Var) {
+    // Where it turns, both orders of a mixed second slope take the inner branch.
     const Var d = in[0] - in[1];
-    const Var cut = minimum(maximum(d, -in[2]), in[2]);
-    return i == 0 ? cut : i == 1 ? -cut : abs(d - cut);
+    const Var inside = abs(d) <= in[2];
+    if (i == 2) return where(inside, 0, abs(d) - in[2]);
+    const Var cut = where(inside, d, in[2] * sign(d));
+    return i == 0 ? cut : -cut;
   }
   static std::vector<Edge> edges() {
     return {edge("at 0", {2, 2, 1}, 0, {0, 0, 0}),

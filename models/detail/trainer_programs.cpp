@@ -84,7 +84,7 @@ void TrainerParts::build_step(Compiled& c) const {
 // For drawings. A gradient may be a node of the user's, whose name stays.
 void TrainerParts::name_gradients(const Gradients& gradients) const {
   for (const Parameter& parameter : parameters) {
-    const Var gradient = gradients[parameter];
+    const Var gradient = gradients[Wrt(parameter, where)];
     if (!gradient.defined())
       fail<GraphError>({.op = "Trainer",
                         .label = parameter.name(),

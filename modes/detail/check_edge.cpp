@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <sstream>
+#include <tuple>
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/detail/check_case.hpp>
@@ -33,6 +34,11 @@ bool fits_float32(const Tensor& tensor) {
   });
 }
 
+bool is_finite(const Tensor& tensor) {
+  if (tensor.dtype() != float64) return true;
+  return std::ranges::all_of(tensor.data<double>(), [](double x) { return std::isfinite(x); });
+}
+
 class EdgeCheck {
  public:
   EdgeCheck(const Edge& edge, const Entry& entry, DType floating, CheckReport& report)
@@ -47,6 +53,7 @@ class EdgeCheck {
     outputs_ = call(inputs_);
     for (const Var& out : outputs_)
       if (out.dtype() == floating) floating_outputs_.push_back(out);
+    finite_ = std::ranges::all_of(edge.at, is_finite);
   }
 
   void run() {
@@ -147,6 +154,12 @@ class EdgeCheck {
     held("reverse over forward", by_forward ? reverse_slope(*by_forward, inputs_[j]) : 0.0);
     held("forward over reverse", forward_slope(by_reverse, inputs_[j]));
     held("reverse over reverse", reverse_slope(by_reverse, inputs_[j]));
+    // At a tie each order may take another branch. Where an operand is infinite or NaN no order of
+    // limits is the right one.
+    if (!edge_.mixed || !finite_) return;
+    mixed_.emplace_back(i, j, wanted);
+    for (const auto& [by_i, by_j, other] : mixed_)
+      if (by_i == j && by_j == i) held("the other order of", other);
   }
   double forward_slope(Var s, Var input) {
     const Var direction = graph_.constant(ones(input.shape(), floating_));
@@ -201,6 +214,8 @@ class EdgeCheck {
   std::vector<std::size_t> floating_inputs_;
   std::vector<Var> outputs_;
   std::vector<Var> floating_outputs_;
+  bool finite_ = true;
+  std::vector<std::tuple<std::size_t, std::size_t, double>> mixed_;  // second slopes so far
 };
 
 }  // namespace

@@ -61,16 +61,17 @@ struct IndexCheck {
   }
 };
 
-// The same operators within a loss, whose name is the attribute "of": users know it, and not what
-// it is made of.
+// The same operators within a function that users know, and not what it is made of: the attribute
+// "of" says what the index is there, as "nll: label".
 Var one_hot_of(std::string_view loss, In labels, std::int64_t classes, DType dtype);
 Var gather_of(std::string_view loss, In x, In labels, std::int64_t axis);
+Var rows_of(std::string_view what, In table, In ids);
 inline std::string called(const Attributes& attributes, std::string_view otherwise) {
-  if (attributes.has("of")) return attributes.get<std::string>("of") + ": label";
+  if (attributes.has("of")) return attributes.get<std::string>("of");
   return std::string(otherwise);
 }
 
-// Losses name what is wrong with their labels, which never count from the end.
+// Labels and ids never count from the end.
 inline IndexCheck check_of(const Attributes& attributes, const Type& index, std::int64_t size) {
   return {called(attributes, "index"), index.dtype, index.shape, size, !attributes.has("of")};
 }

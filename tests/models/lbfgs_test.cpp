@@ -285,6 +285,6 @@ TEST_CASE(
   CHECK(here([&] { lbfgs(nullptr, point); }));
   CHECK(here([&] { lbfgs([](auto, auto) { return 0.0; }, point, {.history = 0}); }));
   Gradients scalar;
-  scalar.add(p, g.read(p), loss);
-  CHECK(here([&] { Lbfgs({p}, loss, scalar); }));
+  CHECK(here([&] { scalar.add(p, g.read(p), loss); }));
+  CHECK(here([&] { Lbfgs({p}, loss, scalar); }));  // which has none for p
 }

@@ -210,7 +210,7 @@ TEST_CASE("a gradient that has not its parameter's type is refused at the user's
     FAIL("no error");
   } catch (const ShapeError& error) {
     const std::string text = error.what();
-    CHECK(text.find("[update 'w']") != std::string::npos);
+    CHECK(text.find("[gradients 'w']") != std::string::npos);
     CHECK(text.find("optimisers_test.cpp:") != std::string::npos);
   }
 }

@@ -133,15 +133,12 @@ TEST_CASE("a fit() names its own line, whatever callbacks called meanwhile") {
   const GradientMethod late = [&](Var loss, const std::vector<Wrt>& parameters, Var) {
     const Gradients exact = reverse(loss, parameters);
     if (++built == 1) return exact;
-    Gradients wrong;
-    for (std::size_t i = 0; i < parameters.size(); ++i)
-      wrong.add(parameters[i], parameters[i].in(loss.graph(), "test", {}), loss);
-    return wrong;
+    return Gradients();
   };
   Net net({.callbacks = {std::make_shared<Curious>()}}, late);
   Batches uneven(net.data, 100, Key{4});  // of 100 and 50 rows: two programs
   const int line = __LINE__ + 1;
-  const std::string text = error_of<ShapeError>([&] { net.trainer.fit(uneven, {.epochs = 1}); });
+  const std::string text = error_of<Error>([&] { net.trainer.fit(uneven, {.epochs = 1}); });
   CHECK(has(text, here + std::to_string(line)));
 }
 

@@ -79,10 +79,10 @@ TEST_CASE("a value that cancels in a tail is found") {
   CHECK(!contains(text, "edge 'middle'"));
 }
 
-TEST_CASE("nestings that differ at a tie are found") {
+TEST_CASE("mixed second slopes that differ by their order at a tie are found") {
   const std::string text = faults_of(dt::Elementwise<HalfAtTie>{});
   CHECK(has(text, "edge 'tie' in float64"));
-  CHECK(has(text, "second slope by arguments 0 and 1"));
+  CHECK(has(text, "the other order of second slope by arguments 1 and 0: 1 where 0.5 is right"));
 }
 
 TEST_CASE("an edge of a composite needs its call") {

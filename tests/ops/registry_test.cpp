@@ -110,11 +110,10 @@ TEST_CASE("every entry is documented and says why where it has no derivative") {
 }
 
 // Samples are drawn from benign domains: what is wrong in tails, at ties and limits shows at edges.
-TEST_CASE("every operator with a formula declares its edges") {
+TEST_CASE("every entry declares its edges") {
   for (const dt::Entry& entry : dt::all_entries()) {
-    if (entry.op == nullptr || entry.op->recording() == nullptr) continue;
     CAPTURE(entry.info.name);
-    CHECK(!entry.op->edges().empty());
+    CHECK((entry.edges && !entry.edges().empty()));
   }
 }
 
