@@ -9,7 +9,7 @@
 
 namespace dualtape {
 
-Var sigmoid(In x);     // 1 / (1 + e^-x)
+Var sigmoid(In x);  // 1 / (1 + e^-x)
 // e^-x / (1 + e^-x)^2, the derivative of sigmoid, with all its digits on both sides
 Var logistic_density(In x);
 Var logsigmoid(In x);  // log(sigmoid(x))

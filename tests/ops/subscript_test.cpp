@@ -21,9 +21,7 @@ using testing::has;
 namespace {
 
 // 0 ... 23 as (2, 3, 4): the element at (i, j, k) is 12 i + 4 j + k.
-Var counted(Graph& g) {
-  return g.constant(arange(24).to(float64).reshape({2, 3, 4}));
-}
+Var counted(Graph& g) { return g.constant(arange(24).to(float64).reshape({2, 3, 4})); }
 Tensor numbers(const std::vector<double>& values, Shape shape) {
   return Tensor::from(values, std::move(shape));
 }
