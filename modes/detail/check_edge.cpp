@@ -168,8 +168,9 @@ class EdgeCheck {
   }
   double reverse_slope(Var s, Var input) {
     const std::vector<Var> slopes = reverse(s, {input}, Unreachable::zero).all();
+    const Tensor values = evaluate(slopes).front();
     double sum = 0;
-    for (const double slope : std::as_const(evaluate(slopes).front()).data<double>()) sum += slope;
+    for (const double slope : values.data<double>()) sum += slope;
     return sum;
   }
 
