@@ -78,6 +78,7 @@ Var require_alive(Var var, std::string_view op, std::string_view what, Location 
                       .what = std::string(what) + " belongs to a graph that has ended",
                       .where = where,
                       .help = "keep a Graph for as long as its Vars are used"});
+  static_cast<void>(var.type(where));  // refuses a node or an output that is not there
   return var;
 }
 
@@ -250,12 +251,13 @@ Scope Graph::scope(std::string_view name) {
 }
 
 std::string Graph::label(NodeId id) const {
-  const Node& node = nodes_[id];
+  const Node& node = this->node(id);
   const auto& names = keeper_of_names(*this).strings_;
   return node.label == 0 ? std::string() : names[node.scope] + names[node.label];
 }
 
 void Graph::set_label(NodeId id, std::string_view label) {
+  if (id >= nodes_.size()) no_such_node(id, Location::current());
   nodes_[id].label = intern(std::string(label));
 }
 

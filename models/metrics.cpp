@@ -234,6 +234,17 @@ ConfusionMatrix::ConfusionMatrix(std::int64_t classes, std::vector<std::string> 
   counts_.resize(static_cast<std::size_t>(classes * classes));
 }
 
+ConfusionMatrix::ConfusionMatrix(ConfusionMatrix&& other) noexcept
+    : classes_(std::exchange(other.classes_, 0)),
+      names_(std::exchange(other.names_, {})),
+      counts_(std::exchange(other.counts_, {})) {}
+ConfusionMatrix& ConfusionMatrix::operator=(ConfusionMatrix&& other) noexcept {
+  classes_ = std::exchange(other.classes_, 0);
+  names_ = std::exchange(other.names_, {});
+  counts_ = std::exchange(other.counts_, {});
+  return *this;
+}
+
 std::size_t ConfusionMatrix::cell(std::int64_t actual, std::int64_t predicted) const {
   for (const std::int64_t number : {actual, predicted})
     if (number < 0 || number >= classes_)

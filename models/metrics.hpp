@@ -54,6 +54,11 @@ class ConfusionMatrix {
   // or if there are names but not one for each class.
   explicit ConfusionMatrix(std::int64_t classes, std::vector<std::string> names = {},
                            Location where = Location::current());
+  ConfusionMatrix(const ConfusionMatrix&) = default;
+  ConfusionMatrix& operator=(const ConfusionMatrix&) = default;
+  ConfusionMatrix(ConfusionMatrix&& other) noexcept;  // leaves `other` without classes
+  ConfusionMatrix& operator=(ConfusionMatrix&& other) noexcept;
+  ~ConfusionMatrix() = default;
 
   // `predictions` are logits (..., classes) or int32/int64 class numbers of the labels' shape.
   // Throws ShapeError, TypeError, and ValueError for a class out of range; then nothing was added.

@@ -331,3 +331,32 @@ TEST_CASE("outputs stay valid when their program is moved") {
   const Program moved = std::move(program);
   CHECK(all_close(out[y], Tensor{2.0, 4.0}));
 }
+
+TEST_CASE("an assignment made by hand is checked as those of assign() are") {
+  Graph g;
+  const Var x = g.input("x", {3});
+  const Parameter wide("wide", zeros({1000000}));
+  const Parameter one("one", zeros({1}));
+  const Parameter same("same", zeros({3}));
+  CHECK_THROWS_AS(compile({x}, {Assign{wide, sum(x), {}}}), ShapeError);
+  CHECK_THROWS_AS(compile({x}, {Assign{one, g.read(wide), {}}}), ShapeError);
+  CHECK_THROWS_AS(compile({x}, {Assign{same, g.input("wider", {3}, float64), {}}}), TypeError);
+  CHECK_THROWS_AS(compile({}, {Assign{same, Var(), {}}}), GraphError);
+  CHECK_THROWS_WITH_AS(compile({x}, {Assign{one, x, {}}}), doctest::Contains("program_test.cpp:"),
+                       ShapeError);
+}
+
+TEST_CASE("a node or an output that is not there is an error wherever it is named") {
+  Graph g;
+  const Var x = g.input("x", {3});
+  const Var no_output(g, x.id(), 5);
+  const Var nowhere(g, 9999, 0);
+  for (const Var& none : {no_output, nowhere}) {
+    CHECK_THROWS_AS(compile({none}), GraphError);
+    CHECK_THROWS_AS(reverse(sum(x), {none}), GraphError);
+    CHECK_THROWS_AS(reverse(none, {x}), GraphError);
+    CHECK_THROWS_AS(none + 1.0, GraphError);
+  }
+  CHECK_THROWS_AS(g.label(9999), GraphError);
+  CHECK_THROWS_AS(g.set_label(9999, "a"), GraphError);
+}

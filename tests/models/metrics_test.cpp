@@ -215,3 +215,20 @@ TEST_CASE("a confusion matrix that no memory holds is refused before memory is a
   }
   CHECK(ConfusionMatrix(300).total() == 0);
 }
+
+TEST_CASE("a ConfusionMatrix that was moved from has no classes") {
+  ConfusionMatrix matrix(2);
+  matrix.add(Tensor::of({0, 1}), Tensor::of({0, 1}));
+  const ConfusionMatrix kept = std::move(matrix);
+  CHECK(kept.accuracy() == 1);
+  CHECK(matrix.classes() == 0);  // NOLINT(bugprone-use-after-move)
+  CHECK(matrix.total() == 0);
+  CHECK(std::isnan(matrix.accuracy()));
+  CHECK(std::isnan(matrix.macro_f1()));
+  CHECK_THROWS_AS(matrix.count(1, 1), ValueError);
+  CHECK_THROWS_AS(matrix.recall(1), ValueError);
+  CHECK_THROWS_AS(matrix.add(Tensor::of({0}), Tensor::of({0})), ValueError);
+  matrix.reset();
+  matrix = kept;
+  CHECK(matrix.accuracy() == 1);
+}
