@@ -107,25 +107,6 @@ EarlyStopping::EarlyStopping(std::string scalar, EarlyStoppingOptions options)
   require(options.least_change >= 0, "EarlyStopping", "the least change is below 0");
 }
 
-bool EarlyStopping::scalar(Trainer& trainer, const Scalar& scalar) {
-  if (scalar.name != scalar_) return true;
-  const double gain = options_.larger_is_better ? scalar.value - best_ : best_ - scalar.value;
-  if (gain > options_.least_change) {
-    best_ = scalar.value;
-    bad_ = 0;
-    stopped_ = false;
-    if (options_.restore_best) keep(trainer);
-    return true;
-  }
-  stopped_ = ++bad_ >= options_.patience;
-  return !stopped_;
-}
-
-// Behind what other callbacks make of the last report, and before they save.
-void EarlyStopping::settled(Trainer& trainer) {
-  if (std::exchange(stopped_, false) && !kept_.empty()) give_back(trainer);
-}
-
 namespace {
 
 // All that the best report was measured with.
@@ -136,29 +117,65 @@ std::vector<Parameter> measured(const Trainer& trainer) {
   return all;
 }
 
-}  // namespace
-
-void EarlyStopping::keep(const Trainer& trainer) {
-  kept_.clear();
+std::vector<std::byte> elements_of(const Trainer& trainer) {
+  std::vector<std::byte> all;
   for (const Parameter& parameter : measured(trainer)) {
     const auto* from = static_cast<const std::byte*>(parameter.value().raw());
-    kept_.insert(kept_.end(), from, from + parameter.value().bytes());
+    all.insert(all.end(), from, from + parameter.value().bytes());
   }
+  return all;
 }
 
-void EarlyStopping::give_back(const Trainer& trainer) const {
+}  // namespace
+
+bool EarlyStopping::scalar(Trainer& trainer, const Scalar& scalar) {
+  if (scalar.name != scalar_) return true;
+  const double gain = options_.larger_is_better ? scalar.value - best_ : best_ - scalar.value;
+  if (gain > options_.least_change) {
+    best_ = scalar.value;
+    bad_ = 0;
+    stopped_ = false;
+    if (options_.restore_best) kept_ = elements_of(trainer);
+    return true;
+  }
+  stopped_ = ++bad_ >= options_.patience;
+  return !stopped_;
+}
+
+// Behind what other callbacks make of the last report, and before they save.
+void EarlyStopping::settled(Trainer& trainer) {
+  if (std::exchange(stopped_, false) && !kept_.empty()) give_back(trainer, kept_);
+}
+
+void EarlyStopping::begin(Trainer& trainer, const StopRules&) {
+  const std::vector<std::byte> last = std::exchange(last_, {});
+  if (!last.empty() && elements_of(trainer) == kept_) give_back(trainer, last);
+}
+
+// Checkpoints that are written behind this hold both, so that a resumed run goes on from the last.
+void EarlyStopping::end(Trainer& trainer, const TrainResult& result) {
+  const bool goes_on = result.stop != Stop::callback && result.stop != Stop::not_finite;
+  stopped_ = false;
+  if (kept_.empty()) return;
+  std::vector<std::byte> last = elements_of(trainer);
+  if (last == kept_) return;
+  give_back(trainer, kept_);
+  if (goes_on) last_ = std::move(last);
+}
+
+void EarlyStopping::give_back(const Trainer& trainer, const std::vector<std::byte>& values) const {
   std::vector<Parameter> all = measured(trainer);
   std::size_t bytes = 0;
   for (const Parameter& parameter : all) bytes += parameter.value().bytes();
-  if (bytes != kept_.size())
+  if (bytes != values.size())
     fail<ValueError>({.op = "EarlyStopping",
-                      .what = "the best report was of " + std::to_string(kept_.size()) +
+                      .what = "the best report was of " + std::to_string(values.size()) +
                               " bytes of parameters, the trainer has " + std::to_string(bytes),
                       .help = "use one EarlyStopping for one Trainer"});
   std::size_t at = 0;
   for (Parameter& parameter : all) {
     Tensor best(parameter.type());
-    if (best.bytes() > 0) std::memcpy(best.raw(), kept_.data() + at, best.bytes());
+    if (best.bytes() > 0) std::memcpy(best.raw(), values.data() + at, best.bytes());
     at += best.bytes();
     parameter.set(best);
   }
@@ -170,13 +187,16 @@ std::string EarlyStopping::why() const {
   return text.str();
 }
 
-// The best number's bits, the count, how many bytes are kept, and these, eight in one element.
+// The best number's bits, the count, how many bytes are kept, these, eight in one element, and
+// the last ones in the same way, where there are any.
 Tensor EarlyStopping::state() const {
-  std::vector<std::int64_t> words(3 + (kept_.size() + 7) / 8);
+  const std::size_t kept_words = (kept_.size() + 7) / 8;
+  std::vector<std::int64_t> words(3 + kept_words + (last_.size() + 7) / 8);
   words[0] = std::bit_cast<std::int64_t>(best_);
   words[1] = bad_;
   words[2] = static_cast<std::int64_t>(kept_.size());
   if (!kept_.empty()) std::memcpy(words.data() + 3, kept_.data(), kept_.size());
+  if (!last_.empty()) std::memcpy(words.data() + 3 + kept_words, last_.data(), last_.size());
   return Tensor::from(words, Shape{static_cast<std::int64_t>(words.size())});
 }
 
@@ -188,6 +208,7 @@ void EarlyStopping::restore(const Tensor& state) {
     best_ = state.at({0});
     bad_ = static_cast<std::int64_t>(state.at({1}));
     kept_.clear();
+    last_.clear();
     return;
   }
   const bool fits = state.dtype() == int64 && state.rank() == 1 && state.count() >= 3;
@@ -203,6 +224,9 @@ void EarlyStopping::restore(const Tensor& state) {
   best_ = best;
   bad_ = words[1];
   if (!kept_.empty()) std::memcpy(kept_.data(), words.data() + 3, kept_.size());
+  const std::size_t kept_words = (kept_.size() + 7) / 8;
+  last_.resize(words.size() >= 3 + 2 * kept_words ? kept_.size() : 0);
+  if (!last_.empty()) std::memcpy(last_.data(), words.data() + 3 + kept_words, last_.size());
 }
 
 ReduceRate::ReduceRate(std::string scalar, std::shared_ptr<Plateau> plateau)

@@ -61,21 +61,22 @@ struct EarlyStoppingOptions {
   std::int64_t patience = 10;  // reports in a row without improvement: the last of them stops
   double least_change = 0;     // what counts as an improvement is above this
   bool larger_is_better = false;
-  bool restore_best =
-      true;  // when it stops, parameters and buffers become those of the best report
+  // When fit() ends, however it does, parameters and buffers become those of the best report.
+  bool restore_best = true;
 };
 
 // Stops where a reported number has not improved for a while: at the tenth bad report for a
 // patience of 10, as Keras and PyTorch Lightning count. A NaN is no improvement. Its count, and the
 // best parameters and buffers so far, are in checkpoints. One for each fit(): behind its stop it
-// stops the next one at once unless that improves.
+// stops the next one at once unless that improves. Behind another end the next fit() goes on from
+// the last parameters, not from the best, unless they were changed in between.
 class EarlyStopping final : public Callback {
  public:
   explicit EarlyStopping(std::string scalar, EarlyStoppingOptions options = {});
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
+  void begin(Trainer& trainer, const StopRules& rules) override;
   void settled(Trainer& trainer) override;
-  // Nothing settles behind a loss that is not finite.
-  void end(Trainer& trainer, const TrainResult&) override { settled(trainer); }
+  void end(Trainer& trainer, const TrainResult& result) override;
   std::string awaits() const override { return scalar_; }
   std::optional<Names> reports() const override { return Names(); }
   std::string why() const override;
@@ -84,8 +85,7 @@ class EarlyStopping final : public Callback {
   void restore(const Tensor& state) override;
 
  private:
-  void keep(const Trainer& trainer);
-  void give_back(const Trainer& trainer) const;
+  void give_back(const Trainer& trainer, const std::vector<std::byte>& values) const;
 
   std::string scalar_;
   EarlyStoppingOptions options_;
@@ -94,6 +94,7 @@ class EarlyStopping final : public Callback {
   bool stopped_ = false;  // and the best is still to be given back
   std::vector<std::byte> kept_ =
       {};  // the elements of the best report, one tensor behind the other
+  std::vector<std::byte> last_ = {};  // those to go on from, where fit() ended with the best
 };
 
 // Tells a Plateau of a reported number, and saves the plateau in checkpoints. The trainer's

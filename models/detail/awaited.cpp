@@ -47,6 +47,21 @@ std::string meant(const std::string& name, const Names& names) {
                                          : "did you mean '" + near + "'?"});
 }
 
+void refuse_silence(const TrainerOptions& options, Location where) {
+  for (const auto& waiting : options.callbacks)
+    if (const std::string name = waiting->awaits(); !name.empty())
+      fail<ValueError>(
+          {.op = "fit",
+           .label = name,
+           .what = "a callback waits for '" + name + "', but nothing reports any number",
+           .where = where,
+           .help =
+               "add dt::EvaluateEvery(\"test\", inputs, labels), which reports \"test loss\", "
+               "and wait for that; to go by the training loss, add a Callback of your own whose "
+               "epoch() calls trainer.report(\"" +
+               name + "\", info.loss), or stop by StopRules::loss_below"});
+}
+
 }  // namespace
 
 void check_announced(const TrainerOptions& options, const Names& reported, Location where) {
@@ -57,6 +72,7 @@ void check_announced(const TrainerOptions& options, const Names& reported, Locat
     all_say = all_say && own.has_value();
     if (own) announced.insert(announced.end(), own->begin(), own->end());
   }
+  if (announced.empty() && reported.empty() && all_say) refuse_silence(options, where);
   if (announced.empty()) return;
   announced.insert(announced.end(), reported.begin(), reported.end());
   for (const auto& waiting : options.callbacks) {

@@ -10,8 +10,7 @@
 namespace dualtape::detail {
 
 // Before the first step: throws ValueError for a scalar that nobody will report, as far as
-// callbacks say what they do; `reported` are those heard already. Nothing is known where no
-// callback names any.
+// callbacks say what they do; `reported` are those heard already.
 void check_announced(const TrainerOptions& options, const std::vector<std::string>& reported,
                      Location where);
 

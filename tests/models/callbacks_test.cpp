@@ -147,12 +147,50 @@ TEST_CASE("early stopping gives the best weights back") {
     return weights(run);
   };
   const std::vector<Tensor> best = trained(2, {});
-  const std::vector<Tensor> last = trained(5, {});  // ends by itself: nothing is given back
+  const std::vector<Tensor> last = trained(5, {.restore_best = false});
   CHECK(!same(best, last));
+  CHECK(same(trained(5, {}), best));  // ends by itself
   CHECK(same(trained(8, {.patience = 3}), best));
   CHECK(same(trained(8, {.patience = 3, .restore_best = false}), last));
   // The largest number is the last one, which is within its patience.
-  CHECK(same(trained(6, {.patience = 5, .larger_is_better = true}), trained(6, {})));
+  CHECK(same(trained(6, {.patience = 5, .larger_is_better = true}),
+             trained(6, {.restore_best = false})));
+}
+
+TEST_CASE("behind an end with the best weights, training goes on from the last ones") {
+  const std::vector<double> reports{3, 1, 2, 2, 2.5, 2};
+  const auto make = [&](bool restores) {
+    return std::make_unique<Run>(std::vector<std::shared_ptr<Callback>>{
+        std::make_shared<Ear>(reports),
+        std::make_shared<EarlyStopping>("quality", EarlyStoppingOptions{.restore_best = restores}),
+        std::make_shared<Ear>()});
+  };
+  const auto first_weight = [](const auto& run) { return run->mlp.parameters()[0].value().copy(); };
+  const auto plain = make(false);
+  plain->trainer.fit(plain->batches, {.epochs = 2});
+  const Tensor best = first_weight(plain);
+  // The steps' losses are those of one run, however it is cut, and each part ends with the best.
+  const auto whole = make(true);
+  const double wanted = whole->trainer.fit(whole->batches, {.epochs = 6}).loss;
+  CHECK(identical(first_weight(whole), best));
+  const auto parts = make(true);
+  parts->trainer.fit(parts->batches, {.epochs = 3});
+  CHECK(identical(first_weight(parts), best));
+  // Through a state as well, which is taken behind the end.
+  const auto resumed = make(true);
+  std::vector<NamedTensor> state = parts->trainer.state();
+  for (NamedTensor& named : state) named.tensor = named.tensor.copy();
+  CHECK(parts->trainer.fit(parts->batches, {.steps = 6}).loss == wanted);
+  CHECK(identical(first_weight(parts), best));
+  resumed->trainer.restore(state);
+  CHECK(identical(first_weight(resumed), best));
+  CHECK(resumed->trainer.fit(resumed->batches, {.until_epoch = 6}).loss == wanted);
+  // Weights that were set in between are kept.
+  const auto changed = make(true);
+  changed->trainer.fit(changed->batches, {.epochs = 3});
+  for (Parameter parameter : changed->mlp.parameters()) parameter.set(Tensor(parameter.type()));
+  CHECK(changed->trainer.fit(changed->batches, {.steps = 1}).loss ==
+        doctest::Approx(std::log(3.0)));
 }
 
 TEST_CASE("early stopping gives the best weights back also where the loss is lost with it") {
@@ -345,12 +383,18 @@ TEST_CASE("waiting for a number that nobody reports is an error that lists those
     CHECK(text.find("'tset loss'") != std::string::npos);
     CHECK(text.find("'test loss', 'test accuracy'") != std::string::npos);
   }
-  // No mistakes: the evaluation that is not due yet, and a run in which nothing is reported.
+  // Nobody reports anything.
+  for (const auto& callback : all) {
+    const std::string text = error_of({callback, std::make_shared<Checkpoints>("unwritten")});
+    CHECK(text.find("'tset loss', but nothing reports any number") != std::string::npos);
+    CHECK(text.find("add dt::EvaluateEvery") != std::string::npos);
+    CHECK(text.find("trainer.report(\"tset loss\", info.loss)") != std::string::npos);
+  }
+  // No mistakes: the evaluation that is not due yet, and one that may report anything.
   const auto waiting = std::make_shared<EarlyStopping>("test loss");
   CHECK(error_of(
             {waiting, test({.every_epochs = 5}), std::make_shared<Ear>(std::vector<double>{1, 2})})
             .empty());
-  CHECK(error_of({waiting}).empty());
   CHECK(error_of({waiting, test()}).empty());
   // It was due, and there is no such number.
   CHECK(error_of({std::make_shared<EarlyStopping>("test recall"), test()}).find("test recall") !=
