@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include <dualtape/models/detail/written_by.hpp>
 #include <dualtape/models/torch_weights.hpp>
 
 namespace dualtape {
@@ -82,14 +83,14 @@ namespace {
 // A square one would else be taken transposed without a word.
 void check_layout(const std::filesystem::path& path, const TensorFile& file,
                   const std::vector<Parameter>& parameters, Location here) {
-  const std::pair<std::string, std::string> ours{"format", "dualtape"};
-  if (std::ranges::find(file.metadata, ours) != file.metadata.end()) return;
+  if (detail::is_ours(file.metadata)) return;
   for (const Parameter& parameter : parameters)
     if (parameter.shape().rank() == 2)
       fail<DataError>({.op = "load_parameters",
                        .label = parameter.name(),
-                       .what = path.string() + ": the file does not say that dualtape wrote it, so "
-                                               "how its matrices lie is not known",
+                       .what = path.string() +
+                               ": save_parameters() or save_checkpoint() did not write "
+                               "this file, so how its matrices lie is not known",
                        .where = here,
                        .help = "pass Layout::torch if PyTorch wrote it (or see load_torch()), and "
                                "Layout::dualtape if a Linear's weight is (in, out) in it"});
@@ -100,8 +101,10 @@ void check_layout(const std::filesystem::path& path, const TensorFile& file,
 void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
                      Layout layout, Location here) {
   const TensorFile file = load_safetensors(path, {}, here);
-  if (layout == Layout::torch)
+  if (layout == Layout::torch) {
+    detail::check_not_ours(path, file.metadata, "load_parameters", here);
     return set_torch_parameters(file.tensors, std::move(parameters), {}, here);
+  }
   if (layout == Layout::as_saved) check_layout(path, file, parameters, here);
   std::unordered_map<std::string_view, const Tensor*> by_name;
   for (const NamedTensor& named : file.tensors) by_name.emplace(named.name, &named.tensor);

@@ -45,7 +45,8 @@ enum class Layout : std::uint8_t { as_saved, dualtape, torch };
 
 // Parameters alone, under their names; load_parameters() also takes them from a checkpoint. Throws
 // DataError if one is missing or has another type, and for a matrix of a file that does not say
-// that dualtape wrote it, unless its layout is told; then none has changed.
+// that dualtape wrote it, unless its layout is told, and for a file that dualtape wrote but is told
+// to be PyTorch's; then none has changed.
 void save_parameters(const std::filesystem::path& path, const std::vector<Parameter>& parameters,
                      Location here = Location::current());
 void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,

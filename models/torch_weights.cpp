@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include <dualtape/models/detail/written_by.hpp>
 #include <dualtape/models/safetensors.hpp>
 
 namespace dualtape {
@@ -154,8 +155,9 @@ void set_torch_parameters(const std::vector<NamedTensor>& tensors,
 
 void load_torch_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
                            const TorchOptions& options, Location where) {
-  set_torch_parameters(load_safetensors(path, {}, where).tensors, std::move(parameters), options,
-                       where);
+  const TensorFile file = load_safetensors(path, {}, where);
+  detail::check_not_ours(path, file.metadata, "load_torch", where);
+  set_torch_parameters(file.tensors, std::move(parameters), options, where);
 }
 
 }  // namespace dualtape

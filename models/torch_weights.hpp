@@ -33,8 +33,8 @@ struct TorchOptions {
 // A MultiHeadAttention's query, key and value are found in PyTorch's in_proj_weight and
 // in_proj_bias as well, and what a TransformerBlock calls attention, output, fc1 and fc2 under
 // PyTorch's names self_attn, out_proj, linear1 and linear2. Tensors of the file that nobody asks
-// for are left. Throws DataError for one that is missing or does not fit, with what would; then
-// nothing has changed.
+// for are left. Throws DataError for one that is missing or does not fit, with what would, and for
+// a file that dualtape wrote, whose matrices lie as they do here; then nothing has changed.
 void load_torch_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
                            const TorchOptions& options = {}, Location where = Location::current());
 // The same of tensors that were read already.

@@ -165,6 +165,7 @@ TEST_CASE("the matrices of a file that does not say who wrote it are not guessed
         error_of<DataError>([&] { load_parameters(folder / "file", layer.parameters()); });
     CHECK(has(text, "torch_weights_test.cpp:"));
     CHECK(has(text, "Layout::torch"));
+    CHECK(has(text, "save_parameters() or save_checkpoint() did not write this file"));
     CHECK(identical(layer.weight().value(), before));
     load_parameters(folder / "file", layer.parameters(), Layout::torch);
     CHECK(identical(layer.weight().value(), turned));
@@ -177,4 +178,24 @@ TEST_CASE("the matrices of a file that does not say who wrote it are not guessed
   Parameter(layer.weight()).set(turned);
   load_parameters(folder / "own", layer.parameters());
   CHECK(identical(layer.weight().value(), square));
+}
+
+TEST_CASE("a file that dualtape wrote is not turned as if PyTorch had written it") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const nn::Linear layer("fc", 2, 2, Key{1});
+  save_parameters(folder / "file", nn::Linear("fc", 2, 2, Key{2}).parameters());
+  const Tensor before = layer.weight().value().copy();
+  const auto refused = [&](const auto& load) {
+    const std::string text = error_of<DataError>(load);
+    CHECK(has(text, "torch_weights_test.cpp:"));
+    CHECK(has(text, "dualtape wrote this file"));
+    CHECK(has(text, "use load_parameters(), and leave the layout out"));
+    CHECK(identical(layer.weight().value(), before));
+  };
+  refused([&] { load_torch(folder / "file", layer); });
+  refused([&] { load_torch_parameters(folder / "file", layer.parameters()); });
+  refused([&] { load_parameters(folder / "file", layer.parameters(), Layout::torch); });
+  load_parameters(folder / "file", layer.parameters());
+  CHECK(identical(layer.weight().value(), nn::Linear("fc", 2, 2, Key{2}).weight().value()));
 }
