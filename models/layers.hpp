@@ -144,6 +144,9 @@ class Mlp {
   // ValueError for fewer than two.
   Mlp(const std::vector<std::int64_t>& sizes, Key key, const MlpOptions& options = {},
       Location where = Location::current());
+  // Moving copies, as of a Sequential.
+  Mlp(const Mlp&) = default;
+  Mlp& operator=(const Mlp&) = default;
 
   // (..., sizes.front()) to (..., sizes.back()).
   Var operator()(Var x, Location where = Location::current()) const;

@@ -192,6 +192,9 @@ class Sequential {
   Sequential(std::initializer_list<Layer> layers, Location where = Location::current())
       : Sequential(std::vector<Layer>(layers), where) {}
   explicit Sequential(std::vector<Layer> layers, Location where = Location::current());
+  // Moving copies: one moved from would be the identity without a word.
+  Sequential(const Sequential&) = default;
+  Sequential& operator=(const Sequential&) = default;
 
   // Without a context as Layer does.
   Var operator()(Var x, Location where = Location::current()) const;

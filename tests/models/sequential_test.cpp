@@ -229,3 +229,23 @@ TEST_CASE("layers nested deeper than the stack is safe with are refused") {
   const Var x = g.input("x", {1});
   CHECK(eval(layer(x), {{x, Tensor{1e-30}}}).item() > 0);  // x 2^512 would overflow: inf
 }
+
+TEST_CASE("what was moved from is still the net, not the identity") {
+  Graph g;
+  const Var x = g.constant(Tensor{{1, 2}});
+  const auto holds = [&](auto net) {
+    const Tensor wanted = eval(net(x));
+    // NOLINTBEGIN(bugprone-use-after-move): that is the matter
+    auto moved = std::move(net);
+    CHECK(identical(eval(net(x)), wanted));
+    CHECK(identical(eval(moved(x)), wanted));
+    moved = std::move(net);
+    CHECK(identical(eval(net(x)), wanted));
+    CHECK(net.parameters() == moved.parameters());
+    // NOLINTEND(bugprone-use-after-move)
+  };
+  holds(nn::Sequential{nn::Linear("fc", 2, 2, Key{1}), Twice()});
+  holds(nn::Residual(nn::Sequential{nn::Linear("fc", 2, 2, Key{1})}));
+  holds(nn::Layer(nn::Linear("fc", 2, 2, Key{1})));
+  holds(Mlp({2, 3, 2}, Key{1}));
+}
