@@ -1,6 +1,7 @@
 // What a Trainer makes of data sets without training: evaluations and predictions.
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
 #include <utility>
 
@@ -144,15 +145,23 @@ Compiled& Trainer::Impl::prediction(const Type& inputs) {
   };
   if (labels_seen) return made(with_rows(*labels_seen, inputs.shape[0]));
   std::string refusal;
+  std::exception_ptr first;
+  bool same = true;  // whatever the labels: it is the inputs that are refused
+  const auto refused = [&](const Error& error) {
+    same = same && (first == nullptr || refusal == error.what());
+    if (first == nullptr) first = std::current_exception();
+    refusal = error.what();
+  };
   for (const Type& guess : guesses(inputs)) {
     try {
       return made(guess);
     } catch (const ShapeError& error) {
-      refusal = error.what();
+      refused(error);
     } catch (const TypeError& error) {
-      refusal = error.what();
+      refused(error);
     }
   }
+  if (same) std::rethrow_exception(first);
   fail<ValueError>(
       {.op = "predict",
        .what = "no labels were seen yet, and the objective takes neither class numbers "

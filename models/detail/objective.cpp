@@ -63,14 +63,19 @@ void check_objective(const Objective& objective, Var labels, bool training, bool
   if (classes && fits_classes(logits.shape(), labels.shape())) return;
   if (!classes && logits.shape() == labels.shape()) return;
   if (((training && !classes) || any_outputs) && fit_rows(logits.shape(), labels.shape())) return;
-  fail<ShapeError>({.op = "Trainer",
-                    .label = logits.label(),
-                    .what = "the objective's logits " + to_string(logits.shape()) +
-                            " do not fit the labels " + to_string(labels.shape()),
-                    .where = where,
-                    .help =
-                        "logits are (..., classes) and labels (...), predictions have the shape "
-                        "of floating labels; return the loss alone where neither is wanted"});
+  const bool regression = classes && logits.shape() == labels.shape();
+  fail<ShapeError>(
+      {.op = "Trainer",
+       .label = logits.label(),
+       .what = "the objective's logits " + to_string(logits.type()) + " do not fit the labels " +
+               to_string(labels.type()) + (classes ? ", which integers make class numbers" : ""),
+       .where = where,
+       .help = regression
+                   ? "convert the labels of a regression: labels.to(dt::" +
+                         std::string(name_of(logits.dtype())) + ")"
+                   : std::string("logits are (..., classes) and labels (...), predictions have the "
+                                 "shape of floating labels; return the loss alone where neither is "
+                                 "wanted")});
 }
 
 void check_listed_once(const std::vector<Parameter>& parameters,

@@ -11,6 +11,7 @@
 #include <dualtape/models/metrics.hpp>
 #include <dualtape/models/trainer.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
@@ -175,4 +176,40 @@ TEST_CASE("predictions that cannot be are refused at the user's line") {
   CHECK(has(error_of<ShapeError>([&] { trainer.predict(column({})); }), "no rows"));
   CHECK(has(error_of<ValueError>([&] { trainer.predict(x, 0); }), "rows_at_once"));
   CHECK(has(error_of<ValueError>([&] { trainer.evaluate(x, x, -1); }), "rows_at_once"));
+}
+
+TEST_CASE("what the layers say of inputs that do not fit is told before labels were seen") {
+  const nn::Linear layer("layer", 3, 1, Key{1});
+  Sgd sgd;
+  Trainer trainer(
+      [&](Var x, Var y) {
+        const Var predictions = layer(x);
+        return Objective(mse(predictions, y), predictions);
+      },
+      layer.parameters(), backpropagation(), sgd);
+  const std::string direct = error_of<ShapeError>([&] {
+    Graph g;
+    layer(g.input("x", {2, 5}));
+  });
+  const std::string text = error_of<ShapeError>([&] { trainer.predict(ones({2, 5})); });
+  CHECK(text.substr(0, text.find('\n')) == direct.substr(0, direct.find('\n')));
+  CHECK(!testing::contains(text, "labels"));
+  CHECK(trainer.predict(ones({2, 3})).shape() == Shape{2, 1});
+}
+
+TEST_CASE("whole labels of a regression are told by their dtype, with the mend") {
+  Doubling model;
+  Trainer trainer = Trainer(
+      [&](Var x, Var y) {
+        const Var predictions = matmul(x, model.factor);
+        return Objective(mse(predictions, cast(y, float64)), predictions);
+      },
+      {model.factor}, backpropagation(), model.sgd);
+  const Tensor x = column({1, 2});
+  const std::string text = error_of<ShapeError>([&] {
+    trainer.evaluate(x, column({2, 4}).to(int64));
+  });
+  CHECK(has(text, "logits float64 (2, 1) do not fit the labels int64 (2, 1)"));
+  CHECK(has(text, "labels.to(dt::float64)"));
+  CHECK(trainer.evaluate(x, column({2, 4})).mse == 0);
 }
