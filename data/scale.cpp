@@ -19,7 +19,8 @@ Columns check(const char* op, const Tensor& inputs, std::size_t least_rank, Loca
     fail<ShapeError>({.op = op,
                       .what = "inputs must have rank " + std::to_string(least_rank) +
                               " or more, but are " + to_string(inputs.type()),
-                      .where = where});
+                      .where = where,
+                      .help = "rows come first: give a shape (n, ...), for one row (1, ...)"});
   }
   if (!is_floating(inputs.dtype())) {
     fail<TypeError>(
@@ -110,8 +111,10 @@ Statistics statistics(const char* op, std::span<const T> values, Columns size, L
 Statistics statistics_of(const char* op, const Tensor& train, Location where) {
   const Columns size = check(op, train, 1, where);
   if (size.rows == 0) {
-    fail<ValueError>(
-        {.op = op, .what = "there is nothing to fit: the data has no rows", .where = where});
+    fail<ValueError>({.op = op,
+                      .what = "there is nothing to fit: the data has no rows",
+                      .where = where,
+                      .help = "give at least one row"});
   }
   Statistics result;
   with_floating(train.dtype(),
@@ -142,13 +145,21 @@ template <class Of>
 Tensor each(const char* op, const Scaling& scaling, const Tensor& inputs, Location where,
             const Of& of) {
   const Columns size = check(op, inputs, 1, where);
+  if (scaling.shift.dtype() != float64 || scaling.width.dtype() != float64)
+    fail<ValueError>(
+        {.op = op,
+         .what = "this Scaling was not fitted: its shift and width are no float64 numbers",
+         .where = where,
+         .help = "use what Standardise::fit(train), MinMax::fit(train) or "
+                 "Scaling::from_state() returns"});
   if (!(column_shape(inputs) == scaling.shift.shape()) ||
       !(scaling.width.shape() == scaling.shift.shape())) {
     fail<ShapeError>({.op = op,
                       .what = "inputs are " + to_string(inputs.type()) +
                               ", but a row must have the shape " +
                               to_string(scaling.shift.shape()) + " that fit() saw",
-                      .where = where});
+                      .where = where,
+                      .help = "give rows with the columns of the data it was fitted to"});
   }
   const std::span<const double> shifts = scaling.shift.data<double>();
   const std::span<const double> widths = scaling.width.data<double>();
@@ -182,6 +193,20 @@ std::vector<NamedTensor> Scaling::state(const std::string& name) const {
   return {{name + ".shift", shift}, {name + ".width", width}};
 }
 
+namespace {
+
+std::string names_of(const std::vector<NamedTensor>& state) {
+  constexpr std::size_t most = 200;
+  std::string names;
+  for (const NamedTensor& named : state) {
+    if (names.size() > most) return names + ", ...";
+    names.append(names.empty() ? "'" : ", '").append(named.name).append("'");
+  }
+  return names.empty() ? "nothing" : names;
+}
+
+}  // namespace
+
 Scaling Scaling::from_state(const std::vector<NamedTensor>& state, const std::string& name,
                             Location where) {
   const auto find = [&](const std::string& full) {
@@ -191,7 +216,7 @@ Scaling Scaling::from_state(const std::vector<NamedTensor>& state, const std::st
         {.op = "Scaling::from_state",
          .label = full,
          .what = "the state has " +
-                 (found == state.end() ? "no '" + full + "'"
+                 (found == state.end() ? "no '" + full + "' (it has " + names_of(state) + ")"
                                        : "'" + full + "' as " + to_string(found->tensor.type())) +
                  ", but float64 numbers are needed",
          .where = where,
@@ -203,7 +228,8 @@ Scaling Scaling::from_state(const std::vector<NamedTensor>& state, const std::st
                     .label = name,
                     .what = "shift " + to_string(found.shift.shape()) + " and width " +
                             to_string(found.width.shape()) + " differ",
-                    .where = where});
+                    .where = where,
+                    .help = "give what state() of that name returned"});
 }
 
 MinMax MinMax::fit(const Tensor& train, Location where) {

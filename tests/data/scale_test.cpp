@@ -8,6 +8,8 @@
 #include <dualtape/data/iris.hpp>
 #include <dualtape/data/scale.hpp>
 
+#include <tests/errors.hpp>
+
 #include "temporary.hpp"
 
 using namespace dualtape;
@@ -161,11 +163,31 @@ TEST_CASE("a scaling is kept as named tensors, beside those of others") {
   CHECK(identical(again.apply(train), inputs.apply(train)));
   CHECK(identical(again.invert(train), inputs.invert(train)));
   CHECK(identical(Scaling::from_state(kept).apply(train), min_max(train)));
-  CHECK_THROWS_AS(Scaling::from_state(kept, "labels"), ValueError);
+  CHECK(has(error_of<ValueError>([&] { Scaling::from_state(kept, "labels"); }),
+            "no 'labels.shift' (it has 'inputs.shift', 'inputs.width', 'scaling.shift', "
+            "'scaling.width')"));
+  CHECK(has(error_of<ValueError>([] { Scaling::from_state({}, "labels"); }), "(it has nothing)"));
   kept.front().tensor = kept.front().tensor.to(float32);
   CHECK_THROWS_AS(Scaling::from_state(kept, "inputs"), ValueError);
   kept.front().tensor = ones(Shape{3}, float64);
   CHECK_THROWS_AS(Scaling::from_state(kept, "inputs"), ValueError);
+}
+
+TEST_CASE("a scaling that was not fitted says so, and one that was how a row must look") {
+  const Tensor rows = ones(Shape{3, 2});
+  for (const std::string& text : {error_of<ValueError>([&] { Scaling().apply(rows); }),
+                                  error_of<ValueError>([&] { Scaling().invert(rows); }),
+                                  error_of<ValueError>([&] { Standardise().apply(rows); })}) {
+    CHECK(has(text, "this Scaling was not fitted"));
+    CHECK(has(text, "Standardise::fit(train)"));
+  }
+  const MinMax fitted = MinMax::fit(rows);
+  CHECK(has(error_of<ShapeError>([&] {
+              fitted.apply(ones(Shape{3, 4}));
+            }),
+            "try: give rows with the columns of the data it was fitted to"));
+  CHECK(has(error_of<ShapeError>([&] { fitted.apply(Tensor(1.0)); }), "try: rows come first"));
+  CHECK(has(error_of<ValueError>([] { MinMax::fit(ones(Shape{0, 2})); }), "at least one row"));
 }
 
 TEST_CASE("errors of scalings name the user's line") {
