@@ -74,8 +74,12 @@ Gradients clip_by_norm(const WrtList& wrt, const Gradients& gradients, double li
   if (gradients.size() == 0) return gradients;
   // |g| below the limit makes limit / limit, which is 1; maximum() passes a NaN on.
   const Var scale = limit / maximum(global_norm(gradients), limit);
+  // In two steps where the scale is too small for float32: the first is a power of two.
+  const Var tiny = scale < 0x1p-100;
+  const Var first = dualtape::where(tiny, 0x1p-100, scale);
+  const Var second = dualtape::where(tiny, scale * 0x1p100, 1);
   return changed("clip_by_norm", wrt, gradients, where,
-                 [&](Var g) { return g * cast(scale, g.dtype()); });
+                 [&](Var g) { return g * cast(first, g.dtype()) * cast(second, g.dtype()); });
 }
 
 GradientMethod clipped_by_value(GradientMethod method, double limit, Location where) {

@@ -113,3 +113,13 @@ TEST_CASE("the norm of gradients in float64 whose squares are none") {
   CHECK(eval(global_norm(huge)).item() ==
         doctest::Approx(1e200 * std::sqrt(34.0)).epsilon(1e-15).scale(0));
 }
+
+TEST_CASE("gradients so large that float32 does not hold the scale") {
+  for (const float size : {3e38F, 8e37F, 1e30F}) {
+    Slopes c(Tensor{size, -size}, Tensor{0});
+    const Gradients clipped = clip_by_norm({c.a, c.b}, c.gradients, 1);
+    CHECK(all_close(eval(clipped[c.a]), Tensor{0.70710678F, -0.70710678F}, 1e-6));
+    const double small = eval(clip_by_norm({c.a, c.b}, c.gradients, 0x1p-20)[c.a]).at({0});
+    CHECK(small * 0x1p20 == doctest::Approx(0.70710678).epsilon(1e-6));
+  }
+}
