@@ -104,6 +104,32 @@ void Program::Impl::bind(const InputSlot& slot, const void* data) {
   for (const std::uint32_t reader : slot.readers) in[reader] = data;
 }
 
+namespace {
+
+std::string mend_of_shape(const Type& wanted, const Tensor& given) {
+  if (wanted.shape.rank() == 0 && given.count() == 1)
+    return "feed the number itself, 1.0" +
+           std::string(wanted.dtype == float32 ? " or dt::Tensor(1.0)" : "") +
+           ", or tensor.reshape({}); braces, as in dt::Tensor{1.0}, make a vector";
+  return "a graph has fixed shapes; build another one for another batch size";
+}
+
+std::string mend_of_dtype(const Type& wanted, DType given) {
+  if (wanted.dtype == DType::boolean)
+    return "feed truth values: tensor.to(dt::boolean) is true where a number is not 0";
+  // Converting would cut off what is behind the point.
+  if (is_integer(wanted.dtype) && is_floating(given))
+    return (wanted.shape.rank() == 0 ? std::string("feed a whole number, such as 2")
+                                     : std::string("feed whole numbers: Tensor::of({1, 2})")) +
+           ", or make the input a floating one: graph.input(name, shape, dt::" +
+           std::string(name_of(given)) + ")";
+  const std::string dtype = "dt::" + std::string(name_of(wanted.dtype)) + ")";
+  return "convert it once with tensor.to(" + dtype + ", or make it so: Tensor::of({0.1, 0.2}, " +
+         dtype;
+}
+
+}  // namespace
+
 void Program::Impl::bind_feed(const Feed& feed) {
   detail::require_alive(feed.input, "run", "the input of a feed", feed.where);
   if (feed.input.graph_id() != graph)
@@ -129,13 +155,9 @@ void Program::Impl::bind_feed(const Feed& feed) {
     return "the input is " + to_string(wanted) + ", the feed is " + to_string(feed.value.type());
   };
   if (feed.value.shape() != wanted.shape)
-    refuse.template operator()<ShapeError>(
-        types(), "a graph has fixed shapes; build another one for another batch size");
+    refuse.template operator()<ShapeError>(types(), mend_of_shape(wanted, feed.value));
   if (feed.value.dtype() != wanted.dtype)
-    refuse.template operator()<TypeError>(
-        types(), "convert it once with tensor.to(dt::" + std::string(name_of(wanted.dtype)) +
-                     "), or make it so: Tensor::of({0.1, 0.2}, dt::" +
-                     std::string(name_of(wanted.dtype)) + ")");
+    refuse.template operator()<TypeError>(types(), mend_of_dtype(wanted, feed.value.dtype()));
   const auto found = std::ranges::find(inputs, feed.input.id(), &InputSlot::source);
   if (found == inputs.end()) return;  // the outputs asked for do not need it
   const auto number = static_cast<std::size_t>(found - inputs.begin());

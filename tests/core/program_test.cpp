@@ -20,8 +20,11 @@
 #include <dualtape/ops/shapes.hpp>
 
 #include "tests/allocations.hpp"
+#include "tests/errors.hpp"
 
 using namespace dualtape;
+using testing::error_of;
+using testing::has;
 
 TEST_CASE("a program computes its outputs, as often as it is run") {
   Graph g;
@@ -197,6 +200,38 @@ TEST_CASE("after the first run a run allocates nothing") {
   CHECK(allocations_in([&] {
           program.run({{x, inputs}, {labels, classes}, {rate, lr}, {key, key_value}});
         }) == 0);
+}
+
+TEST_CASE("feeds of another type are told with what can be fed instead") {
+  Graph g;
+  const Var x = g.input("x", {});
+  const Var n = g.input("n", {}, int64);
+  const Var ids = g.input("ids", {2}, int64);
+  const Var seen = g.input("seen", {2}, boolean);
+  Program one = compile({x});
+  Program whole = compile({n});
+  Program list = compile({ids});
+  Program truth = compile({seen});
+  const std::string vector = error_of<ShapeError>([&] { one.run({{x, Tensor{1}}}); });
+  CHECK(has(vector, "[run 'x'] the input is float32 (), the feed is float32 (1,)"));
+  CHECK(has(vector, "feed the number itself, 1.0 or dt::Tensor(1.0), or tensor.reshape({})"));
+  CHECK(has(vector, "program_test.cpp:"));
+  const Tensor vector_of_one{1};
+  for (const Tensor& fed : {Tensor(1.0), vector_of_one.reshape({})})
+    CHECK(one.run({{x, fed}})[x].item() == 1);
+  CHECK(one.run({{x, 1.0}})[x].item() == 1);
+  const std::string half = error_of<TypeError>([&] { whole.run({{n, 1.5}}); });
+  CHECK(has(half, "program_test.cpp:"));
+  CHECK(has(half, "feed a whole number, such as 2"));
+  CHECK(!testing::contains(half, ".to("));  // which would cut it off
+  CHECK(whole.run({{n, 2}})[n].item() == 2);
+  const std::string halves = error_of<TypeError>([&] { list.run({{ids, Tensor{0.5, 1}}}); });
+  CHECK(has(halves, "feed whole numbers: Tensor::of({1, 2})"));
+  CHECK(has(halves, "graph.input(name, shape, dt::float32)"));
+  CHECK(has(error_of<TypeError>([&] {
+              truth.run({{seen, Tensor{0, 1}}});
+            }),
+            "tensor.to(dt::boolean)"));
 }
 
 TEST_CASE("equal feeds give equal bits") {
