@@ -9,6 +9,7 @@
 #include <dualtape/ops/detail/divided_fold.hpp>
 #include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/detail/fold.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
 #include <dualtape/ops/extremes.hpp>
 #include <dualtape/ops/math.hpp>
@@ -19,15 +20,49 @@
 namespace dualtape {
 namespace {
 
+// Calls each(|x|) for the elements that output k folds.
+template <class T, class Each>
+void each_size(const detail::FoldPlan& plan, const T* in, std::size_t k, const Each& each) {
+  const std::size_t run = plan.inner_folded ? plan.inner : 1;
+  const T* const first = plan.inner_folded
+                             ? in + detail::offset(plan.kept, k)
+                             : in + detail::offset(plan.kept, k / plan.inner) + k % plan.inner;
+  for (std::size_t line = 0; line < plan.lines; ++line) {
+    const T* const from = first + detail::offset(plan.folded, line);
+    for (std::size_t i = 0; i < run; ++i) each(std::abs(static_cast<double>(from[i])));
+  }
+}
+
+// The element that weighs most is taken out first, so that no power over- or underflows.
+template <class T>
+double power_norm(const detail::FoldPlan& plan, const T* in, std::size_t k, double p) {
+  double most = p > 0 ? 0 : infinity;
+  each_size(plan, in, k, [&](double size) {
+    if (p > 0 ? size > most : size < most) most = size;
+    if (std::isnan(size)) most = size;
+  });
+  if (!(most > 0 && most < infinity)) return most;
+  double total = 0;
+  double lost = 0;  // the total's rounding so far
+  each_size(plan, in, k, [&](double size) {
+    const double term = std::pow(size / most, p) - lost;
+    const double next = total + term;
+    lost = (next - total) - term;
+    total = next;
+  });
+  return most * std::pow(total, 1 / p);
+}
+
+constexpr auto power_name = "p";  // of a norm that is not the Euclidean one
+
 struct Norm {
   static constexpr auto name = "norm";
   static constexpr auto doc = "the Euclidean norm over axes, or a p-norm";
   static constexpr auto math =
       "y = sqrt(sum_i x_i^2); dy = sum_i (x_i / y) dx_i, taken as 0 where y = 0. Of another p: y = "
       "(sum_i |x_i|^p)^(1/p), max |x_i| for infinity, min |x_i| for -infinity, the number of x_i "
-      "that are not 0 for 0; dy = sum_i sign(x_i) (|x_i| / y)^(p - 1) dx_i. Written as abs, pow "
-      "and "
-      "sum, or max, min.";
+      "that are not 0 for 0; dy = sum_i sign(x_i) (|x_i| / y)^(p - 1) dx_i. Of 1, 0 and the "
+      "infinities written as abs and sum, or max, min.";
   static constexpr auto example = Example{"norm(g.constant(Tensor{3, 4}))", "5.0"};
   static constexpr auto promotion = Promotion::common_floating;
   static constexpr bool can_fail = false;
@@ -39,6 +74,15 @@ struct Norm {
     const detail::DividedFold folds({request.in[0].shape, request.attributes.get<Ints>("axes")},
                                     false);
     const auto plan = [&]<class T>() -> Kernel {
+      if (request.attributes.has(power_name)) {
+        const auto p = request.attributes.get<double>(power_name);
+        return {[folds, p](const KernelArgs& args) {
+          folds.run<T, T>(args, [p](const detail::FoldPlan& part, const T* in, T* out) {
+            for (std::size_t k = 0; k < part.outputs(); ++k)
+              out[k] = static_cast<T>(power_norm(part, in, k, p));
+          });
+        }};
+      }
       return {[folds, norm = detail::row_kernels<T>().norm](const KernelArgs& args) {
         folds.run<T, T>(args, norm);
       }};
@@ -46,9 +90,21 @@ struct Norm {
     return request.in[0].dtype == float32 ? plan.template operator()<float>()
                                           : plan.template operator()<double>();
   }
+  // sign(x) (|x| / y)^(p - 1): quotients before powers and no reciprocals, so that all is near 1
+  // whatever the size of x. 0 where the norm has no slope, or none that is finite.
+  static Var power_slope(Var x, Var y, double p) {
+    const auto limit = [](Var size) { return logical_or(equal(size, 0), equal(size, infinity)); };
+    const Var flat = logical_or(limit(abs(x)), limit(y));
+    const Var share = where(flat, 1, abs(x)) / where(flat, 1, y);
+    return where(flat, 0, sign(x) * pow(share, p - 1));
+  }
   static Var jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     const Var y = node.out[0];
-    const Var direction = node.in[0] / detail::with_kept_axes(node, detail::divisor_by_root(y));
+    const Var direction =
+        node.attributes.has(power_name)
+            ? power_slope(node.in[0], detail::with_kept_axes(node, y),
+                          node.attributes.get<double>(power_name))
+            : node.in[0] / detail::with_kept_axes(node, detail::divisor_by_root(y));
     return sum(direction * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
   }
   static std::vector<Edge> edges() {
@@ -101,15 +157,31 @@ struct Norm {
                            {row({0, 0, 0, 0})}}}),
          edges_of(of(3), {{"3: zeros", {row({0, 0})}, {number(0)}, {row({0, 0})}},
                           {"3: a zero among others", {row({0, -2})}, {number(2)}, {row({0, -1})}},
-                          {"3: powers beyond float32",
-                           {row({0x1p100, 0x1p100})},
-                           {number(1.597139675139417e+30)},
-                           {row({0.6299605249474366, 0.6299605249474366})},
-                           16},
-                          {"3: powers below float32",
-                           {row({0x1p-60, 0x1p-60})},
-                           {number(1.0928073115649913e-18)},
-                           {row({0.6299605249474366, 0.6299605249474366})},
+                          {"3: squares beyond float32",
+                           {row({0x1.8p64, 0x1p65})},
+                           {number(0x1p64 * 2.2489707226377074)},
+                           {row({0.4448513517305355, 0.7908468475209521})},
+                           16}}),
+         // Along a direction of ones a norm of equal elements changes evenly.
+         even_edges_of(of(3), {{"3: powers beyond float32",
+                                {row({0x1p100, 0x1p100})},
+                                {number(1.597139675139417e+30)},
+                                {row({0.6299605249474366, 0.6299605249474366})},
+                                16},
+                               {"3: a size whose reciprocal is denormal",
+                                {row({0x1.4p126, 0x1.4p126})},
+                                {number(0x1.4p126 * 1.2599210498948732)},
+                                {row({0.6299605249474366, 0.6299605249474366})},
+                                16},
+                               {"3: powers below float32",
+                                {row({0x1p-60, 0x1p-60})},
+                                {number(1.0928073115649913e-18)},
+                                {row({0.6299605249474366, 0.6299605249474366})},
+                                16}}),
+         edges_of(of(4), {{"4: tiny",
+                           {row({0x1p-123, 0x1p-122, 0x1.8p-122})},
+                           {number(0x1p-123 * 3.1463462836457886)},
+                           {row({0.032105574322916206, 0.2568445945833297, 0.8668505067187377})},
                            16}}),
          edges_of(of(0.5),
                   {{"1/2: zeros", {row({0, 0})}, {number(0)}, {row({0, 0})}},
@@ -133,25 +205,6 @@ struct Norm {
 };
 constexpr General<Norm> norm_op;
 
-// Of a p that has no form of its own. The element that weighs most is taken out first, so that no
-// power over- or underflows; what is taken out changes nothing, so it has no derivative. Elements
-// that are 0 are replaced, since their powers may have no derivative.
-Var power_norm(const In& sizes, const Axes& axes, double p) {
-  const auto here = [where = sizes.where()](auto value) { return In(value, where); };
-  const In most = here(stop_gradient(
-      here(p > 0 ? max(sizes, axes.vector(), true) : min(sizes, axes.vector(), true))));
-  const In fit = here(logical_and(here(most > here(0)), here(isfinite(most))));
-  const In scale = here(where(fit, most, here(1)));
-  const In shares = here(sizes / scale);
-  const In none = here(equal(shares, here(0)));
-  const In ratios = here(where(none, here(1), shares));
-  const In powers = here(where(none, here(p > 0 ? 0.0 : infinity), here(pow(ratios, here(p)))));
-  // At least 1 where the scale fits.
-  const In total = here(sum(powers, axes, true));
-  const In root = here(pow(here(where(fit, total, here(1))), here(1 / p)));
-  return where(fit, here(scale * root), most);
-}
-
 }  // namespace
 
 Var norm(In x, const Axes& axes, bool keepdims, double p) {
@@ -168,10 +221,7 @@ Var norm(In x, const Axes& axes, bool keepdims, double p) {
   if (p == infinity) return max(sizes, axes.vector(), keepdims);
   if (p == -infinity) return min(sizes, axes.vector(), keepdims);
   if (p == 0) return sum(here(sign(sizes)), axes, keepdims);
-  const Var y = power_norm(sizes, axes, p);
-  if (keepdims) return y;
-  const Ints reduced = detail::reduction_axes(x, axes.vector());
-  return reshape(here(y), detail::reduced_shape(detail::shape_of(x), reduced, false));
+  return norm_op(x, detail::reduction_attributes(x, axes.vector(), keepdims).with(power_name, p));
 }
 
 void detail::register_norms() { register_all(norm_op); }

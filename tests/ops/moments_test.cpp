@@ -346,4 +346,30 @@ TEST_CASE("norms of any p, by their definition") {
   CHECK(has(error_of<dt::ValueError>([&] { dt::norm(x, {}, false, nan); }), "[norm] p is NaN"));
 }
 
+TEST_CASE("second slopes of p-norms of any size, in every nesting") {
+  // Of {3, 4} and p = 3, of which those of {3, 4} t are 1 / t.
+  const double h00 = 0.20857499275277856;
+  const double h01 = -0.15643124456458392;
+  for (const dt::DType dtype : {dt::float32, dt::float64})
+    for (const double size : {0x1p-100, 1.0, 0x1p64, 0x1p100}) {
+      CAPTURE(size);
+      dt::Graph graph;
+      const dt::Var x = graph.constant(tensor({3 * size, 4 * size}, dtype));
+      const dt::Var v = graph.constant(tensor({1, 0}, dtype));
+      const dt::Var y = dt::norm(x, {}, false, 3);
+      const dt::Var slope = dt::forward(y, {x}, {v});
+      const dt::Var gradient = dt::reverse(y, {x})[x];
+      const double tolerance = dtype == dt::float64 ? 1e-14 : 2e-6;
+      const auto check = [&](dt::Var found) {
+        Numbers scaled = numbers(dt::eval(found));
+        for (double& number : scaled) number *= size;
+        check_close(scaled, {h00, h01}, tolerance);
+      };
+      check(dt::forward(gradient, {x}, {v}));
+      check(dt::reverse(slope, {x})[x]);
+      check(dt::reverse(dt::sum(gradient * v), {x})[x]);
+      CHECK(std::abs(value(dt::forward(slope, {x}, {v})) * size - h00) <= tolerance);
+    }
+}
+
 }  // namespace
