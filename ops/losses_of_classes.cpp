@@ -17,6 +17,7 @@
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 #include <dualtape/ops/softmax.hpp>
+#include <dualtape/ops/special.hpp>
 
 namespace dualtape {
 namespace {
@@ -189,7 +190,8 @@ struct KlDivergence {
   static constexpr auto doc = "how far probabilities, given by their logarithms, are from others";
   static constexpr auto math =
       "y_n = sum_c p_nc (log p_nc - l_nc) with 0 log 0 = 0, then the mean or sum over n; dy_n = "
-      "sum_c (log p_nc + 1 - l_nc) dp_nc - p_nc dl_nc, 0 where p_nc = 0. Written as log, sub, mul, "
+      "sum_c (log p_nc + 1 - l_nc) dp_nc - p_nc dl_nc, 0 where p_nc = 0. Written as xlogy, sub, "
+      "mul, "
       "where and sum.";
   static constexpr auto example = Example{
       "kl_divergence(log(g.constant(Tensor{0.5, 0.5})), g.constant(Tensor{0, 1}))", "0.6931472"};
@@ -247,9 +249,13 @@ struct Operands {
 // Each label's share of 1 that all classes get evenly.
 Var smoothed_losses(const Operands& o, const Var& each, const Var& kept) {
   const double smoothing = o.options.label_smoothing;
-  Var logs = log_softmax(o.here(o.logits));
+  // Rows passed over may hold anything: they are replaced before a NaN of theirs meets a 0.
+  const In counted = o.here(unsqueeze(o.here(kept), -1));
+  const In logits = o.here(where(counted, o.here(o.logits), o.here(0.0)));
+  Var logs = log_softmax(logits);
   if (o.weights) logs = mul(o.here(logs), o.here(*o.weights));
   const In even = o.here(mul(o.here(sum(o.here(logs), {-1})), o.here(-smoothing / o.classes())));
+  if (smoothing == 1) return where(o.here(kept), even, o.here(0.0));  // 0 times an infinite loss
   const In own = o.here(mul(o.here(each), o.here(1 - smoothing)));
   return where(o.here(kept), o.here(add(own, even)), o.here(0.0));
 }
@@ -269,7 +275,10 @@ Var of_labels(const Operands& o) {
   if (o.options.label_smoothing != 0) each = smoothed_losses(o, each, kept);
   if (o.options.reduction != Reduction::mean)
     return detail::reduced(o.here(each), o.options.reduction);
-  return div(o.here(sum(o.here(each))), o.here(sum(o.here(share))));
+  // The mean of nothing is NaN in every mode, also where smoothing leaves something to divide.
+  const In total = o.here(sum(o.here(share)));
+  const In nothing = o.here(equal(total, o.here(0.0)));
+  return div(o.here(sum(o.here(each))), o.here(where(nothing, o.here(not_a_number), total)));
 }
 
 Var of_probabilities(const Operands& o) {
@@ -435,9 +444,11 @@ Var kl_divergence(In log_q, In p, Reduction reduction) {
   // Where p is 0, log q may be -inf: both are replaced before they meet.
   const In none =
       here(logical_and(here(equal(shares, here(0))), here(logical_not(here(isnan(logs))))));
-  const Var log_p = log(here(where(none, here(1), shares)));
-  const Var apart = here(log_p) - here(where(none, here(0), logs));
-  const Var entries = where(none, here(0), here(shares * here(apart)));
+  // xlogy, whose second slope by p is 1 / p and takes no square of it.
+  const In safe = here(where(none, here(1), shares));
+  const In own = here(xlogy(safe, safe));
+  const In crossed = here(safe * here(where(none, here(0), logs)));
+  const Var entries = where(none, here(0), here(own - crossed));
   return detail::reduced(here(sum(here(entries), {-1})), reduction);
 }
 

@@ -143,11 +143,9 @@ TEST_CASE("samples that are passed over count for nothing, whatever their logits
       const dt::Var loss = dt::cross_entropy(x, y, options);
       CHECK(value(loss) ==
             doctest::Approx(value(dt::cross_entropy(kept, kept_labels, rest))).epsilon(1e-6));
-      if (smoothing == 0) {
-        Numbers slope = gradient(loss, x);
-        CHECK(slope[2] == 0);
-        CHECK(slope[3] == 0);
-      }
+      const Numbers slope = gradient(loss, x);
+      CHECK(slope[2] == 0);
+      CHECK(slope[3] == 0);
       const dt::Var nothing = graph.constant(tensor({-100, -100, -100}, dtype));
       CHECK(std::isnan(value(dt::cross_entropy(x, nothing, options))));
       CrossEntropyOptions summed = options;
@@ -226,6 +224,32 @@ TEST_CASE("options that do not fit are refused with what was given") {
                                 CrossEntropyOptions{.ignore_index = 0});
             }),
             "labels (3,)"));
+}
+
+TEST_CASE("full smoothing leaves a label that cannot be out of it") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({0, 0, -dt::infinity}).reshape({1, 3}));
+  const dt::Var y = graph.constant(dt::Tensor::of({2}));
+  const dt::Var loss = dt::cross_entropy(x, y, CrossEntropyOptions{.label_smoothing = 1});
+  CHECK(value(loss) == dt::infinity);
+  const double third = 1.0 / 3;
+  check_close(gradient(loss, x), {0.5 - third, 0.5 - third, -third}, 1e-15);
+}
+
+TEST_CASE("a mean over weights of 0 is NaN, value and slopes") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({1, 2, 3, 4}).reshape({2, 2}));
+  const dt::Var y = graph.constant(dt::Tensor::of({0, 0}));
+  const dt::Var v = graph.constant(tensor({1, 0, 0, 0}).reshape({2, 2}));
+  for (const double smoothing : {0.0, 0.1}) {
+    CrossEntropyOptions options{.label_smoothing = smoothing};
+    options.weights = graph.constant(tensor({0, 1}));
+    const dt::Var loss = dt::cross_entropy(x, y, options);
+    CHECK(std::isnan(value(loss)));
+    CHECK(std::isnan(value(dt::forward(loss, {x}, {v}))));
+    for (const double slope : numbers(dt::eval(dt::reverse(loss, {x})[x])))
+      CHECK(std::isnan(slope));
+  }
 }
 
 }  // namespace

@@ -459,4 +459,19 @@ TEST_CASE("losses that turn linear at widths of any size") {
   }
 }
 
+TEST_CASE("the second slope of a divergence is 1 / p, however small p is") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    dt::Graph graph;
+    const dt::Var p = graph.constant(tensor({1, 0x1p-70, 0x1p-120}, dtype));
+    const dt::Var log_q = graph.constant(tensor({-1, -2, -80}, dtype));
+    const dt::Var v = graph.constant(tensor({1, 1, 1}, dtype));
+    const dt::Var y = dt::kl_divergence(log_q, p, Reduction::sum);
+    const dt::Var of_p = dt::reverse(y, {p})[p];
+    const Numbers wanted{1, 0x1p70, 0x1p120};
+    CHECK(numbers(dt::eval(dt::forward(of_p, {p}, {v}))) == wanted);
+    CHECK(numbers(dt::eval(dt::reverse(dt::sum(of_p), {p})[p])) == wanted);
+    CHECK(numbers(dt::eval(dt::reverse(dt::forward(y, {p}, {v}), {p})[p])) == wanted);
+  }
+}
+
 }  // namespace
