@@ -282,7 +282,9 @@ struct Logcumsumexp {
     const Var own = node.out[1];
     const Var before = node.out[2];
     const Var dy = linear_recurrence(before, mul(own, t), axis);
-    return {dy, own * (t - dy), before * (shifted(dy, axis, false, 0) - dy)};
+    // t - dy and dy_(i-1) - dy would cancel where one share is near 1; both are of this difference.
+    const Var turn = own * before * (t - shifted(dy, axis, false, 0));
+    return {dy, turn, -turn};
   }
   static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {

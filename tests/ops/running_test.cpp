@@ -137,4 +137,25 @@ TEST_CASE("axes that do not exist are refused by name") {
   CHECK(has(error_of<dt::ShapeError>([&] { dt::logcumsumexp(x, 3); }), "logcumsumexp"));
 }
 
+TEST_CASE("second slopes of logarithms of running sums do not cancel") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    dt::Graph graph;
+    const dt::Var x = graph.constant(tensor({20, 0}, dtype));
+    const dt::Var v = graph.constant(tensor({1, 0}, dtype));
+    const dt::Var y = dt::sum(dt::logcumsumexp(x));
+    const dt::Var slope = dt::forward(y, {x}, {v});
+    const dt::Var gradient = dt::reverse(y, {x})[x];
+    const auto check = [&](dt::Var found) {
+      const double share = 2.0611536139418493e-9;  // p (1 - p)
+      const Numbers got = numbers(dt::eval(found));
+      const double tolerance = (dtype == dt::float64 ? 1e-14 : 1e-6) * share;
+      CHECK(std::abs(got[0] - share) <= tolerance);
+      CHECK(std::abs(got[1] + share) <= tolerance);
+    };
+    check(dt::forward(gradient, {x}, {v}));
+    check(dt::reverse(slope, {x})[x]);
+    check(dt::reverse(dt::sum(gradient * v), {x})[x]);
+  }
+}
+
 }  // namespace
