@@ -314,7 +314,12 @@ struct Celu {
     return select(x > 0, x, alpha * expm1(minimum(x, 0) / alpha));
   }
   static Factor partial(std::size_t i, Operands in, Var) {
-    const Var u = detail::not_positive(in[0]) / in[1];
+    // Both operands are replaced where the quotient is far out, or not asked for: its slopes may
+    // be infinite, or NaN, there.
+    const Var x = detail::not_positive(in[0]);
+    const Var far = x / in[1] < -1e4;
+    const Var divisor = where(logical_or(far, in[0] > 0), 1, in[1]);
+    const Var u = where(far, -1e4, x) / divisor;
     return i == 0 ? where(in[0] > 0, 1, exp(u)) : by_alpha(u);
   }
   static auto sample() { return std::array{domain(-2, 2).avoid(0), domain(0.5, 1.5)}; }
@@ -328,6 +333,7 @@ struct Celu {
             {-0x1p-100, 2, -0x1p-100, 1, -0x1p-203},
             {0, 2, 0, 1, 0},
             {0x1p-100, 2, 0x1p-100, 1, 0},
+            {1, 0, 1, 1, 0},
             {-inf, 2, -2, 0, -1},
             {inf, 2, inf, 1, 0},
             {nan, 2, nan, nan, nan}});

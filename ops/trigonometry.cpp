@@ -17,10 +17,10 @@ using detail::nan;
 using Operands = std::span<const Var>;
 
 // 1 - x^2 for |x| <= 1: its value by the product, which does not cancel near 1, its slopes by the
-// square, which do not cancel near 0.
+// square, which do not cancel near 0. Far out the two are the same, and may be infinite.
 Var one_less_square(Var x) {
   const Var plain = 1 - square(x);
-  return plain + stop_gradient((1 - x) * (1 + x) - plain);
+  return plain + stop_gradient(where(abs(x) < 2, (1 - x) * (1 + x) - plain, 0));
 }
 
 struct Asin {
