@@ -41,6 +41,26 @@ void require_fit(const Var& q, const Var& k, const Var& v, Location where) {
                     .help = "give shapes (..., L, E), (..., S, E) and (..., S, D)"});
 }
 
+// A mask that fits is broadcast against the scores.
+void require_mask(const Var& mask, const Var& scores, Location where) {
+  if (is_integer(mask.dtype()))
+    fail<TypeError>({.op = attention_name,
+                     .label = mask.label(),
+                     .what = "the mask is " + to_string(mask.type()) +
+                             ", but masks are bool, true where a key is seen, or floating, and "
+                             "then added to the scores",
+                     .where = where,
+                     .help = "use mask > 0"});
+  if (broadcast(mask.shape(), scores.shape()).ok) return;
+  fail<ShapeError>({.op = attention_name,
+                    .label = mask.label(),
+                    .what = "the mask of shape " + to_string(mask.shape()) +
+                            " does not fit the scores of shape " + to_string(scores.shape()),
+                    .where = where,
+                    .help = "give a shape that broadcasts to (..., L, S): a row for each query "
+                            "and a column for each key"});
+}
+
 struct Embedding {
   static constexpr auto name = "embedding";
   static constexpr auto doc = "rows of a table chosen by integers";
@@ -252,6 +272,7 @@ Var scaled_dot_product_attention(In q, In k, In v, const AttentionOptions& optio
   const Var queries = mul(here(vars[0]), In(scale, where));
   Var scores = matmul(here(queries), here(vars[1]), {.transpose_b = true});
   const In never(-std::numeric_limits<double>::infinity(), where);
+  if (options.mask) require_mask(*options.mask, scores, where);
   if (options.mask && options.mask->dtype() == DType::boolean)
     scores = dualtape::where(here(*options.mask), here(scores), never);
   else if (options.mask)

@@ -78,6 +78,12 @@ inline IndexCheck check_of(const Attributes& attributes, const Type& index, std:
 
 inline void require_index(const Inference& inference, std::size_t i) {
   if (is_integer(inference.dtype(i))) return;
+  // A cast would take rows 0 and 1.
+  if (inference.dtype(i) == DType::boolean)
+    inference.type_error("the index is " + to_string(inference.in[i].type()) +
+                             ", but truth values cannot select: how many they are would decide "
+                             "the result's shape",
+                         "keep the shape with where(mask, x, 0), or give the places as int64");
   inference.type_error("the index must be int32 or int64, got " + to_string(inference.in[i].type()),
                        "cast(index, dt::int64)");
 }

@@ -156,6 +156,22 @@ TEST_CASE("what does not fit is refused with its sizes") {
   const dt::Var a = graph.input("a", {2, 3});
   const dt::Var b = graph.input("b", {4, 5});
   const dt::Var unit = graph.input("unit", {3, 3});
+  const auto masked = [&](const dt::Tensor& mask) {
+    return [&, mask] {
+      dt::AttentionOptions options;
+      options.mask = graph.constant(mask);
+      dt::scaled_dot_product_attention(a, a, a, options);
+    };
+  };
+  const std::int64_t rows = a.shape()[0];
+  for (const dt::DType dtype : {dt::int32, dt::int64})
+    check_refused<dt::TypeError>(masked(dt::ones({rows, rows}, dtype)),
+                                 {"scaled_dot_product_attention", "mask", "int", "mask > 0"});
+  const std::string scores = dt::to_string(dt::Shape{rows, rows});
+  for (const dt::DType dtype : {dt::boolean, dt::float32})
+    check_refused<dt::ShapeError>(
+        masked(dt::ones({7, 9}).to(dtype)),
+        {"scaled_dot_product_attention", "the mask of shape (7, 9)", "scores of shape " + scores});
   check_refused<dt::ShapeError>([&] { dt::scaled_dot_product_attention(a, b, b); },
                                 {"scaled_dot_product_attention", "(2, 3)", "(4, 5)"});
   check_refused<dt::ShapeError>([&] { dt::scaled_dot_product_attention(a, a, b); }, {"(4, 5)"});

@@ -1,13 +1,18 @@
 // Indexing against loops written out here, its transposes, and its complaints.
 #include "moving.hpp"
 
+#include <functional>
+
 #include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
 #include <dualtape/modes/functional.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
+#include <dualtape/ops/subscript.hpp>
+#include <tests/errors.hpp>
 
 using namespace dualtape;
 using moving::check_derivatives;
@@ -188,6 +193,14 @@ TEST_CASE("mistakes with indices are refused when the graph is built") {
   check_refused<ValueError>([&] { one_hot(index, 0); }, {"classes is 0"});
   const Var truth = g.input("truth", {2}, boolean);
   check_refused<TypeError>([&] { index_add(truth, index, truth); }, {"bool"});
+  const Var two = g.input("two", {2});
+  const std::function<void()> selections[] = {[&] { take(two, two > 0); }, [&] { two[two > 0]; },
+                                              [&] { gather(two, truth, 0); },
+                                              [&] { index_add(two, truth, two); }};
+  for (const auto& select : selections) {
+    check_refused<TypeError>(select, {"bool (2,)", "cannot select", "where(mask, x, 0)"});
+    CHECK(!testing::contains(testing::error_of<TypeError>(select), "cast"));
+  }
   const Var whole = g.input("whole", {2, 4}, int64);
   check_refused<TypeError>([&] { index_add(x, index, whole); }, {"int64", "float32"});
 }
