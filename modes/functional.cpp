@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <dualtape/modes/detail/dependence.hpp>
+
 namespace dualtape {
 
 struct Pullback::Impl {
@@ -213,11 +215,50 @@ void refuse_moved_from(Location where) {
                     .help = "use what it was moved to"});
 }
 
-void require_arguments(std::size_t taken, std::size_t given) {
-  if (given != taken)
-    fail<ValueError>(
-        {.op = "function of Vars",
-         .what = "it takes " + std::to_string(taken) + " arguments, got " + std::to_string(given)});
+void require_arguments(std::size_t taken, std::size_t given, Called called) {
+  if (given == taken) return;
+  const std::string arguments = taken == 1 ? " argument" : " arguments";
+  fail<ValueError>({.op = called.function,
+                    .what = "the function takes " + std::to_string(taken) + arguments + ", got " +
+                            std::to_string(given),
+                    .where = called.where,
+                    .help = "call it with " + std::to_string(taken) +
+                            "; a lambda captures what is to be no argument"});
+}
+
+namespace {
+
+void require_floating_argument(Var x, std::size_t number, Called called) {
+  if (is_floating(x.dtype())) return;
+  fail<TypeError>({.op = called.function,
+                   .label = x.label(),
+                   .what = "argument " + std::to_string(number) + " (from 0) is " +
+                           to_string(x.type()) + ", and only float32 and float64 have derivatives",
+                   .where = called.where,
+                   .help = std::string(x.rank() == 0 ? "write 3.0 for 3; " : "") +
+                           "capture data in the lambda instead of passing them, or convert them "
+                           "with x.to(dt::float64)"});
+}
+
+}  // namespace
+
+std::vector<Var> by_arguments(Var value, std::span<const Var> x, Called called) {
+  require_alive(value, called.function, "what the function returns", called.where);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    require_alive(x[i], called.function, "an argument", called.where);
+    require_floating_argument(x[i], i, called);
+    if (&value.graph() != &x[i].graph() || depends_on(value, x[i])) continue;
+    const std::string number = std::to_string(i);
+    fail<DerivativeError>(
+        {.op = called.function,
+         .label = x[i].label(),
+         .what = "the function's value does not depend on argument " + number + " (from 0)",
+         .where = called.where,
+         .help = "use it, or capture it in the lambda instead of passing it; where zeros are "
+                 "wanted, add 0.0 * sum(x) of it"});
+  }
+  const WrtList by(std::vector<Var>(x.begin(), x.end()), called.where);
+  return reverse(value, by, Unreachable::error, called.where).all();
 }
 
 }  // namespace detail

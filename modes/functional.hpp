@@ -62,8 +62,17 @@ using VarFunction = std::function<Var(std::span<const Var>)>;
 
 namespace detail {
 
+// What was called of a function of Vars, as errors name it, and the user's line.
+struct Called {
+  const char* function = "function of Vars";
+  Location where = {};
+};
+
 // Throws ValueError unless as many arguments are given as the function takes.
-void require_arguments(std::size_t taken, std::size_t given);
+void require_arguments(std::size_t taken, std::size_t given, Called called);
+// The gradients of a function's value by its arguments: TypeError for one that has none, and
+// DerivativeError for one that the value does not depend on.
+std::vector<Var> by_arguments(Var value, std::span<const Var> x, Called called);
 // GraphError: the function to call is an empty std::function or a null pointer.
 [[noreturn]] void refuse_empty_function(Location where);
 // GraphError: a Jit or Grad that was moved from.
@@ -79,15 +88,15 @@ bool is_empty_function(const F& f) {
 }
 
 template <class F>
-auto call_with(const F& f, std::span<const Var> x) {
+auto call_with(const F& f, std::span<const Var> x, Called called) {
   if constexpr (std::is_invocable_v<const F&, Var>) {
-    require_arguments(1, x.size());
+    require_arguments(1, x.size(), called);
     return f(x[0]);
   } else if constexpr (std::is_invocable_v<const F&, Var, Var>) {
-    require_arguments(2, x.size());
+    require_arguments(2, x.size(), called);
     return f(x[0], x[1]);
   } else if constexpr (std::is_invocable_v<const F&, Var, Var, Var>) {
-    require_arguments(3, x.size());
+    require_arguments(3, x.size(), called);
     return f(x[0], x[1], x[2]);
   } else {
     static_assert(std::is_invocable_v<const F&, std::span<const Var>>,
@@ -97,9 +106,9 @@ auto call_with(const F& f, std::span<const Var> x) {
 }
 
 template <class F>
-VarFunction erase(F f, Location where) {
-  if (is_empty_function(f)) refuse_empty_function(where);
-  return [f](std::span<const Var> x) -> Var { return call_with(f, x); };
+VarFunction erase(F f, Called called) {
+  if (is_empty_function(f)) refuse_empty_function(called.where);
+  return [f, called](std::span<const Var> x) -> Var { return call_with(f, x, called); };
 }
 
 Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x, Location where);
@@ -134,33 +143,33 @@ class FunctionCache {
 template <class F>
 requires(!std::convertible_to<F, Var>) Tensor
     eval(F f, const Tensor& x, Location where = Location::current()) {
-  return detail::eval_at(detail::erase(std::move(f), where), {x}, where);
+  return detail::eval_at(detail::erase(std::move(f), {"eval", where}), {x}, where);
 }
 template <class F>
 requires(!std::convertible_to<F, Var>) Tensor
     eval(F f, const std::vector<Tensor>& x, Location where = Location::current()) {
-  return detail::eval_at(detail::erase(std::move(f), where), x, where);
+  return detail::eval_at(detail::erase(std::move(f), {"eval", where}), x, where);
 }
 
 // The value of f at x and its derivative along v (forward mode).
 template <class F>
 JvpResult jvp(F f, const Tensor& x, const Tensor& v, Location where = Location::current()) {
-  return detail::jvp_at(detail::erase(std::move(f), where), {x}, {v}, where);
+  return detail::jvp_at(detail::erase(std::move(f), {"jvp", where}), {x}, {v}, where);
 }
 template <class F>
 JvpResult jvp(F f, const std::vector<Tensor>& x, const std::vector<Tensor>& v,
               Location where = Location::current()) {
-  return detail::jvp_at(detail::erase(std::move(f), where), x, v, where);
+  return detail::jvp_at(detail::erase(std::move(f), {"jvp", where}), x, v, where);
 }
 
 // The value of f at x and its pullback (reverse mode).
 template <class F>
 VjpResult vjp(F f, const Tensor& x, Location where = Location::current()) {
-  return detail::vjp_at(detail::erase(std::move(f), where), {x}, where);
+  return detail::vjp_at(detail::erase(std::move(f), {"vjp", where}), {x}, where);
 }
 template <class F>
 VjpResult vjp(F f, const std::vector<Tensor>& x, Location where = Location::current()) {
-  return detail::vjp_at(detail::erase(std::move(f), where), x, where);
+  return detail::vjp_at(detail::erase(std::move(f), {"vjp", where}), x, where);
 }
 
 // A function of Vars as a function of Tensors that is compiled once for each combination of its
@@ -183,10 +192,10 @@ class Jit {
     return (*this)(std::vector<Tensor>{x...});
   }
   auto operator()(const std::vector<Tensor>& x) const {
-    using Result = decltype(detail::call_with(f_, std::span<const Var>()));
+    using Result = decltype(detail::call_with(f_, std::span<const Var>(), {}));
     if (cache_ == nullptr) detail::refuse_moved_from(where_);
     const auto body = [this](std::span<const Var> in) -> std::vector<Var> {
-      return {detail::call_with(f_, in)};
+      return {detail::call_with(f_, in, {"jit", where_})};
     };
     if constexpr (std::is_same_v<Result, Var>)
       return cache_->run(body, x)[0];
@@ -197,7 +206,7 @@ class Jit {
   requires(sizeof...(Vars) > 0) auto operator()(Vars... x) const {
     if (cache_ == nullptr) detail::refuse_moved_from(where_);
     const std::array<Var, sizeof...(Vars)> in{x...};
-    return detail::call_with(f_, in);
+    return detail::call_with(f_, in, {"jit", where_});
   }
 
  private:
@@ -223,7 +232,7 @@ class Grad {
   }
   Var operator()(Var x) const {
     if (cache_ == nullptr) detail::refuse_moved_from(where_);
-    return reverse(f_(x), {x}, Unreachable::error, where_)[x];
+    return by_all(std::span<const Var>(&x, 1))[0];
   }
   Tensor operator()(const Tensor& x) const {
     if (cache_ == nullptr) detail::refuse_moved_from(where_);
@@ -254,8 +263,8 @@ class Grad {
     return cache_->run([this](std::span<const Var> in) { return by_all(in); }, x);
   }
   std::vector<Var> by_all(std::span<const Var> x) const {
-    const WrtList by(std::vector<Var>(x.begin(), x.end()), where_);
-    return reverse(detail::call_with(f_, x), by, Unreachable::error, where_).all();
+    const detail::Called called{"grad", where_};
+    return detail::by_arguments(detail::call_with(f_, x, called), x, called);
   }
 
  private:
@@ -271,7 +280,7 @@ Grad<F> grad(F f, Location where = Location::current()) {
 // The Hessian of a scalar function times v, by forward over reverse.
 template <class F>
 Tensor hvp(F f, const Tensor& x, const Tensor& v, Location where = Location::current()) {
-  return detail::hvp_at(detail::erase(std::move(f), where), x, v, where);
+  return detail::hvp_at(detail::erase(std::move(f), {"hvp", where}), x, v, where);
 }
 
 }  // namespace dualtape

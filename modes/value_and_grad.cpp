@@ -2,30 +2,30 @@
 
 namespace dualtape::detail {
 
-Gradient::Gradient(VarFunction f, std::optional<std::vector<Parameter>> by, Location where)
+Gradient::Gradient(VarFunction f, std::optional<std::vector<Parameter>> by, Called called)
     : f_(std::move(f)),
       by_(std::move(by)),
-      where_(where),
+      called_(called),
       cache_(std::make_shared<FunctionCache>()) {}
 
 std::vector<Var> Gradient::operator()(std::span<const Var> x) const {
-  require_callable(cache_ != nullptr, "value_and_grad", where_);
+  require_callable(cache_ != nullptr, called_.function, called_.where);
   const Var value = f_(x);
   if (!value.defined())
-    fail<GraphError>({.op = "value_and_grad",
+    fail<GraphError>({.op = called_.function,
                       .what = "the function returned an empty Var",
-                      .where = where_,
+                      .where = called_.where,
                       .help = "return what it makes of its arguments"});
-  const WrtList by =
-      by_ ? WrtList(*by_, where_) : WrtList(std::vector<Var>(x.begin(), x.end()), where_);
-  const Gradients gradients = reverse(value, by, Unreachable::error, where_);
+  const std::vector<Var> gradients =
+      by_ ? reverse(value, WrtList(*by_, called_.where), Unreachable::error, called_.where).all()
+          : by_arguments(value, x, called_);
   std::vector<Var> all{value};
-  all.insert(all.end(), gradients.all().begin(), gradients.all().end());
+  all.insert(all.end(), gradients.begin(), gradients.end());
   return all;
 }
 
 std::vector<Tensor> Gradient::operator()(std::span<const Tensor> x) const {
-  require_callable(cache_ != nullptr, "value_and_grad", where_);
+  require_callable(cache_ != nullptr, called_.function, called_.where);
   return cache_->run([this](std::span<const Var> in) { return (*this)(in); }, x);
 }
 

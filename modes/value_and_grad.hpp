@@ -36,7 +36,7 @@ namespace detail {
 
 class Gradient {
  public:
-  Gradient(VarFunction f, std::optional<std::vector<Parameter>> by, Location where);
+  Gradient(VarFunction f, std::optional<std::vector<Parameter>> by, Called called);
 
   // The value, then the gradients.
   std::vector<Var> operator()(std::span<const Var> x) const;
@@ -45,14 +45,16 @@ class Gradient {
  private:
   VarFunction f_;
   std::optional<std::vector<Parameter>> by_;  // the arguments if there are none
-  Location where_;
+  Called called_;
   std::shared_ptr<FunctionCache> cache_;  // of all copies
 };
 
 template <class F>
-VarFunction checked_function(F f, const char* function, Location where) {
-  require_callable(!is_null(f), function, where);
-  return [f = std::move(f)](std::span<const Var> x) -> Var { return call_with(f, x); };
+Gradient gradient_of(F f, std::optional<std::vector<Parameter>> by, Called called) {
+  require_callable(!is_null(f), called.function, called.where);
+  return {
+      [f = std::move(f), called](std::span<const Var> x) -> Var { return call_with(f, x, called); },
+      std::move(by), called};
 }
 
 }  // namespace detail
@@ -89,8 +91,7 @@ class ValueAndGrad {
 };
 template <class F>
 ValueAndGrad value_and_grad(F f, Location where = Location::current()) {
-  return ValueAndGrad(detail::Gradient(
-      detail::checked_function(std::move(f), "value_and_grad", where), std::nullopt, where));
+  return ValueAndGrad(detail::gradient_of(std::move(f), std::nullopt, {"value_and_grad", where}));
 }
 
 class ParameterValueAndGrad {
@@ -112,8 +113,7 @@ template <class F>
 ParameterValueAndGrad value_and_grad(F f, std::vector<Parameter> parameters,
                                      Location where = Location::current()) {
   return ParameterValueAndGrad(
-      detail::Gradient(detail::checked_function(std::move(f), "value_and_grad", where),
-                       std::move(parameters), where));
+      detail::gradient_of(std::move(f), std::move(parameters), {"value_and_grad", where}));
 }
 
 // The gradients alone.
@@ -131,8 +131,8 @@ class ParameterGrad {
 };
 template <class F>
 ParameterGrad grad(F f, std::vector<Parameter> parameters, Location where = Location::current()) {
-  return ParameterGrad(ParameterValueAndGrad(detail::Gradient(
-      detail::checked_function(std::move(f), "grad", where), std::move(parameters), where)));
+  return ParameterGrad(ParameterValueAndGrad(
+      detail::gradient_of(std::move(f), std::move(parameters), {"grad", where})));
 }
 
 }  // namespace dualtape

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/ops/compare.hpp>
 #include <tests/errors.hpp>
 
 #include "points.hpp"
@@ -93,4 +94,61 @@ TEST_CASE(
   const auto found = std::move(lost);
   check_near(found(x, x)[0], {1, 2}, 0);
   check([&] { lost(x, x); });
+}
+
+TEST_CASE("wrong numbers of arguments name what was called, its line and the mend") {
+  const auto two = [](dt::Var x, dt::Var y) { return dt::sum(x * y); };
+  const dt::Tensor x = vector({1, 2});
+  const auto refused = [&](const std::string& name, const auto& call) {
+    const std::string text = error_of<dt::ValueError>(call);
+    CHECK(has(text, "[" + name + "] the function takes 2 arguments, got "));
+    CHECK(has(text, "value_and_grad_test.cpp:"));
+    CHECK(has(text, "call it with 2; a lambda captures"));
+  };
+  refused("jit", [&] { dt::jit(two)(x); });
+  refused("jit", [&] { dt::jit(two)(x, x, x); });
+  refused("grad", [&] { dt::grad(two)(x); });
+  refused("grad", [&] { dt::grad(two)(x, x, x); });
+  refused("value_and_grad", [&] { dt::value_and_grad(two)(x); });
+  refused("grad", [&] { dt::grad(two, {dt::Parameter("w", x)})(x); });
+  refused("eval", [&] { dt::eval(two, x); });
+  refused("jvp", [&] { dt::jvp(two, x, x); });
+  refused("vjp", [&] { dt::vjp(two, x); });
+  refused("hvp", [&] { dt::hvp(two, x, x); });
+}
+
+TEST_CASE("arguments without a gradient are named, with a mend that can be followed") {
+  const auto first = [](dt::Var x, dt::Var) { return dt::sum(dt::square(x)); };
+  const dt::Tensor x = vector({1, 2});
+  const auto unused = [&](const std::string& name, const auto& call) {
+    const std::string text = error_of<dt::DerivativeError>(call);
+    CHECK(has(text, "[" + name + " "));
+    CHECK(has(text, "does not depend on argument 1 (from 0)"));
+    CHECK(has(text, "value_and_grad_test.cpp:"));
+    CHECK(has(text, "capture it in the lambda"));
+  };
+  unused("grad", [&] { dt::grad(first)(x, x); });
+  unused("value_and_grad", [&] { dt::value_and_grad(first)(x, x); });
+  // The mends.
+  check_near(dt::grad([&](dt::Var v) { return first(v, v.graph().constant(x)); })(x), {2, 4}, 0);
+  const auto used = [&](dt::Var v, dt::Var y) { return first(v, y) + 0.0 * dt::sum(y); };
+  const auto [by_x, by_y] = dt::grad(used)(x, x);
+  check_near(by_x, {2, 4}, 0);
+  check_near(by_y, {0, 0}, 0);
+  // Whole numbers.
+  const auto product = [](dt::Var v, dt::Var n) { return dt::sum(v * dt::cast(n, dt::float64)); };
+  const auto whole = [&](const std::string& name, const std::string& number, const auto& call) {
+    const std::string text = error_of<dt::TypeError>(call);
+    CHECK(has(text, "[" + name + " "));
+    CHECK(has(text, "argument " + number + " (from 0) is int"));
+    CHECK(has(text, "value_and_grad_test.cpp:"));
+    CHECK(has(text, "capture data in the lambda"));
+    return text;
+  };
+  const dt::Tensor n = dt::Tensor::of({3, 4});
+  whole("grad", "1", [&] { dt::grad(product)(x, n); });
+  whole("value_and_grad", "1", [&] { dt::value_and_grad(product)(x, n); });
+  const auto square = [](dt::Var v) { return v * v; };
+  CHECK(has(whole("grad", "0", [&] { dt::grad(square)(dt::Tensor(3)); }), "write 3.0 for 3"));
+  check_near(dt::grad([&](dt::Var v) { return product(v, v.graph().constant(n)); })(x), {3, 4}, 0);
 }
