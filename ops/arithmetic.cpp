@@ -10,6 +10,7 @@
 #include <dualtape/ops/detail/tails.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/shapes.hpp>
+#include <dualtape/ops/special.hpp>
 
 namespace dualtape {
 namespace {
@@ -272,7 +273,7 @@ struct Pow {
   static constexpr Example example{"pow(g.constant(Tensor{1, 2, 3}), 3)", "[ 1.  8. 27.]"};
   static auto formula(auto a, auto b) { return pow(a, b); }
   static Factor partial(std::size_t i, Operands in, Var y) {
-    return i == 0 ? by_base(in[0], in[1]) : Factor(by_exponent(in[0], y));
+    return i == 0 ? by_base(in[0], in[1]) : Factor(by_exponent(in[0], in[1], y));
   }
   static auto sample() { return std::array{domain(0.3, 2), domain(-2, 2)}; }
   static std::vector<Edge> edges() {
@@ -305,20 +306,29 @@ struct Pow {
       if (*literal == 2) return 2 * a;
       return *literal * pow(a, *literal - 1);
     }
+    // At 0 the exponent counts as a constant, as in the other slope: a^(b-1) (1 + b log(a)) has no
+    // limit that could be given for both. Each branch is given bases of its own alone, since the
+    // slopes of the other one may be infinite and would meet a 0.
+    const Var zero = equal(a, 0);
+    return where(zero, times_power(where(zero, a, 1), stop_gradient(b)),
+                 times_power(where(zero, 1, a), b));
+  }
+  // b a^(b-1)
+  static Var times_power(Var a, Var b) {
     // a^0 is 1 whatever a is: where a^-1 has no finite value, 1^-1 is taken.
     const Var flat = logical_and(equal(b, 0), logical_or(equal(a, 0), isnan(a)));
-    // At 0 the exponent counts as a constant, as in the other slope: a^(b-1) (1 + b log(a)) has no
-    // limit that could be given for both.
-    const Var exponent = where(equal(a, 0), stop_gradient(b), b);
-    const Var power = pow(where(flat, 1, a), exponent - 1);
-    const Var limit = logical_and(equal(power, 0), logical_not(isfinite(exponent)));
-    return where(limit, 0, exponent) * power;
+    const Var power = pow(where(flat, 1, a), b - 1);
+    const Var limit = logical_and(equal(power, 0), logical_not(isfinite(b)));
+    return where(limit, 0, b) * power;
   }
   // 0 is the limit where a power vanishes: at a = 0, and at infinite a or b.
-  static Var by_exponent(Var a, Var y) {
+  static Var by_exponent(Var a, Var b, Var y) {
     const Var zero = equal(a, 0);
     const Var limit = logical_or(equal(y, 0), logical_and(zero, logical_not(isnan(y))));
-    return where(limit, 0, y) * where(limit, 0, log(where(zero, 1, a)));
+    // Anew of a base that is not 0, where the slope of y may be infinite and would meet a 0.
+    const Var power = pow(where(zero, 1, a), where(zero, 1, b));
+    // Of y log(a), xlogy takes the slope y / a in one quotient.
+    return xlogy(where(limit, 0, power), where(limit, 1, a));
   }
 };
 constexpr detail::BuiltinElementwise<Pow> pow_op;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/shapes.hpp>
 
 #include "known.hpp"
 
@@ -236,4 +237,39 @@ TEST_CASE("a Var is added to, subtracted from, multiplied and divided in place")
   } catch (const ShapeError& error) {
     CHECK(std::string(error.what()).find("arithmetic_test.cpp:") != std::string::npos);
   }
+}
+
+double value_of(const dt::MaybeVar& x) { return x ? numbers(dt::eval(*x))[0] : 0; }
+
+// d2/da db of a power in each nesting that takes one operand after the other.
+Numbers mixed_slopes_of_power(double a, double b, dt::DType dtype) {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({a}, dtype));
+  const dt::Var y = graph.constant(tensor({b}, dtype));
+  const dt::Var one = graph.constant(tensor({1}, dtype));
+  const dt::Var z = dt::pow(x, y);
+  Numbers slopes;
+  for (const auto& [first, second] : {std::pair{x, y}, std::pair{y, x}})
+    for (const dt::Var slope :
+         {dt::forward(z, {first}, {one}), dt::reverse(dt::reshape(z, {}), {first})[first]}) {
+      slopes.push_back(value_of(dt::forward_all({slope}, {second}, {one})[0]));
+      const dt::Var whole = dt::reshape(slope, {});
+      slopes.push_back(value_of(dt::reverse(whole, {second}, dt::Unreachable::zero)[second]));
+    }
+  return slopes;
+}
+
+TEST_CASE("at base 0 the exponent of a power counts as a constant, in every nesting") {
+  for (const dt::DType dtype : {dt::float32, dt::float64})
+    for (const double exponent : {-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0}) {
+      CAPTURE(exponent);
+      check_close(mixed_slopes_of_power(0, exponent, dtype), Numbers(8, 0), 0);
+    }
+}
+
+TEST_CASE("the mixed slope of a power whose base has a denormal reciprocal") {
+  const double wanted = 2.3144827856505154e-34;
+  const double a = static_cast<double>(3e38F);
+  for (const double slope : mixed_slopes_of_power(a, static_cast<double>(0.1F), dt::float32))
+    CHECK(slope == doctest::Approx(wanted).epsilon(2e-5).scale(0));
 }
