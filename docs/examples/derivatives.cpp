@@ -32,6 +32,15 @@ void gradients() {
   // [/gradients]
 }
 
+void some_arguments() {
+  // [some]
+  const auto loss = [](dt::Var w, dt::Var x) { return dt::mean(dt::square(dt::matmul(x, w))); };
+  const dt::Tensor data{{1, 2}, {3, 4}};
+  const auto by_w = dt::grad([&](dt::Var w) { return loss(w, w.graph().constant(data)); });
+  std::cout << by_w(dt::Tensor{0.5, -1}) << '\n';
+  // [/some]
+}
+
 void parameters() {
   // [parameters]
   const dt::nn::Linear model("model", 2, 1, dt::Key{1});
@@ -71,6 +80,7 @@ void parts() {
 int main() {
   first();
   gradients();
+  some_arguments();
   parameters();
   compiled();
   parts();
