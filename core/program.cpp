@@ -242,6 +242,8 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
          .where = where,
          .help = "give a number from 1 to " + std::to_string(detail::most_threads) +
                  ", or 0 for num_threads()"});
+  for (const Var& output : outputs)
+    static_cast<void>(detail::require_alive(output, "compile", "an output", where));
   // An Assign may have been made by hand.
   for (Assign& a : assigns) a = assign(a.parameter, a.value, a.where.known() ? a.where : where);
   // Constants that are folded, and numbers that passes compute, come out as in a run.
