@@ -220,7 +220,11 @@ Var norm(In x, const Axes& axes, bool keepdims, double p) {
   if (p == 1) return sum(sizes, axes, keepdims);
   if (p == infinity) return max(sizes, axes.vector(), keepdims);
   if (p == -infinity) return min(sizes, axes.vector(), keepdims);
-  if (p == 0) return sum(here(sign(sizes)), axes, keepdims);
+  if (p == 0) {
+    // Counting has a derivative of 0, not none: a branch that is never taken leads to x.
+    const In count = here(where(here(less(sizes, 0)), sizes, here(sign(sizes))));
+    return sum(count, axes, keepdims);
+  }
   return norm_op(x, detail::reduction_attributes(x, axes.vector(), keepdims).with(power_name, p));
 }
 

@@ -3,6 +3,7 @@
 #include <functional>
 #include <limits>
 
+#include <dualtape/modes/functional.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/reduce.hpp>
@@ -339,6 +340,8 @@ TEST_CASE("norms of any p, by their definition") {
   CHECK(numbers(dt::eval(dt::norm(x, {1}, false, inf))) == Numbers{2, 3});
   CHECK(numbers(dt::eval(dt::norm(x, {1}, false, -inf))) == Numbers{0.5, 0});
   CHECK(numbers(dt::eval(dt::norm(x, {1}, false, 0))) == Numbers{2, 1});
+  const auto counted = [](dt::Var in) { return dt::sum(dt::norm(in, {1}, false, 0)); };
+  CHECK(numbers(dt::grad(counted)(dt::Tensor{{3, -0.5}, {0, 2}})) == Numbers{0, 0, 0, 0});
   CHECK(numbers(dt::eval(dt::norm(x, {1}, true, 1))) == Numbers{2.5, 3});
   const dt::Var whole = graph.constant(tensor({3, 4}, dt::int32));
   for (const double p : {0.0, 1.0, 2.0, 3.0, inf})
