@@ -152,7 +152,7 @@ struct CrossEntropySlope {
       return std::vector<Var>{cross_entropy_slope(in[0], Tensor::of({0})) *
                               row({1, -2}).to(in[0].dtype())};
     };
-    return even_edges_of(call,
+    return edges_of(call,
                          {{"nearly certain",
                            {table({1, 2}, {20, 0})},
                            {table({1, 2}, {-2.0611536181902037e-09, -4.1223072363804075e-09})},
@@ -294,7 +294,7 @@ struct CrossEntropy {
       return std::vector<Var>{cross_entropy(in[0], table({1, 2}, {0.5, 0}).to(in[0].dtype()))};
     };
     return joined(
-        {even_edges_of(of_label(0),
+        {edges_of(of_label(0),
                        {{"nearly certain and right",
                          {table({1, 2}, {20, 0})},
                          {number(2.061153620314381e-09)},
@@ -319,7 +319,7 @@ struct CrossEntropy {
                          {table({1, 2}, {not_a_number, 0})},
                          {number(not_a_number)},
                          {table({1, 2}, {not_a_number, not_a_number})}}}),
-         even_edges_of(of_label(1), {{"nearly certain and wrong",
+         edges_of(of_label(1), {{"nearly certain and wrong",
                                       {table({1, 2}, {20, 0})},
                                       {number(20.000000002061153)},
                                       {table({1, 2}, {0.9999999979388464, -0.9999999979388464})}},
@@ -327,7 +327,7 @@ struct CrossEntropy {
                                       {table({1, 2}, {0x1p100, -0x1p100})},
                                       {number(0x1p101)},
                                       {table({1, 2}, {1, -1})}}}),
-         even_edges_of(half, {{"probabilities that are 0 of what cannot be",
+         edges_of(half, {{"probabilities that are 0 of what cannot be",
                                {table({1, 2}, {3, -infinity})},
                                {number(0)},
                                {table({1, 2}, {0, 0})}}})});

@@ -149,9 +149,9 @@ std::vector<Edge> LayerNorm::edges() {
                           {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}}};
   for (Edge& edge : far)
     edge.slope_ulp = std::max(edge.slope_ulp, 64.0);  // slopes that are differences of larger ones
-  return joined({even_edges_of(call(0, false), far), even_edges_of(call(0, true), far),
-                 even_edges_of(call(0x1p-16, false), near),
-                 even_edges_of(call(0x1p-16, true), near)});
+  return joined({edges_of(call(0, false), far), even_edges_of(call(0, true), far),
+                 edges_of(call(0x1p-16, false), near),
+                 edges_of(call(0x1p-16, true), near)});
 }
 
 std::vector<Case> LayerNorm::cases() {

@@ -335,7 +335,7 @@ struct Softmax : AnySoftmax<false> {
       Example{"softmax(g.constant(Tensor{0, 0, 0, 0}))", "[0.25 0.25 0.25 0.25]"};
   static std::vector<Edge> edges() {
     using namespace detail;
-    return even_edges_of(
+    return edges_of(
         weighted<false>,
         {{"ties",
           {row({3, 3, 3})},
@@ -379,7 +379,7 @@ struct LogSoftmax : AnySoftmax<true> {
       return std::vector<Var>{log_softmax(in[0]) * row({1, 0}).to(in[0].dtype())};
     };
     return joined(
-        {even_edges_of(
+        {edges_of(
              weighted<true>,
              {{"ties",
                {row({3, 3, 3})},
@@ -408,7 +408,7 @@ struct LogSoftmax : AnySoftmax<true> {
                {row({1, not_a_number})},
                {row({not_a_number, not_a_number})},
                {row({not_a_number, not_a_number})}}}),
-         even_edges_of(first, {{"nearly certain, alone",
+         edges_of(first, {{"nearly certain, alone",
                                 {row({20, 0})},
                                 {row({-2.061153620314381e-09, 0})},
                                 {row({2.0611536181902037e-09, -2.0611536181902037e-09})}}})});
