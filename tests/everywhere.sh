@@ -64,8 +64,9 @@ make_tree() {
   say "a bare tree of $release: $((SECONDS - start)) s"
 }
 
-# inside NAME WHAT COMMAND: runs the shell command in the tree's copy of the source, and tells how
-# long it took and what ctest or doctest said last.
+# inside NAME WHAT COMMANDS: runs the shell commands in the tree's copy of the source, and tells how
+# long it took and what ctest or doctest said last. One command on a line: the first that fails ends
+# them, but not one before an &&.
 inside() {
   local tree=$work/$1 what=$2 command=$3 start=$SECONDS log status=0
   log=$work/$1-${what//[^A-Za-z0-9]/-}.log
@@ -75,7 +76,8 @@ inside() {
     mount --rbind /dev "$0/dev"
     mount --bind "$1" "$0/ccache"
     exec chroot "$0" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-      CCACHE_DIR=/ccache DEBIAN_FRONTEND=noninteractive bash -euc "cd /clone && $2"' \
+      CCACHE_DIR=/ccache DEBIAN_FRONTEND=noninteractive bash -euo pipefail -c "cd /clone
+      $2"' \
     "$tree" "$work/ccache-$1" "$command" </dev/null >"$log" 2>&1 || status=$?
   if [[ $status -ne 0 ]]; then
     tail -n 40 "$log" >&2
@@ -91,16 +93,21 @@ debian() {
   inside "$name" "run test" "./run test"
   # The same objects, so that only linking is new.
   inside "$name" "shared library" "
-    cmake -DBUILD_SHARED_LIBS=ON build/release && cmake --build build/release --target dualtape-test-core
+    cmake -DBUILD_SHARED_LIBS=ON build/release
+    cmake --build build/release --target dualtape-test-core
     ldd build/release/tests/dualtape-test-core | grep libdualtape.so
     build/release/tests/dualtape-test-core"
   inside "$name" "installed and moved" "
-    cmake -DBUILD_SHARED_LIBS=OFF build/release && cmake --build build/release --target dualtape
+    cmake -DBUILD_SHARED_LIBS=OFF build/release
+    cmake --build build/release --target dualtape
     cmake --install build/release --prefix /opt/first
     cp -r tests/consumer docs/examples/readme.cpp /root/
-    mv /opt/first /opt/second && cd /root && rm -rf /clone
+    mv /opt/first /opt/second
+    cd /root
+    rm -rf /clone
     cmake -S consumer -B own -G Ninja -DCMAKE_PREFIX_PATH=/opt/second -DREADME=/root/readme.cpp
-    cmake --build own && ctest --test-dir own --output-on-failure --no-tests=error"
+    cmake --build own
+    ctest --test-dir own --output-on-failure --no-tests=error"
   rm -rf --one-file-system "${work:?}/$name"
 }
 
@@ -135,7 +142,8 @@ aarch64() {
   inside aarch64 "big endian refused" "
     if cmake -S . -B /tmp/big -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=s390x \
       -DCMAKE_CXX_COMPILER=s390x-linux-gnu-g++ >/tmp/said 2>&1; then exit 1; fi
-    cat /tmp/said && grep -q 'little-endian processors only' /tmp/said"
+    cat /tmp/said
+    grep -q 'little-endian processors only' /tmp/said"
   inside aarch64 "configure" "
     cmake -S . -B build -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
       -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++"
