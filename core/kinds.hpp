@@ -12,7 +12,8 @@
 //   inline constexpr dt::Elementwise<Softsign> softsign;
 //
 // Every descriptor has `name` and `doc`, and may have `math`, `example`, `tolerance` and `edges`
-// (the right numbers where random samples never look; core/case.hpp). Beyond that:
+// (the right numbers where random samples never look; core/case.hpp), and `defaults`, see
+// Op::defaults(). Beyond that:
 //   Elementwise        formula (its first `mask_inputs` operands being truth values), partial (or
 //                      `partial = dt::derive`), sample
 //   Linear, Bilinear   infer, apply or kernel, transpose, cases
@@ -244,6 +245,12 @@ class PlainOp : public Op {
       return D::promotion;
     else
       return Promotion::none;
+  }
+  Attributes defaults() const override {
+    if constexpr (requires { D::defaults(); })
+      return D::defaults();
+    else
+      return Op::defaults();
   }
   void infer(Inference& inference) const override { D::infer(inference); }
   Kernel kernel(const KernelRequest& request) const override {

@@ -199,6 +199,9 @@ class Op {
   bool differentiable() const { return kind() != Kind::constant && kind() != Kind::none; }
 
   virtual Promotion promotion() const { return Promotion::none; }
+  // The attributes of a call that says nothing of them, which drawings leave out: those bools that
+  // are true then.
+  virtual Attributes defaults() const { return {}; }
   virtual void infer(Inference& inference) const = 0;
   virtual Kernel kernel(const KernelRequest& request) const = 0;
   // For operators that can make any slice of their output from the small inputs they have (random

@@ -42,6 +42,7 @@ struct TriangularSolve {
       "X', T' = the triangle of -B' X^T (transposed if op does).";
   static constexpr Example example{
       "triangular_solve(g.constant(Tensor{{2, 9}, {1, 4}}), g.constant(Tensor{2, 9}))", "[1. 2.]"};
+  static Attributes defaults() { return {{"lower", true}}; }
   static constexpr Promotion promotion = Promotion::common_floating;
 
   static void infer(Inference& inference) { detail::infer_solution(inference, "BLAS"); }

@@ -262,6 +262,7 @@ struct AvgPool : Pooling<average_loop, false> {
       "without; linear, and its transpose is avg_pool2d_spread.";
   static constexpr Example example{
       "flatten(avg_pool2d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 2, 2})), 2))", "[1.5]"};
+  static Attributes defaults() { return {{"count_include_pad", true}}; }
 
   static Var transpose(const NodeView& node, std::size_t, Var cotangent);
   static std::vector<Edge> edges() { return detail::window_edges(name); }
@@ -281,6 +282,7 @@ struct AvgPoolSpread : Pooling<spread_loop, true> {
   static constexpr Example example{
       "flatten(avg_pool2d_spread(g.constant(Tensor{8}.reshape({1, 1, 1, 1})), 2, 2))",
       "[2. 2. 2. 2.]"};
+  static Attributes defaults() { return {{"count_include_pad", true}}; }
 
   static void infer(Inference& inference) {
     inference.require_count(1);

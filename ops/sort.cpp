@@ -178,6 +178,7 @@ struct TopK {
   static constexpr auto math =
       "y = the first k of the sorted elements; dy_i = dx_p(i) with p the order.";
   static constexpr Example example{"top_k(g.constant(Tensor{3, 1, 2}), 2).values", "[3. 2.]"};
+  static Attributes defaults() { return {{"largest", true}}; }
   static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
