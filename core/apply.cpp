@@ -15,18 +15,15 @@ Location where_of(std::span<const In> inputs) {
 
 // The graph all Vars live in: one graph, or one scratch graph and its parent.
 Graph& graph_of(const Op& op, std::span<const In> inputs) {
-  const In* first = nullptr;
+  const In* first = nullptr;  // the first Var
   Graph* graph = nullptr;
   for (const In& in : inputs) {
     if (in.form() != In::Form::var) continue;
     Graph& other =
         detail::require_alive(in.unchecked_var(), op.name(), "an operand", in.where()).graph();
-    if (graph == nullptr) {
-      first = &in;
-      graph = &other;
-    } else if (&other != graph && other.parent() == graph) {
-      graph = &other;
-    } else if (&other != graph && graph->parent() != &other) {
+    if (first == nullptr) first = &in;
+    Graph* const both = detail::joined(graph, other, in.where());
+    if (both == nullptr)
       fail<GraphError>({.op = op.name(),
                         .what = "its operands belong to different graphs: one " +
                                 detail::place_of(first->var()) + ", the other " +
@@ -34,7 +31,7 @@ Graph& graph_of(const Op& op, std::span<const In> inputs) {
                         .where = where_of(inputs),
                         .help = "build both operands on one Graph; parameters and tensors can be "
                                 "shared between graphs, Vars cannot"});
-    }
+    graph = both;
   }
   if (graph == nullptr)
     fail<GraphError>({.op = op.name(),
@@ -74,7 +71,8 @@ DType common_dtype(std::span<const In> inputs, std::size_t first, Promotion prom
 }
 
 Var resolve(Graph& graph, const In& in, std::optional<DType> dtype) {
-  Graph& home = graph.parent() ? *graph.parent() : graph;
+  Graph* const outer = graph.parent(in.where());
+  Graph& home = outer != nullptr ? *outer : graph;
   Var var;
   switch (in.form()) {
     case In::Form::var: var = in.var(); break;
@@ -105,7 +103,7 @@ std::vector<Var> apply_all(const Op& op, std::span<const In> inputs, Attributes 
     operands.push_back(resolve(graph, inputs[i], i >= first ? dtype : std::nullopt));
   // A rule may have nothing but outer operands although it was called for the scratch graph.
   const bool scratch = std::ranges::any_of(operands, [&](Var v) { return &v.graph() == &graph; });
-  Graph& home = scratch ? graph : *graph.parent();
+  Graph& home = scratch ? graph : *graph.parent(where);
   const NodeId id = home.add(op, operands, std::move(attributes), where);
   std::vector<Var> outputs;
   for (std::uint32_t i = 0; i < home.node(id).output_count; ++i) outputs.push_back(home.var(id, i));

@@ -47,10 +47,12 @@ bool all(const Ints& values, std::int64_t wanted) {
 }
 
 // Whether an attribute is what the operator's function has where its caller says nothing.
-bool is_default(std::string_view op, const Attributes& attributes, const std::string& name,
+bool is_default(const Op& op, const Attributes& attributes, const std::string& name,
                 const Attribute& value) {
-  if (const bool* flag = std::get_if<bool>(&value))
-    return name == "largest" || name == "count_include_pad" ? *flag : !*flag;
+  if (const bool* flag = std::get_if<bool>(&value)) {
+    const Attributes defaults = op.defaults();
+    return *flag == (defaults.has(name) && defaults.get<bool>(name));
+  }
   if (const Ints* sizes = std::get_if<Ints>(&value)) {
     const bool window = attributes.has("window");  // pooling, which goes on by its window
     if (name == "stride" && window) return *sizes == attributes.get<Ints>("window");
@@ -59,7 +61,7 @@ bool is_default(std::string_view op, const Attributes& attributes, const std::st
   }
   if (const std::int64_t* number = std::get_if<std::int64_t>(&value)) {
     if (name == "groups" || name == "correction") return *number == 1;
-    return (name == "k" && op != "top_k") || name == "reduction" ? *number == 0 : false;
+    return (name == "k" && op.name() != "top_k") || name == "reduction" ? *number == 0 : false;
   }
   if (const double* number = std::get_if<double>(&value)) {
     if (name == "low" || name == "mean") return *number == 0;
@@ -71,7 +73,7 @@ bool is_default(std::string_view op, const Attributes& attributes, const std::st
 std::string told_attributes(const Op& op, const Attributes& attributes) {
   std::string text;
   for (const auto& [name, value] : attributes.entries()) {
-    if (is_default(op.name(), attributes, name, value)) continue;
+    if (is_default(op, attributes, name, value)) continue;
     text.append(text.empty() ? "" : ", ").append(name).append("=").append(to_string(value));
   }
   return text;
@@ -102,7 +104,7 @@ void open_drawing(std::ostream& out) {
 
 }  // namespace
 
-std::string to_dot(const Graph& graph) {
+std::string to_dot(const Graph& graph, Location where) {
   std::ostringstream out;
   open_drawing(out);
   std::set<NodeId> outer;  // nodes of the parent that a scratch graph reads
@@ -110,16 +112,17 @@ std::string to_dot(const Graph& graph) {
     const Node& node = graph.node(id);
     draw_box(out, "n", id,
              {node.op, &node.attributes, node.output_count ? &node.first_type : nullptr,
-              graph.label(id), node.role});
+              graph.label(id, where), node.role});
     for (const Ref& ref : node.inputs()) {
       if (ref.outer) outer.insert(ref.node);
       out << (ref.outer ? "  o" : "  n") << ref.node << " -> n" << id << ";\n";
     }
   }
   for (const NodeId id : outer) {
-    const Node& node = graph.parent()->node(id);
+    const Graph& parent = *graph.parent(where);
+    const Node& node = parent.node(id);
     draw_box(out, "o", id,
-             {node.op, &node.attributes, &node.first_type, graph.parent()->label(id), node.role});
+             {node.op, &node.attributes, &node.first_type, parent.label(id), node.role});
   }
   out << "}\n";
   return out.str();

@@ -12,15 +12,7 @@
 namespace dualtape {
 namespace {
 
-// Nodes of a scratch graph carry the labels of the nodes they are emitted for, so the names of both
-// are kept in one place.
-const Graph& keeper_of_names(const Graph& graph) {
-  const Graph* keeper = &graph;
-  while (keeper->parent() != nullptr) keeper = keeper->parent();
-  return *keeper;
-}
-
-class Places {
+class GraphPlaces {
  public:
   detail::GraphPlace& take(Graph& graph) {
     const std::lock_guard lock(mutex_);
@@ -47,8 +39,8 @@ class Places {
   std::vector<detail::GraphPlace*> free_;
   GraphId last_ = 0;
 };
-Places& places() {
-  static detail::Kept<Places> kept;
+GraphPlaces& places() {
+  static detail::Kept<GraphPlaces> kept;
   return kept.value;
 }
 
@@ -82,22 +74,33 @@ Var require_alive(Var var, std::string_view op, std::string_view what, Location 
   return var;
 }
 
+Graph* joined(Graph* so_far, Graph& other, Location where) {
+  if (so_far == nullptr || other.parent(where) == so_far) return &other;
+  return so_far == &other || so_far->parent(where) == &other ? so_far : nullptr;
+}
+
+namespace {
+bool is_there(Var var) {
+  if (!var.alive()) return false;
+  const Graph& graph = var.graph();
+  return var.id() < graph.size() && var.output() < graph.node(var.id()).output_count;
+}
+}  // namespace
+
 Graph& require_one_graph(std::span<const Var> vars, std::string_view op, std::string_view what,
                          Location where) {
-  const Var first = vars[0];
   Graph* graph = nullptr;
   for (const Var& var : vars) {
-    Graph& other = require_alive(var, op, "one of the " + std::string(what), where).graph();
-    if (graph == nullptr || other.parent() == graph) {
-      graph = &other;
-    } else if (&other != graph && graph->parent() != &other) {
+    if (!is_there(var)) require_alive(var, op, "one of the " + std::string(what), where);
+    Graph* const both = joined(graph, var.graph(where), where);
+    if (both == nullptr)
       fail<GraphError>({.op = op,
                         .what = "the " + std::string(what) + " belong to different graphs: one " +
-                                place_of(first) + ", the other " + place_of(var),
+                                place_of(vars[0]) + ", the other " + place_of(var),
                         .where = where,
                         .help = "give those of one Graph; parameters and tensors can be shared "
                                 "between graphs, Vars cannot"});
-    }
+    graph = both;
   }
   return *graph;
 }
@@ -131,11 +134,11 @@ const Type& Var::type(Location where) const {
   return made_by.type(output_);
 }
 std::string Var::label(Location where) const {
-  return node_ < graph(where).size() ? graph(where).label(node_) : std::string();
+  return node_ < graph(where).size() ? graph(where).label(node_, where) : std::string();
 }
 Var Var::named(std::string_view label, Location where) const {
   static_cast<void>(node(where));
-  graph(where).set_label(node_, label);
+  graph(where).set_label(node_, label, where);
   return *this;
 }
 
@@ -174,12 +177,13 @@ struct Graph::MergeTable {
 };
 
 Graph::Graph() : place_(&places().take(*this)) {}
-Graph::Graph(Graph& parent) : Graph() {
-  if (parent.parent_ != nullptr)
+Graph::Graph(Graph& parent, Location where) : Graph() {
+  if (parent.parent_.id() != 0)
     fail<GraphError>({.op = "Graph",
                       .what = "the parent of a scratch graph is a scratch graph itself",
+                      .where = where,
                       .help = "give the ordinary graph"});
-  parent_ = &parent;
+  parent_ = parent.handle();
 }
 Graph::~Graph() { places().give_back(*place_); }
 
@@ -188,6 +192,23 @@ void Graph::no_such_node(NodeId id, Location where) const {
                     .what = "there is no node " + std::to_string(id) + " in a graph of " +
                             std::to_string(nodes_.size()),
                     .where = where});
+}
+
+void Graph::no_parent(Location where) const {
+  const bool ended = parent_.id() != 0;
+  fail<GraphError>({.op = "Graph",
+                    .what = ended ? "the graph that this scratch graph was made from has ended"
+                                  : "what is asked belongs to a parent, which this graph has not",
+                    .where = where,
+                    .help = ended ? "keep the ordinary Graph for as long as its scratch graphs"
+                                  : "ask the scratch graph that holds the operand"});
+}
+
+// Nodes of a scratch graph carry the labels of the nodes they are emitted for, so the names of both
+// are kept in one place.
+const std::vector<std::string>& Graph::names(Location where) const {
+  const Graph* const outer = parent(where);
+  return outer == nullptr ? strings_ : outer->strings_;
 }
 
 Var Graph::input(std::string name, Shape shape, DType dtype, Location where) {
@@ -216,11 +237,13 @@ Var Graph::constant(const Tensor& value, Location where) {
 
 Var Graph::constant(Number value, DType dtype) {
   auto& known = literals_[static_cast<std::size_t>(dtype)];
-  const Tensor element = full(Shape{}, value, dtype);
   std::uint64_t bits = 0;
-  std::memcpy(&bits, element.raw(), element.bytes());
+  dispatch(dtype, [&]<class T>() {
+    const T element = value.to<T>();
+    std::memcpy(&bits, &element, sizeof(T));
+  });
   if (const auto it = known.find(bits); it != known.end()) return var(it->second);
-  const NodeId id = add(constant_op(), {}, {{"value", element}}, {});
+  const NodeId id = add(constant_op(), {}, {{"value", full(Shape{}, value, dtype)}}, {});
   known.emplace(bits, id);
   return var(id);
 }
@@ -244,26 +267,28 @@ std::optional<Var> Graph::find(const Parameter& parameter) const {
 
 Scope Graph::scope(std::string_view name) {
   const std::uint32_t previous = scope_;
-  std::string path = keeper_of_names(*this).strings_[scope_];
+  std::string path = names(Location::current())[scope_];
   path.append(name).append("/");
   scope_ = intern(std::move(path));
   return {*this, previous};
 }
 
-std::string Graph::label(NodeId id) const {
-  const Node& node = this->node(id);
-  const auto& names = keeper_of_names(*this).strings_;
-  return node.label == 0 ? std::string() : names[node.scope] + names[node.label];
+std::string Graph::label(NodeId id, Location where) const {
+  const Node& node = this->node(id, where);
+  if (node.label == 0) return {};
+  const auto& names = this->names(where);
+  return names[node.scope] + names[node.label];
 }
 
-void Graph::set_label(NodeId id, std::string_view label) {
-  if (id >= nodes_.size()) no_such_node(id, Location::current());
+void Graph::set_label(NodeId id, std::string_view label, Location where) {
+  if (id >= nodes_.size()) no_such_node(id, where);
+  static_cast<void>(parent(where));
   nodes_[id].label = intern(std::string(label));
 }
 
 std::uint32_t Graph::intern(std::string text) {
   if (text.empty()) return 0;
-  if (parent_ != nullptr) return parent_->intern(std::move(text));
+  if (Graph* const outer = parent()) return outer->intern(std::move(text));
   if (const auto known = string_ids_.find(text); known != string_ids_.end()) return known->second;
   const auto id = static_cast<std::uint32_t>(strings_.size());
   strings_.push_back(text);
@@ -323,7 +348,7 @@ void Graph::infer(NodeId id, std::span<const Var> inputs) {
   Node& node = nodes_[id];
   const Op& op = *node.op;
   Inference inference(op, inputs, node.attributes, node.where,
-                      emission_ ? "" : keeper_of_names(*this).strings_[node.label]);
+                      emission_ ? "" : names(node.where)[node.label]);
   try {
     op.infer(inference);
   } catch (const SizeError& error) {
@@ -348,7 +373,7 @@ void Graph::infer(NodeId id, std::span<const Var> inputs) {
   }
   node.first_type = std::move(inference.out[0]);
   node.output_count = static_cast<std::uint32_t>(inference.out.size());
-  if (parent_ != nullptr) check_linear(op, id, node.where);
+  if (parent_.id() != 0) check_linear(op, id, node.where);
 }
 
 // A node that failed leaves no trace: the graph is as it was.
@@ -375,7 +400,7 @@ void Graph::check_linear(const Op& op, NodeId id, Location where) {
   const std::span<bool> strict{active.get(), node.input_count};
   const std::span<bool> with_zeros{active.get() + node.input_count, node.input_count};
   for (std::size_t i = 0; i < node.input_count; ++i) {
-    in.push_back(var(node.input_refs[i]));
+    in.push_back(var(node.input_refs[i], where));
     strict[i] = !node.input_refs[i].outer && node.op != &constant_op();
     // Zeros may stand for an absent tangent; an index of zeros does not.
     with_zeros[i] = strict[i] || (is_floating(in[i].dtype()) && is_zero_constant(in[i]));
@@ -395,6 +420,14 @@ void Graph::check_linear(const Op& op, NodeId id, Location where) {
 
 Graph::Emitting::Emitting(Graph& graph, const Emission& emission)
     : graph_(graph.handle()), previous_(graph.emission_) {
+  const std::size_t names = graph.names(emission.where).size();
+  if (emission.label >= names || emission.scope >= names)
+    fail<GraphError>({.op = "Emitting",
+                      .what = "there is no label " + std::to_string(emission.label) +
+                              " or no scope " + std::to_string(emission.scope) + " in a graph of " +
+                              std::to_string(names) + " names",
+                      .where = emission.where,
+                      .help = "take them from the Node that others are emitted for, or give 0"});
   graph.emission_ = emission;
 }
 Graph::Emitting::~Emitting() {

@@ -242,7 +242,7 @@ class Graph {
   // A scratch graph: its nodes may also refer to nodes of `parent`, which must outlive it. What the
   // reverse visitor writes its tape into; every operator in it must be linear in the operands that
   // live in it.
-  explicit Graph(Graph& parent);
+  explicit Graph(Graph& parent, Location where = Location::current());
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
   ~Graph();
@@ -270,10 +270,23 @@ class Graph {
     return nodes_[id];
   }
   Var var(NodeId id, std::uint32_t output = 0) { return {*this, id, output}; }
-  Var var(Ref ref) { return {ref.outer ? *parent_ : *this, ref.node, ref.output}; }
-  Graph* parent() const { return parent_; }
-  std::string label(NodeId id) const;  // with its scope; "" if none
-  void set_label(NodeId id, std::string_view label);
+  // GraphError for an operand in a parent, where there is none or it has ended.
+  Var var(Ref ref, Location where = Location::current()) {
+    if (!ref.outer) return {*this, ref.node, ref.output};
+    Graph* const outer = parent(where);
+    if (outer == nullptr) no_parent(where);
+    return {*outer, ref.node, ref.output};
+  }
+  // Null for a graph that is no scratch graph; GraphError if it has ended.
+  Graph* parent(Location where = Location::current()) const {
+    if (parent_.id() == 0) return nullptr;
+    Graph* const outer = parent_.get();
+    if (outer == nullptr) no_parent(where);
+    return outer;
+  }
+  // With its scope; "" if none.
+  std::string label(NodeId id, Location where = Location::current()) const;
+  void set_label(NodeId id, std::string_view label, Location where = Location::current());
 
   // Adds a node without promotion or inference of anything but the output types; what apply() and
   // the modes end in. Inside an Emission equal nodes are merged.
@@ -288,7 +301,8 @@ class Graph {
     std::uint32_t scope = 0;
     const Op* rule_of = nullptr;  // whose rule is running; named in errors
   };
-  // While it lives, nodes added to `graph` are marked so and merged where equal.
+  // While it lives, nodes added to `graph` are marked so and merged where equal. GraphError for a
+  // label or a scope that the graph does not have.
   class Emitting {
    public:
     Emitting(Graph& graph, const Emission& emission);
@@ -309,6 +323,8 @@ class Graph {
   struct MergeTable;
 
   [[noreturn]] void no_such_node(NodeId id, Location where) const;
+  [[noreturn]] void no_parent(Location where) const;
+  const std::vector<std::string>& names(Location where) const;
   std::uint32_t intern(std::string text);
   void fill(NodeId id, const Op& op, std::span<const Var> inputs);
   void infer(NodeId id, std::span<const Var> inputs);
@@ -316,7 +332,7 @@ class Graph {
   void check_linear(const Op& op, NodeId id, Location where);
   std::optional<NodeId> merge(NodeId candidate);
 
-  Graph* parent_ = nullptr;
+  GraphHandle parent_;
   std::pmr::monotonic_buffer_resource refs_;
   std::deque<Node> nodes_;
   std::vector<std::string> strings_{""};
@@ -337,10 +353,14 @@ namespace detail {
 // GraphError, at the user's line, unless the Var stands for a node of a graph that still lives.
 // `what` names it in the text: "the loss". Returns it.
 Var require_alive(Var var, std::string_view op, std::string_view what, Location where);
-// That for each of them, and that all are of one graph, or of a scratch graph's parent: an error
-// names the lines of two that are not. `what` names several: "outputs". There must be one at least.
+// require_alive() for each of them, and that all are of one graph, or of a scratch graph's parent:
+// an error names the lines of two that are not. `what` names several: "outputs". There must be one
+// at least.
 Graph& require_one_graph(std::span<const Var> vars, std::string_view op, std::string_view what,
                          Location where);
+// The graph for nodes on Vars of both: the same, or the one that is a scratch graph of the other;
+// null if there is none. `so_far` may be null.
+Graph* joined(Graph* so_far, Graph& other, Location where);
 // "'loss', made at train.cpp:12" for a Var of a graph that lives; without its label if it has none.
 std::string place_of(Var var);
 }  // namespace detail

@@ -6,7 +6,7 @@
 
 namespace dualtape {
 
-std::string to_string(const Graph& graph) {
+std::string to_string(const Graph& graph, Location where) {
   std::ostringstream out;
   for (NodeId id = 0; id < graph.size(); ++id) {
     const Node& node = graph.node(id);
@@ -18,7 +18,8 @@ std::string to_string(const Graph& graph) {
     if (!node.attributes.empty()) out << " {" << to_string(node.attributes) << '}';
     for (std::uint32_t i = 0; i < node.output_count; ++i)
       out << (i == 0 ? " : " : ", ") << to_string(node.type(i));
-    if (const std::string label = graph.label(id); !label.empty()) out << "  '" << label << '\'';
+    if (const std::string label = graph.label(id, where); !label.empty())
+      out << "  '" << label << '\'';
     if (node.role != Role::primal) out << "  (" << name_of(node.role) << ')';
     out << '\n';
   }

@@ -10,6 +10,7 @@
 
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -31,15 +32,18 @@ struct Feed {
   Feed(Var input_var, Tensor fed, Location here = Location::current())
       : input(input_var), value(std::move(fed)), where(here) {}
   template <class T>
-  requires std::is_arithmetic_v<T> Feed(Var input_var, T literal,
+  requires std::is_arithmetic_v<T> Feed(Var input_var, T number,
                                         Location here = Location::current())
-      : Feed(input_var, tensor_for(input_var, Number(literal, here)), here) {}
+      : Feed(input_var, tensor_for(input_var, Number(number, here)), here) {
+    if (!input_var.alive()) literal = Number(number, here);
+  }
   Var input;
   Tensor value;
   Location where;
+  std::optional<Number> literal;  // of an input whose graph has ended: a run knows its dtype
 
  private:
-  static Tensor tensor_for(Var input, Number literal);
+  static Tensor tensor_for(Var input, Number number);
 };
 
 // Bytes. A total counts every value of its category as if no memory were used twice; a peak is the
@@ -128,7 +132,7 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
 Tensor eval(Var var, std::initializer_list<Feed> feeds = {}, Location where = Location::current());
 
 // The graph as a Graphviz drawing: primal nodes, coefficients, tangents and cotangents in colours.
-std::string to_dot(const Graph& graph);
+std::string to_dot(const Graph& graph, Location where = Location::current());
 // The same of a plan, in run order.
 std::string to_dot(const Plan& plan);
 
