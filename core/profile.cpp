@@ -48,7 +48,15 @@ std::string json_string(std::string_view text) {
   return out + '"';
 }
 
-std::string event_text(const Profile& profile, const ProfileEvent& event, std::size_t thread) {
+std::string event_text(const Profile& profile, const ProfileEvent& event, std::size_t thread,
+                       Location where) {
+  if (event.step >= profile.steps.size())
+    fail<ValueError>({.op = "trace",
+                      .label = profile.name,
+                      .what = "an event is of step " + std::to_string(event.step) + ", there are " +
+                              std::to_string(profile.steps.size()) + " steps",
+                      .where = where,
+                      .help = "number steps by their place in Profile::steps"});
   const StepProfile& step = profile.steps[event.step];
   std::string out = R"({"ph":"X","pid":1,"tid":)" + std::to_string(thread);
   out += ",\"name\":" + json_string(step.op) + ",\"cat\":" + json_string(name_of(step.role));
@@ -141,9 +149,9 @@ std::string Profile::table(std::size_t most_steps) const {
   return out;
 }
 
-std::string Profile::trace() const { return trace_of({this, 1}); }
+std::string Profile::trace(Location where) const { return trace_of({this, 1}, where); }
 
-std::string trace_of(std::span<const Profile> profiles) {
+std::string trace_of(std::span<const Profile> profiles, Location where) {
   std::string out = "[";
   std::string_view between = "\n";
   for (std::size_t i = 0; i < profiles.size(); ++i) {
@@ -153,19 +161,21 @@ std::string trace_of(std::span<const Profile> profiles) {
     between = ",\n";
     for (const ProfileEvent& event : profiles[i].events) {
       out += between;
-      out += event_text(profiles[i], event, i + 1);
+      out += event_text(profiles[i], event, i + 1, where);
     }
   }
   return out + "\n]\n";
 }
 
-void Profile::write_trace(const std::filesystem::path& file) const {
+void Profile::write_trace(const std::filesystem::path& file, Location where) const {
+  const std::string text = trace(where);
   std::ofstream out(file, std::ios::binary);
-  out << trace();
+  out << text;
   out.close();
   if (!out)
     fail<DataError>({.op = "write_trace",
                      .what = "cannot write " + file.string(),
+                     .where = where,
                      .help = "a file in a folder that exists and may be written"});
 }
 

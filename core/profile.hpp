@@ -74,12 +74,13 @@ class Profile {
   // Operators, then the slowest steps, both with their share of the typical time.
   std::string table(std::size_t most_steps = 20) const;
   // Chrome's trace format: a JSON array of complete events, times in microseconds.
-  std::string trace() const;
+  // ValueError for an event of a step that is not there.
+  std::string trace(Location where = Location::current()) const;
   // DataError if the file cannot be written.
-  void write_trace(const std::filesystem::path& file) const;
+  void write_trace(const std::filesystem::path& file, Location where = Location::current()) const;
 };
 
 // Several programs in one trace, each as a thread of its own.
-std::string trace_of(std::span<const Profile> profiles);
+std::string trace_of(std::span<const Profile> profiles, Location where = Location::current());
 
 }  // namespace dualtape
