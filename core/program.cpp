@@ -85,7 +85,10 @@ void Program::Impl::plan_kernels() {
   std::uint32_t results_so_far = 0;
   for (std::uint32_t n = 0; n < plan.nodes.size(); ++n) {
     const PlanNode& node = plan.nodes[n];
-    if (node.op == &input_op()) inputs.push_back({node.source, node.first_value, n, {}});
+    if (node.op == &input_op()) {
+      input_numbers.emplace(node.source, inputs.size());
+      inputs.push_back({node.source, node.first_value, n, {}});
+    }
     if (is_leaf(*node.op) || node.op->is_alias()) continue;
     steps.push_back({cache.find_or_plan(node, kernels), n, operands, results_so_far});
     operands += node.operand_count;
@@ -113,41 +116,56 @@ void Program::Impl::place_workspaces() {
   try {
     memory = detail::make_block(placement.arena_bytes + workspace_bytes);
   } catch (const std::bad_alloc&) {
-    refuse_memory();
+    refuse_memory(Storage::arena, "compile", compiled_at);
   }
   workspace = memory.get() + placement.arena_bytes;
   if (threads > 1) team.emplace(threads, workspace + first, further);
 }
 
-// Says what the arena is for: its largest values.
-void Program::Impl::refuse_memory() const {
-  std::vector<std::pair<std::size_t, const PlanNode*>> largest;
+// Says what the arena, or the memory of the results, is for: the largest values in it.
+void Program::Impl::refuse_memory(Storage storage, const char* op, Location where) const {
+  struct Held {
+    std::size_t bytes;
+    const PlanNode* node;
+    ValueId value;
+  };
+  std::vector<Held> largest;
+  std::size_t all = 0;
   for (const PlanNode& node : plan.nodes)
     for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v)
-      if (placement.values[v].root == v && placement.values[v].storage == Storage::arena)
-        largest.emplace_back(bytes_of(plan.values[v]), &node);
+      if (placement.values[v].root == v && placement.values[v].storage == storage) {
+        largest.push_back({bytes_of(plan.values[v]), &node, v});
+        all += largest.back().bytes;
+      }
   const std::size_t shown = std::min<std::size_t>(largest.size(), 3);
   std::ranges::partial_sort(largest, largest.begin() + static_cast<std::ptrdiff_t>(shown),
-                            std::ranges::greater(), [](const auto& entry) { return entry.first; });
-  std::string names;
+                            std::ranges::greater(), &Held::bytes);
+  const bool results = storage == Storage::result;
+  std::string what =
+      results ? "there is no memory for the program's results of " + std::to_string(all) + " bytes"
+              : "there is no memory for the program's arena of " +
+                    std::to_string(placement.arena_bytes) + " bytes and workspace of " +
+                    std::to_string(workspace_bytes) + " bytes";
   for (std::size_t i = 0; i < shown; ++i) {
-    const PlanNode& node = *largest[i].second;
-    names += (i == 0 ? "; the largest values in it: " : ", ") + std::string(node.op->name()) + " " +
-             to_string(plan.values[node.first_value]) + " made at " + to_string(node.where);
+    const PlanNode& node = *largest[i].node;
+    const std::string& label = plan.labels[node.label];
+    what += (i == 0 ? "; the largest values in it: " : ", ") + std::string(node.op->name());
+    if (!label.empty()) what += " '" + label + "'";
+    what += " " + to_string(plan.values[largest[i].value]) + " made at " + to_string(node.where);
   }
-  fail<MemoryError>({.op = "compile",
-                     .what = "there is no memory for the program's arena of " +
-                             std::to_string(placement.arena_bytes) + " bytes and workspace of " +
-                             std::to_string(workspace_bytes) + " bytes" + names,
-                     .where = compiled_at,
-                     .help = "smaller batches or checkpoint() need less"});
+  fail<MemoryError>({.op = op,
+                     .what = std::move(what),
+                     .where = where,
+                     .help = results
+                                 ? "ask for fewer outputs, or keep fewer results of earlier runs"
+                                 : "smaller batches or checkpoint() need less"});
 }
 
 void Program::Impl::build(std::span<const Var> outputs) {
   placement = place(plan);
   result_memory.build(outputs, plan, placement);
   result_slots.resize(placement.results.size());
-  bind_results(*result_memory.next());
+  bind_results(*next_results("compile", compiled_at));
   plan_kernels();
   place_workspaces();
   for (const PlanAssign& a : plan.assigns)
@@ -166,6 +184,14 @@ void Program::Impl::build(std::span<const Var> outputs) {
   }
   fed.resize(inputs.size());
   known_feeds.reserve(inputs.size());
+}
+
+std::shared_ptr<Outputs::Results> Program::Impl::next_results(const char* op, Location where) {
+  try {
+    return result_memory.next();
+  } catch (const MemoryError&) {
+    refuse_memory(Storage::result, op, where);
+  }
 }
 
 Program::Impl::ResultSlot* Program::Impl::slot_of(ValueId value) {
@@ -206,19 +232,22 @@ void Program::Impl::bind_operands() {
 }
 
 Assign assign(const Parameter& parameter, Var value, Location where) {
-  detail::require_alive(value, "assign", "the value for '" + parameter.name() + "'", where);
-  const std::string what = "the parameter is " + to_string(parameter.type()) + ", the value is " +
-                           to_string(value.type());
+  if (!value.alive())
+    detail::require_alive(value, "assign", "the value for '" + parameter.name() + "'", where);
+  const auto types = [&] {
+    return "the parameter is " + to_string(parameter.type()) + ", the value is " +
+           to_string(value.type());
+  };
   if (value.shape() != parameter.shape())
     fail<ShapeError>({.op = "assign",
                       .label = parameter.name(),
-                      .what = what,
+                      .what = types(),
                       .where = where,
                       .help = "reduce or reshape the value to the parameter's shape"});
   if (value.dtype() != parameter.dtype())
     fail<TypeError>({.op = "assign",
                      .label = parameter.name(),
-                     .what = what,
+                     .what = types(),
                      .where = where,
                      .help = "cast(value, parameter.dtype())"});
   return {parameter, value, where};
@@ -289,7 +318,7 @@ std::string Program::to_dot(Location where) const { return dualtape::to_dot(impl
 
 Tensor eval(Var var, std::initializer_list<Feed> feeds, Location where) {
   Program program = compile({var}, {}, where);
-  return program.run(feeds, where)[var];
+  return program.run(feeds, where)[{var, where}];
 }
 
 }  // namespace dualtape

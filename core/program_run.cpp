@@ -117,7 +117,7 @@ std::string mend_of_shape(const Type& wanted, const Tensor& given) {
 std::string mend_of_dtype(const Type& wanted, DType given) {
   if (wanted.dtype == DType::boolean)
     return "feed truth values: tensor.to(dt::boolean) is true where a number is not 0";
-  // Converting would cut off what is behind the point.
+  // Converting would drop the fraction.
   if (is_integer(wanted.dtype) && is_floating(given))
     return (wanted.shape.rank() == 0 ? std::string("feed a whole number, such as 2")
                                      : std::string("feed whole numbers: Tensor::of({1, 2})")) +
@@ -128,46 +128,83 @@ std::string mend_of_dtype(const Type& wanted, DType given) {
          dtype;
 }
 
+// A literal for an input whose graph had ended became a tensor when its dtype was not known.
+Tensor value_of(const Feed& feed, DType wanted) {
+  if (!feed.literal) return feed.value;
+  const Number literal = *feed.literal;
+  const bool as_made = identical(feed.value, full(Shape{}, literal, feed.value.dtype()));
+  return as_made ? full(Shape{}, literal, literal.beside(wanted)) : feed.value;
+}
+
+void require_type(const Feed& feed, const Tensor& value, const std::string& label,
+                  const Type& wanted) {
+  const Type& given = value.type();
+  const auto types = [&] {
+    return "the input is " + to_string(wanted) + ", the feed is " + to_string(given);
+  };
+  if (given.shape != wanted.shape)
+    fail<ShapeError>({.op = "run",
+                      .label = label,
+                      .what = types(),
+                      .where = feed.where,
+                      .help = mend_of_shape(wanted, value)});
+  if (given.dtype != wanted.dtype)
+    fail<TypeError>({.op = "run",
+                     .label = label,
+                     .what = types(),
+                     .where = feed.where,
+                     .help = mend_of_dtype(wanted, given.dtype)});
+}
+
+// A feed for what the outputs asked for do not need.
+void check_unneeded(const Feed& feed) {
+  if (!feed.input.alive())
+    fail<GraphError>({.op = "run",
+                      .what = "a feed is for a Var whose graph has ended, and which is no input "
+                              "that this program needs",
+                      .where = feed.where,
+                      .help = "leave that feed out"});
+  const Node& node = feed.input.node(feed.where);
+  if (node.op != &input_op())
+    fail<GraphError>(
+        {.op = "run",
+         .label = feed.input.label(feed.where),
+         .what = "a feed is for a node that is no input but '" + std::string(node.op->name()) + "'",
+         .where = feed.where,
+         .help = "make it with graph.input(...), or set the Parameter"});
+  require_type(feed, feed.value, feed.input.label(feed.where), node.first_type);
+}
+
 }  // namespace
 
+// The graph may have ended: of the program's own inputs the plan knows all there is to know.
 void Program::Impl::bind_feed(const Feed& feed) {
-  detail::require_alive(feed.input, "run", "the input of a feed", feed.where);
-  if (feed.input.graph_id() != graph)
+  if (feed.input.graph_id() != graph) {
+    detail::require_alive(feed.input, "run", "the input of a feed", feed.where);
     fail<GraphError>({.op = "run",
                       .what = "a feed's Var does not belong to the graph this program was "
                               "compiled from",
                       .where = feed.where,
                       .help = "feed the inputs of that graph"});
-  const Node& node = feed.input.node();
-  const auto refuse = [&]<class E>(const std::string& what, const std::string& help) {
-    fail<E>({.op = "run",
-             .label = feed.input.label(),
-             .what = what,
-             .where = feed.where,
-             .help = help});
-  };
-  if (node.op != &input_op())
-    refuse.template operator()<GraphError>(
-        "a feed is for a node that is no input but '" + std::string(node.op->name()) + "'",
-        "make it with graph.input(...), or set the Parameter");
-  const Type& wanted = node.first_type;
-  const auto types = [&] {
-    return "the input is " + to_string(wanted) + ", the feed is " + to_string(feed.value.type());
-  };
-  if (feed.value.shape() != wanted.shape)
-    refuse.template operator()<ShapeError>(types(), mend_of_shape(wanted, feed.value));
-  if (feed.value.dtype() != wanted.dtype)
-    refuse.template operator()<TypeError>(types(), mend_of_dtype(wanted, feed.value.dtype()));
-  const auto found = std::ranges::find(inputs, feed.input.id(), &InputSlot::source);
-  if (found == inputs.end()) return;  // the outputs asked for do not need it
-  const auto number = static_cast<std::size_t>(found - inputs.begin());
-  if (fed[number])
-    refuse.template operator()<GraphError>("the input is fed twice",
-                                           "leave one of the two feeds out");
-  fed[number] = true;
-  const void* data = unwritten(feed.value);
-  bind(*found, data);
-  known_feeds.push_back({feed.input, &plan.values[found->value], &*found, data});
+  }
+  const auto found = input_numbers.find(feed.input.id());
+  if (found == input_numbers.end()) return check_unneeded(feed);
+  InputSlot& input = inputs[found->second];
+  const Type& wanted = plan.values[input.value];
+  const std::string& label = plan.labels[plan.nodes[input.node].label];
+  const Tensor value = value_of(feed, wanted.dtype);
+  require_type(feed, value, label, wanted);
+  if (fed[found->second])
+    fail<GraphError>({.op = "run",
+                      .label = label,
+                      .what = "the input is fed twice",
+                      .where = feed.where,
+                      .help = "leave one of the two feeds out"});
+  fed[found->second] = true;
+  if (feed.literal) copied_feeds.push_back(value);  // or nobody keeps it
+  const void* data = unwritten(value);
+  bind(input, data);
+  known_feeds.push_back({feed.input, &wanted, &input, data});
 }
 
 // The elements of a feed, or of a copy if it is a parameter that this run writes before its end.
@@ -178,6 +215,15 @@ const void* Program::Impl::unwritten(const Tensor& feed) {
       return copied_feeds.back().raw();
     }
   return feed.raw();
+}
+
+template <class E>
+void Program::Impl::rethrow(const Step& step, const Error& error) const {
+  const PlanNode& node = plan.nodes[step.node];
+  fail<E>({.op = node.op->name(),
+           .label = plan.labels[node.label],
+           .what = error.what(),
+           .where = node.where});
 }
 
 template <class AfterStep>
@@ -191,10 +237,10 @@ void Program::Impl::run_calls(AfterStep after_step) {
       call->kernel(call->callable, {call->in, call->out, workspace, of_run});
       after_step(call);
     }
-  } catch (const MemoryError&) {
-    throw;
+  } catch (const MemoryError& error) {
+    rethrow<MemoryError>(steps[static_cast<std::size_t>(call - calls.data())], error);
   } catch (const Error& error) {
-    rethrow(steps[static_cast<std::size_t>(call - calls.data())], error);
+    rethrow<ValueError>(steps[static_cast<std::size_t>(call - calls.data())], error);
   }
 }
 
@@ -205,14 +251,6 @@ void Program::Impl::run_steps() {
     profiler->step_done(static_cast<std::size_t>(call - calls.data()));
   });
   profiler->end_run();
-}
-
-void Program::Impl::rethrow(const Step& step, const std::exception& error) const {
-  const PlanNode& node = plan.nodes[step.node];
-  fail<ValueError>({.op = node.op->name(),
-                    .label = plan.labels[node.label],
-                    .what = error.what(),
-                    .where = node.where});
 }
 
 void Program::Impl::commit() {
@@ -229,7 +267,7 @@ Outputs Program::run(std::initializer_list<Feed> feeds, Location where) {
 Outputs Program::run(std::span<const Feed> feeds, Location where) {
   Impl& impl = this->impl(where);
   const Claim claim(impl.running, impl.plan.assigns, where);
-  std::shared_ptr<Outputs::Results> results = impl.result_memory.next();
+  std::shared_ptr<Outputs::Results> results = impl.next_results("run", where);
   impl.bind_results(*results);
   impl.bind_feeds(feeds, where);
   impl.run_steps();

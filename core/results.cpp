@@ -4,6 +4,9 @@
 #include <dualtape/core/detail/sole_owner.hpp>
 
 namespace dualtape {
+namespace {
+std::pair<NodeId, std::uint32_t> place_in_order(Var var) { return {var.id(), var.output()}; }
+}  // namespace
 
 namespace detail {
 
@@ -18,6 +21,7 @@ void ResultMemory::build(std::span<const Var> outputs, const Plan& plan,
     types_[result] = plan.values[value];
     names->emplace_back(outputs[i], result);
   }
+  std::ranges::sort(*names, {}, [](const auto& name) { return place_in_order(name.first); });
   names_ = std::move(names);
   sets_.reserve(most_sets);
   spares_.resize(types_.size());
@@ -64,13 +68,17 @@ const Tensor& Outputs::find(const VarAt& asked) const {
                       .what = "these outputs were moved from",
                       .where = asked.where,
                       .help = "use what they were moved to"});
-  for (const auto& [output, number] : *results_->names)
-    if (output == asked.var) return results_->tensors[number];
+  const auto found =
+      std::ranges::lower_bound(*results_->names, place_in_order(asked.var), {},
+                               [](const auto& name) { return place_in_order(name.first); });
+  if (found != results_->names->end() && found->first == asked.var)
+    return results_->tensors[found->second];
   const Var var = detail::require_alive(asked.var, "outputs", "what is asked", asked.where);
+  const Node& node = var.node(asked.where);
   fail<GraphError>({.op = "outputs",
-                    .label = var.label(),
-                    .what = "the " + std::string(var.node().op->name()) + ", " +
-                            to_string(var.type()) + " made at " + to_string(var.node().where) +
+                    .label = var.label(asked.where),
+                    .what = "the " + std::string(node.op->name()) + ", " +
+                            to_string(var.type(asked.where)) + " made at " + to_string(node.where) +
                             ", is not among the outputs the program was compiled for",
                     .where = asked.where,
                     .help = "add it to the list given to compile"});

@@ -67,6 +67,7 @@ struct Program::Impl {
   std::vector<const void*> in;
   std::vector<void*> out;
   std::vector<InputSlot> inputs;
+  std::unordered_map<NodeId, std::size_t> input_numbers;  // in `inputs`, by source
   std::vector<bool> fed;
   std::vector<KnownFeed> known_feeds;
   bool feeds_known = false;  // the last run was given known_feeds, and they were complete
@@ -90,6 +91,8 @@ struct Program::Impl {
   std::byte* address(ValueId value) const;
   void build(std::span<const Var> outputs);
 
+  // ResultMemory::next(), whose MemoryError then names the results.
+  std::shared_ptr<Outputs::Results> next_results(const char* op, Location where);
   void bind_results(const Outputs::Results& results);
   void bind_feeds(std::span<const Feed> feeds, Location where);
   void run_steps();
@@ -109,8 +112,9 @@ struct Program::Impl {
   void bind(const InputSlot& slot, const void* data);
   const void* unwritten(const Tensor& feed);
   ResultSlot* slot_of(ValueId value);  // null if it is no result's
-  [[noreturn]] void refuse_memory() const;
-  [[noreturn]] void rethrow(const Step& step, const std::exception& error) const;
+  [[noreturn]] void refuse_memory(Storage storage, const char* op, Location where) const;
+  template <class E>
+  [[noreturn]] void rethrow(const Step& step, const Error& error) const;
 };
 
 }  // namespace dualtape

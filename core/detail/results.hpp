@@ -20,7 +20,7 @@
 namespace dualtape {
 
 struct Outputs::Results {
-  using Names = std::vector<std::pair<Var, std::uint32_t>>;  // which of the tensors
+  using Names = std::vector<std::pair<Var, std::uint32_t>>;  // which of the tensors; in order
 
   std::shared_ptr<const Names> names;
   std::vector<Tensor> tensors;
