@@ -23,6 +23,9 @@ std::string to_string(const Complaint& complaint) {
   text += complaint.what;
   if (complaint.where.known()) text += "\n  at " + to_string(complaint.where);
   if (!complaint.help.empty()) text += "\n  try: " + complaint.help;
+  // what() ends where a label or a name of a file has a NUL.
+  for (std::size_t at = text.find('\0'); at != std::string::npos; at = text.find('\0', at))
+    text.replace(at, 1, "\\0");
   return text;
 }
 
