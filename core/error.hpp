@@ -35,7 +35,7 @@ class ShapeError : public Error {  // shapes or axes do not fit
  public:
   using Error::Error;
 };
-class SizeError : public ShapeError {  // more elements than any tensor may have
+class SizeError : public ShapeError {  // more elements or axes than a tensor may have
  public:
   using ShapeError::ShapeError;
 };

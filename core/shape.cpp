@@ -20,11 +20,11 @@ std::string join(std::span<const std::int64_t> sizes) {
 // leaves room for eight bytes an element, so that a count of bytes never overflows either.
 void check_sizes(std::span<const std::int64_t> sizes) {
   constexpr std::int64_t limit = std::numeric_limits<std::int64_t>::max() / 8;
-  constexpr std::size_t most_axes = 1024;  // what walks axes one inside the other is safe so
+  constexpr std::size_t most_axes = 1024;  // so that code that recurses over axes is safe
   if (sizes.size() > most_axes)
-    fail<ShapeError>({.op = "Shape",
-                      .what = "a tensor cannot have " + std::to_string(sizes.size()) +
-                              " axes, the limit is " + std::to_string(most_axes)});
+    fail<SizeError>({.op = "Shape",
+                     .what = "a tensor cannot have " + std::to_string(sizes.size()) +
+                             " axes, the limit is " + std::to_string(most_axes)});
   std::int64_t product = 1;
   for (const std::int64_t size : sizes) {
     if (size < 0) {
