@@ -221,7 +221,14 @@ std::vector<std::int64_t> permutation(Key key, std::int64_t n) {
                       .what = "cannot order " + std::to_string(n) + " elements",
                       .help = "give n >= 0"});
   }
-  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+  std::vector<std::int64_t> order;
+  try {
+    order.resize(static_cast<std::size_t>(n));
+  } catch (const std::exception&) {  // std::bad_alloc, or std::length_error
+    fail<MemoryError>(
+        {.op = "permutation",
+         .what = "there is no memory for " + std::to_string(n) + " numbers of 8 bytes each"});
+  }
   std::iota(order.begin(), order.end(), std::int64_t{0});
   WordSource source(key);
   for (std::size_t i = order.size(); i > 1; --i) {
