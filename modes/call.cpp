@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include <dualtape/core/callable.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/program.hpp>
@@ -18,12 +19,13 @@ namespace dualtape {
 using FunctionPtr = std::shared_ptr<const Function>;
 
 namespace {
+const Op& the_call();
 int depth_of(const Graph& graph) {
   int depth = 0;
   for (NodeId id = 0; id < graph.size(); ++id) {
-    const Attributes& attributes = graph.node(id).attributes;
-    if (attributes.has("function"))
-      depth = std::max(depth, 1 + attributes.get<FunctionPtr>("function")->depth());
+    const Node& node = graph.node(id);
+    if (node.op == &the_call())
+      depth = std::max(depth, 1 + node.attributes.get<FunctionPtr>("function")->depth());
   }
   return depth;
 }
@@ -31,14 +33,10 @@ int depth_of(const Graph& graph) {
 
 std::shared_ptr<const Function> Function::make(std::string name, const std::vector<Type>& inputs,
                                                const Body& body, Location where) {
-  if (!body)
-    fail<GraphError>({.op = "function",
-                      .label = name,
-                      .what = "its body is an empty function",
-                      .where = where,
-                      .help = "give a function of Vars"});
+  detail::require_callable(!detail::is_null(body), "function", where);
   const std::shared_ptr<Function> function(new Function());
   function->name_ = std::move(name);
+  function->where_ = where;
   function->graph_ = std::make_unique<Graph>();
   for (std::size_t i = 0; i < inputs.size(); ++i)
     function->inputs_.push_back(function->graph_->input("argument" + std::to_string(i),
@@ -75,10 +73,9 @@ std::shared_ptr<const Function> Function::make(std::string name, const std::vect
 }
 
 std::shared_ptr<const Function> Function::derived(
-    const std::string& name,
-    const std::function<std::shared_ptr<const Function>()>& make_it) const {
-  if (!make_it)
-    fail<GraphError>({.op = "function", .label = name, .what = "what is to make it is empty"});
+    const std::string& name, const std::function<std::shared_ptr<const Function>()>& make_it,
+    Location where) const {
+  detail::require_callable(!detail::is_null(make_it), "derived", where);
   std::shared_ptr<const Function>& known = derived_[name];
   if (!known) known = make_it();
   return known;
@@ -126,13 +123,14 @@ std::vector<Type> types_of(std::span<const Var> vars) {
 class Runner {
  public:
   explicit Runner(const Function& function)
-      : function_(function), program_(compile(function.outputs())) {
-    for (const Var& input : function.inputs()) feeds_.emplace_back(input, Tensor());
+      : function_(function), program_(compile(function.outputs(), {}, function.where())) {
+    for (const Var& input : function.inputs())
+      feeds_.emplace_back(input, Tensor(), function.where());
   }
   void run(const KernelArgs& args) {
     for (std::size_t i = 0; i < feeds_.size(); ++i)
       feeds_[i].value = Tensor::view(const_cast<void*>(args.in[i]), function_.inputs()[i].type());
-    const Outputs results = program_.run(feeds_);
+    const Outputs results = program_.run(feeds_, function_.where());
     for (std::size_t i = 0; i < function_.outputs().size(); ++i) {
       const Tensor& value = results[function_.outputs()[i]];
       if (value.bytes() > 0) std::memcpy(args.out[i], value.raw(), value.bytes());
@@ -150,18 +148,20 @@ FunctionPtr tangent_function(const Function& function, const std::vector<std::si
   std::vector<Type> types = types_of(function.inputs());
   const std::size_t count = types.size();
   for (const std::size_t i : active) types.push_back(function.inputs()[i].type());
-  return Function::make("jvp of " + function.name(), types, [&](std::span<const Var> arguments) {
-    const std::vector<Var> outputs = function.inlined(arguments.first(count));
+  const auto body = [&](std::span<const Var> arguments) {
+    const std::vector<Var> outputs = function.inlined(arguments.first(count), function.where());
     std::vector<Wrt> wrt;
     wrt.reserve(active.size());
-    for (const std::size_t i : active) wrt.emplace_back(arguments[i]);
+    for (const std::size_t i : active) wrt.emplace_back(arguments[i], function.where());
     const std::vector<MaybeVar> tangents = forward_all(
-        outputs, wrt, {arguments.begin() + static_cast<std::ptrdiff_t>(count), arguments.end()});
+        outputs, wrt, {arguments.begin() + static_cast<std::ptrdiff_t>(count), arguments.end()},
+        function.where());
     std::vector<Var> results;
     for (std::size_t i = 0; i < outputs.size(); ++i)
       results.push_back(tangents[i] ? *tangents[i] : detail::zeros_like(outputs[i]));
     return results;
-  });
+  };
+  return Function::make("jvp of " + function.name(), types, body, function.where());
 }
 
 // For a function linear in its arguments from `first_linear` on: (the other arguments, cotangents
@@ -169,22 +169,22 @@ FunctionPtr tangent_function(const Function& function, const std::vector<std::si
 FunctionPtr transposed_function(const Function& function, std::size_t first_linear) {
   std::vector<Type> types = types_of(std::span(function.inputs()).first(first_linear));
   for (const Var& out : function.outputs()) types.push_back(out.type());
-  return Function::make(
-      "transpose of " + function.name(), types, [&](std::span<const Var> arguments) {
-        std::vector<Var> full(arguments.begin(),
-                              arguments.begin() + static_cast<std::ptrdiff_t>(first_linear));
-        std::vector<Wrt> wrt;
-        Graph& graph = arguments[0].graph();
-        for (std::size_t i = first_linear; i < function.inputs().size(); ++i) {
-          const Type& type = function.inputs()[i].type();
-          full.push_back(graph.constant(zeros(type.shape, type.dtype)));
-          wrt.emplace_back(full.back());
-        }
-        const std::vector<Var> outputs = function.inlined(full);
-        const std::vector<Var> cotangents(
-            arguments.begin() + static_cast<std::ptrdiff_t>(first_linear), arguments.end());
-        return vjp(outputs, wrt, cotangents, Unreachable::zero).all();
-      });
+  const auto body = [&](std::span<const Var> arguments) {
+    std::vector<Var> full(arguments.begin(),
+                          arguments.begin() + static_cast<std::ptrdiff_t>(first_linear));
+    std::vector<Wrt> wrt;
+    Graph& graph = arguments[0].graph();
+    for (std::size_t i = first_linear; i < function.inputs().size(); ++i) {
+      const Type& type = function.inputs()[i].type();
+      full.push_back(graph.constant(zeros(type.shape, type.dtype), function.where()));
+      wrt.emplace_back(full.back(), function.where());
+    }
+    const std::vector<Var> outputs = function.inlined(full, function.where());
+    const std::vector<Var> cotangents(arguments.begin() + static_cast<std::ptrdiff_t>(first_linear),
+                                      arguments.end());
+    return vjp(outputs, wrt, cotangents, Unreachable::zero, function.where()).all();
+  };
+  return Function::make("transpose of " + function.name(), types, body, function.where());
 }
 
 struct Call {
@@ -231,7 +231,8 @@ struct Call {
     std::string key = "jvp";
     for (const std::size_t i : active) key += " " + std::to_string(i);
     const Function& f = function(node.attributes);
-    const FunctionPtr derived = f.derived(key, [&] { return tangent_function(f, active); });
+    const FunctionPtr derived = f.derived(
+        key, [&] { return tangent_function(f, active); }, f.where());
     const std::vector<Var> out = apply_all(
         node.op, arguments,
         {{"function", derived}, {"first_linear", static_cast<std::int64_t>(node.in.size())}});
@@ -241,20 +242,25 @@ struct Call {
     return result;
   }
 
-  // Of all linear arguments, in their order.
+  // Of all linear arguments, in their order. One cotangent must be there; its graph is the one to
+  // write to, as an argument may be a constant of that graph and none of the tape.
   static std::vector<Var> transposes(const NodeView& node, std::span<const MaybeVar> cotangents) {
+    const auto arrived =
+        std::ranges::find_if(cotangents, [](const MaybeVar& c) { return c.has_value(); });
+    if (arrived == cotangents.end()) return {};
+    Graph& graph = (*arrived)->graph();
     const std::size_t first = first_linear(node.attributes);
     const Function& f = function(node.attributes);
     std::vector<In> arguments(node.in.begin(),
                               node.in.begin() + static_cast<std::ptrdiff_t>(first));
-    Graph& graph = *node.in.back().graph().parent();
     for (std::size_t k = 0; k < cotangents.size(); ++k) {
       const Type& type = f.outputs()[k].type();
       arguments.emplace_back(cotangents[k] ? *cotangents[k]
                                            : graph.constant(zeros(type.shape, type.dtype)));
     }
-    const FunctionPtr derived = f.derived("transpose " + std::to_string(first),
-                                          [&] { return transposed_function(f, first); });
+    const FunctionPtr derived = f.derived(
+        "transpose " + std::to_string(first), [&] { return transposed_function(f, first); },
+        f.where());
     return apply_all(
         node.op, arguments,
         {{"function", derived}, {"first_linear", static_cast<std::int64_t>(arguments.size())}});
@@ -270,14 +276,11 @@ class CallOp : public detail::PlainOp<Call, Kind::general> {
                             std::span<const MaybeVar> tangents) const override {
     return Call::jvp(node, tangents);
   }
-  MaybeVar transpose(const NodeView& node, std::size_t i,
-                     std::span<const MaybeVar> cotangents) const override {
-    return Call::transposes(node, cotangents)[i - Call::first_linear(node.attributes)];
-  }
   std::vector<MaybeVar> transpose_all(const NodeView& node, const std::vector<bool>&,
                                       std::span<const MaybeVar> cotangents) const override {
     std::vector<MaybeVar> found(Call::first_linear(node.attributes));
     for (const Var& cotangent : Call::transposes(node, cotangents)) found.emplace_back(cotangent);
+    found.resize(node.in.size());
     return found;
   }
   bool linear_in(const NodeView& node, std::span<const bool> active) const override {
@@ -288,6 +291,7 @@ class CallOp : public detail::PlainOp<Call, Kind::general> {
   }
 };
 constexpr detail::Callable<CallOp> call_op;
+const Op& the_call() { return call_op.op(); }
 
 std::vector<Case> Call::cases() {
   const auto body = [](std::span<const Var> x) -> std::vector<Var> {

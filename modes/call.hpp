@@ -35,6 +35,7 @@ class Function {
   const Graph& graph() const { return *graph_; }
   const std::vector<Var>& inputs() const { return inputs_; }
   const std::vector<Var>& outputs() const { return outputs_; }
+  Location where() const { return where_; }  // of make()
   // 0 for a body that calls no Function, else one more than the deepest of those it calls.
   int depth() const { return depth_; }
 
@@ -44,8 +45,8 @@ class Function {
 
   // A function made from this one (its jvp, its transpose), made once for each name.
   std::shared_ptr<const Function> derived(
-      const std::string& name,
-      const std::function<std::shared_ptr<const Function>()>& make_it) const;
+      const std::string& name, const std::function<std::shared_ptr<const Function>()>& make_it,
+      Location where = Location::current()) const;
 
  private:
   Function() = default;
@@ -54,6 +55,7 @@ class Function {
   std::vector<Var> inputs_;
   std::vector<Var> outputs_;
   int depth_ = 0;
+  Location where_;
   mutable std::map<std::string, std::shared_ptr<const Function>> derived_;
 };
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <sstream>
 
+#include <dualtape/core/callable.hpp>
 #include <dualtape/modes/detail/check_case.hpp>
 
 namespace dualtape {
@@ -20,11 +21,7 @@ CheckReport check_entry(const Entry& entry, Key key) {
 
 CheckReport check_gradients(const std::function<std::vector<Var>(std::span<const Var>)>& function,
                             std::vector<Arg> args, double tolerance, Key key, Location where) {
-  if (!function)
-    fail<GraphError>({.op = "check_gradients",
-                      .what = "the function is empty",
-                      .where = where,
-                      .help = "give a function of Vars"});
+  detail::require_callable(!detail::is_null(function), "check_gradients", where);
   CheckReport report{"function", 0, {}};
   OpInfo info;
   info.name = "function";

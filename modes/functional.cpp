@@ -5,6 +5,40 @@
 #include <dualtape/modes/detail/dependence.hpp>
 
 namespace dualtape {
+namespace {
+
+std::vector<Var> make_inputs(Graph& graph, std::span<const Tensor> x, const std::string& name,
+                             Location where) {
+  std::vector<Var> inputs;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    inputs.push_back(graph.input(name + std::to_string(i), x[i].shape(), x[i].dtype(), where));
+  return inputs;
+}
+
+void feed(std::vector<Feed>& feeds, const std::vector<Var>& vars, const std::vector<Tensor>& x,
+          Location where) {
+  for (std::size_t i = 0; i < x.size(); ++i) feeds.emplace_back(vars[i], x[i], where);
+}
+
+void require_same_graph(Var value, std::span<const Var> inputs, std::string_view op,
+                        Location where) {
+  if (!inputs.empty() && value.graph_id() != inputs[0].graph_id())
+    fail<GraphError>({.op = op,
+                      .what = "what the function returns, " + detail::place_of(value) +
+                              ", does not belong to the graph of its arguments",
+                      .where = where,
+                      .help = "compute it from the Vars that the function is given"});
+}
+
+// f at the inputs, which must be a Var of their graph.
+Var value_of(const VarFunction& f, std::span<const Var> inputs, std::string_view op,
+             Location where) {
+  const Var value = detail::require_alive(f(inputs), op, "what the function returns", where);
+  require_same_graph(value, inputs, op, where);
+  return value;
+}
+
+}  // namespace
 
 struct Pullback::Impl {
   Graph graph;
@@ -20,20 +54,19 @@ struct Pullback::Impl {
 struct FunctionAtPoint {
   static VjpResult vjp(const VarFunction& f, const std::vector<Tensor>& x, Location where) {
     auto impl = std::make_shared<Pullback::Impl>();
-    for (std::size_t i = 0; i < x.size(); ++i)
-      impl->inputs.push_back(
-          impl->graph.input("x" + std::to_string(i), x[i].shape(), x[i].dtype()));
+    impl->inputs = make_inputs(impl->graph, x, "x", where);
     impl->point = x;
-    impl->value = detail::require_alive(f(impl->inputs), "vjp", "what the function returns", where);
-    impl->cotangent = impl->graph.input("cotangent", impl->value.shape(), impl->value.dtype());
-    impl->gradients =
-        dualtape::vjp({impl->value}, impl->inputs, {impl->cotangent}, Unreachable::zero, where)
-            .all();
-    impl->program = compile(impl->gradients);
+    impl->value = value_of(f, impl->inputs, "vjp", where);
+    impl->cotangent =
+        impl->graph.input("cotangent", impl->value.shape(), impl->value.dtype(), where);
+    impl->gradients = dualtape::vjp({impl->value}, {impl->inputs, where}, {impl->cotangent},
+                                    Unreachable::zero, where)
+                          .all();
+    impl->program = compile(impl->gradients, {}, where);
     VjpResult result;
-    Program forward = compile({impl->value});
+    Program forward = compile({impl->value}, {}, where);
     std::vector<Feed> feeds;
-    for (std::size_t i = 0; i < x.size(); ++i) feeds.emplace_back(impl->inputs[i], x[i]);
+    feed(feeds, impl->inputs, x, where);
     result.value = forward.run(feeds, where)[impl->value];
     result.pullback.impl_ = std::move(impl);
     return result;
@@ -59,8 +92,7 @@ std::vector<Tensor> Pullback::all(const Tensor& c, Location where) const {
     fail<TypeError>(complaint);
   }
   std::vector<Feed> feeds;
-  for (std::size_t i = 0; i < impl_->inputs.size(); ++i)
-    feeds.emplace_back(impl_->inputs[i], impl_->point[i]);
+  feed(feeds, impl_->inputs, impl_->point, where);
   feeds.emplace_back(impl_->cotangent, c, where);
   const Outputs out = impl_->program->run(feeds, where);
   std::vector<Tensor> result;
@@ -69,62 +101,30 @@ std::vector<Tensor> Pullback::all(const Tensor& c, Location where) const {
 }
 
 namespace detail {
-namespace {
-
-std::vector<Var> make_inputs(Graph& graph, const std::vector<Tensor>& x, const std::string& name) {
-  std::vector<Var> inputs;
-  for (std::size_t i = 0; i < x.size(); ++i)
-    inputs.push_back(graph.input(name + std::to_string(i), x[i].shape(), x[i].dtype()));
-  return inputs;
-}
-
-void feed(std::vector<Feed>& feeds, const std::vector<Var>& vars, const std::vector<Tensor>& x) {
-  for (std::size_t i = 0; i < x.size(); ++i) feeds.emplace_back(vars[i], x[i]);
-}
-
-void require_same_graph(Var value, std::span<const Var> inputs, std::string_view op,
-                        Location where) {
-  if (!inputs.empty() && value.graph_id() != inputs[0].graph_id())
-    fail<GraphError>({.op = op,
-                      .what = "what the function returns, " + place_of(value) +
-                              ", does not belong to the graph of its arguments",
-                      .where = where,
-                      .help = "compute it from the Vars that the function is given"});
-}
-
-// f at the inputs, which must be a Var of their graph.
-Var value_of(const VarFunction& f, std::span<const Var> inputs, std::string_view op,
-             Location where) {
-  const Var value = require_alive(f(inputs), op, "what the function returns", where);
-  require_same_graph(value, inputs, op, where);
-  return value;
-}
-
-}  // namespace
 
 Tensor eval_at(const VarFunction& f, const std::vector<Tensor>& x, Location where) {
   Graph graph;
-  const std::vector<Var> inputs = make_inputs(graph, x, "x");
+  const std::vector<Var> inputs = make_inputs(graph, x, "x", where);
   const Var y = value_of(f, inputs, "eval", where);
   Program program = compile({y}, {}, where);
   std::vector<Feed> feeds;
-  feed(feeds, inputs, x);
+  feed(feeds, inputs, x, where);
   return program.run(feeds, where)[y];
 }
 
 JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::vector<Tensor>& v,
                  Location where) {
   Graph graph;
-  const std::vector<Var> inputs = make_inputs(graph, x, "x");
-  const std::vector<Var> directions = make_inputs(graph, v, "v");
+  const std::vector<Var> inputs = make_inputs(graph, x, "x", where);
+  const std::vector<Var> directions = make_inputs(graph, v, "v", where);
   const Var y = value_of(f, inputs, "jvp", where);
-  const MaybeVar dy = forward_all({y}, inputs, directions, where)[0];
+  const MaybeVar dy = forward_all({y}, {inputs, where}, directions, where)[0];
   std::vector<Var> outputs{y};
   if (dy) outputs.push_back(*dy);
-  Program program = compile(outputs);
+  Program program = compile(outputs, {}, where);
   std::vector<Feed> feeds;
-  feed(feeds, inputs, x);
-  feed(feeds, directions, v);
+  feed(feeds, inputs, x, where);
+  feed(feeds, directions, v, where);
   const Outputs out = program.run(feeds, where);
   return {out[y], dy ? out[*dy] : zeros(y.shape(), y.dtype())};
 }
@@ -135,20 +135,21 @@ VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x, Location wh
 
 Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v, Location where) {
   Graph graph;
-  const Var input = graph.input("x", x.shape(), x.dtype());
-  const Var direction = graph.input("v", v.shape(), v.dtype());
+  const Var input = graph.input("x", x.shape(), x.dtype(), where);
+  const Var direction = graph.input("v", v.shape(), v.dtype(), where);
   const Var value = value_of(f, std::span<const Var>(&input, 1), "hvp", where);
-  const Var slope = reverse(value, {input}, Unreachable::zero, where)[input];
-  const MaybeVar product = forward_all({slope}, {input}, {direction}, where)[0];
+  const WrtList by{{input, where}};
+  const Var slope = reverse(value, by, Unreachable::zero, where).all()[0];
+  const MaybeVar product = forward_all({slope}, by, {direction}, where)[0];
   if (!product) return zeros(x.shape(), x.dtype());
-  Program program = compile({*product});
-  const std::vector<Feed> feeds{{input, x}, {direction, v}};
+  Program program = compile({*product}, {}, where);
+  const std::vector<Feed> feeds{{input, x, where}, {direction, v, where}};
   return program.run(feeds, where)[*product];
 }
 
 struct FunctionCache::Compiled {
   Compiled(const Body& f, std::span<const Tensor> x, const CompileOptions& options, Location where)
-      : inputs(make_inputs(graph, {x.begin(), x.end()}, "x")),
+      : inputs(make_inputs(graph, x, "x", where)),
         outputs(f(inputs)),
         program(compile(outputs, {}, options, where)) {
     for (const Var& output : outputs) require_same_graph(output, inputs, "function of Vars", where);
@@ -160,11 +161,11 @@ struct FunctionCache::Compiled {
       return input.type() == given.type();
     });
   }
-  std::vector<Tensor> run(std::span<const Tensor> x) {
+  std::vector<Tensor> run(std::span<const Tensor> x, Location where) {
     for (std::size_t i = 0; i < x.size(); ++i) feeds[i].value = x[i];
-    const Outputs out = program.run(feeds);
+    const Outputs out = program.run(feeds, where);
     std::vector<Tensor> results;
-    for (const Var& output : outputs) results.push_back(out[output]);
+    for (const Var& output : outputs) results.push_back(out[{output, where}]);
     for (Feed& fed : feeds) fed.value = Tensor();  // the caller's memory is not kept
     return results;
   }
@@ -194,25 +195,11 @@ std::vector<Tensor> FunctionCache::run(const Body& f, std::span<const Tensor> x)
   constexpr std::size_t most_idle = 16;
   std::unique_ptr<Compiled> compiled = take(x);
   if (compiled == nullptr) compiled = std::make_unique<Compiled>(f, x, options_, where_);
-  std::vector<Tensor> results = compiled->run(x);
+  std::vector<Tensor> results = compiled->run(x, where_);
   const std::lock_guard lock(mutex_);
   if (idle_.size() == most_idle) idle_.erase(idle_.begin());
   idle_.push_back(std::move(compiled));
   return results;
-}
-
-void refuse_empty_function(Location where) {
-  fail<GraphError>({.op = "function of Vars",
-                    .what = "it is an empty function",
-                    .where = where,
-                    .help = "give a function of Vars, a lambda for example"});
-}
-
-void refuse_moved_from(Location where) {
-  fail<GraphError>({.op = "function of Vars",
-                    .what = "what jit() or grad() returned was moved from",
-                    .where = where,
-                    .help = "use what it was moved to"});
 }
 
 void require_arguments(std::size_t taken, std::size_t given, Called called) {
@@ -244,10 +231,12 @@ void require_floating_argument(Var x, std::size_t number, Called called) {
 
 std::vector<Var> by_arguments(Var value, std::span<const Var> x, Called called) {
   require_alive(value, called.function, "what the function returns", called.where);
+  const std::vector<bool> read = ancestors_of(value);
   for (std::size_t i = 0; i < x.size(); ++i) {
     require_alive(x[i], called.function, "an argument", called.where);
     require_floating_argument(x[i], i, called);
-    if (&value.graph() != &x[i].graph() || depends_on(value, x[i])) continue;
+    if (&value.graph() != &x[i].graph()) continue;  // reverse() says so
+    if (x[i].id() < read.size() && read[x[i].id()]) continue;
     const std::string number = std::to_string(i);
     fail<DerivativeError>(
         {.op = called.function,

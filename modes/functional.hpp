@@ -73,19 +73,6 @@ void require_arguments(std::size_t taken, std::size_t given, Called called);
 // The gradients of a function's value by its arguments: TypeError for one that has none, and
 // DerivativeError for one that the value does not depend on.
 std::vector<Var> by_arguments(Var value, std::span<const Var> x, Called called);
-// GraphError: the function to call is an empty std::function or a null pointer.
-[[noreturn]] void refuse_empty_function(Location where);
-// GraphError: a Jit or Grad that was moved from.
-[[noreturn]] void refuse_moved_from(Location where);
-
-// Whether there is nothing to call; lambdas and the like always can be.
-template <class F>
-bool is_empty_function(const F& f) {
-  if constexpr (requires { f == nullptr; })
-    return f == nullptr;
-  else
-    return false;
-}
 
 template <class F>
 auto call_with(const F& f, std::span<const Var> x, Called called) {
@@ -107,7 +94,7 @@ auto call_with(const F& f, std::span<const Var> x, Called called) {
 
 template <class F>
 VarFunction erase(F f, Called called) {
-  if (is_empty_function(f)) refuse_empty_function(called.where);
+  require_callable(!is_null(f), called.function, called.where);
   return [f, called](std::span<const Var> x) -> Var { return call_with(f, x, called); };
 }
 
@@ -184,7 +171,7 @@ class Jit {
       : f_(std::move(f)),
         where_(where),
         cache_(std::make_shared<detail::FunctionCache>(options, where)) {
-    if (detail::is_empty_function(f_)) detail::refuse_empty_function(where);
+    detail::require_callable(!detail::is_null(f_), "jit", where);
   }
 
   template <std::same_as<Tensor>... Tensors>
@@ -193,7 +180,7 @@ class Jit {
   }
   auto operator()(const std::vector<Tensor>& x) const {
     using Result = decltype(detail::call_with(f_, std::span<const Var>(), {}));
-    if (cache_ == nullptr) detail::refuse_moved_from(where_);
+    detail::require_callable(cache_ != nullptr, "jit", where_);
     const auto body = [this](std::span<const Var> in) -> std::vector<Var> {
       return {detail::call_with(f_, in, {"jit", where_})};
     };
@@ -204,7 +191,7 @@ class Jit {
   }
   template <std::same_as<Var>... Vars>
   requires(sizeof...(Vars) > 0) auto operator()(Vars... x) const {
-    if (cache_ == nullptr) detail::refuse_moved_from(where_);
+    detail::require_callable(cache_ != nullptr, "jit", where_);
     const std::array<Var, sizeof...(Vars)> in{x...};
     return detail::call_with(f_, in, {"jit", where_});
   }
@@ -228,14 +215,14 @@ class Grad {
       : f_(std::move(f)),
         where_(where),
         cache_(std::make_shared<detail::FunctionCache>(CompileOptions{}, where)) {
-    if (detail::is_empty_function(f_)) detail::refuse_empty_function(where);
+    detail::require_callable(!detail::is_null(f_), "grad", where);
   }
   Var operator()(Var x) const {
-    if (cache_ == nullptr) detail::refuse_moved_from(where_);
+    detail::require_callable(cache_ != nullptr, "grad", where_);
     return by_all(std::span<const Var>(&x, 1))[0];
   }
   Tensor operator()(const Tensor& x) const {
-    if (cache_ == nullptr) detail::refuse_moved_from(where_);
+    detail::require_callable(cache_ != nullptr, "grad", where_);
     return cache_->run([this](std::span<const Var> in) { return std::vector{(*this)(in[0])}; },
                        std::span(&x, 1))[0];
   }

@@ -6,16 +6,12 @@ Gradient::Gradient(VarFunction f, std::optional<std::vector<Parameter>> by, Call
     : f_(std::move(f)),
       by_(std::move(by)),
       called_(called),
-      cache_(std::make_shared<FunctionCache>()) {}
+      cache_(std::make_shared<FunctionCache>(CompileOptions{}, called.where)) {}
 
 std::vector<Var> Gradient::operator()(std::span<const Var> x) const {
   require_callable(cache_ != nullptr, called_.function, called_.where);
-  const Var value = f_(x);
-  if (!value.defined())
-    fail<GraphError>({.op = called_.function,
-                      .what = "the function returned an empty Var",
-                      .where = called_.where,
-                      .help = "return what it makes of its arguments"});
+  const Var value =
+      require_alive(f_(x), called_.function, "what the function returns", called_.where);
   const std::vector<Var> gradients =
       by_ ? reverse(value, WrtList(*by_, called_.where), Unreachable::error, called_.where).all()
           : by_arguments(value, x, called_);

@@ -66,18 +66,20 @@ std::vector<Var> WrtList::in(Graph& graph, std::string_view mode, Location where
 void Gradients::add(const Wrt& wrt, Var of, Var gradient, Location where) {
   detail::require_alive(of, "gradients", "what is differentiated by", where);
   detail::require_alive(gradient, "gradients", "a gradient", where);
-  const std::string what =
-      "the input is " + to_string(of.type()) + ", its gradient is " + to_string(gradient.type());
+  const auto types = [&] {
+    return "the input is " + to_string(of.type()) + ", its gradient is " +
+           to_string(gradient.type());
+  };
   if (gradient.shape() != of.shape())
     fail<ShapeError>({.op = "gradients",
                       .label = of.label(),
-                      .what = what,
+                      .what = types(),
                       .where = where,
                       .help = "a gradient has the shape of its input; reduce or reshape it"});
   if (gradient.dtype() != of.dtype())
     fail<TypeError>({.op = "gradients",
                      .label = of.label(),
-                     .what = what,
+                     .what = types(),
                      .where = where,
                      .help = "a gradient has the dtype of its input; cast it"});
   of_.push_back(of);
