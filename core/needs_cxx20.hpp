@@ -1,4 +1,5 @@
-// Ends a compilation of an older language with one sentence; what every header includes first.
+// Ends a compilation of an older language with one sentence; included by the headers that all
+// others rest on.
 #pragma once
 
 #if __cplusplus < 202002L

@@ -57,7 +57,7 @@ struct Plan {
   bool reassociate = false;                     // CompileOptions::reassociate
   // Pairs of values, `second` to lie right behind `first` in memory; both are computed, have the
   // same bytes, a multiple of arena_alignment, and are in no other pair. A wish: place() passes
-  // over a pair of which one value lies in a parameter or shares another's memory.
+  // over a pair of which one value lies in a parameter, shares another's memory or is a result.
   std::vector<std::pair<ValueId, ValueId>> adjacent;
 
   std::span<const ValueId> operands_of(const PlanNode& node) const {

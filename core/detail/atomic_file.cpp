@@ -214,7 +214,7 @@ class Part {
   bool placed_ = false;
 };
 
-// Without this the machine's stop may undo the renaming.
+// Without this a crash of the machine may undo the rename.
 void flush_folder(const Job& job, const fs::path& folder) {
   const Descriptor directory = open_file(folder, O_RDONLY | O_DIRECTORY);
   // A folder that may be written to but not listed cannot be opened, hence not flushed.

@@ -11,7 +11,7 @@
 
 namespace dualtape::detail {
 
-// Puts the pieces, one behind the other, into the file `path` in place of what it held. Whenever
+// Puts the pieces, one after the other, into the file `path` in place of what it held. Whenever
 // the process or the machine stops, `path` holds the old bytes or the new ones.
 //
 // Only a regular file is replaced, and only one that may be written to; a symbolic link stays, and

@@ -12,9 +12,8 @@
 
 namespace dualtape::detail {
 
-// The processor's word of floating point modes, the bits of it that flush denormals, those read and
-// those made, and the bits that are 0 for rounding to nearest. A processor that is not known here
-// runs as it was.
+// The processor's floating point control word; its bits that flush denormal inputs and results; its
+// rounding bits, all 0 for rounding to nearest. A processor that is not known here runs as it was.
 #if defined(__SSE2__)
 inline constexpr std::uint64_t flushing_modes = 0x8040;  // MXCSR.DAZ, MXCSR.FTZ
 inline constexpr std::uint64_t rounding_modes = 0x6000;  // MXCSR.RC
