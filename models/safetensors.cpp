@@ -12,6 +12,7 @@
 #include <dualtape/core/detail/atomic_file.hpp>
 #include <dualtape/core/detail/crc32c.hpp>
 #include <dualtape/core/detail/input_file.hpp>
+#include <dualtape/core/detail/shown.hpp>
 #include <dualtape/core/detail/stored.hpp>
 #include <dualtape/models/detail/json.hpp>
 #include <dualtape/models/detail/safetensors_marks.hpp>
@@ -157,11 +158,10 @@ class Reader {
     for (const auto& entry : header.entries) there.insert(entry.name);
     for (const std::string_view name : wanted_) {
       if (there.contains(name)) continue;
-      std::string all;
-      for (const auto& entry : header.entries)
-        all.append(all.empty() ? "'" : ", '").append(entry.name).append("'");
-      refuse(length_bytes, "no tensor '" + std::string(name) + "' in the header",
-             all.empty() ? "the file holds none" : "it holds " + all);
+      std::vector<std::string_view> all;
+      for (const auto& entry : header.entries) all.push_back(entry.name);
+      refuse(length_bytes, "no tensor " + detail::in_quotes(name) + " in the header",
+             all.empty() ? "the file holds none" : "it holds " + detail::names_listed(all));
     }
   }
 
@@ -178,7 +178,7 @@ class Reader {
              "give ReadLimits that allow more");
   }
 
-  // In the order of the bytes. These must fill the rest of the file, each tensor behind the other.
+  // In the order of the bytes. These must fill the rest of the file, one tensor after the other.
   std::vector<Claim> claims_of(TensorsHeader& header, const detail::Marks& marks) const {
     std::ranges::stable_sort(header.entries, [](const auto& a, const auto& b) {
       return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
@@ -188,16 +188,16 @@ class Reader {
     std::uint64_t at = 0;
     for (TensorsHeader::Entry& entry : header.entries) {
       if (entry.begin != at)
-        refuse(data_ + at, "expected tensor '" + entry.name + "' to begin here, behind the one " +
-                               "before it, but it claims offset " +
+        refuse(data_ + at, "expected tensor " + detail::in_quotes(entry.name) +
+                               " to begin here, after the one before it, but it claims offset " +
                                std::to_string(data_ + entry.begin));
       claims.push_back(claim_of(entry));
       Claim& claim = claims.back();
       if (marks.checked) claim.sum = marks.sums[claims.size() - 1];
       at = entry.end;
       if (at > room && claim.fault.empty()) {
-        claim.fault = "the file ends too early: tensor '" + claim.name + "' ends at offset " +
-                      std::to_string(data_ + at);
+        claim.fault = "the file ends too early: tensor " + detail::in_quotes(claim.name) +
+                      " ends at offset " + std::to_string(data_ + at);
         claim.fault_at = file_.size();
       }
     }
@@ -211,18 +211,18 @@ class Reader {
     Claim claim{.name = std::move(entry.name),
                 .begin = data_ + entry.begin,
                 .fault_at = data_ + entry.begin};
+    const std::string tensor = "tensor " + detail::in_quotes(claim.name);
     const auto offsets = [&] {
       return "its data_offsets say " + std::to_string(entry.begin) + " to " +
              std::to_string(entry.end);
     };
     if (entry.end < entry.begin)
-      refuse(claim.begin,
-             "expected tensor '" + claim.name + "' to end behind its begin: " + offsets());
+      refuse(claim.begin, "expected " + tensor + " to end after it begins: " + offsets());
     claim.bytes = entry.end - entry.begin;
     const auto* known = std::ranges::find(dtypes, entry.dtype, &Name::code);
     if (known == dtypes.end()) {
       claim.fault =
-          "tensor '" + claim.name + "' has dtype " + entry.dtype + ", which is not supported";
+          tensor + " has dtype " + detail::shortened(entry.dtype, 20) + ", which is not supported";
       claim.fault_at = length_bytes;
       claim.help =
           "convert it to F32, F64, I32, I64 or BOOL, or read the others with "
@@ -233,13 +233,13 @@ class Reader {
     try {
       claim.type = {Shape(entry.shape), detail::widened(known->stored)};
     } catch (const ShapeError& error) {
-      refuse(data_, "tensor '" + claim.name + "' has no shape: " + error.what());
+      refuse(data_, tensor + " has no shape: " + error.what());
     }
     const std::uint64_t bytes =
         static_cast<std::uint64_t>(claim.type.shape.count()) * detail::width_of(known->stored);
     if (claim.bytes != bytes)
       refuse(claim.begin, "expected " + std::to_string(bytes) + " bytes for " + entry.dtype + " " +
-                              to_string(claim.type.shape) + " '" + claim.name + "', " + offsets());
+                              to_string(claim.type.shape) + ", " + tensor + ", " + offsets());
     return claim;
   }
 
@@ -265,8 +265,8 @@ class Reader {
       }
     }
     if (checked_ && sum != claim.sum) {
-      claim.fault = "tensor '" + claim.name + "' is damaged: its checksum is " + detail::hex8(sum) +
-                    ", but " + detail::hex8(claim.sum) + " was written";
+      claim.fault = "tensor " + detail::in_quotes(claim.name) + " is damaged: its checksum is " +
+                    detail::hex8(sum) + ", but " + detail::hex8(claim.sum) + " was written";
       claim.help = "take an older copy; SafetensorsOptions::skip_unreadable reads the others";
       return std::nullopt;
     }
@@ -280,8 +280,8 @@ class Reader {
     const auto bad = std::ranges::find_if(bytes, [](unsigned char byte) { return byte > 1; });
     if (bad == bytes.end()) return true;
     claim.fault_at = claim.begin + static_cast<std::uint64_t>(bad - bytes.begin());
-    claim.fault =
-        "tensor '" + claim.name + "': expected 0 or 1 for a bool, found " + std::to_string(*bad);
+    claim.fault = "tensor " + detail::in_quotes(claim.name) +
+                  ": expected 0 or 1 for a bool, found " + std::to_string(*bad);
     return false;
   }
 

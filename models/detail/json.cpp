@@ -1,5 +1,6 @@
 #include <dualtape/models/detail/json.hpp>
 
+#include <dualtape/core/detail/shown.hpp>
 #include <dualtape/core/error.hpp>
 
 #if defined(DUALTAPE_JSON)
@@ -108,11 +109,12 @@ class HeaderReader final : public nlohmann::json_sax<Json> {
   bool parse_error(std::size_t position, const std::string& /*token*/,
                    const Json::exception& error) override {
     const std::size_t place = position > 0 ? position - 1 : 0;
-    throw JsonFault{std::min(place, text_.size()), "expected JSON: " + std::string(error.what())};
+    throw JsonFault{std::min(place, text_.size()),
+                    "expected JSON: " + shortened(error.what(), 300)};
   }
 
  private:
-  // Where in the header the text is: "named" behind one of its keys, "list" within a shape or
+  // Where in the header the text is: "named" after one of its keys, "list" within a shape or
   // data_offsets.
   enum class Place { outside, header, named_metadata, metadata, named_entry, entry, list };
 
@@ -128,7 +130,8 @@ class HeaderReader final : public nlohmann::json_sax<Json> {
   [[noreturn]] void refuse(const std::string& name, const std::string& what) const {
     const std::string quoted = Json(name).dump(-1, ' ', false, Json::error_handler_t::replace);
     const std::size_t place = text_.find(quoted);
-    throw JsonFault{place == std::string_view::npos ? 0 : place, "tensor " + quoted + " " + what};
+    throw JsonFault{place == std::string_view::npos ? 0 : place,
+                    "tensor " + shortened(quoted) + " " + what};
   }
 
   [[noreturn]] static void nested() {
@@ -182,11 +185,15 @@ class HeaderReader final : public nlohmann::json_sax<Json> {
   int offsets_ = 0;
 };
 
-std::string in_quotes(const std::string& text) {
+std::string json_string(const std::string& text, Location where) {
   try {
     return Json(text).dump();
-  } catch (const Json::exception& error) {
-    fail<ValueError>({.op = "json", .what = std::string("a name is not UTF-8: ") + error.what()});
+  } catch (const Json::exception&) {
+    const std::string shown = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+    fail<ValueError>({.op = "save_safetensors",
+                      .what = "a name or text of the file is not UTF-8: " + shortened(shown),
+                      .where = where,
+                      .help = "use names of letters in UTF-8, in which such files are written"});
   }
 }
 
@@ -218,19 +225,20 @@ std::string text_of(const JsonValue& value) {
 
 TensorsHeader parse_header(std::string_view text) { return HeaderReader(text).read(); }
 
-std::string to_json(const TensorsHeader& header) {
+std::string to_json(const TensorsHeader& header, Location where) {
+  const auto in_json = [&](const std::string& part) { return json_string(part, where); };
   std::string text = "{";
   if (!header.metadata.empty()) {
     text += "\"__metadata__\":{";
     for (const auto& [key, value] : header.metadata) {
       if (text.back() != '{') text += ',';
-      text += in_quotes(key) + ":" + in_quotes(value);
+      text += in_json(key) + ":" + in_json(value);
     }
     text += '}';
   }
   for (const auto& entry : header.entries) {
     if (text.size() > 1) text += ',';
-    text += in_quotes(entry.name) + R"(:{"dtype":)" + in_quotes(entry.dtype) + R"(,"shape":)" +
+    text += in_json(entry.name) + R"(:{"dtype":)" + in_json(entry.dtype) + R"(,"shape":)" +
             list_of(entry.shape) + R"(,"data_offsets":)" +
             list_of(std::initializer_list<std::uint64_t>{entry.begin, entry.end}) + "}";
   }
@@ -262,7 +270,7 @@ namespace {
 }  // namespace
 
 TensorsHeader parse_header(std::string_view) { refuse(); }
-std::string to_json(const TensorsHeader&) { refuse(); }
+std::string to_json(const TensorsHeader&, Location) { refuse(); }
 std::string json_object(const std::vector<std::pair<std::string, JsonValue>>&) { refuse(); }
 
 }  // namespace dualtape::detail

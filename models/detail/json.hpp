@@ -12,6 +12,8 @@
 #include <variant>
 #include <vector>
 
+#include <dualtape/core/error.hpp>
+
 namespace dualtape::detail {
 
 // The header of a .safetensors file.
@@ -20,7 +22,7 @@ struct TensorsHeader {
     std::string name;
     std::string dtype;
     std::vector<std::int64_t> shape;
-    std::uint64_t begin = 0;  // of its bytes, behind the header
+    std::uint64_t begin = 0;  // of its bytes, after the header
     std::uint64_t end = 0;
   };
   std::vector<Entry> entries;
@@ -36,8 +38,8 @@ struct JsonFault {
 // Throws JsonFault unless the text is one object of the entries' form, each name once. In one pass,
 // whatever the number of entries.
 TensorsHeader parse_header(std::string_view text);
-// Throws ValueError for a name that is not UTF-8.
-std::string to_json(const TensorsHeader& header);
+// Throws ValueError, at the user's line, for a name that is not UTF-8.
+std::string to_json(const TensorsHeader& header, Location where);
 
 // One object on one line. JSON has no numbers for NaN and infinities: they are written as the
 // strings "NaN", "Infinity" and "-Infinity", since null would not tell them apart. Text that is not

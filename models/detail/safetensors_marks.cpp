@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <dualtape/core/detail/crc32c.hpp>
+#include <dualtape/core/detail/shown.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -90,7 +91,7 @@ std::string marked_header(TensorsHeader header, const std::vector<std::uint32_t>
   header.metadata.emplace_back(format_key, this_format);
   header.metadata.emplace_back(sums_key, digits);
   header.metadata.emplace_back(header_key, no_sum);
-  std::string text = to_json(header);
+  std::string text = to_json(header, where);
   text.resize((before + text.size() + alignment - 1) / alignment * alignment - before, ' ');
   const std::size_t own = place_of_own_sum(text);
   text.replace(own, no_sum.size(), hex8(sum_of_header(text, own)));
@@ -108,8 +109,9 @@ Marks take_marks(TensorsHeader& header, std::string_view text) {
   if (place == std::string_view::npos || *own != hex8(sum_of_header(text, place)))
     damaged("its checksum differs, so it was damaged or changed by another program");
   if (*format != this_format)
-    throw JsonFault{0, "the header says format " + *format + ", this dualtape reads format " +
-                           std::string(this_format) + " and before"};
+    throw JsonFault{0, "the header says format " + shortened(*format, 20) +
+                           ", this dualtape reads format " + std::string(this_format) +
+                           " and before"};
   return {true, sums_of(*sums, header.entries.size())};
 }
 

@@ -173,3 +173,42 @@ TEST_CASE("saving replaces a file whole, and says where it cannot") {
   CHECK_THROWS_AS(save_safetensors(path, {{{"\xff", Tensor{1}}}, {}}), ValueError);
   CHECK(identical(*load_safetensors(path).find("w"), Tensor{3}));
 }
+
+TEST_CASE("errors quote the beginning of a name, however long it is") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const std::string name(100'000, 'n');
+  const std::string dtype(100'000, 'D');
+  const auto header = [&](const std::string& code, const std::string& rest) {
+    return "{\"" + name + R"(":{"dtype":")" + code + R"(","shape":[1],)" + rest + "}}";
+  };
+  for (const std::string& text :
+       {header("F32", R"("data_offsets":[4,8])"), header("F32", R"("data_offsets":[0,8])"),
+        header(dtype, R"("data_offsets":[0,4])"), header("F32", R"("data_offsets":[0])"),
+        header("F32", R"("data_offsets":[0,4],"more":[])"), "{\"" + name, "{" + name}) {
+    write_bytes(folder / "a", file_of(text, 8));
+    const std::string error = error_of(folder / "a");
+    CHECK(error.find("offset") != std::string::npos);
+    CHECK(error.size() < 1500);
+  }
+  TensorFile file;
+  for (int i = 0; i < 1000; ++i)
+    file.tensors.push_back({std::string(50, 'x') + std::to_string(i), Tensor(1.0)});
+  save_safetensors(folder / "b", file);
+  const std::string error =
+      testing::error_of<DataError>([&] { load_safetensors(folder / "b", {.names = {"other"}}); });
+  CHECK(error.size() < 1500);
+  CHECK(error.find("it holds 'xxx") != std::string::npos);
+}
+
+TEST_CASE("a name that is not UTF-8 is refused at the user's line") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const std::string text = testing::error_of<ValueError>([&] {
+    save_safetensors(folder / "a", {{{"weight \xff", Tensor(1.0)}}, {}});
+  });
+  CHECK(testing::has(text, "[save_safetensors] a name or text of the file is not UTF-8"));
+  CHECK(testing::has(text, "weight"));
+  CHECK(testing::has(text, "safetensors_test.cpp:"));
+  CHECK(!std::filesystem::exists(folder / "a"));
+}
