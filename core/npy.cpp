@@ -22,7 +22,7 @@ constexpr std::size_t longest_header =
     65535;                                // what version 1 can say; NumPy itself stops at 10000
 constexpr std::size_t highest_rank = 64;  // as in NumPy
 
-// As NumPy names them behind the byte order; the names are for error texts.
+// As NumPy names them after the byte order; the names are for error texts.
 struct Descr {
   std::string_view code;
   Stored stored;
@@ -386,7 +386,8 @@ Tensor read_elements(Source& source, const Header& header) {
   return read;
 }
 
-Tensor read_npy(Source& source) {
+// `expect_room` as for parse_npy().
+Tensor read_npy(Source& source, const std::function<void(std::uint64_t)>& expect_room = {}) {
   const Header header = read_header(source);
   const std::uint64_t bytes = header.bytes();
   if (bytes != source.left()) {
@@ -397,8 +398,13 @@ Tensor read_npy(Source& source) {
                                " bytes after the header, the file has " +
                                std::to_string(source.left()));
   }
+  const bool turns = header.fortran && header.shape.rank() >= 2;
+  if (expect_room) {
+    const auto count = static_cast<std::uint64_t>(header.shape.count());
+    expect_room(count * size_of(header.type().dtype) * (turns ? 2 : 1));
+  }
   Tensor read = read_elements(source, header);
-  if (!header.fortran || read.rank() < 2) return read;
+  if (!turns) return read;
   Tensor turned = Tensor::uninitialised(header.type());
   from_fortran_order(read, turned);
   return turned;
@@ -409,9 +415,9 @@ Tensor read_npy(Source& source) {
 namespace detail {
 
 Tensor parse_npy(std::string_view op, const std::string& name, std::span<const std::byte> file,
-                 Location where) {
+                 Location where, const std::function<void(std::uint64_t bytes)>& expect_room) {
   Source source(op, name, file, where);
-  return read_npy(source);
+  return read_npy(source, expect_room);
 }
 
 std::string npy_header(std::string_view op, const fs::path& path, const Tensor& tensor,

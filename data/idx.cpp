@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include <dualtape/core/detail/stored.hpp>
@@ -92,6 +93,20 @@ std::vector<std::byte> read_elements(ByteReader& in, const IdxHeader& header, st
   return elements;
 }
 
+Tensor load(const std::filesystem::path& path, std::optional<DType> wanted,
+            const ReadLimits& limits, Location here) {
+  ByteReader in("load_idx", path, here, detail::Packing::gzip_or_plain, limits);
+  const IdxHeader header = read_header(in);
+  const Kind& kind = kind_of(header.type);
+  const DType made = kind.natural();
+  const DType dtype = wanted.value_or(made);
+  const std::size_t converted = dtype == made ? 0 : size_of(dtype);
+  const std::vector<std::byte> bytes = read_elements(in, header, size_of(made) + converted);
+  Tensor result = Tensor::uninitialised({header.shape, made});
+  detail::widen(kind.stored, detail::ByteOrder::big, bytes, static_cast<std::byte*>(result.raw()));
+  return dtype == made ? result : result.to(dtype);
+}
+
 // The header of a file that must hold uint8 of the given rank; `what` says of what.
 IdxHeader read_header_of(ByteReader& in, std::size_t rank, const std::string& what) {
   IdxHeader header = read_header(in);
@@ -139,18 +154,12 @@ IdxHeader read_idx_header(const std::filesystem::path& path, Location here) {
 }
 
 Tensor load_idx(const std::filesystem::path& path, const ReadLimits& limits, Location here) {
-  ByteReader in("load_idx", path, here, detail::Packing::gzip_or_plain, limits);
-  const IdxHeader header = read_header(in);
-  const Kind& kind = kind_of(header.type);
-  const std::vector<std::byte> bytes = read_elements(in, header, size_of(kind.natural()));
-  Tensor result = Tensor::uninitialised({header.shape, kind.natural()});
-  detail::widen(kind.stored, detail::ByteOrder::big, bytes, static_cast<std::byte*>(result.raw()));
-  return result;
+  return load(path, std::nullopt, limits, here);
 }
 
 Tensor load_idx(const std::filesystem::path& path, DType dtype, const ReadLimits& limits,
                 Location here) {
-  return load_idx(path, limits, here).to(dtype);
+  return load(path, dtype, limits, here);
 }
 
 Dataset load_idx_images(const std::filesystem::path& images, const std::filesystem::path& labels,

@@ -9,6 +9,7 @@
 
 #include <dualtape/core/detail/atomic_file.hpp>
 #include <dualtape/core/detail/npy.hpp>
+#include <dualtape/core/detail/shown.hpp>
 #include <dualtape/data/detail/bytes.hpp>
 
 #ifdef DUALTAPE_LIBZIP
@@ -86,14 +87,13 @@ class Reader {
   }
 
   Tensor one(std::string_view wanted) {
-    std::string names;
+    std::vector<std::string> names;
     for (zip_uint64_t index = 0; index < count(); ++index) {
-      const std::string name = name_of(index);
-      if (name == wanted) return load(index);
-      names += (names.empty() ? "'" : ", '") + name + "'";
+      names.push_back(name_of(index));
+      if (names.back() == wanted) return load(index);
     }
-    complain("load_npz", path_, here_, ": no array '" + std::string(wanted) + "' in it",
-             names.empty() ? "it holds none" : "it holds " + names);
+    complain("load_npz", path_, here_, ": no array " + detail::in_quotes(wanted) + " in it",
+             names.empty() ? "it holds none" : "it holds " + detail::names_listed(names));
   }
 
  private:
@@ -115,7 +115,7 @@ class Reader {
 
   std::string member(zip_uint64_t index) const {
     const zip_stat_t found = stat(index);
-    return ", member '" + std::string(found.name == nullptr ? "" : found.name) + "'";
+    return ", member " + detail::in_quotes(found.name == nullptr ? "" : found.name);
   }
   [[noreturn]] void refuse(zip_uint64_t index, const std::string& where, const std::string& what,
                            const std::string& help = {}) const {
@@ -152,14 +152,16 @@ class Reader {
                  " in at most " + std::to_string(room) + " of the file's " + std::to_string(size_));
     }
     claimed_ += found.comp_size;
-    if (found.size > room_) {
-      refuse(index, "",
-             ": would bring what is unpacked beyond what a file of " + std::to_string(size_) +
-                 " bytes may take: it has " + std::to_string(found.size) + " bytes, and " +
-                 std::to_string(room_) + " are left",
-             "if you trust the file, give ReadLimits that allow more, or ReadLimits::none()");
-    }
-    room_ -= found.size;
+    expect_room(index, found.size);
+  }
+
+  void expect_room(zip_uint64_t index, std::uint64_t bytes) const {
+    if (bytes <= room_) return;
+    refuse(index, "",
+           ": would bring what is unpacked beyond what a file of " + std::to_string(size_) +
+               " bytes may take: it takes " + std::to_string(bytes) + " bytes, and " +
+               std::to_string(room_) + " are left",
+           "if you trust the file, give ReadLimits that allow more, or ReadLimits::none()");
   }
 
   Tensor load(zip_uint64_t index) {
@@ -191,13 +193,17 @@ class Reader {
              "expected " + std::to_string(found.size) + " bytes, found " +
                  (longer ? "more" : std::to_string(bytes.size())));
     }
-    return detail::parse_npy("load_npz", path_.string() + member(index), bytes, here_);
+    return detail::parse_npy("load_npz", path_.string() + member(index), bytes, here_,
+                             [&](std::uint64_t taken) {
+                               expect_room(index, taken);
+                               room_ -= taken;
+                             });
   }
 
   fs::path path_;
   Location here_;
   std::uint64_t size_ = 0;
-  std::uint64_t room_ = 0;  // bytes that may still be unpacked
+  std::uint64_t room_ = 0;  // bytes that may still be taken
   std::uint64_t claimed_ = 0;
   Archive archive_;
 };

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,8 +14,9 @@
 namespace dualtape::detail {
 
 // A whole .npy file in memory, as load_npy reads one; `op` and `name` are what errors speak of.
+// `expect_room` is told how many bytes are about to be taken for its elements, and may throw.
 Tensor parse_npy(std::string_view op, const std::string& name, std::span<const std::byte> file,
-                 Location where);
+                 Location where, const std::function<void(std::uint64_t bytes)>& expect_room);
 
 // What a .npy file of the tensor has in front of its elements. DataError, naming `path`, for ranks
 // above 64.

@@ -175,3 +175,15 @@ TEST_CASE("images and labels that do not belong together") {
   CHECK(has(refused_by(Pair(two_images.substr(0, 27), two_labels), false),
             "offset 16: the file ends"));
 }
+
+TEST_CASE("the dtype asked for counts against the limits") {
+  if (without_zlib()) return;
+  const TemporaryFolder folder;
+  const std::string zeros(100'000, '\0');
+  const auto file = folder.write("a.gz", gzipped(idx(0x08, {100'000}, zeros)));
+  const ReadLimits as_int32{.growth = 0, .always = 500'000};  // a byte and four of each
+  CHECK(load_idx(file, as_int32).count() == 100'000);
+  CHECK(load_idx(file, int32, as_int32).count() == 100'000);
+  CHECK_THROWS_AS(load_idx(file, float64, as_int32), DataError);
+  CHECK(load_idx(file, float64, {.growth = 0, .always = 1'300'000}).count() == 100'000);
+}

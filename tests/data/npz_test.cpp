@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -39,7 +40,49 @@ std::vector<NamedTensor> some_tensors() {
           {"many", zeros({100, 100})}};
 }
 
+// CRC-32 as zip files have it, least significant byte first.
+std::string crc32(std::string_view bytes) {
+  std::uint32_t sum = ~0U;
+  for (const char c : bytes) {
+    sum ^= static_cast<unsigned char>(c);
+    for (int bit = 0; bit < 8; ++bit) sum = sum >> 1U ^ ((sum & 1U) != 0 ? 0xEDB88320U : 0U);
+  }
+  const std::string reversed = big_endian(~sum);
+  return {reversed.rbegin(), reversed.rend()};
+}
+
+std::string replaced(std::string text, std::string_view from, std::string_view to) {
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + 1))
+    text.replace(at, from.size(), to);
+  return text;
+}
+
 }  // namespace
+
+TEST_CASE("elements that widen, or are turned, count against the limits as they will be") {
+  if (without_libzip()) return;
+  const TemporaryFolder folder;
+  const fs::path path = folder / "a.npz";
+  const std::vector<NamedTensor> bools{{"a", zeros({1000, 100}, boolean)}};
+  save_npz(path, bools);
+  save_npy(folder / "a.npy", bools.front().tensor);
+  const std::string member = bytes_of_file(folder / "a.npy");
+  const std::string bytes = bytes_of_file(path);
+  const auto changed = [&](std::string_view from, std::string_view to) {
+    const std::string content = replaced(member, from, to);
+    const std::string file = replaced(bytes, from, to);
+    return folder.write("changed.npz", replaced(file, crc32(member), crc32(content)));
+  };
+  // uint8 becomes int32.
+  const fs::path narrow = changed("|b1", "|u1");
+  CHECK(load_npz(narrow).front().tensor.type() == Type{Shape{1000, 100}, int32});
+  CHECK(load_npz(narrow, {.growth = 0, .always = 400'000}).size() == 1);
+  const ReadLimits less{.growth = 0, .always = 399'999};
+  CHECK(has(error_of<DataError>([&] { load_npz(narrow, less); }), "400000 bytes"));
+  const fs::path turned = changed("False", "True ");
+  CHECK(load_npz(turned, {.growth = 0, .always = 200'000}).size() == 1);
+  CHECK_THROWS_AS(load_npz(turned, {.growth = 0, .always = 199'999}), DataError);
+}
 
 TEST_CASE("archives that NumPy wrote, stored and deflated") {
   if (without_libzip()) return;
