@@ -93,7 +93,7 @@ TEST_CASE("the members of an archive are bounded together") {
   CHECK(load_npz(path).size() == 2);
 }
 
-TEST_CASE("no reader waits for a FIFO, or reads a device or a folder") {
+TEST_CASE("no reader waits for a FIFO, or reads a device, a folder or half of a path") {
   const TemporaryFolder folder;
   REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
   fs::create_symlink(folder / "fifo", folder / "link");
@@ -110,5 +110,7 @@ TEST_CASE("no reader waits for a FIFO, or reads a device or a folder") {
       CHECK(has(text, "limits_test.cpp:"));
     }
     CHECK(has(error_of<DataError>([&] { read(folder / "none"); }), "No such file"));
+    const std::string cut = folder.write("cut", "x").string() + std::string("\0.csv", 5);
+    CHECK(has(error_of<DataError>([&] { read(cut); }), "holds a zero byte"));
   }
 }
