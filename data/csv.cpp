@@ -4,24 +4,20 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <system_error>
 #include <type_traits>
 #include <utility>
+
+#include <dualtape/core/detail/shown.hpp>
 
 namespace dualtape {
 namespace {
 
 using Index = std::int64_t;
 
-// A field as error texts show it: short, and without control characters.
-std::string shown(std::string_view text) {
-  constexpr std::size_t longest = 40;
-  std::string result = "'";
-  for (const char c : text.substr(0, longest)) {
-    result += static_cast<unsigned char>(c) < ' ' ? '?' : c;
-  }
-  return result + (text.size() > longest ? "...'" : "'");
-}
+// A field as error texts show it.
+std::string shown(std::string_view text) { return detail::in_quotes(text, 40); }
 
 std::string_view trimmed(std::string_view text) {
   const auto blank = [](char c) { return c == ' ' || c == '\t'; };
@@ -93,6 +89,16 @@ Tensor columns_as(const Table& table, std::span<const Index> columns, Missing mi
 
 }  // namespace
 
+void Table::swap(Table& other) noexcept {
+  path_.swap(other.path_);
+  names_.swap(other.names_);
+  missing_.swap(other.missing_);
+  std::swap(columns_, other.columns_);
+  lines_.swap(other.lines_);
+  text_.swap(other.text_);
+  ends_.swap(other.ends_);
+}
+
 void Table::check(Index row, Index column, Location here) const {
   if (row >= 0 && row < rows() && column >= 0 && column < columns_) return;
   fail<DataError>({.op = "Table",
@@ -129,16 +135,14 @@ Index Table::column(std::string_view name, Location here) const {
   if (found != names_.end() && std::find(found + 1, names_.end(), name) == names_.end()) {
     return found - names_.begin();
   }
-  std::string known;
-  for (const std::string& other : names_) known += (known.empty() ? "" : ", ") + shown(other);
-  fail<DataError>(
-      {.op = "Table",
-       .what = path_.string() +
-               (found == names_.end() ? ": no column is called "
-                                      : ": more than one column is called ") +
-               shown(name),
-       .where = here,
-       .help = names_.empty() ? "the table was read without a header" : "columns are " + known});
+  fail<DataError>({.op = "Table",
+                   .what = path_.string() +
+                           (found == names_.end() ? ": no column is called "
+                                                  : ": more than one column is called ") +
+                           shown(name),
+                   .where = here,
+                   .help = names_.empty() ? "the table was read without a header"
+                                          : "columns are " + detail::names_listed(names_)});
 }
 
 std::string_view Table::text(Index row, Index column, Location here) const {
@@ -205,12 +209,15 @@ Tensor Table::categories(Index column, std::vector<std::string>& classes, Locati
   }
   Tensor result = Tensor::uninitialised(Type{Shape{rows()}, DType::int64});
   const std::span<Index> out = result.data<Index>();
+  std::map<std::string_view, Index> number_of;
+  for (std::size_t i = 0; i < classes.size(); ++i)
+    number_of.emplace(classes[i], static_cast<Index>(i));  // the first, where two are equal
   for (Index row = 0; row < rows(); ++row) {
-    const auto found = std::find(classes.begin(), classes.end(), text(row, column, here));
-    if (found == classes.end()) {
+    const auto found = number_of.find(text(row, column, here));
+    if (found == number_of.end()) {
       complain(row, column, shown(text(row, column, here)) + " is none of the classes", here);
     }
-    out[static_cast<std::size_t>(row)] = found - classes.begin();
+    out[static_cast<std::size_t>(row)] = found->second;
   }
   return result;
 }

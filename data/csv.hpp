@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/tensor.hpp>
@@ -31,6 +32,17 @@ enum class Missing : std::uint8_t { refuse, as_nan };
 // lines and columns of the file from 1.
 class Table {
  public:
+  Table() = default;
+  Table(const Table&) = default;
+  Table& operator=(const Table&) = default;
+  Table(Table&& other) noexcept { swap(other); }  // leaves `other` without rows and columns
+  Table& operator=(Table&& other) noexcept {
+    Table taken(std::move(other));
+    swap(taken);
+    return *this;
+  }
+  ~Table() = default;
+
   std::int64_t rows() const { return static_cast<std::int64_t>(lines_.size()); }
   std::int64_t columns() const { return columns_; }
   const std::vector<std::string>& names() const { return names_; }  // empty without a header
@@ -63,6 +75,7 @@ class Table {
 
  private:
   friend class CsvReader;
+  void swap(Table& other) noexcept;
   void check(std::int64_t row, std::int64_t column, Location here) const;
   void check_columns(std::span<const std::int64_t> columns, Location here) const;
   std::size_t begin_of(std::size_t cell) const { return cell == 0 ? 0 : ends_[cell - 1]; }

@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -161,4 +162,45 @@ TEST_CASE("where missing values are refused so is what is not finite, in every s
     CHECK_THROWS_AS(table.numbers(Columns{0}, int64), DataError);
     CHECK(table_of("x\n1\n" + std::string(field) + "\n", {.missing = {field}}).missing(1, 0));
   }
+}
+
+TEST_CASE("an error does not list a thousand long columns") {
+  std::string header;
+  for (int i = 0; i < 1000; ++i) header += std::string(i == 0 ? "" : ",") + std::string(60, 'n');
+  const Table table = table_of(header + "\n" + std::string(999, ',') + "\n");
+  const std::string text = error_of<DataError>([&] { table.column("other"); });
+  CHECK(text.size() < 1000);
+  CHECK(has(text, "..."));
+}
+
+TEST_CASE("a table that was moved from is empty") {
+  Table table = table_of(flowers);
+  const Table moved = std::move(table);
+  // NOLINTBEGIN(bugprone-use-after-move): that is the matter
+  CHECK(table.rows() == 0);
+  CHECK(table.columns() == 0);
+  CHECK(table.names().empty());
+  CHECK(has(error_of<DataError>([&] { table.text(0, 0); }), "0 rows and 0 columns"));
+  table = moved;
+  Table other;
+  other = std::move(table);
+  CHECK(table.columns() == 0);
+  CHECK_THROWS_AS(table.numbers(Columns{1}), DataError);
+  // NOLINTEND(bugprone-use-after-move)
+  CHECK(other.rows() == 4);
+  CHECK(other.text(3, 2) == "abc");
+}
+
+TEST_CASE("ten thousand classes are looked up in no time that grows with their square") {
+  std::string text = "word\n";
+  for (int i = 0; i < 10'000; ++i) text += "w" + std::to_string(i) + "\n";
+  std::vector<std::string> classes;
+  const Table table = table_of(text);
+  const Tensor labels = table.categories(0, classes);
+  CHECK(classes.size() == 10'000);
+  CHECK(classes[static_cast<std::size_t>(labels.at({7}))] == "w7");
+  // Where one is there twice, it is the first.
+  std::vector<std::string> twice{"x", "w", "w"};
+  const Table words = table_of("word\nw\nx\n");
+  CHECK(identical(words.categories(0, twice), Tensor::of({1, 0})));
 }
