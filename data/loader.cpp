@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -28,6 +29,13 @@ Batches batches_of(const Dataset& dataset, std::int64_t batch_size, Key key,
 
 Batch batch_for(const Dataset& dataset, std::int64_t rows, Location here) {
   return {rows_like(dataset.inputs, rows, here), rows_like(dataset.labels, rows, here), 0};
+}
+
+// What a transform made in place of the slot's tensor; that stays, for the next batch is written to
+// it and the other may be anybody's.
+void take_over(const Tensor& from, Tensor& slot) {
+  if (from.raw() != std::as_const(slot).raw() && from.bytes() > 0)
+    std::memmove(slot.raw(), from.raw(), from.bytes());
 }
 
 }  // namespace
@@ -179,20 +187,20 @@ struct Loader::Impl {
     take_rows_into(dataset.labels, rows, batch.labels, where);
     batch.index = index;
     if (options.transform) {
+      Batch changed = batch;  // of the same memory, which the slot keeps
       options.transform(
-          batch, asked.key.fold("transform").fold(epoch).fold(static_cast<std::uint64_t>(index)));
-      const Batch& kept = slots[0];
-      const bool fits = batch.inputs.rank() == kept.inputs.rank() &&
-                        batch.labels.rank() == kept.labels.rank() &&
-                        batch.inputs.dtype() == kept.inputs.dtype() &&
-                        batch.labels.dtype() == kept.labels.dtype() &&
-                        batch.count() == static_cast<std::int64_t>(rows.size());
-      if (!fits) {
+          changed, asked.key.fold("transform").fold(epoch).fold(static_cast<std::uint64_t>(index)));
+      const Type inputs = changed.inputs.type();
+      const Type labels = changed.labels.type();
+      if (inputs != batch.inputs.type() || labels != batch.labels.type()) {
         refuse(dataset,
-               "the transform made of a batch " + to_string(batch.inputs.type()) + " and " +
-                   to_string(batch.labels.type()),
+               "the transform made of a batch of " + to_string(batch.inputs.type()) + " and " +
+                   to_string(batch.labels.type()) + " one of " + to_string(inputs) + " and " +
+                   to_string(labels),
                where, "write to the batch's tensors in place");
       }
+      take_over(changed.inputs, batch.inputs);
+      take_over(changed.labels, batch.labels);
     }
   }
 

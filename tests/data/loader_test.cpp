@@ -253,3 +253,31 @@ TEST_CASE("arguments that make no sense") {
   CHECK_THROWS_AS(loader.resume({-1, 0, Key{1}}), ValueError);
   CHECK_THROWS_AS(loader.resume({0, -1, Key{1}}), ValueError);
 }
+
+TEST_CASE("a transform's tensors of another size are refused, and the next epoch is as ever") {
+  bool spoils = false;
+  Loader loader(numbered(10), 4, Key{3}, {.transform = [&](Batch& batch, Key) {
+                  if (spoils) batch.inputs = zeros({batch.count(), 3});
+                }});
+  const std::vector<Seen> first = all_of(loader.epoch(0));
+  spoils = true;
+  const std::string text = error_of<ValueError>([&] { all_of(loader.epoch(0)); });
+  CHECK(has(text, "of float32 (4, 2) and int64 (4,) one of float32 (4, 3) and int64 (4,)"));
+  CHECK(has(text, "loader_test.cpp:"));
+  spoils = false;
+  CHECK(all_of(loader.epoch(0)) == first);
+}
+
+TEST_CASE("what a transform puts in place of a tensor is read and never written to") {
+  const Tensor mine = full({4, 2}, 7.0);
+  Loader loader(numbered(8), 4, Key{3}, {.transform = [&](Batch& batch, Key) {
+                  if (batch.index == 0) batch.inputs = mine;
+                }});
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    const std::vector<Seen> seen = all_of(loader.epoch(epoch));
+    REQUIRE(seen.size() == 2);
+    CHECK(identical(seen[0].inputs, full({4, 2}, 7.0)));
+    CHECK(!identical(seen[1].inputs, mine));
+    CHECK(identical(mine, full({4, 2}, 7.0)));
+  }
+}
