@@ -7,6 +7,7 @@
 #include <string>
 
 #include <dualtape/data/dataset.hpp>
+#include <dualtape/data/detail/overlap.hpp>
 
 namespace dualtape {
 namespace {
@@ -193,6 +194,13 @@ void augment_rows_into(const Tensor& images, std::span<const std::int64_t> rows,
   check_augmentation(augmentation, images.type(), here);
   check_images(images.type(), here);
   check_target(images.type(), rows, target.type(), here);
+  if (detail::overlap(images, target)) {
+    fail<ValueError>({.op = "augment_rows_into",
+                      .what = "the target shares elements with the images, which would be written "
+                              "over before they are read",
+                      .where = here,
+                      .help = "rows_like() makes a target of its own"});
+  }
   const Size size{images.shape()[1], images.shape()[2], images.shape()[3]};
   const bool random = augmentation.draws();
   const float* from = images.data<float>().data();

@@ -40,7 +40,8 @@ Augmentation normalisation_of(const Tensor& images, Location here = Location::cu
 
 // The given rows of `images`, augmented, into target (rows.size(), channels, rows, columns). Row r
 // draws from key.fold(r). Throws what check_augmentation() does, and ShapeError for a row that is
-// not there and a target that does not fit; allocates nothing.
+// not there and a target that does not fit, ValueError for one that shares elements with the
+// images; allocates nothing.
 void augment_rows_into(const Tensor& images, std::span<const std::int64_t> rows,
                        const Augmentation& augmentation, Key key, Tensor& target,
                        Location here = Location::current());

@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include <dualtape/data/detail/overlap.hpp>
+
 namespace dualtape {
 namespace {
 
@@ -83,6 +85,13 @@ void take_rows_into(const Tensor& source, std::span<const Index> rows, Tensor& t
                               " do not fit into " + to_string(target.type()),
                       .where = here,
                       .help = "rows_like() makes a target that fits"});
+  }
+  if (detail::overlap(source, target)) {
+    fail<ValueError>({.op = "take_rows",
+                      .what = "the target shares elements with the source, which would be written "
+                              "over before they are read",
+                      .where = here,
+                      .help = "rows_like() makes a target of its own"});
   }
   const Index count = source.size(0);
   const std::size_t stride = count == 0 ? 0 : source.bytes() / static_cast<std::size_t>(count);

@@ -31,7 +31,8 @@ Tensor rows_like(const Tensor& source, std::int64_t rows, Location here = Locati
 Tensor take_rows(const Tensor& source, std::span<const std::int64_t> rows,
                  Location here = Location::current());
 // The same into memory that is there already: target has source's dtype and shape, except for its
-// first size, which is the number of rows. Allocates nothing.
+// first size, which is the number of rows. ValueError where it shares elements with source.
+// Allocates nothing.
 void take_rows_into(const Tensor& source, std::span<const std::int64_t> rows, Tensor& target,
                     Location here = Location::current());
 

@@ -161,3 +161,19 @@ TEST_CASE("augmentations that make no sense") {
   CHECK_THROWS_AS(augment(zeros({2, 3}), {.flip = 0.5}, Key{1}), ShapeError);
   CHECK_THROWS_AS(augment(zeros({2, 3, 4, 4}, int32), {.flip = 0.5}, Key{1}), TypeError);
 }
+
+TEST_CASE("rows are not written over those that are still to be read") {
+  Tensor images = counting_images(3, 1, 4, 4);
+  const std::vector<std::int64_t> rows{2, 1, 0};
+  const auto over = [&] { augment_rows_into(images, rows, {.flip = 1}, Key{1}, images); };
+  CHECK(has(error_of<ValueError>(over), "shares elements"));
+  CHECK_THROWS_AS(take_rows_into(images, rows, images), ValueError);
+  Tensor part = images.rows(1, 3);
+  const std::vector<std::int64_t> two{0, 1};
+  CHECK_THROWS_AS(take_rows_into(images, two, part), ValueError);
+  CHECK(identical(images, counting_images(3, 1, 4, 4)));
+  Tensor first = images.rows(0, 1);
+  const std::vector<std::int64_t> zero{0};
+  take_rows_into(images.rows(2, 3), zero, first);  // beside each other they may lie
+  CHECK(identical(images.rows(0, 1), images.rows(2, 3)));
+}
