@@ -85,7 +85,7 @@ Dataset process_penguins(const Table& raw, Location here) {
   const Tensor kept =
       take_rows(measured.numbers(columns, float64, Missing::refuse, here), rows, here);
   Dataset penguins;
-  penguins.inputs = min_max(kept).to(float32);
+  penguins.inputs = min_max(kept, here).to(float32);
   penguins.labels = Tensor::from(labels, Shape{static_cast<std::int64_t>(labels.size())});
   name_penguins(penguins);
   return penguins;

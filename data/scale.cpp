@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,19 @@ void check_finite(const char* op, double value, std::size_t row, std::size_t col
                     .help = "drop or fill missing values before scaling"});
 }
 
+// Numbers of a column whose differences no double holds cannot be scaled.
+void check_apart(const char* op, double width, std::size_t column, const Statistics& found,
+                 Location where) {
+  if (std::isfinite(width)) return;
+  std::ostringstream what;
+  what << "column " << column << " (from 0) goes from " << found.low[column] << " to "
+       << found.high[column] << ", too far apart for float64";
+  fail<ValueError>({.op = op,
+                    .what = what.str(),
+                    .where = where,
+                    .help = "divide the column by a large number first"});
+}
+
 // Two passes: the mean first, then the squares of what is left of it.
 template <class T>
 Statistics statistics(const char* op, std::span<const T> values, Columns size, Location where) {
@@ -95,15 +109,26 @@ Statistics statistics(const char* op, std::span<const T> values, Columns size, L
     result.high[column] = std::max(result.high[column], value);
     result.mean[column] += value / count;
   }
+  // Squares of what is left are taken of numbers near 1, so that they neither overflow nor vanish;
+  // by powers of two, which round nothing.
+  std::vector<int> exponent(size.width);
+  for (std::size_t column = 0; column < size.width; ++column) {
+    const double most = std::max(result.high[column] - result.mean[column],
+                                 result.mean[column] - result.low[column]);
+    check_apart(op, most, column, result, where);
+    exponent[column] = most > 0 ? std::ilogb(most) : 0;
+  }
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::size_t column = i % size.width;
-    const double rest = static_cast<double>(values[i]) - result.mean[column];
+    const double rest =
+        std::scalbn(static_cast<double>(values[i]) - result.mean[column], -exponent[column]);
     result.deviation[column] += rest * rest / count;
   }
   for (std::size_t column = 0; column < size.width; ++column) {
     // Rounding of the mean must not make a constant column look as if it varied.
     const bool constant = result.low[column] == result.high[column];
-    result.deviation[column] = constant ? 0.0 : std::sqrt(result.deviation[column]);
+    result.deviation[column] =
+        constant ? 0.0 : std::scalbn(std::sqrt(result.deviation[column]), exponent[column]);
   }
   return result;
 }
@@ -222,7 +247,21 @@ Scaling Scaling::from_state(const std::vector<NamedTensor>& state, const std::st
          .where = where,
          .help = "give what state() of that name returned"});
   };
+  const auto check = [&](const std::string& full, const Tensor& tensor, double least) {
+    const auto values = tensor.data<double>();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (std::isfinite(values[i]) && values[i] >= least) continue;
+      fail<ValueError>({.op = "Scaling::from_state",
+                        .label = full,
+                        .what = "element " + std::to_string(i) + " of '" + full + "' is " +
+                                std::to_string(values[i]) + ", which no fit() gives",
+                        .where = where,
+                        .help = "restore from a file that is whole"});
+    }
+  };
   const Scaling found{find(name + ".shift"), find(name + ".width")};
+  check(name + ".shift", found.shift, std::numeric_limits<double>::lowest());
+  check(name + ".width", found.width, 0);
   if (found.shift.shape() == found.width.shape()) return found;
   fail<ValueError>({.op = "Scaling::from_state",
                     .label = name,
@@ -235,7 +274,10 @@ Scaling Scaling::from_state(const std::vector<NamedTensor>& state, const std::st
 MinMax MinMax::fit(const Tensor& train, Location where) {
   Statistics found = statistics_of("MinMax::fit", train, where);
   std::vector<double> width(found.low.size());
-  for (std::size_t i = 0; i < width.size(); ++i) width[i] = found.high[i] - found.low[i];
+  for (std::size_t i = 0; i < width.size(); ++i) {
+    width[i] = found.high[i] - found.low[i];
+    check_apart("MinMax::fit", width[i], i, found, where);
+  }
   const Shape shape = column_shape(train);
   return {{Tensor::from(found.low, shape), Tensor::from(width, shape)}};
 }

@@ -42,7 +42,8 @@ struct Scaling {
 };
 
 // fit() learns from float tensors (n, ...) with n of 1 or more; apply() then serves train and test
-// data alike. Throws ValueError where a value is not finite, and names its place.
+// data alike. Throws ValueError where a value is not finite, and where those of a column are
+// further apart than a double can say; it names the place.
 
 // Each column's smallest value goes to 0 and its largest to 1; values unseen in fit() may fall
 // outside. Columns that are constant in fit() become 0.

@@ -2,6 +2,8 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -214,4 +216,41 @@ TEST_CASE("errors of scalings name the user's line") {
                                    }),
                                    text([&] { Scaling::from_state({}); })})
     CHECK(error.find("scale_test.cpp:") != std::string::npos);
+}
+
+TEST_CASE("columns at the ends of float64's range are scaled like others") {
+  for (const double size : {1e154, 1e200, 8e307, 1e-162, 1e-200, 4e-308, 5e-324}) {
+    CAPTURE(size);
+    const Tensor in = float64_of({-size, 0, size, 0}, Shape{4, 1});
+    const double one = std::sqrt(2.0);
+    const double rough = size < 1e-300 ? 1e-1 : 1e-14;  // where a denormal deviation is rounded
+    const Tensor wanted = float64_of({-one, 0, one, 0}, Shape{4, 1});
+    const Tensor found = standardise(in);
+    if (size > 1e-320) CHECK(all_close(found, wanted, rough, 0.0));
+    for (const double value : std::as_const(found).data<double>()) CHECK(std::isfinite(value));
+    CHECK(all_close(min_max(in), float64_of({0, 0.5, 1, 0.5}, Shape{4, 1}), 1e-15, 0.0));
+  }
+  const Tensor far = float64_of({0, -1e308, 0, 1e308}, Shape{2, 2});
+  const std::string text = error_of<ValueError>([&] { min_max(far); });
+  CHECK(has(text, "column 1 (from 0) goes from -1e+308 to 1e+308"));
+  CHECK(has(text, "scale_test.cpp:"));
+  CHECK(identical(standardise(far), float64_of({0, -1, 0, 1}, Shape{2, 2})));
+}
+
+TEST_CASE("a scaling that no fit() gives is not restored") {
+  const Scaling good = MinMax::fit(float64_of({1, 2, 5, 3}, Shape{2, 2}));
+  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL, -1.0}) {
+    CAPTURE(bad);
+    for (std::size_t which = 0; which < 2; ++which) {
+      std::vector<NamedTensor> state = good.state();
+      state[which].tensor = float64_of({1, bad}, Shape{2});
+      if (which == 0 && bad == -1.0) {
+        CHECK(Scaling::from_state(state).apply(ones(Shape{1, 2})).count() == 2);
+        continue;
+      }
+      const std::string text = error_of<ValueError>([&] { Scaling::from_state(state); });
+      CHECK(has(text, "element 1 of '" + state[which].name + "'"));
+      CHECK(has(text, "scale_test.cpp:"));
+    }
+  }
 }
