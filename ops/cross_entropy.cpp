@@ -27,6 +27,11 @@ Reduction reduction_of(const Attributes& attributes) {
   return static_cast<Reduction>(attributes.get<std::int64_t>("reduction"));
 }
 
+std::optional<std::int64_t> ignored_label(const Attributes& attributes) {
+  if (!attributes.has(ignored_name)) return std::nullopt;
+  return attributes.get<std::int64_t>(ignored_name);
+}
+
 const char* labels_help(const Shape& logits, const Shape& labels) {
   return labels == logits ? "give class numbers; argmax(targets) makes them of one-hot rows"
                           : "give int64 labels: g.input(\"labels\", shape, dt::int64), "
@@ -35,9 +40,8 @@ const char* labels_help(const Shape& logits, const Shape& labels) {
 
 // Which labels a kernel takes, and which it passes over.
 struct LabelCheck {
-  LabelCheck(std::size_t count, const Attributes& attributes) : classes(count) {
-    if (attributes.has(ignored_name)) ignored = attributes.get<std::int64_t>(ignored_name);
-  }
+  LabelCheck(std::size_t count, const Attributes& attributes)
+      : classes(count), ignored(ignored_label(attributes)) {}
   bool ignores(std::int64_t label, std::size_t row) const {
     if (ignored && label == *ignored) return true;
     if (label >= 0 && label < static_cast<std::int64_t>(classes)) return false;
@@ -54,7 +58,7 @@ struct LabelCheck {
   }
 
   std::size_t classes;
-  std::optional<std::int64_t> ignored = {};
+  std::optional<std::int64_t> ignored;
 };
 
 void infer_labels(const Inference& inference) {
@@ -139,8 +143,8 @@ struct CrossEntropySlope {
   static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     if (!tangents[0]) return std::nullopt;
     Var p = softmax(node.in[0]);
-    if (node.attributes.has(ignored_name)) {
-      const Var kept = not_equal(node.in[1], node.attributes.get<std::int64_t>(ignored_name));
+    if (const auto ignored = ignored_label(node.attributes)) {
+      const Var kept = not_equal(node.in[1], *ignored);
       p = where(unsqueeze(kept, -1), p, 0);
     }
     return softmax_slope(p, *tangents[0]);
@@ -152,27 +156,26 @@ struct CrossEntropySlope {
       return std::vector<Var>{cross_entropy_slope(in[0], Tensor::of({0})) *
                               row({1, -2}).to(in[0].dtype())};
     };
-    return edges_of(call,
-                         {{"nearly certain",
-                           {table({1, 2}, {20, 0})},
-                           {table({1, 2}, {-2.0611536181902037e-09, -4.1223072363804075e-09})},
-                           {table({1, 2}, {6.183460841825548e-09, -6.183460841825548e-09})}},
-                          {"ties far from zero",
-                           {table({1, 2}, {0x1p27, 0x1p27})},
-                           {table({1, 2}, {-0.5, -1})},
-                           {table({1, 2}, {0.75, -0.75})}},
-                          {"certain and wrong",
-                           {table({1, 2}, {-0x1p100, 0x1p100})},
-                           {table({1, 2}, {-1, -2})},
-                           {table({1, 2}, {0, 0})}},
-                          {"a class that cannot be",
-                           {table({1, 2}, {0, -infinity})},
-                           {table({1, 2}, {0, 0})},
-                           {table({1, 2}, {0, 0})}},
-                          {"NaN",
-                           {table({1, 2}, {not_a_number, 0})},
-                           {table({1, 2}, {not_a_number, not_a_number})},
-                           {table({1, 2}, {not_a_number, not_a_number})}}});
+    return edges_of(call, {{"nearly certain",
+                            {table({1, 2}, {20, 0})},
+                            {table({1, 2}, {-2.0611536181902037e-09, -4.1223072363804075e-09})},
+                            {table({1, 2}, {6.183460841825548e-09, -6.183460841825548e-09})}},
+                           {"ties far from zero",
+                            {table({1, 2}, {0x1p27, 0x1p27})},
+                            {table({1, 2}, {-0.5, -1})},
+                            {table({1, 2}, {0.75, -0.75})}},
+                           {"certain and wrong",
+                            {table({1, 2}, {-0x1p100, 0x1p100})},
+                            {table({1, 2}, {-1, -2})},
+                            {table({1, 2}, {0, 0})}},
+                           {"a class that cannot be",
+                            {table({1, 2}, {0, -infinity})},
+                            {table({1, 2}, {0, 0})},
+                            {table({1, 2}, {0, 0})}},
+                           {"NaN",
+                            {table({1, 2}, {not_a_number, 0})},
+                            {table({1, 2}, {not_a_number, not_a_number})},
+                            {table({1, 2}, {not_a_number, not_a_number})}}});
   }
 };
 constexpr General<CrossEntropySlope> cross_entropy_slope_op;
@@ -186,10 +189,6 @@ std::vector<Case> CrossEntropySlope::cases() {
   return {{"rows", {Arg{{4, 3}}, detail::sample_labels()}, call({})},
           {"one sample", {Arg{{3}}, Arg{{}, domain(0, 2.99), int32}}, call({})},
           {"rows passed over", {Arg{{4, 3}}, detail::sample_labels()}, call(1)}};
-}
-std::optional<std::int64_t> ignored_label(const Attributes& attributes) {
-  if (!attributes.has(ignored_name)) return std::nullopt;
-  return attributes.get<std::int64_t>(ignored_name);
 }
 
 struct CrossEntropy {
@@ -271,10 +270,11 @@ struct CrossEntropy {
     const Var labels = node.in[1];
     const Reduction reduction = reduction_of(node.attributes);
     // The whole coefficient stands before the tangent, so that going backwards is one product.
-    Var coefficient = cross_entropy_slope(node.in[0], node.in[1], ignored_label(node.attributes));
+    const auto ignored = ignored_label(node.attributes);
+    Var coefficient = cross_entropy_slope(node.in[0], node.in[1], ignored);
     if (reduction == Reduction::none) return sum(coefficient * *tangents[0], {-1});
-    if (reduction == Reduction::mean && node.attributes.has(ignored_name)) {
-      const Var kept = not_equal(labels, node.attributes.get<std::int64_t>(ignored_name));
+    if (reduction == Reduction::mean && ignored) {
+      const Var kept = not_equal(labels, *ignored);
       coefficient = coefficient / sum(cast(kept, coefficient.dtype()));
     } else if (const std::int64_t count = labels.shape().count();
                reduction == Reduction::mean && count > 1) {
@@ -295,42 +295,42 @@ struct CrossEntropy {
     };
     return joined(
         {edges_of(of_label(0),
-                       {{"nearly certain and right",
-                         {table({1, 2}, {20, 0})},
-                         {number(2.061153620314381e-09)},
-                         {table({1, 2}, {-2.0611536181902037e-09, 2.0611536181902037e-09})}},
-                        {"certain and right",
-                         {table({1, 2}, {60, 0})},
-                         {number(8.75651076269652e-27)},
-                         {table({1, 2}, {-8.75651076269652e-27, 8.75651076269652e-27})}},
-                        {"ties far from zero",
-                         {table({1, 2}, {0x1p27, 0x1p27})},
-                         {number(0.6931471805599453)},
-                         {table({1, 2}, {-0.5, 0.5})}},
-                        {"a class that cannot be",
-                         {table({1, 2}, {0, -infinity})},
-                         {number(0)},
-                         {table({1, 2}, {0, 0})}},
-                        {"impossible",
-                         {table({1, 2}, {-infinity, 0})},
-                         {number(infinity)},
-                         {table({1, 2}, {-1, 1})}},
-                        {"NaN",
-                         {table({1, 2}, {not_a_number, 0})},
-                         {number(not_a_number)},
-                         {table({1, 2}, {not_a_number, not_a_number})}}}),
+                  {{"nearly certain and right",
+                    {table({1, 2}, {20, 0})},
+                    {number(2.061153620314381e-09)},
+                    {table({1, 2}, {-2.0611536181902037e-09, 2.0611536181902037e-09})}},
+                   {"certain and right",
+                    {table({1, 2}, {60, 0})},
+                    {number(8.75651076269652e-27)},
+                    {table({1, 2}, {-8.75651076269652e-27, 8.75651076269652e-27})}},
+                   {"ties far from zero",
+                    {table({1, 2}, {0x1p27, 0x1p27})},
+                    {number(0.6931471805599453)},
+                    {table({1, 2}, {-0.5, 0.5})}},
+                   {"a class that cannot be",
+                    {table({1, 2}, {0, -infinity})},
+                    {number(0)},
+                    {table({1, 2}, {0, 0})}},
+                   {"impossible",
+                    {table({1, 2}, {-infinity, 0})},
+                    {number(infinity)},
+                    {table({1, 2}, {-1, 1})}},
+                   {"NaN",
+                    {table({1, 2}, {not_a_number, 0})},
+                    {number(not_a_number)},
+                    {table({1, 2}, {not_a_number, not_a_number})}}}),
          edges_of(of_label(1), {{"nearly certain and wrong",
-                                      {table({1, 2}, {20, 0})},
-                                      {number(20.000000002061153)},
-                                      {table({1, 2}, {0.9999999979388464, -0.9999999979388464})}},
-                                     {"huge differences",
-                                      {table({1, 2}, {0x1p100, -0x1p100})},
-                                      {number(0x1p101)},
-                                      {table({1, 2}, {1, -1})}}}),
+                                 {table({1, 2}, {20, 0})},
+                                 {number(20.000000002061153)},
+                                 {table({1, 2}, {0.9999999979388464, -0.9999999979388464})}},
+                                {"huge differences",
+                                 {table({1, 2}, {0x1p100, -0x1p100})},
+                                 {number(0x1p101)},
+                                 {table({1, 2}, {1, -1})}}}),
          edges_of(half, {{"probabilities that are 0 of what cannot be",
-                               {table({1, 2}, {3, -infinity})},
-                               {number(0)},
-                               {table({1, 2}, {0, 0})}}})});
+                          {table({1, 2}, {3, -infinity})},
+                          {number(0)},
+                          {table({1, 2}, {0, 0})}}})});
   }
   static std::vector<Case> cases() {
     std::vector<Case> cases;

@@ -56,8 +56,9 @@ struct BinaryCrossEntropy {
         edge("a denormal of float32", {0x1p-130, 0}, 0x1p-130, {1}),
         edge("NaN", {not_a_number, 1}, not_a_number, {not_a_number, not_a_number}),
         edge("outside", {-0.5, 0.5}, not_a_number)};
-    // Value and slope are bounded apart, as in PyTorch, and so are the mixed second slopes.
-    for (Edge& one : edges) one.mixed = false;
+    // Where p is cut off, value and slope are bounded apart, as in PyTorch, and so are the mixed
+    // second slopes.
+    for (Edge& one : edges) one.mixed = one.at[0].item() >= least && one.at[0].item() <= 1 - least;
     return edges;
   }
   static auto sample() { return std::array{domain(0.1, 0.9), domain(0, 1)}; }
@@ -122,22 +123,21 @@ struct ClampedCrossEntropy {
       return std::vector<Var>{clamped_cross_entropy(in[0], Tensor::of({1}))};
     };
     return edges_of(call, {{"wrong beyond doubt",
-                                 {table({1, 2}, {20, 0})},
-                                 {number(15.942385152878742)},
-                                 {table({1, 2}, {0, 0})}},
-                                {"right beyond doubt",
-                                 {table({1, 2}, {0, 20})},
-                                 {number(1.1920929665620834e-07)},
-                                 {table({1, 2}, {0, 0})},
-                                 1 << 24},
-                                {"ties far from zero",
-                                 {table({1, 2}, {0x1p27, 0x1p27})},
-                                 {number(0.6931471805599453)},
-                                 {table({1, 2}, {0.5, -0.5})}},
-                                {"impossible",
-                                 {table({1, 2}, {0, -infinity})},
-                                 {number(15.942385152878742)},
-                                 {table({1, 2}, {0, 0})}}});
+                            {table({1, 2}, {20, 0})},
+                            {number(15.942385152878742)},
+                            {table({1, 2}, {0, 0})}},
+                           {"right beyond doubt",
+                            {table({1, 2}, {0, 20})},
+                            {number(1.1920929665620916e-07)},
+                            {table({1, 2}, {0, 0})}},
+                           {"ties far from zero",
+                            {table({1, 2}, {0x1p27, 0x1p27})},
+                            {number(0.6931471805599453)},
+                            {table({1, 2}, {0.5, -0.5})}},
+                           {"impossible",
+                            {table({1, 2}, {0, -infinity})},
+                            {number(15.942385152878742)},
+                            {table({1, 2}, {0, 0})}}});
   }
   static std::vector<Case> cases() {
     return detail::loss_cases(
@@ -216,7 +216,10 @@ struct KlDivergence {
                             {row({-1, -80}), row({1, 0x1p-100})},
                             {number(1)},
                             {row({-1, -0x1p-100}), row({2, 11.68528194400547})}},
-                           {"NaN", {row({not_a_number}), row({0})}, {number(not_a_number)}, {}}});
+                           {"NaN",
+                            {row({not_a_number}), row({0})},
+                            {number(not_a_number)},
+                            {row({0}), row({not_a_number})}}});
   }
   static std::vector<Case> cases() {
     return detail::loss_cases(
@@ -246,37 +249,61 @@ struct Operands {
   }
 };
 
-// Each label's share of 1 that all classes get evenly.
-Var smoothed_losses(const Operands& o, const Var& each, const Var& kept) {
+// x[n, label(n)] of each row, where labels outside the classes are refused.
+Var at_labels(const Operands& o, const Var& x, const Var& labels) {
+  Ints column = labels.shape().vector();
+  column.push_back(1);
+  const Var places = reshape(o.here(labels), Shape(column));
+  const Var chosen = detail::gather_of("cross_entropy", o.here(x), o.here(places), -1);
+  return reshape(o.here(chosen), labels.shape());
+}
+
+// Label smoothing: a share of each target, spread evenly over the classes. `labels` are 0 where a
+// row is not kept.
+Var smoothed_losses(const Operands& o, const Var& labels, const MaybeVar& kept) {
   const double smoothing = o.options.label_smoothing;
+  Var logits = o.logits;
   // Rows passed over may hold anything: they are replaced before a NaN of theirs meets a 0.
-  const In counted = o.here(unsqueeze(o.here(kept), -1));
-  const In logits = o.here(where(counted, o.here(o.logits), o.here(0.0)));
-  Var logs = log_softmax(logits);
+  if (kept) logits = where(o.here(unsqueeze(o.here(*kept), -1)), o.here(logits), o.here(0.0));
+  Var logs = log_softmax(o.here(logits));
   if (o.weights) logs = mul(o.here(logs), o.here(*o.weights));
-  const In even = o.here(mul(o.here(sum(o.here(logs), {-1})), o.here(-smoothing / o.classes())));
-  if (smoothing == 1) return where(o.here(kept), even, o.here(0.0));  // 0 times an infinite loss
-  const In own = o.here(mul(o.here(each), o.here(1 - smoothing)));
-  return where(o.here(kept), o.here(add(own, even)), o.here(0.0));
+  Var losses = mul(o.here(sum(o.here(logs), {-1})), o.here(-smoothing / o.classes()));
+  if (smoothing == 1) {
+    // The label's own loss, which may be infinite, would meet a 0. That it is a label is still
+    // asked: every class holds the row's loss.
+    const Var column = unsqueeze(o.here(losses), -1);
+    losses = at_labels(o, broadcast_to(o.here(column), logs.shape()), labels);
+  } else {
+    const Var own = mul(o.here(at_labels(o, logs, labels)), o.here(smoothing - 1));
+    losses = add(o.here(own), o.here(losses));
+  }
+  return kept ? where(o.here(*kept), o.here(losses), o.here(0.0)) : losses;
 }
 
 Var of_labels(const Operands& o) {
   const In labels = o.here(o.targets);
+  // Built for smoothed losses, too: it refuses logits and labels of other types.
   Var each = detail::cross_entropy_of_labels(o.here(o.logits), labels, Reduction::none,
                                              o.options.ignore_index);
-  const std::int64_t ignored = o.options.ignore_index.value_or(-1);
-  const Var kept = not_equal(labels, In(ignored, o.where));
-  Var share = cast(o.here(kept), each.dtype());
-  if (o.weights) {
-    const In safe = o.here(where(o.here(kept), labels, In(std::int64_t{0}, o.where)));
-    share = mul(o.here(take(o.here(*o.weights), safe)), o.here(share));
-    each = mul(o.here(each), o.here(share));
+  MaybeVar kept;  // none where every row is
+  Var safe = o.targets;
+  if (o.options.ignore_index) {
+    kept = not_equal(labels, In(*o.options.ignore_index, o.where));
+    safe = where(o.here(*kept), labels, In(std::int64_t{0}, o.where));
   }
-  if (o.options.label_smoothing != 0) each = smoothed_losses(o, each, kept);
-  if (o.options.reduction != Reduction::mean)
+  MaybeVar share;  // what each row counts for; none where that is 1
+  if (o.weights) {
+    share = detail::rows_of("cross_entropy: label", o.here(*o.weights), o.here(safe));
+    if (kept) share = where(o.here(*kept), o.here(*share), o.here(0.0));
+    each = mul(o.here(each), o.here(*share));
+  } else if (kept) {
+    share = cast(o.here(*kept), each.dtype());
+  }
+  if (o.options.label_smoothing != 0) each = smoothed_losses(o, safe, kept);
+  if (o.options.reduction != Reduction::mean || !share)
     return detail::reduced(o.here(each), o.options.reduction);
   // The mean of nothing is NaN in every mode, also where smoothing leaves something to divide.
-  const In total = o.here(sum(o.here(share)));
+  const In total = o.here(sum(o.here(*share)));
   const In nothing = o.here(equal(total, o.here(0.0)));
   return div(o.here(sum(o.here(each))), o.here(where(nothing, o.here(not_a_number), total)));
 }
@@ -370,7 +397,7 @@ std::vector<Case> detail::cross_entropy_option_cases() {
     cases.push_back(
         {"weighted probabilities" + name, {logits, probabilities, weights}, call(0.1, false)});
   }
-  // Where every label is passed over the mean is NaN: some are not.
+  // Fixed labels: with drawn ones all could be ignored, and the mean would be NaN.
   for (Case& sample : cases)
     if (sample.args[1].dtype == int64)
       sample.args[1].make = [](Key) { return Tensor::of({0, 1, 2, 2}); };
@@ -453,7 +480,6 @@ Var kl_divergence(In log_q, In p, Reduction reduction) {
 }
 
 void detail::register_losses_of_classes() {
-  register_cross_entropy();
   register_all(binary_cross_entropy_op, binary_cross_entropy_with_logits_op);
   register_composite<NegativeLogLikelihood>();
   register_composite<KlDivergence>();

@@ -236,6 +236,35 @@ TEST_CASE("full smoothing leaves a label that cannot be out of it") {
   check_close(gradient(loss, x), {0.5 - third, 0.5 - third, -third}, 1e-15);
 }
 
+TEST_CASE("labels that name no class are refused at every smoothing, with weights too") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({1, 2, 3, 4, 5, 6}).reshape({2, 3}));
+  for (const double smoothing : {0.0, 0.1, 1.0})
+    for (const std::int64_t bad : {7, 3, -1})
+      for (const bool weighted : {false, true})
+        for (const bool ignoring : {false, true})
+          for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
+            CrossEntropyOptions options{.reduction = reduction, .label_smoothing = smoothing};
+            if (weighted) options.weights = graph.constant(tensor({1, 2, 3}));
+            if (ignoring) options.ignore_index = -100;
+            const dt::Var y = graph.constant(dt::Tensor::of({1, bad}));
+            const dt::Var loss = dt::cross_entropy(x, y, options);
+            const std::string text = error_of<dt::ValueError>([&] { dt::eval(loss); });
+            CAPTURE(text);
+            CHECK(has(text, "cross_entropy"));
+            CHECK(has(text, "label " + std::to_string(bad)));
+          }
+}
+
+TEST_CASE("labels of a wrong type are refused with smoothing, too") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(dt::zeros({2, 3}));
+  const dt::Var y = graph.constant(dt::zeros({2}));
+  CHECK(has(error_of<dt::TypeError>(
+                [&] { dt::cross_entropy(x, y, CrossEntropyOptions{.label_smoothing = 0.1}); }),
+            "[cross_entropy] labels must be int32 or int64"));
+}
+
 TEST_CASE("a mean over weights of 0 is NaN, value and slopes") {
   dt::Graph graph;
   const dt::Var x = graph.constant(tensor({1, 2, 3, 4}).reshape({2, 2}));
