@@ -6,6 +6,7 @@
 #include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/in_graph.hpp>
+#include <dualtape/ops/math.hpp>
 #include <dualtape/ops/random.hpp>
 
 namespace dualtape {
@@ -25,17 +26,23 @@ struct Dropout {
       return std::vector<Var>{dropout(in[0], 0.5, Key{3}, false) * 1.0};
     };
     const auto some = [](std::span<const Var> in) {
-      return std::vector<Var>{dropout(in[0], 0.5, Key{3})};
+      // Whatever is drawn, elements are 0, infinite and NaN ones too, or twice what they were.
+      const Var y = dropout(in[0], 0.5, Key{3});
+      const Var scaled = 2 * in[0];
+      const Var kept = logical_or(equal(y, scaled), logical_and(isnan(y), isnan(scaled)));
+      return std::vector<Var>{logical_or(equal(y, 0), kept), y};
     };
-    // What is drawn is not said here: dropped elements are 0 even where they were none, and the
-    // modes agree.
-    return joined({edges_of(all, {{"evaluation",
-                                   {row({infinity, not_a_number, 0x1p-126})},
-                                   {row({infinity, not_a_number, 0x1p-126})},
-                                   {row({1, 1, 1})}}}),
-                   edges_of(some, {{"infinities", {row(std::vector<double>(16, infinity))}},
-                                   {"NaN", {row(std::vector<double>(16, not_a_number))}},
-                                   {"huge and tiny", {row({0x1p126, 0x1p-126, -0x1p126, 0})}}})});
+    const Tensor right = row(std::vector<double>(16, 1));
+    return joined(
+        {edges_of(all, {{"evaluation",
+                         {row({infinity, not_a_number, 0x1p-126})},
+                         {row({infinity, not_a_number, 0x1p-126})},
+                         {row({1, 1, 1})}}}),
+         edges_of(
+             some,
+             {{"infinities", {row(std::vector<double>(16, infinity))}, {right}},
+              {"NaN", {row(std::vector<double>(16, not_a_number))}, {right}},
+              {"huge and tiny", {row({0x1p126, 0x1p-126, -0x1p126, 0})}, {row({1, 1, 1, 1})}}})});
   }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
