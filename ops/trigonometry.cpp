@@ -32,17 +32,15 @@ struct Asin {
   static Factor partial(Var x, Var) { return rsqrt(one_less_square(x)); }
   static auto sample() { return domain(-0.8, 0.8); }
   static std::vector<Edge> edges() {
-    // At the ends the second slope is infinite, and reverse mode meets infinity times 0.
-    const auto first_order =
-        detail::edge_rows(1, {{-1, -1.5707963267948966, inf}, {1, 1.5707963267948966, inf}});
-    return detail::both(detail::edge_rows(1, {{-1 + 0x1p-20, -1.5694152587531343, 724.077516568578},
-                                              {-0x1p-100, -0x1p-100, 1},
-                                              {0, 0, 1},
-                                              {0.5, 0.5235987755982989, 1.1547005383792515},
-                                              {1 - 0x1p-20, 1.5694152587531343, 724.077516568578},
-                                              {1.5, nan, nan},
-                                              {nan, nan, nan}}),
-                        detail::without_second_order(first_order));
+    return detail::edge_rows(1, {{-1, -1.5707963267948966, inf},
+                                 {1, 1.5707963267948966, inf},
+                                 {-1 + 0x1p-20, -1.5694152587531343, 724.077516568578},
+                                 {-0x1p-100, -0x1p-100, 1},
+                                 {0, 0, 1},
+                                 {0.5, 0.5235987755982989, 1.1547005383792515},
+                                 {1 - 0x1p-20, 1.5694152587531343, 724.077516568578},
+                                 {1.5, nan, nan},
+                                 {nan, nan, nan}});
   }
 };
 constexpr detail::BuiltinElementwise<Asin> asin_op;
@@ -56,17 +54,15 @@ struct Acos {
   static Factor partial(Var x, Var) { return -rsqrt(one_less_square(x)); }
   static auto sample() { return domain(-0.8, 0.8); }
   static std::vector<Edge> edges() {
-    // At the ends the second slope is infinite, and reverse mode meets infinity times 0.
-    const auto first_order = detail::edge_rows(1, {{-1, 3.141592653589793, -inf}, {1, 0, -inf}});
-    return detail::both(
-        detail::edge_rows(1, {{-1 + 0x1p-20, 3.140211585548031, -724.077516568578},
-                              {-0x1p-100, 1.5707963267948966, -1},
-                              {0, 1.5707963267948966, -1},
-                              {0.5, 1.0471975511965979, -1.1547005383792515},
-                              {1 - 0x1p-20, 0.0013810680417624171, -724.077516568578},
-                              {1.5, nan, nan},
-                              {nan, nan, nan}}),
-        detail::without_second_order(first_order));
+    return detail::edge_rows(1, {{-1, 3.141592653589793, -inf},
+                                 {1, 0, -inf},
+                                 {-1 + 0x1p-20, 3.140211585548031, -724.077516568578},
+                                 {-0x1p-100, 1.5707963267948966, -1},
+                                 {0, 1.5707963267948966, -1},
+                                 {0.5, 1.0471975511965979, -1.1547005383792515},
+                                 {1 - 0x1p-20, 0.0013810680417624171, -724.077516568578},
+                                 {1.5, nan, nan},
+                                 {nan, nan, nan}});
   }
 };
 constexpr detail::BuiltinElementwise<Acos> acos_op;
@@ -108,27 +104,22 @@ struct Atan2 {
   // Away from the origin and from the jump along the negative x axis.
   static auto sample() { return std::array{Domain{-2, 2, {0}, 0.4}, domain(-2, 2)}; }
   static std::vector<Edge> edges() {
-    // The mixed second slope is 0 at these, of terms that cancel.
-    const auto first_order =
-        detail::edge_rows(2, {{1, 1, 0.7853981633974483, 0.5, -0.5},
-                              {0x1p-68, 0x1p-68, 0.7853981633974483, 0x1p67, -0x1p67}});
-    return detail::both(
-        detail::edge_rows(
-            2,
-            {{1, 2, 0.4636476090008061, 0.4, -0.2},
-             {0x3p-100, 0x1p-100, 1.2490457723982544, 1.2676506002282295e29, -3.802951800684688e29},
-             {0x3p100, 0x1p100, 1.2490457723982544, 7.888609052210118e-32, -2.3665827156630353e-31},
-             {0x1p-40, -0x1p100, 3.141592653589793, -0x1p-100, -0x1p-240},
-             {1, -0x1p-100, 1.5707963267948966, -0x1p-100, -1},
-             {0x3p-600, 0x1p-601, 1.4056476493802699, 2.2429813885843206e179,
-              -1.3457888331505924e180},
-             {0x3p600, 0x1p601, 0.982793723247329, 3.7075690232352065e-182, -5.56135353485281e-182},
-             {0, 0, 0, nan, nan},
-             {1, inf, 0, 0, 0},
-             {inf, 1, 1.5707963267948966, 0, 0},
-             {nan, 1, nan, nan, nan},
-             {1, nan, nan, nan, nan}}),
-        detail::without_second_order(first_order));
+    return detail::edge_rows(
+        2,
+        {{1, 1, 0.7853981633974483, 0.5, -0.5},
+         {0x1p-68, 0x1p-68, 0.7853981633974483, 0x1p67, -0x1p67},
+         {1, 2, 0.4636476090008061, 0.4, -0.2},
+         {0x3p-100, 0x1p-100, 1.2490457723982544, 1.2676506002282295e29, -3.802951800684688e29},
+         {0x3p100, 0x1p100, 1.2490457723982544, 7.888609052210118e-32, -2.3665827156630353e-31},
+         {0x1p-40, -0x1p100, 3.141592653589793, -0x1p-100, -0x1p-240},
+         {1, -0x1p-100, 1.5707963267948966, -0x1p-100, -1},
+         {0x3p-600, 0x1p-601, 1.4056476493802699, 2.2429813885843206e179, -1.3457888331505924e180},
+         {0x3p600, 0x1p601, 0.982793723247329, 3.7075690232352065e-182, -5.56135353485281e-182},
+         {0, 0, 0, nan, nan},
+         {1, inf, 0, 0, 0},
+         {inf, 1, 1.5707963267948966, 0, 0},
+         {nan, 1, nan, nan, nan},
+         {1, nan, nan, nan, nan}});
   }
 };
 constexpr detail::BuiltinElementwise<Atan2> atan2_op;
@@ -237,18 +228,17 @@ struct Atanh {
   static Factor partial(Var x, Var) { return reciprocal(one_less_square(x)); }
   static auto sample() { return domain(-0.8, 0.8); }
   static std::vector<Edge> edges() {
-    // At the ends the second slope is infinite, and reverse mode meets infinity times 0.
-    const auto first_order = detail::edge_rows(1, {{-1, -inf, inf}, {1, inf, inf}});
-    return detail::both(detail::edge_rows(1, {{-1 + 0x1p-23, -8.31776613691702, 4194304.250000015},
-                                              {-0x1p-100, -0x1p-100, 1},
-                                              {0, 0, 1},
-                                              {0x1p-100, 0x1p-100, 1},
-                                              {0.5, 0.5493061443340549, 1.3333333333333333},
-                                              {1 - 0x1p-20, 7.27804515746079, 524288.2500001192},
-                                              {1 - 0x1p-50, 17.675253104278607, 562949953421312.2},
-                                              {0x1p100, nan, -0x1p-200},
-                                              {nan, nan, nan}}),
-                        detail::without_second_order(first_order));
+    return detail::edge_rows(1, {{-1, -inf, inf},
+                                 {1, inf, inf},
+                                 {-1 + 0x1p-23, -8.31776613691702, 4194304.250000015},
+                                 {-0x1p-100, -0x1p-100, 1},
+                                 {0, 0, 1},
+                                 {0x1p-100, 0x1p-100, 1},
+                                 {0.5, 0.5493061443340549, 1.3333333333333333},
+                                 {1 - 0x1p-20, 7.27804515746079, 524288.2500001192},
+                                 {1 - 0x1p-50, 17.675253104278607, 562949953421312.2},
+                                 {0x1p100, nan, -0x1p-200},
+                                 {nan, nan, nan}});
   }
 };
 constexpr detail::BuiltinElementwise<Atanh> atanh_op;
