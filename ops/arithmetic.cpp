@@ -278,8 +278,9 @@ struct Pow {
   static auto sample() { return std::array{domain(0.3, 2), domain(-2, 2)}; }
   static std::vector<Edge> edges() {
     // The mixed second slope has no value at these.
-    const auto first_order = detail::edge_rows(
+    std::vector<Edge> unmixed = detail::edge_rows(
         2, {{0, 0.5, 0, inf, 0}, {0, -1, inf, -inf, 0}, {nan, 0, 1, 0, nan}, {1, nan, 1, nan, 0}});
+    for (Edge& edge : unmixed) edge.mixed = false;
     return detail::both(
         detail::edge_rows(
             2, {{2, 0.5, 1.4142135623730951, 0.3535533905932738, 0.9802581434685472},
@@ -296,7 +297,7 @@ struct Pow {
                 {0.5, inf, 0, 0, 0},
                 {nan, 2, nan, nan, nan},
                 {2, nan, nan, nan, nan}}),
-        detail::without_second_order(first_order));
+        unmixed);
   }
 
  private:
@@ -325,7 +326,7 @@ struct Pow {
   static Var by_exponent(Var a, Var b, Var y) {
     const Var zero = equal(a, 0);
     const Var limit = logical_or(equal(y, 0), logical_and(zero, logical_not(isnan(y))));
-    // Anew of a base that is not 0, where the slope of y may be infinite and would meet a 0.
+    // Not y itself: its slope at a = 0 may be infinite and would meet a 0.
     const Var power = pow(where(zero, 1, a), where(zero, 1, b));
     // Of y log(a), xlogy takes the slope y / a in one quotient.
     return xlogy(where(limit, 0, power), where(limit, 1, a));
