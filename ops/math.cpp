@@ -287,11 +287,13 @@ constexpr detail::BuiltinElementwise<NormalCdf> normal_cdf_op;
 struct ExpProduct {
   static constexpr auto name = "exp_product";
   static constexpr auto doc = "e^(a b) as if a b were not rounded.";
-  static constexpr auto math = "y = e^(a b); dy/da = b y; dy/db = a y";
+  static constexpr auto math = "y = e^(a b); dy/da = b y; dy/db = a y, 0 where y = 0";
   static constexpr Example example{"exp_product(g.constant(Tensor{0, -30}), Tensor{7, 30})",
                                    "[1. 0.]"};
   static auto formula(auto a, auto b) { return exp_product(a, b); }
-  static Factor partial(std::size_t i, std::span<const Var> in, Var y) { return in[1 - i] * y; }
+  static Factor partial(std::size_t i, std::span<const Var> in, Var y) {
+    return where(equal(y, 0), 0, in[1 - i]) * y;  // a power of 0 takes infinite factors with it
+  }
   static auto sample() { return std::array{domain(-1.5, 1.5), domain(-1.5, 1.5)}; }
   static std::vector<Edge> edges() {
     return detail::edge_rows(2, {{-8.125, 8.125, 2.1368711865702458e-29, 1.7362078390883247e-28,
@@ -303,6 +305,11 @@ struct ExpProduct {
                                  {0, 0x1p100, 1, 0x1p100, 0},
                                  {0x1p-100, 0x1p-100, 1, 0x1p-100, 0x1p-100},
                                  {-0x1p100, 0x1p100, 0, 0, 0},
+                                 {-inf, 2, 0, 0, 0},
+                                 {3, -inf, 0, 0, 0},
+                                 {-inf, inf, 0, 0, 0},
+                                 {inf, 2, inf, inf, inf},
+                                 {0, inf, nan, nan, nan},
                                  {nan, 1, nan, nan, nan}});
   }
 };
