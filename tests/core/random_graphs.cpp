@@ -252,7 +252,8 @@ class Builder {
     const Var v = x.var;
     const auto rank = static_cast<int>(v.rank());
     if (rank == 0) return smooth(x);
-    const Sizes axes = pick(3) == 0 ? Sizes{} : Sizes{pick(rank)};
+    Sizes axes;
+    if (pick(3) != 0) axes.push_back(pick(rank));
     const bool keepdims = pick(2) == 0;
     const auto count = static_cast<double>(
         axes.empty() ? v.shape().count() : v.shape()[static_cast<std::size_t>(axes[0])]);
