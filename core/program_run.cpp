@@ -118,11 +118,14 @@ std::string mend_of_dtype(const Type& wanted, DType given) {
   if (wanted.dtype == DType::boolean)
     return "feed truth values: tensor.to(dt::boolean) is true where a number is not 0";
   // Converting would drop the fraction.
-  if (is_integer(wanted.dtype) && is_floating(given))
-    return (wanted.shape.rank() == 0 ? std::string("feed a whole number, such as 2")
-                                     : std::string("feed whole numbers: Tensor::of({1, 2})")) +
+  if (is_integer(wanted.dtype) && is_floating(given)) {
+    const std::string_view whole = wanted.shape.rank() == 0
+                                       ? "feed a whole number, such as 2"
+                                       : "feed whole numbers: Tensor::of({1, 2})";
+    return std::string(whole) +
            ", or make the input a floating one: graph.input(name, shape, dt::" +
            std::string(name_of(given)) + ")";
+  }
   const std::string dtype = "dt::" + std::string(name_of(wanted.dtype)) + ")";
   return "convert it once with tensor.to(" + dtype + ", or make it so: Tensor::of({0.1, 0.2}, " +
          dtype;

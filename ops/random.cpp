@@ -242,9 +242,9 @@ Var draw_again(In draw, std::int64_t replay) {
          .what = is_draw ? "replay is " + std::to_string(replay) + ", but must be at least 1"
                          : "takes the result of random_uniform, random_normal or random_rademacher",
          .where = draw.where()});
-  Graph& graph = draw.var().graph();
-  const Node& node = draw.var().node();
-  return apply(*node.op, {In(graph.var(node.inputs()[0]), draw.where())},
+  const Var drawn = draw.var();
+  const Node& node = drawn.node();
+  return apply(*node.op, {In(drawn.graph().var(node.inputs()[0]), draw.where())},
                node.attributes.with("replay", replay));
 }
 
