@@ -165,6 +165,7 @@ class EdgeCheck {
 
   // d/dx_j of the slope of the outputs by x_i, both along directions: each mode over each mode.
   void second_order(std::size_t i, std::size_t j) {
+    if (inputs_[i].shape().count() == 0 || inputs_[j].shape().count() == 0) return;  // no direction
     const Var all = uneven_total();
     const Var direction = uneven(inputs_[i].shape());
     const MaybeVar by_forward = forward_all({all}, {inputs_[i]}, {direction})[0];
