@@ -13,9 +13,14 @@
 namespace dualtape {
 namespace {
 
-using detail::inf;
-using detail::nan;
+using detail::far_sigmoid, detail::far_size, detail::scaled_back, detail::Tail;
+using detail::inf, detail::nan;
 using Operands = std::span<const Var>;
+
+// Where float32 holds the value, but not e^x: reverse mode multiplies second slopes by it at once.
+std::vector<Edge> far_edges(const std::vector<std::vector<double>>& rows) {
+  return detail::without_second_order(detail::edge_rows(1, rows));
+}
 
 struct Sigmoid {
   static constexpr auto name = "sigmoid";
@@ -224,24 +229,30 @@ constexpr detail::BuiltinElementwise<Gelu> gelu_op;
 struct Silu {
   static constexpr auto name = "silu";
   static constexpr auto doc = "x sigmoid(x), also called swish.";
-  static constexpr auto math = "y = x s, s = sigmoid(x); dy/dx = s + x s (1 - s)";
+  static constexpr auto math = "y = x s, s = sigmoid(x); dy/dx = s (1 + x (1 - s))";
   static constexpr Example example{"silu(g.constant(Tensor{0, 1}))", "[0.        0.7310586]"};
-  static auto formula(auto x) { return maximum(x, -1e4) * sigmoid(x); }  // 0 at -infinity
+  static auto formula(auto x) {
+    const auto inside = maximum(x, -1e4);  // 0 at -infinity
+    const Tail tail(abs(inside));
+    return select(x < 0, tail.times(inside), inside) / (1 + tail.alone());
+  }
   static Factor partial(Var x, Var) {
-    return sigmoid(x) + detail::bounded(x) * logistic_density(x);
+    return scaled_back(x, far_sigmoid(x) * (1 + detail::bounded(x) * sigmoid(-x)));
   }
   static auto sample() { return domain(-4, 4); }
   static std::vector<Edge> edges() {
-    return detail::edge_rows(1, {{-80, -1.4438811102763322e-33, -1.425832596397878e-33},
-                                 {-20, -4.122307236380407e-08, -3.9161918660646786e-08},
-                                 {-5.5, -0.0223857574374287, -0.01822450660588759},
-                                 {0, 0, 0.5},
-                                 {0x1p-100, 0x1p-101, 0.5},
-                                 {20, 19.99999995877693, 1.0000000391619186},
-                                 {80, 80, 1},
-                                 {-inf, 0, 0},
-                                 {inf, inf, 1},
-                                 {nan, nan, nan}});
+    return detail::both(
+        detail::edge_rows(1, {{-80, -1.4438811102763322e-33, -1.425832596397878e-33},
+                              {-20, -4.122307236380407e-08, -3.9161918660646786e-08},
+                              {-5.5, -0.0223857574374287, -0.01822450660588759},
+                              {0, 0, 0.5},
+                              {0x1p-100, 0x1p-101, 0.5},
+                              {20, 19.99999995877693, 1.0000000391619186},
+                              {80, 80, 1},
+                              {-inf, 0, 0},
+                              {inf, inf, 1},
+                              {nan, nan, nan}}),
+        far_edges({{-91, -2.743111994409491e-38, -2.712967906558837e-38}}));
   }
 };
 constexpr detail::BuiltinElementwise<Silu> silu_op;
@@ -252,25 +263,36 @@ struct Mish {
   static constexpr auto math =
       "y = x t, t = tanh(log(1 + e^x)); dy/dx = t + x sigmoid(x) (1 - t^2)";
   static constexpr Example example{"mish(g.constant(Tensor{0, 1}))", "[0.        0.8650984]"};
+  // By e = e^-|x|: t = (e (2 + e)) / (2 + e (2 + e)) below 0, (1 + 2 e) / (1 + 2 e (1 + e)) above.
   static auto formula(auto x) {
-    return maximum(x, -1e4) * tanh(maximum(x, 0) + log1p(exp(-abs(x))));  // 0 at -infinity
+    const auto inside = maximum(x, -1e4);  // 0 at -infinity
+    const Tail tail(abs(inside));
+    const auto e = tail.alone();
+    const auto below = x < 0;
+    return select(below, tail.times(inside) * (2 + e), inside * (1 + 2 * e)) /
+           select(below, 2 + e * (2 + e), 1 + 2 * e * (1 + e));
   }
   static Factor partial(Var x, Var) {
     const Var s = softplus(x);
-    return tanh(s) + 4 * detail::bounded(x) * sigmoid(x) * logistic_density(2 * s);
+    const Var inside = detail::bounded(x);
+    const Var rise = far_sigmoid(x);
+    const Var near = tanh(s) + 4 * inside * rise * logistic_density(2 * s);
+    return scaled_back(x, where(x < -far_size, rise + inside * rise, near));
   }
   static auto sample() { return domain(-4, 4); }
   static std::vector<Edge> edges() {
-    return detail::edge_rows(1, {{-80, -1.4438811102763322e-33, -1.425832596397878e-33},
-                                 {-20, -4.122307240628761e-08, -3.916191874348969e-08},
-                                 {-5.5, -0.02243131361636677, -0.01830696442607401},
-                                 {0, 0, 0.6},
-                                 {0x1p-100, 4.733165431326071e-31, 0.6},
-                                 {5.5, 5.499817776787424, 1.0003298255720623},
-                                 {80, 80, 1},
-                                 {-inf, 0, 0},
-                                 {inf, inf, 1},
-                                 {nan, nan, nan}});
+    return detail::both(
+        detail::edge_rows(1, {{-80, -1.4438811102763322e-33, -1.425832596397878e-33},
+                              {-20, -4.122307240628761e-08, -3.916191874348969e-08},
+                              {-5.5, -0.02243131361636677, -0.01830696442607401},
+                              {0, 0, 0.6},
+                              {0x1p-100, 4.733165431326071e-31, 0.6},
+                              {5.5, 5.499817776787424, 1.0003298255720623},
+                              {80, 80, 1},
+                              {-inf, 0, 0},
+                              {inf, inf, 1},
+                              {nan, nan, nan}}),
+        far_edges({{-88.5, -3.249986988494812e-37, -3.2132639716756617e-37}}));
   }
 };
 constexpr detail::BuiltinElementwise<Mish> mish_op;

@@ -3,6 +3,9 @@
 // thread at a time.
 #pragma once
 
+#include <utility>
+
+#include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/math.hpp>
@@ -22,6 +25,30 @@ inline Var bell(Var x, double rate) {
 // x where it is not positive, else 0. Unlike minimum(x, 0) it has the derivative of the branch
 // taken at 0.
 inline Var not_positive(Var x) { return where(x > 0, 0, x); }
+
+// x e^x is a normal number for longer than e^x is, which is flushed to 0 below -87 in float32: from
+// -80 down, where 1 + e^x is 1 to the last digit, e^x is taken in two factors, e^(x + 40) and
+// e^-40.
+inline constexpr double far_size = 80;
+inline constexpr double far_shift = 40;
+inline constexpr double far_factor = 4.248354255291589e-18;
+
+// e^x by its parts, for x of -size: the first factor, and what t times it is in the end.
+template <class X>
+struct Tail {
+  explicit Tail(X size) : far(size > far_size), power(exp(select(far, far_shift - size, -size))) {}
+  X times(X t) const { return select(far, t * power * far_factor, t * power); }
+  X alone() const { return select(far, 0, power); }  // beside 1
+
+  decltype(std::declval<X>() > 0) far;
+  X power;
+};
+
+// sigmoid(x), far out without the factor that scaled_back() gives its products.
+inline Var far_sigmoid(Var x) { return sigmoid(where(x < -far_size, x + far_shift, x)); }
+inline Var scaled_back(Var x, Var product) {
+  return where(x < -far_size, far_factor * product, product);
+}
 
 // A slope that was chosen by comparing: NaN where `x` is, which no comparison can place.
 inline Var unless_nan(Var x, Var slope) { return where(isnan(x), not_a_number, slope); }
