@@ -272,3 +272,227 @@ TEST_CASE_TEMPLATE("outer products round each product and each sum once", T, flo
     }
   }
 }
+
+TEST_CASE_TEMPLATE("means of squares, scaled and not", T, float, double) {
+  const std::size_t rows = 3;
+  for (const Isa isa : usable_isas()) {
+    const IsaForTest here(isa);
+    CAPTURE(std::string(name_of(isa)));
+    for (const std::size_t n : sizes) {
+      CAPTURE(n);
+      const auto x = numbers<T>(rows * n, static_cast<unsigned>(n));
+      const auto scale = numbers<T>(n, 1);
+      for (const bool scaled : {false, true}) {
+        auto y = x;  // written over its operand
+        std::vector<T> inverse(rows);
+        row_kernels<T>().rms_norm(y.data(), scaled ? scale.data() : nullptr, rows, n, 0.5, y.data(),
+                                  inverse.data());
+        for (std::size_t row = 0; row < rows; ++row) {
+          long double squares = 0;
+          for (std::size_t i = 0; i < n; ++i)
+            squares += static_cast<long double>(x[row * n + i]) * x[row * n + i];
+          const long double r = 1 / std::sqrt(squares / static_cast<long double>(n) + 0.5L);
+          CHECK(std::abs(inverse[row] - r) <= 4 * eps<T> * r);
+          long double off = 0;
+          for (std::size_t i = 0; i < n; ++i) {
+            const long double wanted = x[row * n + i] * r * (scaled ? scale[i] : T(1));
+            off = std::max(off, std::abs(y[row * n + i] - wanted) - 4 * eps<T> * std::abs(wanted));
+          }
+          CHECK(off <= 0);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("batches of every shape of blocks", T, float, double) {
+  // More channels than are worked on at once, runs of one number and of several.
+  for (const ChannelBlocks blocks :
+       {ChannelBlocks{3, 300, 1}, ChannelBlocks{3, 70, 1}, ChannelBlocks{2, 70, 3},
+        ChannelBlocks{130, 2, 1}, ChannelBlocks{1, 5, 33}, ChannelBlocks{4, 1, 100}}) {
+    CAPTURE(blocks.channels);
+    CAPTURE(blocks.inner);
+    const std::size_t channels = blocks.channels;
+    const std::size_t count = blocks.outer * blocks.inner;
+    const auto x = numbers<T>(channels * count, 3);
+    const auto scale = numbers<T>(channels, 1);
+    const auto shift = numbers<T>(channels, 2);
+    const auto place = [&](std::size_t channel, std::size_t k) {
+      return (k / blocks.inner * channels + channel) * blocks.inner + k % blocks.inner;
+    };
+    for (const Isa isa : usable_isas()) {
+      const IsaForTest here(isa);
+      CAPTURE(std::string(name_of(isa)));
+      std::vector<T> y(x.size());
+      std::vector<T> of_each(4 * channels);
+      T* const each = of_each.data();
+      const BatchNormArgs<T> args{
+          x.data(),        scale.data(),        shift.data(),       0.5, y.data(), each,
+          each + channels, each + 2 * channels, each + 3 * channels};
+      const auto normalise = row_kernels<T>().batch_norm;
+      normalise(blocks, args, 0, channels / 2);
+      normalise(blocks, args, channels / 2, channels);
+      long double off = 0;
+      for (std::size_t channel = 0; channel < channels; ++channel) {
+        long double sum = 0;
+        long double squares = 0;
+        for (std::size_t k = 0; k < count; ++k) sum += x[place(channel, k)];
+        const long double mean = sum / static_cast<long double>(count);
+        for (std::size_t k = 0; k < count; ++k) {
+          const long double d = x[place(channel, k)] - mean;
+          squares += d * d;
+        }
+        const long double variance = squares / static_cast<long double>(count);
+        const long double r = 1 / std::sqrt(variance + 0.5L);
+        const long double whole = static_cast<long double>(args.mean[channel]) + args.rest[channel];
+        off = std::max(off, std::abs(whole - mean));
+        off = std::max(off, std::abs(args.variance[channel] - variance) / (1 + variance));
+        off = std::max(off, std::abs(args.inverse[channel] - r));
+        for (std::size_t k = 0; k < count; ++k) {
+          const long double z = (x[place(channel, k)] - mean) * r;
+          const long double wanted = z * scale[channel] + shift[channel];
+          const long double size = 1 + std::abs(z * scale[channel]) + std::abs(shift[channel]);
+          off = std::max(off, std::abs(y[place(channel, k)] - wanted) / size);
+        }
+      }
+      CHECK(off <= 16 * eps<T>);
+    }
+  }
+}
+
+namespace {
+
+// A block of `size` rows of `inner` columns, or one row after the other.
+struct Walk {
+  std::size_t lines, size, inner;
+  bool columns;
+  std::size_t at(std::size_t line, std::size_t i) const {
+    return columns ? i * inner + line : line * size + i;
+  }
+};
+const std::vector<Walk> walks{{2, 1, 2, false},    {3, 5, 3, false},    {70, 3, 70, false},
+                              {2, 70, 2, false},   {3, 300, 3, false},  {1, 1, 1, true},
+                              {300, 3, 300, true}, {70, 70, 70, true},  {3, 300, 3, true},
+                              {257, 2, 257, true}, {1, 4097, 1, false}, {5, 9, 5, true}};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("the softmax family and its slopes along rows and columns", T, float, double) {
+  for (const Walk& walk : walks) {
+    CAPTURE(walk.size);
+    CAPTURE(walk.inner);
+    CAPTURE(walk.columns);
+    const std::size_t count = walk.lines * walk.size;
+    const auto x = numbers<T>(count, 5);
+    const auto t = numbers<T>(count, 6);
+    for (const Isa isa : usable_isas()) {
+      const IsaForTest here(isa);
+      CAPTURE(std::string(name_of(isa)));
+      const auto& k = row_kernels<T>();
+      std::vector<T> p(count), logs(count), sums(walk.lines);
+      std::vector<std::vector<T>> slopes(3, std::vector<T>(count));
+      if (walk.columns) {
+        k.softmax_columns(x.data(), p.data(), walk.size, walk.inner);
+        k.log_softmax_columns(x.data(), logs.data(), walk.size, walk.inner);
+        k.logsumexp_columns(x.data(), sums.data(), walk.size, walk.inner);
+        for (std::size_t mode = 0; mode < 3; ++mode)
+          k.softmax_slope_columns[mode](p.data(), t.data(), slopes[mode].data(), walk.size,
+                                        walk.inner);
+      } else {
+        k.softmax(x.data(), p.data(), walk.lines, walk.size);
+        k.log_softmax(x.data(), logs.data(), walk.lines, walk.size);
+        k.logsumexp(x.data(), sums.data(), walk.lines, walk.size);
+        for (std::size_t mode = 0; mode < 3; ++mode)
+          k.softmax_slope[mode](p.data(), t.data(), slopes[mode].data(), walk.lines, walk.size);
+      }
+      long double off = 0;
+      const auto compare = [&](T got, long double wanted, long double size) {
+        off = std::max(off, std::abs(got - wanted) / size);
+      };
+      for (std::size_t line = 0; line < walk.lines; ++line) {
+        long double largest = x[walk.at(line, 0)];
+        for (std::size_t i = 0; i < walk.size; ++i)
+          largest = std::max(largest, static_cast<long double>(x[walk.at(line, i)]));
+        long double total = 0;
+        for (std::size_t i = 0; i < walk.size; ++i)
+          total += std::exp(x[walk.at(line, i)] - largest);
+        const long double log_total = largest + std::log(total);
+        compare(sums[line], log_total, 8 + std::abs(log_total));
+        long double level = 0, sum_p = 0, sum_t = 0, sizes_of_t = 0;
+        for (std::size_t i = 0; i < walk.size; ++i) {
+          const long double y = p[walk.at(line, i)];
+          level += y * t[walk.at(line, i)];
+          sum_p += y;
+          sum_t += t[walk.at(line, i)];
+          sizes_of_t += std::abs(static_cast<long double>(t[walk.at(line, i)]));
+        }
+        for (std::size_t i = 0; i < walk.size; ++i) {
+          const std::size_t at = walk.at(line, i);
+          const long double log_p = x[at] - log_total;
+          const long double y = p[at];
+          compare(p[at], std::exp(log_p), std::exp(log_p) * (8 - log_p));
+          compare(logs[at], log_p, 8 - log_p);
+          const long double apart = t[at] * sum_p - level;
+          compare(slopes[0][at], y * apart, 20 * y);
+          compare(slopes[1][at], apart, 20);
+          compare(slopes[2][at], t[at] * sum_p - y * sum_t, 20 + y * sizes_of_t);
+        }
+      }
+      CHECK(off <= 8 * eps<T>);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("totals of rows, also where one element is nearly all", T, float, double) {
+  for (const Isa isa : usable_isas()) {
+    const IsaForTest here(isa);
+    CAPTURE(std::string(name_of(isa)));
+    for (const std::size_t n : sizes)
+      for (const T lead : {T(0), T(30)}) {
+        CAPTURE(n);
+        CAPTURE(lead);
+        const std::size_t rows = rows_in_call(n);
+        auto x = numbers<T>(rows * n, static_cast<unsigned>(n));
+        for (std::size_t row = 0; row < rows; ++row) x[row * n + n / 2] += lead;
+        RowTotals<T> totals;
+        row_kernels<T>().totals(x.data(), rows, n, totals);
+        long double off = 0;
+        for (std::size_t row = 0; row < rows; ++row) {
+          const T* const from = x.data() + row * n;
+          const T largest = *std::max_element(from, from + n);
+          CHECK(totals.largest[row] == largest);
+          long double others = 0;
+          for (std::size_t i = 0; i < n; ++i)
+            if (from[i] != largest) others += std::exp(static_cast<long double>(from[i]) - largest);
+          const long double log_total = std::log1p(others);
+          off = std::max(off, std::abs(totals.total[row] - (1 + others)) / (1 + others));
+          // Subtracting the largest rounds, which the exponential multiplies.
+          off = std::max(off, std::abs(totals.log[row] - log_total) / (8 * log_total + 1e-300L));
+        }
+        CHECK(off <= 8 * eps<T>);
+      }
+  }
+}
+
+TEST_CASE_TEMPLATE("a mean whose sum is beyond the range", T, float, double) {
+  constexpr T huge = std::numeric_limits<T>::max();
+  for (const Isa isa : usable_isas()) {
+    const IsaForTest here(isa);
+    CAPTURE(std::string(name_of(isa)));
+    // (rows, columns), folded along either and along both.
+    const std::int64_t rows = 5;
+    const std::int64_t columns = 70;
+    std::vector<T> x(static_cast<std::size_t>(rows * columns));
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = i % 70 < 35 ? huge : -huge / 4;
+    const Shape shape{rows, columns};
+    const auto mean = row_kernels<T>().mean_of_output;
+    const auto close = [](T got, T wanted) {
+      return std::abs(got / huge - wanted / huge) <= 4 * std::numeric_limits<T>::epsilon();
+    };
+    const T both = huge / 8 * 3;
+    for (std::size_t k = 0; k < 5; ++k) CHECK(close(mean(FoldPlan(shape, {1}), x.data(), k), both));
+    for (std::size_t k = 0; k < 70; ++k)
+      CHECK(close(mean(FoldPlan(shape, {0}), x.data(), k), k < 35 ? huge : -huge / 4));
+    CHECK(close(mean(FoldPlan(shape, {0, 1}), x.data(), 0), both));
+  }
+}
