@@ -57,10 +57,7 @@ struct Det {
   template <class T>
   static T determinant(int n, const T* lu, const int* pivots) {
     detail::ScaledProduct product;
-    for (int i = 0; i < n; ++i) {
-      const double pivot = lu[static_cast<std::size_t>(i) * static_cast<std::size_t>(n + 1)];
-      product.times(pivots[i] == i + 1 ? pivot : -pivot);
-    }
+    detail::each_factor(n, lu, pivots, [&](double factor) { product.times(factor); });
     return static_cast<T>(product.value() + 0.0);  // never -0
   }
   static Kernel kernel(const KernelRequest& request) {

@@ -144,13 +144,10 @@ struct Slogdet {
   static void of_factors(int n, const T* lu, const int* pivots, T& sign, T& logarithm) {
     double sum = 0;
     double product = 1;
-    for (int i = 0; i < n; ++i) {
-      const double pivot = lu[static_cast<std::size_t>(i) * static_cast<std::size_t>(n + 1)];
-      if (std::isnan(pivot)) product = pivot;
-      if (pivot == 0) product = 0;
-      if ((pivot < 0) != (pivots[i] != i + 1)) product = -product;
-      sum += std::log(std::abs(pivot));
-    }
+    detail::each_factor(n, lu, pivots, [&](double factor) {
+      product *= std::isnan(factor) || factor == 0 ? factor : std::copysign(1.0, factor);
+      sum += std::log(std::abs(factor));
+    });
     sign = static_cast<T>(product + 0.0);  // never -0
     logarithm = static_cast<T>(sum);
   }

@@ -1,7 +1,6 @@
 // The factorisations of LAPACK, by way of xtensor-blas, without its headers. Matrices are n x n,
 // contiguous and column-major, so that a row-major A comes in as its transpose, where nothing else
-// is said. Nothing here
-// allocates; LAPACK may take buffers from OpenBLAS's own pool.
+// is said. Nothing here allocates; LAPACK may take buffers from OpenBLAS's own pool.
 // Private. Safe from any thread.
 #pragma once
 
@@ -13,6 +12,16 @@ namespace dualtape::detail {
 // the first pivot that is 0, counted from 0, or -1.
 int lu_factor(int n, float* a, int* pivots);
 int lu_factor(int n, double* a, int* pivots);
+
+// Calls f(factor) for the factors of the determinant: the pivots, negated where rows were
+// exchanged.
+template <class T, class F>
+void each_factor(int n, const T* lu, const int* pivots, F f) {
+  for (int i = 0; i < n; ++i) {
+    const double pivot = lu[static_cast<std::size_t>(i) * static_cast<std::size_t>(n + 1)];
+    f(pivots[i] == i + 1 ? pivot : -pivot);
+  }
+}
 
 // Solves op(A) X = B in place of the n x k column-major `b`, from the factors of A.
 void lu_solve(bool transpose, int n, int k, const float* lu, const int* pivots, float* b);
