@@ -77,12 +77,10 @@ struct Concat {
     }};
   }
   static Var transpose(const NodeView& node, std::size_t i, Var cotangent) {
-    const auto axis = static_cast<std::size_t>(
-        wrap_axis(node.attributes.get<std::int64_t>("axis"), cotangent.rank()));
-    std::int64_t first = 0;
-    for (std::size_t k = 0; k < i; ++k) first += node.in[k].shape()[axis];
-    return slice(cotangent, static_cast<std::int64_t>(axis), first,
-                 first + node.in[i].shape()[axis]);
+    std::vector<bool> wanted(node.in.size());
+    wanted[i] = true;
+    const MaybeVar whole = cotangent;
+    return *transpose_all(node, wanted, {&whole, 1})[i];
   }
   static std::vector<MaybeVar> transpose_all(const NodeView& node, const std::vector<bool>& wanted,
                                              std::span<const MaybeVar> cotangents) {
