@@ -124,7 +124,7 @@ Tensor eye(std::int64_t rows, std::int64_t columns, std::int64_t k, DType dtype)
   Tensor result(Shape{rows, columns}, dtype);
   dispatch(dtype, [&]<class T>() {
     const auto out = result.data<T>();
-    if (k <= -rows || k >= columns) return;  // which leaves k no end of int64
+    if (k <= -rows || k >= columns) return;  // -k and i + k below cannot overflow
     for (std::int64_t i = std::max<std::int64_t>(0, -k); i < rows && i + k < columns; ++i)
       out[static_cast<std::size_t>(i * columns + i + k)] = T{1};
   });

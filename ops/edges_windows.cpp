@@ -177,7 +177,7 @@ std::vector<Edge> of_weight_gradient() {
                   f)};
 }
 
-// Draws at their limits: build() ignores the number it is given.
+// Draws at their limits.
 template <class F>
 Edge drawn(std::string name, Tensor value, F f) {
   Edge edge;

@@ -164,20 +164,20 @@ struct Norm {
                            16}}),
          // Along a direction of ones a norm of equal elements changes evenly.
          edges_of(of(3), {{"3: powers beyond float32",
-                                {row({0x1p100, 0x1p100})},
-                                {number(1.597139675139417e+30)},
-                                {row({0.6299605249474366, 0.6299605249474366})},
-                                16},
-                               {"3: a size whose reciprocal is denormal",
-                                {row({0x1.4p126, 0x1.4p126})},
-                                {number(0x1.4p126 * 1.2599210498948732)},
-                                {row({0.6299605249474366, 0.6299605249474366})},
-                                16},
-                               {"3: powers below float32",
-                                {row({0x1p-60, 0x1p-60})},
-                                {number(1.0928073115649913e-18)},
-                                {row({0.6299605249474366, 0.6299605249474366})},
-                                16}}),
+                           {row({0x1p100, 0x1p100})},
+                           {number(1.597139675139417e+30)},
+                           {row({0.6299605249474366, 0.6299605249474366})},
+                           16},
+                          {"3: a size whose reciprocal is denormal",
+                           {row({0x1.4p126, 0x1.4p126})},
+                           {number(0x1.4p126 * 1.2599210498948732)},
+                           {row({0.6299605249474366, 0.6299605249474366})},
+                           16},
+                          {"3: powers below float32",
+                           {row({0x1p-60, 0x1p-60})},
+                           {number(1.0928073115649913e-18)},
+                           {row({0.6299605249474366, 0.6299605249474366})},
+                           16}}),
          edges_of(of(4), {{"4: tiny",
                            {row({0x1p-123, 0x1p-122, 0x1.8p-122})},
                            {number(0x1p-123 * 3.1463462836457886)},
@@ -221,7 +221,8 @@ Var norm(In x, const Axes& axes, bool keepdims, double p) {
   if (p == infinity) return max(sizes, axes.vector(), keepdims);
   if (p == -infinity) return min(sizes, axes.vector(), keepdims);
   if (p == 0) {
-    // Counting has a derivative of 0, not none: a branch that is never taken leads to x.
+    // A count does not change with x, but it depends on it: its derivative is 0 and not missing.
+    // The branch that is never taken holds the count to x.
     const In count = here(where(here(less(sizes, 0)), sizes, here(sign(sizes))));
     return sum(count, axes, keepdims);
   }

@@ -32,7 +32,7 @@ void spread_of_columns(const T* x, std::size_t rows, std::size_t stride, std::si
       rest[i] += d;
       squares[i] += d * d;
     }
-  // Squares in double are right for floats; those of doubles may have to be taken anew.
+  // In double, squares of floats neither overflow nor underflow; those of doubles may.
   const bool wide = sizeof(T) == sizeof(double);
   for (std::size_t i = 0; i < columns; ++i) {
     if (wide && !in_range<T>(squares[i], least)) {

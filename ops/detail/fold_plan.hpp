@@ -71,7 +71,7 @@ struct RowKernelsOf {
   Fold max;  // NaN where an element is
   Fold min;
   Fold norm;  // Euclidean; squares are summed in double
-  // The mean that output k of a plan stands for, where the sum of its numbers is none.
+  // The mean of the numbers of output k, also where their sum overflows.
   T (*mean_of_output)(const FoldPlan& plan, const T* in, std::size_t k);
   using Find = std::int64_t (*)(const T* row, std::size_t size);
   Find argmax;  // the first of the largest, or the first NaN; size > 0

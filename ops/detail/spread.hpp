@@ -163,7 +163,8 @@ void add_deviations_of_row(const T* x, T mean, std::size_t n, Deviations& to) {
   }
 }
 
-// Of at least one number. Sums of squares below `least`, or beyond what T holds, are taken anew.
+// The spread of at least one number. Where the sum of squares is below `least`, or beyond what T
+// holds, it is computed anew in double.
 template <class T>
 Spread<T> spread_of(const Runs<T>& row, double least) {
   T mean = 0;

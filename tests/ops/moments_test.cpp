@@ -122,7 +122,7 @@ TEST_CASE("variances over any axes, of rows and columns of any length") {
     CHECK(std::isnan(v));
 }
 
-TEST_CASE("deviations of floats whose squares are no floats") {
+TEST_CASE("deviations of floats whose squares overflow or underflow") {
   dt::Graph graph;
   const auto of = [&](const Numbers& values) {
     return value(dt::stddev(graph.constant(tensor(values, dt::float32)), {}, false, 0));
@@ -249,7 +249,7 @@ TEST_CASE("second derivatives of roots are 0 where the root is 0, in every nesti
   check_second_order(columns, {2, 2, 2}, {1, 2, 3}, {0, 0, 0}, 0);
 }
 
-TEST_CASE("norms of numbers whose squares are none") {
+TEST_CASE("norms of numbers whose squares overflow or underflow") {
   for (const std::int64_t axis : {0, 1}) {
     const auto of = [&](const Numbers& values, dt::DType dtype) {
       dt::Graph graph;

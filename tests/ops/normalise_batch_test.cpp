@@ -123,7 +123,7 @@ TEST_CASE("the derivatives hold in every mode") {
   moving::check_derivatives({"rms_norm", "group_norm", "batch_norm", "batch_norm_inference"});
 }
 
-TEST_CASE("numbers whose squares are none are normalised all the same") {
+TEST_CASE("numbers whose squares overflow or underflow are normalised all the same") {
   const double r = std::sqrt(12.5);
   for (const auto& pair : {std::pair{1e25, dt::float32},
                            {1e-25, dt::float32},
