@@ -10,7 +10,7 @@
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/in_graph.hpp>
 #include <dualtape/ops/detail/indices.hpp>
-#include <dualtape/ops/detail/softmax_slope.hpp>
+#include <dualtape/ops/detail/softmax_limits.hpp>
 #include <dualtape/ops/dropout.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -129,18 +129,19 @@ struct ScaledDotProductAttention {
                       {table({1, 1}, {3.0000000041223074})},
                       {table({1, 1}, {-8.244614455767373e-09}),
                        table({2, 1}, {-4.1223072278836866e-08, 4.1223072278836866e-08}),
-                       table({2, 1}, {0.9999999979388464, 2.0611536181902037e-09})},
-                      4,
-                      64,
-                      false},
+                       table({2, 1}, {0.9999999979388464, 2.0611536181902037e-09}),
+                       table({1, 2}, {-4.1223072278836866e-09, 4.1223072278836866e-09})}},
                      {"scores that are huge",
                       {table({1, 1}, {0x1p60}), keys, values, seen},
                       {table({1, 1}, {3})},
-                      {table({1, 1}, {0}), table({2, 1}, {0, 0}), table({2, 1}, {1, 0})}},
+                      {table({1, 1}, {0}), table({2, 1}, {0, 0}), table({2, 1}, {1, 0}),
+                       table({1, 2}, {0, 0})}},
                      {"NaN",
                       {table({1, 1}, {not_a_number}), keys, values, seen},
                       {table({1, 1}, {not_a_number})},
-                      {}}});
+                      {table({1, 1}, {not_a_number}), table({2, 1}, {not_a_number, not_a_number}),
+                       table({2, 1}, {not_a_number, not_a_number}),
+                       table({1, 2}, {not_a_number, not_a_number})}}});
   }
   static std::vector<Case> cases() {
     std::vector<Case> cases;

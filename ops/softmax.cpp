@@ -11,7 +11,7 @@
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/operand.hpp>
 #include <dualtape/ops/detail/partly_linear.hpp>
-#include <dualtape/ops/detail/softmax_slope.hpp>
+#include <dualtape/ops/detail/softmax_limits.hpp>
 #include <dualtape/ops/detail/strided.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
@@ -409,9 +409,9 @@ struct LogSoftmax : AnySoftmax<true> {
                {row({not_a_number, not_a_number})},
                {row({not_a_number, not_a_number})}}}),
          edges_of(first, {{"nearly certain, alone",
-                                {row({20, 0})},
-                                {row({-2.061153620314381e-09, 0})},
-                                {row({2.0611536181902037e-09, -2.0611536181902037e-09})}}})});
+                           {row({20, 0})},
+                           {row({-2.061153620314381e-09, 0})},
+                           {row({2.0611536181902037e-09, -2.0611536181902037e-09})}}})});
   }
 };
 constexpr General<Softmax> softmax_op;
