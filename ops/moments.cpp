@@ -11,7 +11,8 @@
 #include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/reduction.hpp>
-#include <dualtape/ops/detail/softmax_slope.hpp>
+#include <dualtape/ops/detail/softmax_limits.hpp>
+#include <dualtape/ops/detail/standardised.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
 
@@ -262,13 +263,15 @@ struct AnyVariance {
     const bool keepdims = detail::keeps_dims(node);
     const Var t = *tangents[0];
     const double divisor = divisor_of(node.in[0].shape(), node.attributes);
-    const Var centred = node.in[0] - detail::with_kept_axes(node, node.out[1]) -
-                        detail::with_kept_axes(node, node.out[2]);
+    const Var centre = detail::with_kept_axes(node, node.out[1]);
+    const Var rest = detail::with_kept_axes(node, node.out[2]);
     const Var level = mean(t, axes, keepdims);
     if constexpr (root) {
-      const Var unit = centred / detail::with_kept_axes(node, detail::divisor_by_root(node.out[0]));
+      const Var spread = detail::with_kept_axes(node, detail::divisor_by_root(node.out[0]));
+      const Var unit = detail::over_spread(node.in[0], centre, rest, spread);
       return {sum(unit * t, axes, keepdims) / divisor, level, std::nullopt};
     }
+    const Var centred = node.in[0] - centre - rest;
     return {sum(centred * t, axes, keepdims) * (2 / divisor), level, std::nullopt};
   }
 };
@@ -347,10 +350,18 @@ struct StandardDeviation : AnyVariance<true> {
           {row({0x1p-700, -0x1p-700, 0})},
           {number(1.5522347639105334e-211)},
           {row({0.408248290463863, -0.408248290463863, 0})}},
+         // Of two elements each second slope is 0: a difference of equal terms, which are rounded.
          {"differences beyond float32",
           {row({0x1.8p127, -0x1.8p127})},
           {number(0x1.8p127)},
-          {row({0.5, -0.5})}},
+          {row({0.5, -0.5})},
+          4,
+          16,
+          false},
+         {"elements further from the mean than float32 reaches",
+          {row({0x1.8p127, -0x1.8p127, -0x1.8p127})},
+          {number(2.4061596916800453e+38)},
+          {row({0.4714045207910317, -0.23570226039551584, -0.23570226039551584})}},
          {"nothing", {row({})}, {number(not_a_number)}, {row({})}},
          {"NaN",
           {row({not_a_number, 1})},

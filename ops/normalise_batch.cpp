@@ -9,6 +9,7 @@
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/fold_plan.hpp>
 #include <dualtape/ops/detail/in_graph.hpp>
+#include <dualtape/ops/detail/standardised.hpp>
 #include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/normalise.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -143,7 +144,7 @@ struct RmsNorm {
                             {"a length that has no reciprocal in float32",
                              {row({0x1p127, 0x1p127})},
                              {row({1, -2})},
-                             {}},
+                             {row({0x1.8p-127, -0x1.8p-127})}},
                             {"NaN",
                              {row({not_a_number, 1})},
                              {row({not_a_number, not_a_number})},
@@ -188,17 +189,18 @@ struct GroupNorm {
       return one(group_norm(in[0], 1, 0x1p-16) * row({1, -2, 3}).to(in[0].dtype()));
     };
     return edges_of(call, {{"equal elements",
-                                 {table({1, 3}, {7, 7, 7})},
-                                 {table({1, 3}, {0, 0, 0})},
-                                 {table({1, 3}, {256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
-                                {"spread below epsilon",
-                                 {table({1, 3}, {0x1p-40, -0x1p-40, 0})},
-                                 {table({1, 3}, {0x1p-32, 0x1p-31, 0})},
-                                 {table({1, 3}, {256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
-                                {"squares beyond float32",
-                                 {table({1, 3}, {0x1p100, -0x1p100, 0})},
-                                 {table({1, 3}, {1.224744871391589, 2.449489742783178, 0})},
-                                 {}}});
+                            {table({1, 3}, {7, 7, 7})},
+                            {table({1, 3}, {0, 0, 0})},
+                            {table({1, 3}, {256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
+                           {"spread below epsilon",
+                            {table({1, 3}, {0x1p-40, -0x1p-40, 0})},
+                            {table({1, 3}, {0x1p-32, 0x1p-31, 0})},
+                            {table({1, 3}, {256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
+                           {"squares beyond float32",
+                            {table({1, 3}, {0x1p100, -0x1p100, 0})},
+                            {table({1, 3}, {1.224744871391589, 2.449489742783178, 0})},
+                            {table({1, 3}, {-1.1271789058958874e-30, -1.1271789058958874e-30,
+                                            2.2543578117917747e-30})}}});
   }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
@@ -278,8 +280,9 @@ struct BatchNorm {
       axes.push_back(static_cast<std::int64_t>(axis));
     const auto each = [&](const Var& numbers) { return reshape(numbers, sizes); };
     const Var inverse = node.out[3];
-    const Var centred = x - each(node.out[1]) - each(node.out[4]);
-    const Var z = centred * each(inverse);
+    const Var centre = each(node.out[1]);
+    const Var rest = each(node.out[4]);
+    const Var z = detail::standardised(x, centre, rest, each(inverse));
     std::vector<MaybeVar> out(5);
     const auto add_to_result = [&](Var term) { out[0] = out[0] ? *out[0] + term : term; };
     if (tangents[0]) {
@@ -288,7 +291,7 @@ struct BatchNorm {
       const Var along = mean(z * t, axes);
       add_to_result((t - each(level) - z * each(along)) * each(inverse * node.in[1]));
       out[1] = level;
-      out[2] = 2 * mean(centred * t, axes);
+      out[2] = 2 * mean((x - centre - rest) * t, axes);
       out[3] = -(inverse * along * inverse);
     }
     if (tangents[1]) add_to_result(z * each(*tangents[1]));
@@ -298,36 +301,48 @@ struct BatchNorm {
   static std::vector<Edge> edges() {
     using namespace detail;
     // With weights, since the sum of the results is always 0.
-    const auto call = [](double epsilon, Shape shape) {
+    const auto call = [](double epsilon, Shape shape, bool variance = true) {
       return [=](std::span<const Var> in) {
         const DType dtype = in[0].dtype();
         const Tensor weights = row({1, -2, 3}).to(dtype).reshape(shape);
         const BatchNormed all =
             batch_norm(reshape(in[0], shape), ones({1}, dtype), zeros({1}, dtype), epsilon);
-        return std::vector<Var>{all.y * weights, all.variance * 0.0};
+        std::vector<Var> out{reshape(all.y * weights, {3})};
+        if (variance) out.push_back(all.variance * 0.0);
+        return out;
       };
     };
     std::vector<Edge> far{
         {"far from zero",
          {row({1e6, 1e6 + 0.25, 1e6 + 0.5})},
-         {},
+         {row({-1.224744871391589, 0, 3.6742346141747673})},
          {row({6.531972647421808, -13.063945294843617, 6.531972647421808})}},
-        {"a mean between floats", {row({16777212, 16777214, 16777215})}, {}, {}},
+        {"a mean between floats",
+         {row({16777212, 16777214, 16777215})},
+         {row({-1.3363062095621219, -0.5345224838248488, 3.207134902949093})},
+         {row({0.7445134596131822, -2.2335403788395465, 1.4890269192263643})}},
         {"squares below float32",
          {row({0x1p-60, -0x1p-60, 0})},
-         {},
+         {row({1.224744871391589, 2.449489742783178, 0})},
          {row({-1.647373816531695e+18, -1.647373816531695e+18, 3.29474763306339e+18})}}};
+    const std::vector<Edge> huge{
+        {"differences beyond float32",
+         {row({0x1.8p127, -0x1.8p127, -0x1p127})},
+         {row({1.3970013970020956, 1.778001778002667, -1.524001524002286})},
+         {row({-1.9503745934253867e-39, -9.751872967126933e-39, 1.170224756055232e-38})}}};
     for (Edge& edge : far) edge.slope_ulp = 64;  // slopes that are differences of larger ones
-    const std::vector<Edge> near{
-        {"equal elements", {row({7, 7, 7})}, {}, {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
-        {"spread below epsilon",
-         {row({0x1p-40, -0x1p-40, 0})},
-         {},
-         {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}}};
+    const std::vector<Edge> near{{"equal elements",
+                                  {row({7, 7, 7})},
+                                  {row({0, 0, 0})},
+                                  {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
+                                 {"spread below epsilon",
+                                  {row({0x1p-40, -0x1p-40, 0})},
+                                  {row({0x1p-32, 0x1p-31, 0})},
+                                  {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}}};
     std::vector<Edge> all;
     for (const Shape& shape : {Shape{3, 1}, Shape{3, 1, 1}, Shape{1, 1, 3}})
-      all = joined(
-          {all, edges_of(call(0, shape), far), even_edges_of(call(0x1p-16, shape), near)});
+      all = joined({all, edges_of(call(0, shape), far), edges_of(call(0, shape, false), huge),
+                    edges_of(call(0x1p-16, shape), near)});
     return all;
   }
   static std::vector<Case> cases() {
@@ -374,7 +389,8 @@ struct BatchNormInference {
          {"NaN",
           {table({1, 1}, {not_a_number}), row({0}), row({1}), row({1}), row({0})},
           {table({1, 1}, {not_a_number})},
-          {}}});
+          {table({1, 1}, {0.9999923706927791}), row({-0.9999923706927791}), row({not_a_number}),
+           row({not_a_number}), row({1})}}});
   }
   static std::vector<Case> cases() {
     const auto build = [](std::span<const Var> in) {

@@ -27,12 +27,6 @@ inline std::vector<Edge> edges_of(const Build& build, std::vector<Edge> edges) {
   for (Edge& edge : edges) edge.build = build;
   return edges;
 }
-// The same of functions that do not change along a direction of ones, or change evenly: their
-// second slopes along it, which the nestings are compared by, are nothing but rounding.
-inline std::vector<Edge> even_edges_of(const Build& build, std::vector<Edge> edges) {
-  for (Edge& edge : edges) edge.second_order = false;
-  return edges_of(build, std::move(edges));
-}
 inline std::vector<Edge> joined(std::initializer_list<std::vector<Edge>> lists) {
   std::vector<Edge> all;
   for (const std::vector<Edge>& list : lists) all.insert(all.end(), list.begin(), list.end());
