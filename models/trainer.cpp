@@ -75,7 +75,7 @@ std::string_view name_of(Stop stop) {
 Trainer::Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters,
                  GradientMethod method, Optimiser& optimiser, TrainerOptions options,
                  Location where)
-    : impl_(std::make_unique<Impl>(
+    : impl_(std::make_shared<Impl>(
           Impl{{std::move(objective), std::move(parameters), std::move(method), &optimiser,
                 std::move(options), where}})) {
   const auto require = [&](bool good, const char* what, const char* help = "") {
@@ -112,6 +112,26 @@ Trainer::Impl& Trainer::impl(const char* function, Location where) const {
   return *impl_;
 }
 
+// That fit() is at work.
+class Trainer::Running {
+ public:
+  Running(Impl& impl, Location where) : impl_(impl) {
+    if (impl.running)
+      fail<GraphError>({.op = "fit",
+                        .what = "this Trainer is training already: fit() is called from within "
+                                "its own fit()",
+                        .where = where,
+                        .help = "return from the callback first; StopRules say how long to train"});
+    impl_.running = true;
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() { impl_.running = false; }
+
+ private:
+  Impl& impl_;
+};
+
 TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout,
                          Location where) {
   Impl& impl = this->impl("fit", where);
@@ -120,6 +140,16 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
     fail<ValueError>({.op = "fit",
                       .what = "the function that visits an epoch's batches is empty",
                       .where = where});
+  const std::shared_ptr<Impl> held = impl_;  // a callback may move this Trainer away
+  const Running running(*held, where);
+  const auto check_there = [&] {
+    if (impl_ == held) return;
+    fail<GraphError>({.op = "fit",
+                      .what = "the Trainer was moved, or another was assigned to it, while it "
+                              "trained",
+                      .where = where,
+                      .help = "move a Trainer before or after fit(), not in a callback"});
+  };
   TrainResult result;
   if (impl.resumed) impl.check_resumed(layout);
   impl.told_to_stop = false;
@@ -141,7 +171,7 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
                     " rows; now these batches have " + std::to_string(std::llround(passed)));
       return true;
     }
-    // Asked here and not behind the step, so that an epoch that ends just now counts as completed.
+    // Asked here and not after the step, so that an epoch that ends just now counts as completed.
     if (steps_are_done()) {
       stop = Stop::steps;
       return false;
@@ -156,6 +186,7 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
     ++result.steps;
     if (!impl.tell(*this, "on_step", impl.options.on_step, info, &Callback::step))
       stop = Stop::callback;
+    check_there();
     if (!taken.fault.empty() || !std::isfinite(info.loss)) {
       stop = Stop::not_finite;
       result.fault = taken.fault.empty() ? untraced_fault(info) : taken.fault;
@@ -178,6 +209,7 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
     to_pass = impl.batch;
     passed = 0;
     epochs(impl.epoch - 1, visit);
+    check_there();
     if (stop) break;
     if (to_pass > 0) impl.refuse("which now has " + std::to_string(impl.batch - to_pass));
     if (impl.mean.weight() == 0)
@@ -190,7 +222,9 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
     const EpochInfo info{impl.epoch - 1, impl.step, impl.mean.mean(), result.seconds};
     if (!impl.tell(*this, "on_epoch", impl.options.on_epoch, info, &Callback::epoch))
       stop = Stop::callback;
+    check_there();
     impl.settle(*this);
+    check_there();
   }
   result.stop = *stop;
   if (result.stop == Stop::callback) result.stopped_by = impl.stopped_by;
@@ -226,6 +260,7 @@ const std::vector<Parameter>& Trainer::buffers(Location where) const {
 const std::vector<Metric>& Trainer::metrics(Location where) const {
   return impl("metrics", where).options.metrics;
 }
+Location Trainer::line() const { return impl("line", {}).where; }
 void Trainer::set_key(Key key, Location where) { impl("set_key", where).options.key = key; }
 
 std::vector<NamedTensor> Trainer::state(Location where) const {
@@ -257,33 +292,41 @@ namespace {
 
 // All of them, or none: those that took theirs are given back what they had.
 void restore_callbacks(const std::vector<std::shared_ptr<Callback>>& callbacks,
-                       const detail::SavedState& saved) {
+                       const detail::SavedState& saved, Location where) {
+  std::string name;  // of what is being restored
   std::vector<std::pair<Callback*, Tensor>> before;
   before.reserve(callbacks.size());
+  const auto take_back = [&] {
+    for (const auto& [callback, state] : before) {
+      try {
+        callback->restore(state);
+      } catch (...) {  // the first error is the one that is thrown
+        continue;
+      }
+    }
+  };
   try {
     for (const auto& callback : callbacks) {
       if (callback->name().empty()) continue;
       // One that was added since has nothing to go on from.
-      const Tensor* found = saved.find(std::string(detail::callback_prefix) + callback->name());
+      name = std::string(detail::callback_prefix) + callback->name();
+      const Tensor* found = saved.find(name);
       if (found == nullptr) continue;
       before.emplace_back(callback.get(), callback->state().copy());
       callback->restore(*found);
     }
+  } catch (const ValueError& error) {  // which knows no line
+    take_back();
+    fail<ValueError>({.op = "restore", .label = name, .what = error.what(), .where = where});
   } catch (...) {
-    for (const auto& [callback, state] : before) {
-      try {
-        callback->restore(state);
-      } catch (...) {  // what it threw first is told
-        continue;
-      }
-    }
+    take_back();
     throw;
   }
 }
 
 }  // namespace
 
-// All that can fail comes first; what is changed behind it cannot.
+// All that can fail comes first; what is changed after it cannot.
 void Trainer::restore(const std::vector<NamedTensor>& state, Location where) {
   Impl& impl = this->impl("restore", where);
   const detail::SavedState saved(state, where);
@@ -295,7 +338,7 @@ void Trainer::restore(const std::vector<NamedTensor>& state, Location where) {
   const detail::SavedRun run = saved.run();
   const std::function<void()> restore_optimiser =
       impl.optimiser->prepare_restore(saved.under(detail::optimiser_prefix), where);
-  restore_callbacks(impl.options.callbacks, saved);
+  restore_callbacks(impl.options.callbacks, saved, where);
   restore_optimiser();
   for (std::size_t i = 0; i < values.size(); ++i) values[i].set(*tensors[i]);
   impl.step = run.step;

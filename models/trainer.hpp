@@ -53,7 +53,7 @@ struct Objective {
 };
 // Builds the objective of inputs (rows, ...) and labels (rows, ...); called once for each shape,
 // and again for evaluation. A function that takes an nn::Context as well passes it on to its
-// layers: so they learn whether they train, and their updates are assigned behind each step.
+// layers: so they learn whether they train, and their updates are assigned after each step.
 class ObjectiveFunction {
  public:
   ObjectiveFunction() = default;
@@ -117,7 +117,7 @@ struct TrainerOptions {
   // Return false to stop.
   std::function<bool(const StepInfo&)> on_step = {};
   std::function<bool(const EpochInfo&)> on_epoch = {};
-  // Called behind these two, in this order.
+  // Called after these two, in this order.
   std::vector<std::shared_ptr<Callback>> callbacks = {};
   // What steps change beside the parameters, such as running statistics: a model's buffers().
   std::vector<Parameter> buffers = {};
@@ -219,7 +219,7 @@ concept Keyed = requires(const T& source) {
 
 namespace detail {
 
-// An epoch of a source, whose mistakes are told at the user's line where it takes one.
+// An epoch of a source, whose mistakes are reported at the user's line where it takes one.
 template <class Source>
 decltype(auto) epoch_of(Source& source, std::int64_t epoch, Location where) {
   if constexpr (requires { source.epoch(epoch, where); }) {
@@ -243,13 +243,14 @@ class Trainer {
   ~Trainer();
 
   // Trains until a rule stops it. A second call goes on with the next step number and the next
-  // epoch, so keys and orders are not used twice; behind an error it goes on in the epoch's midst,
+  // epoch, so keys and orders are not used twice; after an error it goes on in the epoch's midst,
   // if the batches are cut as they were. Throws ValueError for rules that are below 1 or that stop
   // nothing, for batches that differ from those of the epoch that is resumed or that are as those
   // of the resumed run but drawn from another key, and for a callback whose scalar nobody reports
   // though others are: at once where that can be seen, else at the end; ShapeError, TypeError or
   // GraphError, at its line, for a loss that is not one floating-point number of the inputs' graph
-  // and for logits that do not fit the labels; and what building and running the graph throws.
+  // and for logits that do not fit the labels; GraphError where it is called from within itself, or
+  // the Trainer is moved meanwhile; and what building and running the graph throws.
   TrainResult fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout = {},
                   Location where = Location::current());
   template <BatchSource Source>
@@ -291,6 +292,8 @@ class Trainer {
   const std::vector<Parameter>& buffers(Location where = Location::current()) const;
   const std::vector<Metric>& metrics(Location where = Location::current()) const;
   void set_key(Key key, Location where = Location::current());  // of TrainerOptions
+  // The user's line of the call under way, or of the last one: for what callbacks throw.
+  Location line() const;
 
   // Tells all callbacks of a number, from within one or from outside of fit().
   void report(const std::string& name, double value, Location where = Location::current());
@@ -309,8 +312,9 @@ class Trainer {
 
  private:
   struct Impl;
+  class Running;
   Impl& impl(const char* function, Location where) const;  // GraphError where it was moved from
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;                             // fit() has a hold on it, too
 };
 
 }  // namespace dualtape

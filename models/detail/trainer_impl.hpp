@@ -29,6 +29,7 @@ struct Trainer::Impl : detail::TrainerParts {
   bool resumed = false;      // the next fit() goes on in that epoch
   bool interrupted = false;  // by an error; it goes on there as well, if its batches are the same
   bool goes_on = false;      // it does now
+  bool running = false;      // fit() is at work
   bool told_to_stop = false;
   std::string stopped_by = {};             // the first that told so
   std::vector<std::string> reported = {};  // names of scalars
@@ -91,7 +92,7 @@ struct Trainer::Impl : detail::TrainerParts {
     resumed = !goes_on;  // for one more try, with the right ones; or else by another epoch
     if (goes_on) in_epoch = false;
     fail<ValueError>({.op = "fit",
-                      .what = "the run was stopped behind batch " + std::to_string(batch) +
+                      .what = "the run was stopped after batch " + std::to_string(batch) +
                               " of an epoch, " + difference,
                       .where = where,
                       .help = "resume with the batches of then; others may begin with an epoch"});

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -70,7 +71,7 @@ struct FullDisk : Callback {
 
 }  // namespace
 
-TEST_CASE("behind an error that was caught, fit() goes on in the epoch's midst") {
+TEST_CASE("after an error that was caught, fit() goes on in the epoch's midst") {
   Net whole;
   whole.trainer.fit(whole.batches, {.epochs = 3});
   for (std::int64_t at = 1; at <= 15; ++at) {
@@ -91,7 +92,7 @@ TEST_CASE("behind an error that was caught, fit() goes on in the epoch's midst")
   }
 }
 
-TEST_CASE("other batches behind an error begin an epoch of their own") {
+TEST_CASE("other batches after an error begin an epoch of their own") {
   Net net({.callbacks = {std::make_shared<FullDisk>(2)}});
   CHECK_THROWS_AS(net.trainer.fit(net.batches, {.epochs = 1}), std::runtime_error);
   Batches others(net.data, 50, Key{4});
@@ -224,4 +225,52 @@ TEST_CASE("errors of layers and optimisers name the line where they are made") {
   check([] { Sgd({.momentum = 2}); });
   check([] { Adam({.beta1 = 2}); });
   check([] { AdamW({.epsilon = 0}); });
+}
+
+TEST_CASE("a callback that trains its own trainer is refused, and training goes on after it") {
+  Trainer* self = nullptr;
+  Batches* batches = nullptr;
+  std::string text;
+  TrainerOptions options;
+  options.on_step = [&](const StepInfo& info) {
+    if (info.step == 2) text = error_of<GraphError>([&] { self->fit(*batches, {.steps = 1}); });
+    return true;
+  };
+  Net net(std::move(options));
+  self = &net.trainer;
+  batches = &net.batches;
+  CHECK(net.trainer.fit(net.batches, {.steps = 3}).steps == 3);
+  CHECK(has(text, "from within its own fit()"));
+  CHECK(has(text, here));
+  CHECK(net.trainer.steps_done() == 3);
+  CHECK(net.trainer.fit(net.batches, {.steps = 1}).steps == 1);
+  // After an error as well.
+  CHECK_THROWS_AS(net.trainer.fit([](std::int64_t, const VisitBatch&) {}, {.epochs = 1}), Error);
+  CHECK(net.trainer.fit(net.batches, {.steps = 1}).steps == 1);
+}
+
+TEST_CASE("a trainer that is moved while it trains says so") {
+  for (const bool by_step : {true, false}) {
+    CAPTURE(by_step);
+    Trainer* self = nullptr;
+    std::optional<Trainer> moved;
+    TrainerOptions options;
+    if (by_step)
+      options.on_step = [&](const StepInfo&) {
+        moved.emplace(std::move(*self));
+        moved.reset();  // what fit() works on must not end with it
+        return true;
+      };
+    else
+      options.on_epoch = [&](const EpochInfo&) {
+        moved.emplace(std::move(*self));
+        return true;
+      };
+    Net net(std::move(options));
+    self = &net.trainer;
+    const std::string text =
+        error_of<GraphError>([&] { net.trainer.fit(net.batches, {.epochs = 2}); });
+    CHECK(has(text, "while it trained"));
+    CHECK(has(text, here));
+  }
 }
