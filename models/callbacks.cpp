@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/models/detail/counts.hpp>
+
 namespace dualtape {
 namespace {
 
@@ -36,13 +38,9 @@ void check_state(const char* callback, const Tensor& state, std::int64_t count) 
                             to_string(state.type())});
 }
 
-constexpr std::int64_t most_reports = std::int64_t{1} << 53U;
-
 // A number that is the best so far, and a count as doubles hold them.
 void check_counted(const char* callback, double best, double count) {
-  const bool counts =
-      count >= 0 && count <= static_cast<double>(most_reports) && count == std::floor(count);
-  if (counts && !std::isnan(best)) return;
+  if (detail::is_count(count) && !std::isnan(best)) return;
   fail<ValueError>({.op = callback,
                     .what = "a state holds a best of " + std::to_string(best) + " and a count of " +
                             std::to_string(count),
@@ -126,6 +124,17 @@ std::vector<std::byte> elements_of(const Trainer& trainer) {
   return all;
 }
 
+void check_size(const Trainer& trainer, std::size_t kept) {
+  std::size_t bytes = 0;
+  for (const Parameter& parameter : measured(trainer)) bytes += parameter.value().bytes();
+  if (bytes == kept) return;
+  fail<ValueError>({.op = "EarlyStopping",
+                    .what = "the best report was of " + std::to_string(kept) +
+                            " bytes of parameters, the trainer has " + std::to_string(bytes),
+                    .where = trainer.line(),
+                    .help = "use one EarlyStopping for one Trainer"});
+}
+
 }  // namespace
 
 bool EarlyStopping::scalar(Trainer& trainer, const Scalar& scalar) {
@@ -142,17 +151,18 @@ bool EarlyStopping::scalar(Trainer& trainer, const Scalar& scalar) {
   return !stopped_;
 }
 
-// Behind what other callbacks make of the last report, and before they save.
+// After other callbacks have acted on the last report, and before they save.
 void EarlyStopping::settled(Trainer& trainer) {
   if (std::exchange(stopped_, false) && !kept_.empty()) give_back(trainer, kept_);
 }
 
 void EarlyStopping::begin(Trainer& trainer, const StopRules&) {
+  if (!kept_.empty()) check_size(trainer, kept_.size());
   const std::vector<std::byte> last = std::exchange(last_, {});
   if (!last.empty() && elements_of(trainer) == kept_) give_back(trainer, last);
 }
 
-// Checkpoints that are written behind this hold both, so that a resumed run goes on from the last.
+// Checkpoints written after this hold both, so that a resumed run goes on from the last.
 void EarlyStopping::end(Trainer& trainer, const TrainResult& result) {
   const bool goes_on = result.stop != Stop::callback && result.stop != Stop::not_finite;
   stopped_ = false;
@@ -164,16 +174,9 @@ void EarlyStopping::end(Trainer& trainer, const TrainResult& result) {
 }
 
 void EarlyStopping::give_back(const Trainer& trainer, const std::vector<std::byte>& values) const {
-  std::vector<Parameter> all = measured(trainer);
-  std::size_t bytes = 0;
-  for (const Parameter& parameter : all) bytes += parameter.value().bytes();
-  if (bytes != values.size())
-    fail<ValueError>({.op = "EarlyStopping",
-                      .what = "the best report was of " + std::to_string(values.size()) +
-                              " bytes of parameters, the trainer has " + std::to_string(bytes),
-                      .help = "use one EarlyStopping for one Trainer"});
+  check_size(trainer, values.size());
   std::size_t at = 0;
-  for (Parameter& parameter : all) {
+  for (Parameter& parameter : measured(trainer)) {
     Tensor best(parameter.type());
     if (best.bytes() > 0) std::memcpy(best.raw(), values.data() + at, best.bytes());
     at += best.bytes();
@@ -214,18 +217,22 @@ void EarlyStopping::restore(const Tensor& state) {
   const bool fits = state.dtype() == int64 && state.rank() == 1 && state.count() >= 3;
   const std::span<const std::int64_t> words =
       fits ? state.data<std::int64_t>() : std::span<const std::int64_t>();
-  if (!fits || words[1] < 0 || words[1] > most_reports || words[2] < 0 ||
-      words[2] > 8 * (state.count() - 3))
-    fail<ValueError>({.op = "EarlyStopping",
-                      .what = "this is no state of an EarlyStopping: " + to_string(state.type())});
+  const std::size_t rest = fits ? words.size() - 3 : 0;
+  const bool holds = fits && detail::is_count(words[1]) && detail::is_count(words[2]);
+  const std::size_t kept_words = holds ? (static_cast<std::size_t>(words[2]) + 7) / 8 : 0;
+  if (!holds || (rest != kept_words && rest != 2 * kept_words))
+    fail<ValueError>(
+        {.op = "EarlyStopping",
+         .what = "this is no state of an EarlyStopping: " + to_string(state.type()) +
+                 (holds ? " that says it keeps " + std::to_string(words[2]) + " bytes" : ""),
+         .help = "restore from a file that is whole"});
   const auto best = std::bit_cast<double>(words[0]);
   check_counted("EarlyStopping", best, static_cast<double>(words[1]));
   kept_.resize(static_cast<std::size_t>(words[2]));
   best_ = best;
   bad_ = words[1];
   if (!kept_.empty()) std::memcpy(kept_.data(), words.data() + 3, kept_.size());
-  const std::size_t kept_words = (kept_.size() + 7) / 8;
-  last_.resize(words.size() >= 3 + 2 * kept_words ? kept_.size() : 0);
+  last_.resize(rest == kept_words ? 0 : kept_.size());
   if (!last_.empty()) std::memcpy(last_.data(), words.data() + 3 + kept_words, last_.size());
 }
 
@@ -256,12 +263,12 @@ bool Checkpoints::epoch(Trainer&, const EpochInfo& info) {
 }
 
 void Checkpoints::settled(Trainer& trainer) {
-  if (std::exchange(due_, false)) save_checkpoint(path_, trainer);
+  if (std::exchange(due_, false)) save_checkpoint(path_, trainer, trainer.line());
 }
 
 void Checkpoints::end(Trainer& trainer, const TrainResult& result) {
   due_ = false;
-  if (result.stop != Stop::not_finite) save_checkpoint(path_, trainer);
+  if (result.stop != Stop::not_finite) save_checkpoint(path_, trainer, trainer.line());
 }
 
 BestCheckpoint::BestCheckpoint(std::filesystem::path path, std::string scalar,
@@ -281,7 +288,7 @@ bool BestCheckpoint::scalar(Trainer&, const Scalar& scalar) {
 }
 
 void BestCheckpoint::settled(Trainer& trainer) {
-  if (std::exchange(due_, false)) save_checkpoint(path_, trainer);
+  if (std::exchange(due_, false)) save_checkpoint(path_, trainer, trainer.line());
 }
 
 Tensor BestCheckpoint::state() const { return state_of({best_}); }

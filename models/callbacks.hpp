@@ -67,8 +67,8 @@ struct EarlyStoppingOptions {
 
 // Stops where a reported number has not improved for a while: at the tenth bad report for a
 // patience of 10, as Keras and PyTorch Lightning count. A NaN is no improvement. Its count, and the
-// best parameters and buffers so far, are in checkpoints. One for each fit(): behind its stop it
-// stops the next one at once unless that improves. Behind another end the next fit() goes on from
+// best parameters and buffers so far, are in checkpoints. One for each fit(): after its stop it
+// stops the next one at once unless that improves. After another end the next fit() goes on from
 // the last parameters, not from the best, unless they were changed in between.
 class EarlyStopping final : public Callback {
  public:
@@ -91,9 +91,8 @@ class EarlyStopping final : public Callback {
   EarlyStoppingOptions options_;
   double best_;
   std::int64_t bad_ = 0;
-  bool stopped_ = false;  // and the best is still to be given back
-  std::vector<std::byte> kept_ =
-      {};  // the elements of the best report, one tensor behind the other
+  bool stopped_ = false;              // and the best is still to be given back
+  std::vector<std::byte> kept_ = {};  // the elements of the best report, one tensor after the other
   std::vector<std::byte> last_ = {};  // those to go on from, where fit() ended with the best
 };
 

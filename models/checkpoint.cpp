@@ -6,8 +6,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include <dualtape/models/detail/torch_parameters.hpp>
 #include <dualtape/models/detail/written_by.hpp>
-#include <dualtape/models/torch_weights.hpp>
 
 namespace dualtape {
 namespace {
@@ -44,8 +44,8 @@ void save_checkpoint(const std::filesystem::path& path, const Trainer& trainer, 
   save_safetensors(path,
                    {trainer.state(here),
                     {{"format", "dualtape"},
-                     {"step", std::to_string(trainer.steps_done())},
-                     {"epochs_begun", std::to_string(trainer.epochs_begun())}}},
+                     {"step", std::to_string(trainer.steps_done(here))},
+                     {"epochs_begun", std::to_string(trainer.epochs_begun(here))}}},
                    here);
 }
 
@@ -80,7 +80,7 @@ void save_parameters(const std::filesystem::path& path, const std::vector<Parame
 
 namespace {
 
-// A square one would else be taken transposed without a word.
+// A square one would else silently be taken transposed.
 void check_layout(const std::filesystem::path& path, const TensorFile& file,
                   const std::vector<Parameter>& parameters, Location here) {
   if (detail::is_ours(file.metadata)) return;
@@ -103,7 +103,7 @@ void load_parameters(const std::filesystem::path& path, std::vector<Parameter> p
   const TensorFile file = load_safetensors(path, {}, here);
   if (layout == Layout::torch) {
     detail::check_not_ours(path, file.metadata, "load_parameters", here);
-    return set_torch_parameters(file.tensors, std::move(parameters), {}, here);
+    return detail::set_torch("load_parameters", file.tensors, std::move(parameters), {}, here);
   }
   if (layout == Layout::as_saved) check_layout(path, file, parameters, here);
   std::unordered_map<std::string_view, const Tensor*> by_name;

@@ -41,7 +41,7 @@ void JsonLog::begin(Trainer& trainer, const StopRules&) {
   seconds_ = 0;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   write(json_object({{"event", "begin"},
-                     {"step", trainer.steps_done()},
+                     {"step", trainer.steps_done(Location{})},
                      {"unix_seconds", std::chrono::duration<double>(now).count()}}));
 }
 
@@ -79,7 +79,7 @@ bool JsonLog::scalar(Trainer&, const Scalar& scalar) {
 void JsonLog::end(Trainer& trainer, const TrainResult& result) {
   std::vector<std::pair<std::string, detail::JsonValue>> fields{
       {"event", "end"},
-      {"step", trainer.steps_done()},
+      {"step", trainer.steps_done(Location{})},
       {"stop", text(name_of(result.stop))},
       {"step_seconds", result.seconds},
       {"wall_seconds", wall()}};

@@ -96,8 +96,8 @@ ProgressBar::ProgressBar(ProgressOptions options) : options_(options) {
 ProgressBar::~ProgressBar() { finish(); }
 
 void ProgressBar::begin(Trainer& trainer, const StopRules& rules) {
-  first_ = done_ = trainer.steps_done();
-  last_ = last_step(rules, first_, trainer.epochs_begun(), options_.steps_per_epoch);
+  first_ = done_ = trainer.steps_done(Location{});
+  last_ = last_step(rules, first_, trainer.epochs_begun(Location{}), options_.steps_per_epoch);
   scalar_.clear();
   start_ = Clock::now();
   drawn_at_ = start_ - std::chrono::hours(1);

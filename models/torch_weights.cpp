@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include <dualtape/core/detail/shown.hpp>
+#include <dualtape/models/detail/torch_parameters.hpp>
 #include <dualtape/models/detail/written_by.hpp>
 #include <dualtape/models/safetensors.hpp>
 
@@ -56,8 +58,9 @@ Tensor transposed(const Tensor& matrix) {
 
 class Loading {
  public:
-  Loading(const std::vector<NamedTensor>& tensors, const TorchOptions& options, Location where)
-      : options_(options), where_(where) {
+  Loading(std::string_view op, const std::vector<NamedTensor>& tensors, const TorchOptions& options,
+          Location where)
+      : op_(op), options_(options), where_(where) {
     for (const NamedTensor& named : tensors) by_name_.emplace(named.name, &named.tensor);
   }
 
@@ -104,20 +107,15 @@ class Loading {
       if (const Tensor* found = look(one)) return *found;
       if (const std::optional<Tensor> part = projection(one)) return *part;
     }
-    std::string there;
-    for (const auto& [other, tensor] : by_name_) {
-      if (there.size() > 200) {
-        there += ", ...";
-        break;
-      }
-      there.append(there.empty() ? "'" : ", '").append(other).append("'");
-    }
-    fail<DataError>({.op = "load_torch",
+    std::vector<std::string_view> names;
+    for (const auto& [other, tensor] : by_name_) names.push_back(other);
+    fail<DataError>({.op = op_,
                      .label = parameter.name(),
                      .what = "there is no '" + options_.prefix + name + "'; there are " +
-                             (there.empty() ? "none" : there),
+                             (names.empty() ? "none" : detail::names_listed(names)),
                      .where = where_,
-                     .help = "give TorchOptions::prefix, or TorchOptions::name for other names"});
+                     .help = "give load_torch() TorchOptions::prefix, or TorchOptions::name for "
+                             "other names"});
   }
 
   [[noreturn]] void refuse(const Parameter& parameter, const std::string& name, const Tensor& there,
@@ -127,7 +125,7 @@ class Loading {
       help =
           "if it is an embedding's table, list it in TorchOptions::tables; if dualtape wrote the "
           "file, load_parameters() reads it";
-    fail<DataError>({.op = "load_torch",
+    fail<DataError>({.op = op_,
                      .label = parameter.name(),
                      .what = "'" + options_.prefix + name + "' is " + to_string(there.type()) +
                              ", but " + to_string(wanted) + " is needed for " +
@@ -137,6 +135,7 @@ class Loading {
                      .help = help});
   }
 
+  std::string_view op_;
   const TorchOptions& options_;
   Location where_;
   std::map<std::string, const Tensor*> by_name_;
@@ -147,7 +146,13 @@ class Loading {
 void set_torch_parameters(const std::vector<NamedTensor>& tensors,
                           std::vector<Parameter> parameters, const TorchOptions& options,
                           Location where) {
-  const Loading loading(tensors, options, where);
+  detail::set_torch("set_torch_parameters", tensors, std::move(parameters), options, where);
+}
+
+void detail::set_torch(std::string_view op, const std::vector<NamedTensor>& tensors,
+                       std::vector<Parameter> parameters, const TorchOptions& options,
+                       Location where) {
+  const Loading loading(op, tensors, options, where);
   std::vector<Tensor> values;
   for (const Parameter& parameter : parameters) values.push_back(loading.value_of(parameter));
   for (std::size_t i = 0; i < values.size(); ++i) parameters[i].set(values[i]);
@@ -157,7 +162,7 @@ void load_torch_parameters(const std::filesystem::path& path, std::vector<Parame
                            const TorchOptions& options, Location where) {
   const TensorFile file = load_safetensors(path, {}, where);
   detail::check_not_ours(path, file.metadata, "load_torch", where);
-  set_torch_parameters(file.tensors, std::move(parameters), options, where);
+  detail::set_torch("load_torch", file.tensors, std::move(parameters), options, where);
 }
 
 }  // namespace dualtape

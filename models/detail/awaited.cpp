@@ -24,15 +24,22 @@ std::string listed(const Names& names) {
 // "val_loss", "Val-Loss" and "val loss" are one word to people.
 std::string spelt_plainly(const std::string& name) {
   std::string plain;
-  for (const char c : name)
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
-      plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x80) plain += c;  // a part of another script's letter
+    if (byte < 0x80 && std::isalnum(byte) != 0) plain += static_cast<char>(std::tolower(byte));
+  }
   return plain;
+}
+
+bool same_word(const std::string& a, const std::string& b) {
+  const std::string plain = spelt_plainly(a);
+  return !plain.empty() && plain == spelt_plainly(b);
 }
 
 std::string meant(const std::string& name, const Names& names) {
   for (const std::string& one : names)
-    if (spelt_plainly(one) == spelt_plainly(name)) return one;
+    if (same_word(one, name)) return one;
   return closest(name, names);
 }
 
@@ -79,9 +86,8 @@ void check_announced(const TrainerOptions& options, const Names& reported, Locat
     const std::string name = waiting->awaits();
     if (name.empty() || has(announced, name)) continue;
     // One that does not say may report anything, but hardly what differs by its spelling alone.
-    const bool misspelt = std::ranges::any_of(announced, [&](const std::string& one) {
-      return spelt_plainly(one) == spelt_plainly(name);
-    });
+    const bool misspelt = std::ranges::any_of(
+        announced, [&](const std::string& one) { return same_word(one, name); });
     if (all_say || misspelt) refuse(name, "which nobody reports; reported are ", announced, where);
   }
 }

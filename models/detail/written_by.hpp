@@ -20,8 +20,8 @@ inline bool is_ours(const FileMetadata& metadata) {
   return std::ranges::find(metadata, ours) != metadata.end();
 }
 
-// DataError where matrices are to be turned that lie as they should: a square one would be taken
-// transposed without a word.
+// DataError where matrices are to be turned that lie as they should: a square one would silently be
+// taken transposed.
 inline void check_not_ours(const std::filesystem::path& path, const FileMetadata& metadata,
                            std::string_view function, Location where) {
   if (!is_ours(metadata)) return;

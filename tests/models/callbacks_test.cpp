@@ -19,7 +19,7 @@ using namespace dualtape;
 
 namespace {
 
-// Hears everything, and reports numbers of a list as "quality", one behind each epoch.
+// Hears everything, and reports numbers of a list as "quality", one after each epoch.
 class Ear : public Callback {
  public:
   explicit Ear(std::vector<double> reports = {}) : reports_(std::move(reports)) {}
@@ -157,7 +157,7 @@ TEST_CASE("early stopping gives the best weights back") {
              trained(6, {.restore_best = false})));
 }
 
-TEST_CASE("behind an end with the best weights, training goes on from the last ones") {
+TEST_CASE("after an end with the best weights, training goes on from the last ones") {
   const std::vector<double> reports{3, 1, 2, 2, 2.5, 2};
   const auto make = [&](bool restores) {
     return std::make_unique<Run>(std::vector<std::shared_ptr<Callback>>{
@@ -176,7 +176,7 @@ TEST_CASE("behind an end with the best weights, training goes on from the last o
   const auto parts = make(true);
   parts->trainer.fit(parts->batches, {.epochs = 3});
   CHECK(identical(first_weight(parts), best));
-  // Through a state as well, which is taken behind the end.
+  // Through a state as well, which is taken after the end.
   const auto resumed = make(true);
   std::vector<NamedTensor> state = parts->trainer.state();
   for (NamedTensor& named : state) named.tensor = named.tensor.copy();
@@ -201,7 +201,7 @@ TEST_CASE("early stopping gives the best weights back also where the loss is los
   run.trainer.fit(run.batches, {.epochs = 4});
   for (std::size_t i = 0; i < 4; ++i)
     CHECK(identical(run.mlp.parameters()[i].value(), best.mlp.parameters()[i].value()));
-  // A stop that nothing settles behind: end() is told.
+  // A stop that nothing settles after: end() hears of it.
   EarlyStopping stopping("quality", {.patience = 1});
   Run other({});
   CHECK(stopping.scalar(other.trainer, {"quality", 1, 0, 0}));
@@ -298,7 +298,7 @@ TEST_CASE("the last and the best checkpoint are on disk") {
   const Folder folder;
   const auto last = folder / "last";
   const auto best = folder / "best";
-  // Which steps the files are of, looked at behind every step and epoch.
+  // Which steps the files are of, looked at after every step and epoch.
   class Look : public Callback {
    public:
     Look(std::filesystem::path a, std::filesystem::path b) : paths{std::move(a), std::move(b)} {}
@@ -399,4 +399,42 @@ TEST_CASE("waiting for a number that nobody reports is an error that lists those
   // It was due, and there is no such number.
   CHECK(error_of({std::make_shared<EarlyStopping>("test recall"), test()}).find("test recall") !=
         std::string::npos);
+}
+
+TEST_CASE("names that differ by letters of another script are not taken for one, misspelt") {
+  class Reports final : public Callback {
+   public:
+    bool epoch(Trainer& trainer, const EpochInfo&) override {
+      trainer.report("\u03bc loss", 1);
+      return true;
+    }
+  };
+  const Dataset data = iris();
+  Run run({std::make_shared<EarlyStopping>("\u03bc loss"), std::make_shared<Reports>(),
+           std::make_shared<EvaluateEvery>("\u03bb", data.inputs, data.labels)});
+  CHECK(run.trainer.fit(run.batches, {.epochs = 1}).epochs == 1);
+}
+
+TEST_CASE("what callbacks throw names the line of the fit()") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const auto told = [](Run& run) {
+    const std::string text =
+        testing::error_of<Error>([&] { run.trainer.fit(run.batches, {.epochs = 1}); });
+    CHECK(testing::has(text, "callbacks_test.cpp:"));
+    CHECK(!testing::has(text, "callbacks.cpp:"));
+  };
+  const auto nowhere = folder / "none" / "a";
+  Run last({std::make_shared<Checkpoints>(nowhere)});
+  told(last);
+  Run by_steps({std::make_shared<Checkpoints>(nowhere, CheckpointsOptions{.every_steps = 1})});
+  told(by_steps);
+  Run best({std::make_shared<Ear>(std::vector<double>{1}),
+            std::make_shared<BestCheckpoint>(nowhere, "quality")});
+  told(best);
+  // Of another model's run.
+  const auto stopping = std::make_shared<EarlyStopping>("quality");
+  stopping->restore(Tensor::of({0, 1, 16, 7, 7}));
+  Run other({stopping});
+  told(other);
 }

@@ -199,3 +199,16 @@ TEST_CASE("a file that dualtape wrote is not turned as if PyTorch had written it
   load_parameters(folder / "file", layer.parameters());
   CHECK(identical(layer.weight().value(), nn::Linear("fc", 2, 2, Key{2}).weight().value()));
 }
+
+TEST_CASE("errors name the function that was called") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const nn::Linear layer("fc", 2, 2, Key{1});
+  save_safetensors(folder / "file", {{{"other", Tensor(1.0)}}, {}});
+  CHECK(has(error_of<DataError>([&] { load_torch(folder / "file", layer); }), "[load_torch 'fc"));
+  CHECK(has(error_of<DataError>(
+                [&] { load_parameters(folder / "file", layer.parameters(), Layout::torch); }),
+            "[load_parameters 'fc"));
+  CHECK(has(error_of<DataError>([&] { set_torch_parameters({}, layer.parameters()); }),
+            "[set_torch_parameters 'fc"));
+}
