@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include <dualtape/models/detail/counts.hpp>
 #include <dualtape/models/detail/line_search.hpp>
 #include <dualtape/models/detail/optimiser_parts.hpp>
 
@@ -23,9 +24,13 @@ double inner(const Vector& a, const Vector& b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
+// NaN where one of them is.
 double largest(const Vector& v) {
   double most = 0;
-  for (const double x : v) most = std::max(most, std::abs(x));
+  for (const double x : v) {
+    if (std::isnan(x)) return x;
+    most = std::max(most, std::abs(x));
+  }
   return most;
 }
 
@@ -260,24 +265,43 @@ const Tensor& needed(const std::vector<NamedTensor>& state, const char* name, DT
        .help = "restore into an Lbfgs of the same parameters"});
 }
 
+[[noreturn]] void not_whole(const char* name, const std::string& what, Location where) {
+  fail<ValueError>({.op = "Lbfgs",
+                    .label = name,
+                    .what = "the state to restore has '" + std::string(name) + "' " + what,
+                    .where = where,
+                    .help = "restore from a file that is whole"});
+}
+
+Vector finite_values(const char* name, const Tensor& tensor, Location where) {
+  Vector values = vector_of(tensor);
+  for (const double value : values)
+    if (!std::isfinite(value))
+      not_whole(name, "with a value of " + std::to_string(value) + ", which no run comes to",
+                where);
+  return values;
+}
+
 Progress restored(const std::vector<NamedTensor>& state, std::int64_t size,
                   std::int64_t history_size, Location where) {
   Progress progress(history_size);
-  progress.now.point = vector_of(needed(state, point_name, float64, 1, size, where));
-  progress.now.gradient = vector_of(needed(state, gradient_name, float64, 1, size, where));
+  const auto vector = [&](const char* name) {
+    return finite_values(name, needed(state, name, float64, 1, size, where), where);
+  };
+  progress.now.point = vector(point_name);
+  progress.now.gradient = vector(gradient_name);
   const Tensor& numbers = needed(state, numbers_name, float64, 1, 2, where);
   progress.now.loss = numbers.at({0});
   progress.change = numbers.at({1});
+  if (!std::isfinite(progress.now.loss) || !(progress.change >= 0))
+    not_whole(numbers_name,
+              "a loss of " + std::to_string(progress.now.loss) + " and a change of it of " +
+                  std::to_string(progress.change),
+              where);
   const auto counts = needed(state, counts_name, int64, 1, 2, where).data<std::int64_t>();
-  constexpr std::int64_t most = std::int64_t{1} << 53U;  // more than any run comes to
   for (const std::int64_t count : counts)
-    if (count < 0 || count > most)
-      fail<ValueError>({.op = "Lbfgs",
-                        .label = counts_name,
-                        .what = "the state to restore has '" + std::string(counts_name) + "' " +
-                                std::to_string(count) + ", which is no count",
-                        .where = where,
-                        .help = "restore from a file that is whole"});
+    if (!detail::is_count(count))
+      not_whole(counts_name, std::to_string(count) + ", which is no count", where);
   progress.iterations = counts[0];
   progress.evaluations = counts[1];
   const Tensor& steps = needed(state, steps_name, float64, 2, size, where);
@@ -290,7 +314,8 @@ Progress restored(const std::vector<NamedTensor>& state, std::int64_t size,
                       .where = where,
                       .help = "restore from a file that is whole"});
   for (std::int64_t i = 0; i < steps.size(0); ++i)
-    progress.history.add(vector_of(steps.rows(i, i + 1)), vector_of(changes.rows(i, i + 1)));
+    progress.history.add(finite_values(steps_name, steps.rows(i, i + 1), where),
+                         finite_values(changes_name, changes.rows(i, i + 1), where));
   return progress;
 }
 
@@ -437,9 +462,9 @@ std::vector<NamedTensor> Lbfgs::state(Location where) const {
   const Impl& impl = this->impl("state", where);
   if (impl.progress) return saved(*impl.progress);
   fail<ValueError>({.op = "Lbfgs",
-                    .what = "there is no state before the first iteration, nor behind an error",
+                    .what = "there is no state before the first iteration, nor after an error",
                     .where = where,
-                    .help = "save from within on_iteration or behind minimise()"});
+                    .help = "save from within on_iteration or after minimise()"});
 }
 
 void Lbfgs::restore(const std::vector<NamedTensor>& state, Location where) {

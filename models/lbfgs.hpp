@@ -83,7 +83,7 @@ class Lbfgs {
   Lbfgs& operator=(Lbfgs&&) noexcept;
   ~Lbfgs();
 
-  // The parameters end at the best point; each call begins with an empty history, but behind
+  // The parameters end at the best point; each call begins with an empty history, but after
   // restore(). All arithmetic
   // but the program's is float64. Throws what lbfgs() and Program::run throw; the parameters then
   // are as they were.
@@ -92,7 +92,7 @@ class Lbfgs {
   LbfgsResult minimise(std::span<const Feed> feeds, Location where = Location::current());
 
   // What a call that was stopped needs to go on: point, gradient, history and counts, as named
-  // tensors; save_checkpoint() makes a file of them. To be asked within on_iteration or behind
+  // tensors; save_checkpoint() makes a file of them. To be asked within on_iteration or after
   // minimise(); ValueError where there is nothing yet.
   std::vector<NamedTensor> state(Location where = Location::current()) const;
   // Sets the parameters to the state's point; the next minimise() then goes on there and ends with

@@ -1,8 +1,9 @@
 #include <dualtape/models/optimisers.hpp>
 
 #include <algorithm>
-#include <memory>
+#include <utility>
 
+#include <dualtape/models/detail/counts.hpp>
 #include <dualtape/models/detail/optimiser_parts.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
@@ -14,6 +15,22 @@ namespace dualtape {
 using namespace detail;
 
 namespace {
+
+constexpr const char* steps_name = "steps";  // of what count() remembers
+
+// A number of steps is the one whole number that is remembered.
+void check_steps(const NamedTensor& named, Location where) {
+  const bool counts = named.tensor.type() == Type{Shape{}, int64} &&
+                      named.name.ends_with("." + std::string(steps_name));
+  if (!counts || is_count(std::as_const(named.tensor).data<std::int64_t>()[0])) return;
+  fail<ValueError>({.op = "Optimiser",
+                    .label = named.name,
+                    .what = "the state to restore has '" + named.name + "' " +
+                            std::to_string(std::as_const(named.tensor).data<std::int64_t>()[0]) +
+                            ", which is no number of steps",
+                    .where = where,
+                    .help = "restore from a file that is whole"});
+}
 
 void check_restored(const std::string& name, const Type& got, const Type& wanted,
                     Location where = {}) {
@@ -85,35 +102,35 @@ std::vector<Assign> Optimiser::update(const std::vector<Parameter>& parameters,
 
 std::vector<Parameter> Optimiser::state() const {
   std::vector<Parameter> all;
-  for (const Slot& slot : slots_) all.push_back(slot.value);
+  for (const Slot& slot : memory_->slots) all.push_back(slot.value);
   return all;
 }
 
 std::vector<NamedTensor> Optimiser::named_state() const {
   std::vector<NamedTensor> all;
-  for (const Slot& slot : slots_) all.push_back({slot.value.name(), slot.value.value()});
-  for (const auto& [name, value] : restored_) all.push_back({name, value});
+  for (const Slot& slot : memory_->slots) all.push_back({slot.value.name(), slot.value.value()});
+  for (const auto& [name, value] : memory_->restored) all.push_back({name, value});
   return all;
 }
 
 Parameter Optimiser::remembered(const Parameter& of, const std::string& name, const Type& type) {
-  for (const Slot& slot : slots_)
+  for (const Slot& slot : memory_->slots)
     if (slot.of == of && slot.name == name) return slot.value;
   Tensor start(type);
   const std::string full = of.name() + "." + name;
-  const auto kept = restored_.find(full);
-  if (kept != restored_.end()) {
+  const auto kept = memory_->restored.find(full);
+  if (kept != memory_->restored.end()) {
     check_restored(full, kept->second.type(), type);
     start = kept->second;
-  } else if (!anew_) {
+  } else if (!memory_->anew) {
     fail<ValueError>({.op = "Optimiser",
                       .label = full,
                       .what = "the restored state has no '" + full + "'",
                       .help = "restore into the optimiser, with the options, that was saved"});
   }
-  slots_.push_back({of, name, Parameter(full, start)});
-  if (kept != restored_.end()) restored_.erase(kept);
-  return slots_.back().value;
+  memory_->slots.push_back({of, name, Parameter(full, start)});
+  if (kept != memory_->restored.end()) memory_->restored.erase(kept);
+  return memory_->slots.back().value;
 }
 
 void Optimiser::restore(const std::vector<NamedTensor>& state, Location where) {
@@ -122,36 +139,43 @@ void Optimiser::restore(const std::vector<NamedTensor>& state, Location where) {
 
 std::function<void()> Optimiser::prepare_restore(const std::vector<NamedTensor>& state,
                                                  Location where) {
-  auto kept = std::make_shared<std::map<std::string, Tensor>>();
-  for (const NamedTensor& named : state) (*kept)[named.name] = named.tensor.copy();
-  auto values = std::make_shared<std::vector<Tensor>>();  // of the slots, in their order
-  for (const Slot& slot : slots_) {
+  const auto refuse = [&](const std::string& name, const std::string& what) {
+    fail<ValueError>({.op = "Optimiser",
+                      .label = name,
+                      .what = "the state to restore has " + what,
+                      .where = where,
+                      .help = "restore into the optimiser, with the options, that was saved"});
+  };
+  std::map<std::string, Tensor> kept;
+  for (const NamedTensor& named : state) {
+    check_steps(named, where);
+    if (!kept.emplace(named.name, named.tensor.copy()).second)
+      refuse(named.name, "two tensors of the name '" + named.name + "'");
+  }
+  std::vector<Tensor> values;  // of the slots, in their order
+  for (const Slot& slot : memory_->slots) {
     const std::string& name = slot.value.name();
-    const auto found = kept->find(name);
-    if (found == kept->end() && !state.empty())
-      fail<ValueError>({.op = "Optimiser",
-                        .label = name,
-                        .what = "the state to restore has no '" + name + "'",
-                        .where = where,
-                        .help = "restore into the optimiser, with the options, that was saved"});
-    if (found == kept->end()) {
-      values->emplace_back(slot.value.type());
+    const auto found = kept.find(name);
+    if (found == kept.end() && !state.empty()) refuse(name, "no '" + name + "'");
+    if (found == kept.end()) {
+      values.emplace_back(slot.value.type());
     } else {
       check_restored(name, found->second.type(), slot.value.type(), where);
-      values->push_back(found->second);
+      values.push_back(found->second);
     }
   }
-  for (const Slot& slot : slots_) kept->erase(slot.value.name());
-  return [this, kept, values, anew = state.empty()] {
-    for (std::size_t i = 0; i < values->size(); ++i) slots_[i].value.set((*values)[i]);
-    restored_.swap(*kept);
-    anew_ = anew;
+  for (const Slot& slot : memory_->slots) kept.erase(slot.value.name());
+  return [memory = memory_, kept = std::move(kept), values = std::move(values),
+          anew = state.empty()]() mutable {
+    for (std::size_t i = 0; i < values.size(); ++i) memory->slots[i].value.set(values[i]);
+    memory->restored.swap(kept);
+    memory->anew = anew;
   };
 }
 
 // What is kept for these parameters and nobody asked for was another optimiser's.
 void Optimiser::check_used(const std::vector<Parameter>& parameters) const {
-  for (const auto& [name, value] : restored_)
+  for (const auto& [name, value] : memory_->restored)
     for (const Parameter& parameter : parameters)
       if (name.starts_with(parameter.name() + ".") &&
           name.find('.', parameter.name().size() + 1) == std::string::npos)
@@ -169,7 +193,7 @@ Var Optimiser::average(const Parameter& moment, Var news, double beta, std::vect
 }
 
 Var Optimiser::count(const Parameter& of, Graph& graph, std::vector<Assign>& state) {
-  const Parameter steps = remembered(of, "steps", {Shape{}, int64});
+  const Parameter steps = remembered(of, steps_name, {Shape{}, int64});
   const Var t = graph.read(steps) + 1;
   state.push_back(assign(steps, t.named("new " + steps.name())));
   return cast(t, float64);

@@ -12,6 +12,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,8 @@ class Optimiser {
   // once or in update(); after an error at once nothing has changed.
   void restore(const std::vector<NamedTensor>& state, Location where = Location::current());
   // The same in two parts: here all is checked and copied, and nothing has changed; the function
-  // that is returned then puts it in place and does not fail. Call it before the next update().
+  // that is returned then puts it in place and does not fail; it does nothing where the optimiser
+  // is gone. Call it before the next update().
   std::function<void()> prepare_restore(const std::vector<NamedTensor>& state,
                                         Location where = Location::current());
 
@@ -69,11 +71,15 @@ class Optimiser {
     std::string name;
     Parameter value;
   };
+  struct Memory {
+    std::deque<Slot> slots;
+    std::map<std::string, Tensor> restored;  // not yet asked for
+    bool anew = true;                        // what is missing there starts at zero
+  };
   void check_used(const std::vector<Parameter>& parameters) const;
 
-  std::deque<Slot> slots_;
-  std::map<std::string, Tensor> restored_;  // not yet asked for
-  bool anew_ = true;                        // what is missing there starts at zero
+  // Shared with the functions of prepare_restore(), which may be called when this has ended.
+  std::shared_ptr<Memory> memory_ = std::make_shared<Memory>();
 };
 
 struct SgdOptions {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <dualtape/core/error.hpp>
+#include <dualtape/models/detail/counts.hpp>
 
 namespace dualtape {
 
@@ -53,7 +54,8 @@ bool Plateau::observe(double metric) {
     bad_ = 0;
   }
   if (bad_ <= options_.patience) return false;
-  *scale_ *= options_.factor;
+  // Never 0, which would be no state to restore.
+  *scale_ = std::max(*scale_ * options_.factor, std::numeric_limits<double>::min());
   cooling_ = options_.cooldown;
   bad_ = 0;
   return true;
@@ -69,13 +71,9 @@ void Plateau::restore(const Tensor& state) {
   if (state.type() != Type{Shape{4}, float64})
     fail<ValueError>(
         {.op = "Plateau", .what = "a state is float64 (4,), got " + to_string(state.type())});
-  constexpr double most = 9007199254740992.0;  // 2^53, up to which doubles count
-  const auto is_count = [](double value) {
-    return value >= 0 && value <= most && value == std::floor(value);
-  };
   const double scale = state.at({0});
-  if (!(scale > 0 && scale <= 1) || std::isnan(state.at({1})) || !is_count(state.at({2})) ||
-      !is_count(state.at({3})))
+  if (!(scale > 0 && scale <= 1) || std::isnan(state.at({1})) || !detail::is_count(state.at({2})) ||
+      !detail::is_count(state.at({3})))
     fail<ValueError>({.op = "Plateau",
                       .what = "this is no state of a Plateau: " + to_string(state),
                       .help = "a state is a scale of up to 1, the best number and two counts"});

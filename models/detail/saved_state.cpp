@@ -1,9 +1,9 @@
 #include <dualtape/models/detail/saved_state.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
+#include <dualtape/models/detail/counts.hpp>
 #include <dualtape/models/detail/epoch_layout.hpp>
 
 namespace dualtape::detail {
@@ -16,10 +16,9 @@ const std::string mean_name = "trainer/epoch_loss";  // sum and weight
 const std::string layout_name = "trainer/batches";  // its sizes
 const std::string order_name = "trainer/order";     // its order
 
-// More than any run comes to, and counting on from there overflows nothing; doubles hold it, too.
-constexpr std::int64_t most = std::int64_t{1} << 53U;
-
-bool is_count(std::int64_t value) { return value >= 0 && value <= most; }
+bool all_counts(std::span<const std::int64_t> values) {
+  return std::ranges::all_of(values, [](std::int64_t value) { return is_count(value); });
+}
 
 std::string listed(std::span<const std::int64_t> values) {
   std::string text;
@@ -73,7 +72,7 @@ EpochLayout SavedState::layout() const {
   EpochLayout layout;
   if (find(layout_name) != nullptr) {
     const auto sizes = need(layout_name, {Shape{3}, int64}).data<std::int64_t>();
-    if (!std::ranges::all_of(sizes, is_count))
+    if (!all_counts(sizes))
       refuse(layout_name, "has '" + layout_name + "' " + listed(sizes) + ", which are no counts");
     layout = {sizes[0], sizes[1], sizes[2]};
   }
@@ -96,15 +95,14 @@ SavedRun SavedState::run() const {
                {},
                layout()};
   // An epoch takes a step at least, and each of its batches is one.
-  const bool fits = std::ranges::all_of(counts, is_count) && counts[3] <= 1 &&
-                    run.batch <= run.step && run.epoch <= run.step + 1 &&
-                    (!run.in_epoch || run.epoch > 0);
+  const bool fits = all_counts(counts) && counts[3] <= 1 && run.batch <= run.step &&
+                    run.epoch <= run.step + 1 && (!run.in_epoch || run.epoch > 0);
   if (!fits)
     refuse(position_name, "has '" + position_name + "' " + listed(counts) +
                               ", which are no steps, epochs, batches of the epoch and 0 or 1");
   const Tensor& mean = need(mean_name, {Shape{2}, float64});
   const double rows = mean.at({1});
-  if (!(rows >= 0 && rows <= static_cast<double>(most)) || rows != std::floor(rows))
+  if (!is_count(rows))
     refuse(mean_name, "has '" + mean_name + "' of " + std::to_string(rows) + " rows");
   run.mean = RunningMean(mean.at({0}), rows);
   return run;

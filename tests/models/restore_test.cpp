@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <new>
@@ -146,11 +147,18 @@ TEST_CASE("what callbacks and schedules remember is looked through as well") {
   for (const Tensor& bad :
        {doubles({1, -5}), doubles({1, 1e300}), doubles({1, 0.5}), doubles({1, NAN}),
         doubles({NAN, 1}), Tensor::of({0, -5, 0}), Tensor::of({0, huge, 0}),
-        Tensor::of({0, 1, huge}), Tensor::of({0, 1, -8}), Tensor::of({0, 1}), Tensor()}) {
+        Tensor::of({0, 1, huge}), Tensor::of({0, 1, -8}), Tensor::of({0, 1}), Tensor(),
+        // 16 bytes kept are two words, or four with the last ones.
+        Tensor::of({0, 1, 16, 7}), Tensor::of({0, 1, 16, 7, 7, 7}), Tensor::of({0, 1, 0, 7}),
+        Tensor::of({0, 1, 16, 7, 7, 7, 7, 7})}) {
     CAPTURE(bad);
     CHECK_THROWS_AS(stopping.restore(bad), ValueError);
   }
   stopping.restore(doubles({0.5, 3}));
+  stopping.restore(Tensor::of({0, 1, 16, 7, 7}));
+  CHECK(identical(stopping.state(), Tensor::of({0, 1, 16, 7, 7})));
+  stopping.restore(Tensor::of({0, 1, 16, 7, 7, 8, 8}));
+  CHECK(identical(stopping.state(), Tensor::of({0, 1, 16, 7, 7, 8, 8})));
   Plateau plateau(constant_rate(1));
   const Tensor fresh = plateau.state();
   for (const Tensor& bad :
@@ -255,6 +263,26 @@ TEST_CASE("an L-BFGS run is restored whole or not at all") {
               "lbfgs/counts"));
     CHECK(identical(p.value(), Tensor{8, 9}));
   }
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const double bad : {std::nan(""), inf, -inf}) {
+    CAPTURE(bad);
+    for (const char* name : {"lbfgs/point", "lbfgs/gradient", "lbfgs/steps", "lbfgs/changes"}) {
+      CAPTURE(name);
+      std::vector<NamedTensor> broken = good;
+      for (NamedTensor& named : broken)
+        if (named.name == name) {
+          named.tensor = named.tensor.copy();
+          named.tensor.data<double>().back() = bad;
+        }
+      const std::string text = error_of<ValueError>([&] { lbfgs.restore(broken); });
+      CHECK(has(text, name));
+      CHECK(has(text, "restore_test.cpp:"));
+    }
+    CHECK_THROWS_AS(lbfgs.restore(with(good, "lbfgs/numbers", doubles({bad, 1}))), ValueError);
+    CHECK(identical(p.value(), Tensor{8, 9}));
+  }
+  for (const double bad : {-1.0, std::nan("")})
+    CHECK_THROWS_AS(lbfgs.restore(with(good, "lbfgs/numbers", doubles({1, bad}))), ValueError);
   bool done = false;
   for (std::uint64_t number = 0; !done && number < 5000; ++number) {
     try {
@@ -283,4 +311,67 @@ TEST_CASE("a training by batches that were moved from is told at the user's line
   }
   // NOLINTEND(bugprone-use-after-move)
   CHECK(run.trainer.steps_done() == 0);
+}
+
+TEST_CASE("a number of steps that no run has come to is not an optimiser's") {
+  Run run;
+  run.trainer.fit(run.batches, {.steps = 2});
+  const std::vector<NamedTensor> before = run.state();
+  std::string name;
+  for (const NamedTensor& named : before)
+    if (named.name.ends_with(".steps")) name = named.name;
+  REQUIRE(!name.empty());
+  for (const std::int64_t bad : {std::int64_t{-5}, huge, (std::int64_t{1} << 53U) + 1}) {
+    CAPTURE(bad);
+    const auto broken = with(before, name, Tensor(bad));
+    // The same where the optimiser has not met its parameters yet.
+    Run fresh;
+    for (Run* one : {&run, &fresh}) {
+      const std::string text = error_of<ValueError>([&] { one->trainer.restore(broken); });
+      CHECK(has(text, "which is no number of steps"));
+      CHECK(has(text, "restore_test.cpp:"));
+    }
+    CHECK(same(run.state(), before));
+  }
+}
+
+TEST_CASE("what prepare_restore() gave may be called when the optimiser has ended") {
+  const Parameter p("p", Tensor{1, 2});
+  const auto stepped = [&](Adam& adam) {
+    Graph g;
+    const Var loss = sum(square(g.read(p)));
+    const auto assigns = adam.update({p}, reverse(loss, {p}), 0.1);
+    compile({}, assigns).run({});
+  };
+  std::vector<NamedTensor> state;
+  {
+    Adam saved;
+    stepped(saved);
+    state = saved.named_state();
+    for (NamedTensor& named : state) named.tensor = named.tensor.copy();
+  }
+  std::function<void()> restore;
+  {
+    Adam ended;
+    stepped(ended);
+    stepped(ended);
+    restore = ended.prepare_restore(state);
+  }
+  restore();
+  Adam there;
+  stepped(there);
+  stepped(there);
+  restore = there.prepare_restore(state);
+  CHECK(!same(there.named_state(), state));
+  restore();
+  CHECK(same(there.named_state(), state));
+}
+
+TEST_CASE("a callback that refuses its state is named at the user's line") {
+  Run run;
+  const auto bad = with(run.state(), "callback/early stopping by loss of mine", Tensor::of({1}));
+  const std::string text = error_of<ValueError>([&] { run.trainer.restore(bad); });
+  CHECK(has(text, "[restore 'callback/early stopping by loss of mine']"));
+  CHECK(has(text, "this is no state of an EarlyStopping"));
+  CHECK(has(text, "restore_test.cpp:"));
 }

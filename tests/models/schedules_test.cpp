@@ -168,3 +168,12 @@ TEST_CASE("a plateau that was moved from goes on with its copy") {
   CHECK(second.schedule()(0) == 0.5);
   CHECK(second.state().count() == 4);
 }
+
+TEST_CASE("a plateau that has lowered its rate to nothing is restored as well") {
+  Plateau plateau(constant_rate(1), {.factor = 1e-200, .patience = 0});
+  for (int i = 0; i < 5; ++i) plateau.observe(1);
+  CHECK(plateau.schedule()(0) < 1e-300);
+  Plateau again(constant_rate(1));
+  again.restore(plateau.state());
+  CHECK(identical(again.state(), plateau.state()));
+}
