@@ -29,17 +29,24 @@ void detail::append_new(std::vector<Parameter>& all, const std::vector<Parameter
     if (std::ranges::find(all, parameter) == all.end()) all.push_back(parameter);
 }
 
-Layer::Layer(Var (*function)(In)) : Layer(Function{function}) {
-  if (function == nullptr)
-    fail<ValueError>({.op = "Layer", .what = "a layer is made of a null function"});
+Layer::Layer(Var (*function)(In), Location where) : Layer(Function{function}, where) {
+  if (function == nullptr) refuse_empty(where);
 }
 
-void Layer::check_depth() const {
+void Layer::refuse_empty(Location where) {
+  fail<ValueError>({.op = "Layer",
+                    .what = "a layer is made of a function that is empty or null",
+                    .where = where,
+                    .help = "give a function of one Var, such as dt::relu"});
+}
+
+void Layer::check_depth(Location where) const {
   // Layers are called, asked for parameters and destroyed one inside the other, on the stack.
   constexpr int most_depth = 512;
   if (depth() > most_depth)
     fail<ValueError>({.op = "Layer",
                       .what = "layers are nested more than " + std::to_string(most_depth) + " deep",
+                      .where = where,
                       .help = "put layers side by side into one Sequential"});
 }
 
@@ -126,7 +133,7 @@ Var Residual::operator()(Var x, Context& context, Location where) const {
   const Var detour = inner_(x, context, where);
   const Var straight = shortcut_ ? (*shortcut_)(x, context, where) : x;
   // Broadcasting would hide a detour of another size.
-  if (detour.shape() != straight.shape())
+  if (detour.shape(where) != straight.shape(where))
     fail<ShapeError>({.op = "Residual",
                       .label = detour.label(),
                       .what = "the inner layers give " + to_string(detour.type()) +

@@ -1,10 +1,10 @@
-// Layers put together: nn::Layer holds any one of them, nn::Sequential runs them one behind the
+// Layers put together: nn::Layer holds any one of them, nn::Sequential runs them one after the
 // other, nn::Residual adds a detour. Copies share parameters. Graphs are built by one thread at a
 // time.
 //
 // A layer is any struct with
 //     Var operator()(Var x) const;   or   Var operator()(Var x, nn::Context& context) const;
-// (either may take a Location behind that, which is the user's line), and, where it has them,
+// (either may take a Location after that, which is the user's line), and, where it has them,
 //     std::vector<Parameter> parameters() const;   // trained
 //     std::vector<Parameter> buffers() const;      // saved but not trained: running statistics
 //     std::vector<Parameter> tables() const;       // of the parameters, matrices whose rows are
@@ -27,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/core/callable.hpp>
 #include <dualtape/models/context.hpp>
 
 namespace dualtape::nn {
@@ -104,20 +105,23 @@ concept LayerLike = detail::Maps<T>;
 
 class Layer {
  public:
-  // What is missing of a T that is no layer is said by the compiler.
+  // What is missing of a T that is no layer is said by the compiler. ValueError for an empty
+  // std::function or a null pointer, and for layers nested too deep for the stack.
   template <class T>
-  requires(!std::same_as<std::remove_cvref_t<T>, Layer>) Layer(T layer) {
+  requires(!std::same_as<std::remove_cvref_t<T>, Layer>)
+      Layer(T layer, Location where = Location::current()) {
     detail::check_layer<T>();
+    if (dualtape::detail::is_null(layer)) refuse_empty(where);
     if constexpr (detail::Maps<T>) held_ = std::make_shared<Holder<T>>(std::move(layer));
-    if (held_ != nullptr) check_depth();
+    if (held_ != nullptr) check_depth(where);
   }
   // No moves, so that there is no Layer that stands for nothing.
   Layer(const Layer&) = default;
   Layer& operator=(const Layer&) = default;
   // Functions such as relu.
-  Layer(Var (*function)(In));
+  Layer(Var (*function)(In), Location where = Location::current());
 
-  // Throws GraphError if it needs a context: else it would be left untrained without a word.
+  // Throws GraphError if it needs a context: else it would silently be left untrained.
   Var operator()(Var x, Location where = Location::current()) const;
   // Nothing is drawn and running statistics are read.
   Var evaluate(Var x, Location where = Location::current()) const;
@@ -131,7 +135,8 @@ class Layer {
   int depth() const { return held_->depth(); }  // of layers in layers
 
  private:
-  void check_depth() const;  // ValueError where the stack would not be safe
+  void check_depth(Location where) const;
+  [[noreturn]] static void refuse_empty(Location where);
 
   struct Held {
     virtual ~Held() = default;
@@ -184,7 +189,7 @@ class Layer {
   std::shared_ptr<const Held> held_;
 };
 
-// One layer behind the other. Without layers it is the identity.
+// One layer after the other. Without layers it is the identity.
 class Sequential {
  public:
   // ValueError if two parameters have one name: drawn from one key they would be the same numbers,
@@ -192,7 +197,7 @@ class Sequential {
   Sequential(std::initializer_list<Layer> layers, Location where = Location::current())
       : Sequential(std::vector<Layer>(layers), where) {}
   explicit Sequential(std::vector<Layer> layers, Location where = Location::current());
-  // Moving copies: one moved from would be the identity without a word.
+  // Moving copies: one moved from would silently be the identity.
   Sequential(const Sequential&) = default;
   Sequential& operator=(const Sequential&) = default;
 

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <string>
 
 #include <dualtape/core/program.hpp>
@@ -45,7 +46,7 @@ static_assert(nn::LayerLike<Twice> && nn::LayerLike<Everything> && nn::LayerLike
 static_assert(nn::LayerLike<nn::Sequential> && nn::LayerLike<nn::Residual>);
 static_assert(!nn::LayerLike<std::string>);
 
-TEST_CASE("a sequence runs structs and functions one behind the other") {
+TEST_CASE("a sequence runs structs and functions one after the other") {
   const auto shift = [](Var x) { return x + 1; };
   const nn::Sequential net{Twice{}, dualtape::tanh, shift, nn::Sequential{relu, Twice{}}};
   Graph g;
@@ -227,7 +228,7 @@ TEST_CASE("layers nested deeper than the stack is safe with are refused") {
   CHECK(depth == 512);
   Graph g;
   const Var x = g.input("x", {1});
-  CHECK(eval(layer(x), {{x, Tensor{1e-30}}}).item() > 0);  // x 2^512 would overflow: inf
+  CHECK(eval(layer(x), {{x, Tensor{2}}}).item() == 2 * 513);  // relu(x), and x once a residual
 }
 
 TEST_CASE("what was moved from is still the net, not the identity") {
@@ -248,4 +249,22 @@ TEST_CASE("what was moved from is still the net, not the identity") {
   holds(nn::Residual(nn::Sequential{nn::Linear("fc", 2, 2, Key{1})}));
   holds(nn::Layer(nn::Linear("fc", 2, 2, Key{1})));
   holds(Mlp({2, 3, 2}, Key{1}));
+}
+
+TEST_CASE("a layer of an empty function is refused where it is made") {
+  const std::function<Var(Var)> empty;
+  Var (*null)(Var) = nullptr;
+  Var (*of_in)(In) = nullptr;
+  const auto refused = [](const auto& make) {
+    const std::string text = testing::error_of<ValueError>(make);
+    CHECK(testing::has(text, "empty or null"));
+    CHECK(testing::has(text, "sequential_test.cpp:"));
+  };
+  refused([&] { nn::Layer layer(empty); });
+  refused([&] { nn::Layer layer(null); });
+  refused([&] { nn::Layer layer(of_in); });
+  refused([&] { nn::Sequential net{nn::Linear("fc", 2, 2, Key{1}), empty}; });
+  const nn::Layer full(std::function<Var(Var)>([](Var x) { return x + 1; }));
+  Graph g;
+  CHECK(eval(full(g.constant(Tensor{1}))).item() == 2);
 }
