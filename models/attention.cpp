@@ -91,7 +91,7 @@ Var MultiHeadAttention::attend(Var query, Var memory, Location where) const {
 }
 
 Var MultiHeadAttention::attend(Var query, Var memory, Context& context, Location where) const {
-  Graph& graph = query.graph();
+  Graph& graph = query.graph(where);
   const auto bias = [&](const Linear& layer) -> MaybeVar {
     if (!layer.bias()) return std::nullopt;
     return graph.read(*layer.bias(), where);
@@ -139,7 +139,7 @@ PositionEmbedding::PositionEmbedding(const std::string& name, std::int64_t lengt
 
 Var PositionEmbedding::operator()(Var x, Location where) const {
   const Shape& rows = table_.weight().shape();
-  const std::size_t rank = x.rank();
+  const std::size_t rank = x.rank(where);
   // Broadcasting would take sequences of length 1 and hide a mistake.
   if (rank < 2 || x.shape()[rank - 2] != rows[0] || x.shape()[rank - 1] != rows[1])
     fail<ShapeError>({.op = "PositionEmbedding",

@@ -17,11 +17,11 @@ struct MultiHeadAttentionOptions {
   bool causal = false;  // place i sees places 0 ... i
   bool bias = true;
   DType dtype = float32;
-  double dropout = 0;  // of the weights behind the softmax, while training
+  double dropout = 0;  // of the weights after the softmax, while training
 };
 
 // Queries, keys and values by linear layers "<name>.query", ".key" and ".value", attention in
-// `heads` parts, and "<name>.output" behind it. Starts as PyTorch's: Glorot's rule for the three
+// `heads` parts, and "<name>.output" after it. Starts as PyTorch's: Glorot's rule for the three
 // matrices as one, 1 / sqrt(fan_in) for the last, biases 0.
 class MultiHeadAttention {
  public:
@@ -53,8 +53,8 @@ class MultiHeadAttention {
 
 struct TransformerBlockOptions {
   bool causal = false;
-  double dropout = 0.1;    // behind the attention, the activation and the last layer
-  bool norm_first = true;  // normalise before each part; false: behind it, as in 2017
+  double dropout = 0.1;    // after the attention, the activation and the last layer
+  bool norm_first = true;  // normalise before each part; false: after it, as in 2017
   Activation activation = Activation::gelu;
   DType dtype = float32;
   double attention_dropout = 0;  // of the attention's weights; PyTorch's is `dropout` there, too

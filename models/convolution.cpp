@@ -38,13 +38,13 @@ Var with_bias(Var y, const Weighted& layer, std::size_t image_axes, Location whe
 // x must have shape (N, in, ...).
 void check_images(std::string_view op, Var x, const std::string& name, std::int64_t in,
                   std::size_t image_axes, Location where) {
-  const Shape& shape = x.shape();
+  const Shape& shape = x.shape(where);
   if (shape.rank() == image_axes + 2 && shape[1] == in) return;
   const std::string channels = std::to_string(in);
   std::string help = "reshape x; a single one is a batch of 1";
   if (shape.rank() == image_axes + 2)
     help = shape[image_axes + 1] == in
-               ? "the channels seem to be x's last axis: bring them behind the batch's"
+               ? "the channels seem to be x's last axis: bring them next to the batch's"
                : "make the layer for the channels x has, or give x " + channels;
   fail<ShapeError>({.op = op,
                     .label = name,

@@ -13,17 +13,17 @@ namespace nn {
 namespace {
 
 void check_linear(Var x, const Linear& layer, Location where) {
-  const Shape& shape = x.shape();
+  const Shape& shape = x.shape(where);
   const std::int64_t in = layer.weight().shape()[0];
   if (shape.rank() > 0 && shape[shape.rank() - 1] == in) return;
-  std::int64_t behind_batch = 1;
-  for (std::size_t axis = 1; axis < shape.rank(); ++axis) behind_batch *= shape[axis];
+  std::int64_t after_batch = 1;
+  for (std::size_t axis = 1; axis < shape.rank(); ++axis) after_batch *= shape[axis];
   const std::string wanted = std::to_string(in);
   fail<ShapeError>({.op = "Linear",
                     .label = layer.name(),
                     .what = "x is " + to_string(x.type()) + ", but its last size must be " + wanted,
                     .where = where,
-                    .help = shape.rank() > 2 && behind_batch == in
+                    .help = shape.rank() > 2 && after_batch == in
                                 ? "put nn::Flatten() in front of the layer, which makes x " +
                                       to_string(Shape{shape[0], in})
                                 : "make the layer for the size x has, or give x the shape (..., " +

@@ -130,7 +130,7 @@ Var activate(Activation activation, Var x, Location where = Location::current())
 
 struct MlpOptions {
   Activation activation = Activation::relu;  // between the layers
-  Activation output = Activation::identity;  // behind the last one
+  Activation output = Activation::identity;  // after the last one
   Initialiser initialiser = Initialiser::Rule::he_uniform;
   bool bias = true;
   DType dtype = float32;

@@ -75,7 +75,8 @@ BatchNorm::BatchNorm(std::string_view layer, const std::string& name, std::int64
 }
 
 void BatchNorm::check(Var x, bool training, Location where) const {
-  const bool ranked = x.rank() >= least_rank_ && x.rank() <= most_rank_;
+  const std::size_t rank = x.rank(where);
+  const bool ranked = rank >= least_rank_ && rank <= most_rank_;
   const std::int64_t channels = weight().count();
   if (!ranked || x.shape()[1] != channels)
     fail<ShapeError>(

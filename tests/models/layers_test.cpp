@@ -7,7 +7,11 @@
 #include <string>
 
 #include <dualtape/core/program.hpp>
+#include <dualtape/models/attention.hpp>
+#include <dualtape/models/convolution.hpp>
+#include <dualtape/models/normalise.hpp>
 #include <dualtape/models/sequential.hpp>
+#include <tests/errors.hpp>
 
 using namespace dualtape;
 
@@ -238,4 +242,26 @@ TEST_CASE("a linear layer that does not fit names itself, the shapes and the men
   CHECK(other.find("Flatten") == std::string::npos);
   CHECK(error_of({}).find("'fc1'") != std::string::npos);
   CHECK(error_of({64}).empty());
+}
+
+TEST_CASE("layers that are given an empty Var name the line of the call") {
+  const auto refused = [](const std::string& name, const auto& call) {
+    CAPTURE(name);
+    const std::string text = testing::error_of<GraphError>(call);
+    CHECK(testing::has(text, "layers_test.cpp:"));
+    CHECK(!testing::has(text, "models/layers.cpp:"));
+  };
+  const Var none;
+  refused("Linear", [&] { nn::Linear("l", 2, 2, Key{1})(none); });
+  refused("Mlp", [&] { Mlp({2, 2}, Key{1})(none); });
+  refused("Conv1d", [&] { nn::Conv1d("c", 2, 2, 1, Key{1})(none); });
+  refused("Conv2d", [&] { nn::Conv2d("c", 2, 2, {1, 1}, Key{1})(none); });
+  refused("BatchNorm1d", [&] { nn::BatchNorm1d("b", 2).evaluate(none); });
+  refused("LayerNorm", [&] { nn::LayerNorm("n", 2)(none); });
+  refused("Embedding", [&] { nn::Embedding("e", 2, 2, Key{1})(none); });
+  refused("Flatten", [&] { nn::Flatten()(none); });
+  refused("MultiHeadAttention", [&] { nn::MultiHeadAttention("a", 4, 2, Key{1})(none); });
+  refused("PositionEmbedding", [&] { nn::PositionEmbedding("p", 2, 2, Key{1})(none); });
+  refused("Residual", [&] { nn::Residual(nn::Sequential{})(none); });
+  refused("Sequential", [&] { nn::Sequential{nn::Linear("l", 2, 2, Key{1})}(none); });
 }
