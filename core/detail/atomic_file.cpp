@@ -232,6 +232,9 @@ void flush_folder(const Job& job, const fs::path& folder) {
 void write_atomically(std::string_view op, const fs::path& path,
                       std::span<const std::span<const std::byte>> pieces, Location where) {
   const Job job{op, path, where};
+  // The system would take what stands before it for the name.
+  if (path.native().find('\0') != std::string::npos)
+    job.refuse("cannot be written: the path holds a zero byte", "name another file");
   const fs::path target = target_of(job);
   const std::optional<mode_t> old = mode_of_old(job, target);
   remove_leftovers(job, target);

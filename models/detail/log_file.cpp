@@ -13,6 +13,12 @@ namespace dualtape::detail {
 
 LogFile::LogFile(std::string_view op, std::filesystem::path path, Begin begin, Location where)
     : op_(op), path_(std::move(path)), where_(where) {
+  // The system would take what stands before it for the name.
+  if (path_.native().find('\0') != std::string::npos)
+    fail<DataError>({.op = op_,
+                     .what = path_.string() + ": cannot be opened: the path holds a zero byte",
+                     .where = where_,
+                     .help = "name another file"});
   struct stat found {};
   const auto check_kind = [&] {
     const std::string kind = kind_of_file(found.st_mode);

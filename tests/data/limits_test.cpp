@@ -114,3 +114,12 @@ TEST_CASE("no reader waits for a FIFO, or reads a device, a folder or half of a 
     CHECK(has(error_of<DataError>([&] { read(cut); }), "holds a zero byte"));
   }
 }
+
+TEST_CASE("no file is written under half of its name") {
+  const TemporaryFolder folder;
+  const fs::path cut = (folder / "cut").string() + std::string("\0.npy", 5);
+  const std::string text = error_of<DataError>([&] { save_npy(cut, Tensor{1}); });
+  CHECK(has(text, "holds a zero byte"));
+  CHECK(has(text, "limits_test.cpp:"));
+  CHECK(fs::is_empty(folder.path()));
+}

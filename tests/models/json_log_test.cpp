@@ -119,3 +119,13 @@ TEST_CASE("a log that cannot be written says so") {
   CHECK_THROWS_AS(JsonLog(folder / "log", 0), ValueError);
   CHECK_THROWS_AS(train("/dev/full", 0.1), DataError);
 }
+
+TEST_CASE("no log is written under half of its name") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  const std::filesystem::path cut = (folder / "cut").string() + std::string("\0.jsonl", 7);
+  const std::string text = testing::error_of<DataError>([&] { JsonLog log(cut); });
+  CHECK(testing::has(text, "holds a zero byte"));
+  CHECK(testing::has(text, "json_log_test.cpp:"));
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
