@@ -28,9 +28,9 @@ struct LoaderOptions {
   bool shuffle = true;     // else in the data set's own order, every epoch
   LastBatch last = LastBatch::keep;
   Augmentation augmentation = {};
-  // Runs on the loader's thread on each batch, after the augmentation; may write to its tensors,
-  // not replace them by others of another type (ValueError). The key is the batch's own: it depends
-  // on the Loader's key, epoch and index.
+  // Runs on the loader's thread on each batch, after the augmentation; may write to its tensors, or
+  // put others of the same type in their place, which are copied (ValueError for other types). The
+  // key is the batch's own: it depends on the Loader's key, epoch and index.
   std::function<void(Batch& batch, Key key)> transform = {};
 };
 

@@ -34,7 +34,7 @@ struct Scaling {
   Tensor invert(const Tensor& scaled, Location where = Location::current()) const;
 
   // "<name>.shift" and "<name>.width", which share the tensors, and a Scaling of them. ValueError
-  // for tensors that are missing or are not both float64 of one shape.
+  // for tensors that are missing, are not both float64 of one shape or hold what no fit() gives.
   std::vector<NamedTensor> state(const std::string& name = "scaling") const;
   static Scaling from_state(const std::vector<NamedTensor>& state,
                             const std::string& name = "scaling",

@@ -25,7 +25,7 @@ struct Scalar {
   std::int64_t epoch = 0;
 };
 
-// Where something returns false, the training stops behind the step or epoch under way.
+// Where something returns false, the training stops after the step or epoch under way.
 class Callback {
  public:
   Callback() = default;
@@ -50,7 +50,7 @@ class Callback {
   // Whether it reports this scalar, but has not been due yet.
   virtual bool may_report(const std::string& /*scalar*/) const { return false; }
 
-  // Why it returned false, in words; asked right behind that, for TrainResult::stopped_by.
+  // Why it returned false, in words; asked right after that, for TrainResult::stopped_by.
   virtual std::string why() const { return {}; }
 
   // What a resumed run needs of it: a tensor that checkpoints save under this name, which differs

@@ -43,7 +43,7 @@ void detail::refuse_without_context(std::string_view op, std::string_view label,
                " and was called without an nn::Context",
        .where = where,
        .help = std::string("let the objective") + (net ? "" : ", or the layer that holds it,") +
-               " take `nn::Context& context` behind its " + (net ? "two Vars" : "Vars") +
+               " take `nn::Context& context` after its " + (net ? "two Vars" : "Vars") +
                " and call " + name + "(x, context); to evaluate, call " + name + ".evaluate(x)"});
 }
 

@@ -22,7 +22,7 @@ struct Context {
   // gets sub-stream n, so equal models draw equal numbers. GraphError if there is no key.
   Var next_key(Location where = Location::current());
 
-  // What `buffer` holds behind the updates so far, in `graph`: a layer that stands in two places
+  // What `buffer` holds after the updates so far, in `graph`: a layer that stands in two places
   // goes on from what it made of the first.
   Var latest(const Parameter& buffer, Graph& graph) const;
   void update(const Parameter& buffer, Var value, Location where = Location::current());
@@ -31,7 +31,7 @@ struct Context {
 namespace detail {
 
 // The GraphError of a layer, or of a net that holds such layers, that trains otherwise than it
-// evaluates and was called without a Context: neither is done without a word.
+// evaluates and was called without a Context: neither is done silently.
 enum class Called : std::uint8_t { layer, net };
 [[noreturn]] void refuse_without_context(std::string_view op, std::string_view label, Called called,
                                          Location where);

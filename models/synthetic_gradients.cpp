@@ -94,7 +94,7 @@ void require_cut(Var output, Var cut, const std::vector<Parameter>& earlier, Loc
           {.op = op_name,
            .label = parameter.name(),
            .what = "the parameter lies below the cut '" + cut.label() +
-                   "' and is also read behind it, by a way around the cut",
+                   "' and is also read after it, by a way around the cut",
            .where = where,
            .help = "cut where everything that goes on passes, or list it with a later part"});
   }

@@ -72,11 +72,11 @@ struct DecoupledGradients {
 };
 
 // `loss` is a scalar, the mean over the rows of a batch; `cuts` are in order from the input;
-// `above` are the parameters behind the last cut. All gradients are those at the values before the
+// `above` are the parameters after the last cut. All gradients are those at the values before the
 // step. Throws GraphError without cuts, ShapeError for a model whose prediction has not the
 // activation's shape, and DerivativeError where a cut's activation does not depend on its
 // parameters and on the cut before, or the loss not on the last cut, or where a parameter listed
-// for one part reaches the part behind around the cut.
+// for one part reaches the next part around the cut.
 DecoupledGradients decoupled_gradients(Var loss, const std::vector<Cut>& cuts,
                                        const std::vector<Parameter>& above,
                                        Location where = Location::current());

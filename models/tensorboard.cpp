@@ -18,7 +18,7 @@ double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// TensorBoard reads every file with "tfevents" in its name, in the order of the seconds behind it.
+// TensorBoard reads every file with "tfevents" in its name, in the order of the seconds after it.
 std::string file_name() {
   static std::atomic<int> count{0};
   return "events.out.tfevents." + std::to_string(static_cast<std::int64_t>(now())) + "." +
@@ -52,8 +52,8 @@ TensorBoard::TensorBoard(const std::filesystem::path& folder, std::int64_t every
 TensorBoard::~TensorBoard() {
   try {
     flush();
-  } catch (...) {  // nobody is there to hear of it
-    static_cast<void>(0);
+  } catch (...) {
+    return;  // a destructor must not throw; end() has reported what can be reported
   }
 }
 

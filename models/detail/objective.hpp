@@ -1,5 +1,5 @@
-// What the Trainer asks of what it is given before it differentiates, so that a mistake is told at
-// the user's line and not at one of the library. Graphs are built by one thread at a time.
+// What the Trainer asks of what it is given before it differentiates, so that a mistake is reported
+// at the user's line and not at one of the library. Graphs are built by one thread at a time.
 #pragma once
 
 #include <vector>

@@ -60,10 +60,10 @@ struct TrainerParts {
   void name_gradients(const Gradients& gradients) const;
 };
 
-// Where errors about the gradients of `loss` are told.
+// The line that errors about the gradients of `loss` name.
 inline Location line_of(Var loss) { return loss.defined() ? loss.node().where : Location{}; }
 
-// How the outputs of an evaluation stand: behind the loss, -1 where there are none.
+// How the outputs of an evaluation stand: after the loss, -1 where there are none.
 struct EvaluationPlaces {
   int accuracy = -1;
   int outputs = -1;

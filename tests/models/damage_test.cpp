@@ -108,7 +108,6 @@ TEST_CASE("a checkpoint with a flipped bit is not resumed from, and nothing has 
 TEST_CASE("the checksums are those that are published, where other readers pass them over") {
   if (!built_with_json()) return;
   const Folder folder;
-  // "123456789" in bytes: eight of one tensor and one of another would be cut; so nine bools' room.
   Tensor eight(Shape{}, int64);
   std::memcpy(eight.raw(), "12345678", 8);
   save_safetensors(folder / "a", {{{"x", eight}}, {}});
