@@ -285,8 +285,9 @@ class CallOp : public detail::PlainOp<Call, Kind::general> {
   }
   bool linear_in(const NodeView& node, std::span<const bool> active) const override {
     const std::size_t first = Call::first_linear(node.attributes);
+    // A constant of zeros may stand for an absent tangent, and be a primal argument as well.
     for (std::size_t i = 0; i < active.size(); ++i)
-      if (active[i] != (i >= first)) return false;
+      if (active[i] != (i >= first) && !is_zero_constant(node.in[i])) return false;
     return true;
   }
 };

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <dualtape/core/kinds.hpp>
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/call.hpp>
 #include <dualtape/modes/check.hpp>
@@ -55,7 +56,6 @@ TEST_CASE("a call inside a called function is differentiable") {
   CHECK(report.ok());
 }
 
-// Built, not run: feeds are looked up one by one.
 TEST_CASE("a call takes more than 65 535 arguments") {
   constexpr std::int64_t count = 65537;
   const std::vector<Type> types(count, Type{Shape{}, float64});
@@ -67,6 +67,48 @@ TEST_CASE("a call takes more than 65 535 arguments") {
   const std::vector<In> arguments(count, In(x));
   const Var y = call(f, arguments)[0];
   CHECK(y.node().inputs().size() == count);
+  CHECK(eval(y, {{x, 0.5}}).item() == 0.5 * count);
+}
+
+namespace {
+// y = x, with an attribute of a name that calls use, too.
+struct Named {
+  static constexpr auto name = "test_named";
+  static constexpr auto doc = "x";
+  static constexpr auto math = "x";
+  static void infer(Inference& inference) { inference.out = {inference.in[0].type()}; }
+  static void apply(std::span<const Tensor> in, std::span<Tensor> out, const Attributes&) {
+    out[0].assign(in[0]);
+  }
+  // A tangent that is there, and zero.
+  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar>) {
+    return {node.out[0].graph().constant(zeros(node.out[0].shape(), node.out[0].dtype()))};
+  }
+  static std::vector<Case> cases() { return {}; }
+};
+constexpr General<Named> named_op;
+}  // namespace
+
+TEST_CASE("a body may use operators whose attributes have the names of a call's") {
+  const auto f = Function::make("f", {Type{Shape{2}, float32}}, [](std::span<const Var> x) {
+    return std::vector<Var>{named_op(x[0], Attributes{{"function", std::int64_t{1}}})};
+  });
+  CHECK(f->depth() == 0);
+  Graph g;
+  CHECK(identical(eval(call(f, {g.constant(Tensor{1.0, 2.0})})[0]), Tensor{1.0, 2.0}));
+}
+
+TEST_CASE("a call whose last tangent is a constant of zeros has a gradient") {
+  Graph g;
+  const Var x = g.input("x", {2});
+  const Var flat = named_op(x, Attributes{});
+  const auto f = Function::make("f", {x.type(), x.type()}, body);
+  const Var y = call(f, {x, flat})[0];  // sin(x) flat
+  const Tensor at{0.5, 1.0};
+  const Var slope = reverse(sum(y), {x})[x];
+  CHECK(all_close(eval(slope, {{x, at}}), eval(cos(x) * x, {{x, at}}), 1e-6));
+  const Var second = reverse(sum(slope), {x})[x];
+  CHECK(all_close(eval(second, {{x, at}}), eval(-sin(x) * x, {{x, at}}), 1e-6));
 }
 
 TEST_CASE("checkpointing keeps the gradient and drops the activations of its body") {
