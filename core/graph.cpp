@@ -321,10 +321,16 @@ NodeId Graph::add(const Op& op, std::span<const Var> inputs, Attributes attribut
   return id;
 }
 
+// The operator is set last: take_back() looks at operands of none but a node that has one.
 void Graph::fill(NodeId id, const Op& op, std::span<const Var> inputs) {
   Node& node = nodes_[id];
-  node.op = &op;
-  node.input_count = static_cast<std::uint32_t>(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i].graph_id() != this->id() && inputs[i].graph_id() != parent_.id())
+      fail<GraphError>({.op = op.name(),
+                        .what = "its operand " + std::to_string(i) +
+                                " is neither of this graph nor of its parent",
+                        .where = node.where,
+                        .help = "give Vars of the graph that the node is added to"});
   if (!inputs.empty()) {
     auto* refs = static_cast<Ref*>(refs_.allocate(sizeof(Ref) * inputs.size(), alignof(Ref)));
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -333,6 +339,8 @@ void Graph::fill(NodeId id, const Op& op, std::span<const Var> inputs) {
     }
     node.input_refs = refs;
   }
+  node.input_count = static_cast<std::uint32_t>(inputs.size());
+  node.op = &op;
   node.origin = id;
   if (!emission_) {
     node.scope = scope_;

@@ -48,7 +48,7 @@ Plan make_plan(std::span<const Var> outputs, std::span<const Assign> assigns, Lo
   if (wanted.empty()) return plan;
   const Graph& graph =
       detail::require_one_graph(wanted, "compile", "outputs and assignments", where);
-  if (graph.parent() != nullptr)
+  if (graph.parent(where) != nullptr)
     fail<GraphError>({.op = "compile",
                       .what = "the Vars of a scratch graph stand for no values",
                       .where = where,

@@ -45,7 +45,8 @@ Var sum_to(Var var, const Shape& shape) {
 }
 
 Var zeros_like(Var var) {
-  Graph& graph = var.graph().parent() ? *var.graph().parent() : var.graph();
+  Graph* const outer = var.graph().parent();
+  Graph& graph = outer != nullptr ? *outer : var.graph();
   return broadcast_as(graph.constant(0.0, var.dtype()), var.shape());
 }
 
