@@ -29,11 +29,11 @@ bool reads_all_elements(const NodeView& node, Var partial) {
 }
 
 // An elementwise partial has the shape of the result, or of operands that are stretched to it. One
-// of another shape would spread over the tangent without a word.
+// of another shape would silently spread over the tangent.
 Factor partial_of(const NodeView& node, std::size_t i) {
   Factor factor = node.op.partial(node, i);
   if (factor.is_literal()) return factor;
-  const Shape& is = factor.var().shape();
+  const Shape is = factor.var().shape();
   const Shape& wanted = node.out[0].shape();
   if (is == wanted) return factor;
   const Broadcast joined = broadcast(is, wanted);
@@ -113,10 +113,9 @@ void ForwardMode::visit(const Node& node, const std::function<void()>& rule) {
 
 namespace {
 // Of the graph itself, or of the scratch graph it belongs to.
-void require_tangent(Var tangent, const Graph& graph, Var input, Location where) {
+void require_tangent(Var tangent, Graph& graph, Var input, Location where) {
   detail::require_alive(tangent, "forward", "a tangent", where);
-  if (&tangent.graph() != &graph && tangent.graph().parent() != &graph &&
-      &tangent.graph() != graph.parent())
+  if (detail::joined(&graph, tangent.graph(), where) == nullptr)
     fail<GraphError>({.op = "forward",
                       .label = input.label(),
                       .what = "the tangent, " + detail::place_of(tangent) +
@@ -162,11 +161,9 @@ Var forward(Var output, const WrtList& wrt, const std::vector<Var>& tangents, Lo
   fail<DerivativeError>(
       {.op = "forward",
        .label = output.label(),
-       .what = cut.empty()
-                   ? "the output does not depend on any of the inputs to differentiate by"
-                   : "the output does not depend on any of the inputs to differentiate by but "
-                     "through " +
-                         cut + ", whose derivative is zero",
+       .what = cut.empty() ? "the output does not depend on any of the inputs to differentiate by"
+                           : "the output depends on the inputs to differentiate by only through " +
+                                 cut + ", whose derivative is zero",
        .where = where,
        .help = "check the list, and for a stop_gradient on the way"});
 }

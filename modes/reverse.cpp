@@ -54,14 +54,14 @@ class Cotangents {
 }  // namespace
 
 struct Linearized::Impl {
-  Graph* graph = nullptr;
-  GraphHandle handle;  // of the same, which may end before
+  GraphHandle handle;  // of the graph, which may end before
   std::unique_ptr<Graph> tape;
   std::vector<Var> inputs;   // primal
   std::vector<Var> entries;  // the inputs' tangents on the tape
   std::vector<Var> outputs;
   std::vector<MaybeVar> output_entries;
 
+  Graph& graph() const { return *handle.get(); }  // impl() has seen that it lives
   void play(Cotangents& cotangents) const;
   void transpose_entry(NodeId id, Cotangents& cotangents) const;
 };
@@ -74,20 +74,20 @@ Linearized::Linearized(const std::vector<Var>& outputs, const WrtList& wrt, Loca
                       .what = "there are no outputs",
                       .where = where,
                       .help = "list the Vars to differentiate, at least one"});
-  impl.graph = &detail::require_one_graph(outputs, "reverse", "outputs", where);
-  if (impl.graph->parent() != nullptr)
+  Graph& graph = detail::require_one_graph(outputs, "reverse", "outputs", where);
+  if (graph.parent(where) != nullptr)
     fail<GraphError>({.op = "reverse",
                       .what = "the Vars of a scratch graph cannot be differentiated backwards",
                       .where = where});
-  impl.handle = impl.graph->handle();
-  impl.tape = std::make_unique<Graph>(*impl.graph);
+  impl.handle = graph.handle();
+  impl.tape = std::make_unique<Graph>(graph, where);
   impl.outputs = outputs;
-  impl.inputs = wrt.in(*impl.graph, "reverse", where);
+  impl.inputs = wrt.in(graph, "reverse", where);
   for (std::size_t i = 0; i < wrt.size(); ++i)
     impl.entries.push_back(impl.tape->input("d" + std::to_string(i), impl.inputs[i].shape(),
                                             impl.inputs[i].dtype(), where));
-  TapeMode mode(*impl.graph, *impl.tape);
-  impl.output_entries = mode.run(*impl.graph, impl.inputs, impl.entries, outputs, where);
+  TapeMode mode(graph, *impl.tape);
+  impl.output_entries = mode.run(graph, impl.inputs, impl.entries, outputs, where);
 }
 
 Linearized::Linearized(Linearized&&) noexcept = default;
@@ -116,7 +116,7 @@ std::vector<MaybeVar> Linearized::transpose(std::span<const MaybeVar> cotangents
   Cotangents sums(*impl.tape);
   const auto ref_of = [](Var var) { return Ref{var.id(), var.output(), false}; };
   {
-    const Graph::Emitting emitting(*impl.graph, {own_place, Role::cotangent, {}, 0, 0, nullptr});
+    const Graph::Emitting emitting(impl.graph(), {own_place, Role::cotangent, {}, 0, 0, nullptr});
     for (std::size_t i = 0; i < cotangents.size(); ++i) {
       if (!cotangents[i]) continue;
       detail::require_alive(*cotangents[i], "vjp", "a cotangent", where);
@@ -149,7 +149,7 @@ void Linearized::Impl::play(Cotangents& cotangents) const {
     const Node& entry = tape->node(id);
     if (entry.input_count == 0) continue;
     const Graph::Emitting emitting(
-        *graph, {own_place, Role::cotangent, entry.where, entry.label, entry.scope, entry.op});
+        graph(), {own_place, Role::cotangent, entry.where, entry.label, entry.scope, entry.op});
     transpose_entry(id, cotangents);
   }
 }
@@ -203,7 +203,7 @@ Gradients vjp(const std::vector<Var>& outputs, const WrtList& wrt,
            .label = input.label(),
            .what = "the output " + detail::place_of(outputs.front()) + "," +
                    (cut.empty() ? " does not depend on it, so its gradient is zero"
-                                : " does not depend on it but through " + cut +
+                                : " depends on it only through " + cut +
                                       ", whose derivative is zero, and so is its gradient"),
            .where = where,
            .help = "leave it out of the list, or pass Unreachable::zero"});

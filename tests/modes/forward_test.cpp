@@ -106,7 +106,7 @@ TEST_CASE("nothing passes stop_gradient, and zeros are absent") {
   CHECK(!dt::forward_all({dt::floor(x)}, {x}, {v})[0]);
   const std::string text =
       error_of<dt::DerivativeError>([&] { static_cast<void>(dt::forward(stopped, {x}, {v})); });
-  CHECK(has(text, "does not depend"));
+  CHECK(has(text, "depends on the inputs to differentiate by only through"));
   CHECK(has(text, "'stop_gradient', made at "));
   // d (stop(x^2) x) = stop(x^2) dx
   const dt::Var slope = dt::forward(stopped * x, {x}, {v});
