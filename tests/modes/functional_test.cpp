@@ -1,5 +1,6 @@
 // Derivatives of plain functions of Vars against closed forms.
 #include <dualtape/modes/functional.hpp>
+#include <dualtape/modes/value_and_grad.hpp>
 
 #include <atomic>
 #include <span>
@@ -154,4 +155,32 @@ TEST_CASE("the result has the dtype of the point") {
   CHECK(dt::jvp(f, x, x).tangent.dtype() == dt::float32);
   CHECK(dt::hvp(f, x, x).dtype() == dt::float32);
   check_near(dt::grad(f)(x), {std::exp(0.5), std::exp(1.0)}, 1e-6);
+}
+
+TEST_CASE("errors name the line of the call, and never an unknown place") {
+  dt::Graph other;
+  const dt::Var foreign = other.input("foreign", {2});
+  const dt::Tensor t = vector({1, 2}).to(dt::float32);
+  const auto mixes = [&](dt::Var x) { return dt::sum(x * foreign); };
+  const auto strays = [&](dt::Var) { return dt::sum(foreign); };
+  const auto named = [](const auto& act) {
+    const std::string text = error_of<dt::GraphError>(act);
+    CHECK(has(text, "functional_test.cpp:"));
+    CHECK(!contains(text, "unknown place"));
+    CHECK(!contains(text, ".hpp:"));
+    return text;
+  };
+  named([&] { dt::eval(mixes, t); });
+  named([&] { dt::jvp(mixes, t, t); });
+  named([&] { dt::vjp(mixes, t); });
+  named([&] { dt::hvp(mixes, t, t); });
+  named([&] { dt::grad(mixes)(t); });
+  named([&] { dt::jit(mixes)(t); });
+  named([&] { dt::value_and_grad(mixes)(t); });
+  named([&] { dt::eval(strays, t); });
+  named([&] { dt::jvp(strays, t, t); });
+  named([&] { dt::hvp(strays, t, t); });
+  named([&] { dt::grad(strays)(t); });
+  named([&] { dt::jit(strays)(t); });
+  CHECK(has(named([&] { dt::vjp(strays, t); }), "[vjp] what the function returns, made at "));
 }
