@@ -5,6 +5,7 @@
 #include <dualtape/core/program.hpp>
 #include <dualtape/ops/convolution.hpp>
 #include <dualtape/ops/diagonals.hpp>
+#include <dualtape/ops/linalg_factor.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/pooling.hpp>
 #include <dualtape/ops/random.hpp>
@@ -29,9 +30,12 @@ TEST_CASE("drawings leave out attributes that have their default value, and thes
   max_pool2d(images, 2);
   random_normal(g, Key{1}, {2});
   slice(x, 0, 1, 3);
+  avg_pool2d(images, 2);
+  triangular_solve(x, x);
   const std::string plain = to_dot(g);
-  for (const char* part : {"transpose_a", "keepdims", "k=0", "largest", "stride", "dilation",
-                           "padding", "groups", "mean=", "stddev", "steps"}) {
+  for (const char* part :
+       {"transpose_a", "keepdims", "k=0", "largest", "stride", "dilation", "padding", "groups",
+        "mean=", "stddev", "steps", "lower", "count_include_pad", "unit_diagonal"}) {
     CAPTURE(part);
     CHECK(!contains(plain, part));
   }
@@ -52,10 +56,13 @@ TEST_CASE("drawings leave out attributes that have their default value, and thes
   max_pool2d(pictures, 3, {.stride = 1});
   random_normal(h, Key{1}, {2}, 1, 2);
   slice(y, 0, 0, 4, 2);
+  avg_pool2d(pictures, 2, {.count_include_pad = false});
+  triangular_solve(y, y, {.lower = false, .unit_diagonal = true});
   const std::string told = to_dot(h);
   for (const char* part :
        {"transpose_a=True", "keepdims=True", "k=1", "largest=False", "stride=[2, 2]",
-        "padding=[1, 1", "groups=2", "stride=[1, 1]", "mean=1", "stddev=2", "steps=[2, 1]"}) {
+        "padding=[1, 1", "groups=2", "stride=[1, 1]", "mean=1", "stddev=2", "steps=[2, 1]",
+        "lower=False", "count_include_pad=False", "unit_diagonal=True"}) {
     CAPTURE(part);
     CHECK(contains(told, part));
   }
