@@ -49,6 +49,13 @@ TEST_CASE("a complaint names operator, label, fault, place and mend") {
         "  try: transpose the second operand");
 }
 
+TEST_CASE("a NUL in a label does not end the text") {
+  const std::string label("a\0b", 3);
+  const std::string text =
+      text_of_failure<ValueError>({.op = "op", .label = label, .what = "wrong"});
+  CHECK(text == "[op 'a\\0b'] wrong");
+}
+
 TEST_CASE("what a complaint does not know it leaves out") {
   CHECK(to_string(Complaint{.op = "add", .what = "wrong"}) == "[add] wrong");
   CHECK(to_string(Complaint{.op = "", .what = "wrong"}) == "wrong");

@@ -13,6 +13,7 @@
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
 #include <tests/errors.hpp>
 
 namespace dt = dualtape;
@@ -266,4 +267,11 @@ TEST_CASE("a result that is too large names the operator and its operands") {
   CHECK_THROWS_WITH_AS(tall + wide, doctest::Contains("graph_test.cpp:"), dt::ShapeError);
   CHECK_THROWS_WITH_AS(dt::Shape(std::vector<std::int64_t>(1'000'000, 1)),
                        doctest::Contains("1000000 axes"), dt::ShapeError);
+  const dt::Var deep = graph.input("deep", dt::Shape(std::vector<std::int64_t>(1024, 1)));
+  CHECK_THROWS_WITH_AS(dt::unsqueeze(deep, 0),
+                       doctest::Contains("[reshape] its result of float32 (1, 1, "), dt::SizeError);
+  CHECK_THROWS_WITH_AS(dt::unsqueeze(deep, 0), doctest::Contains("1025 axes, the limit is 1024"),
+                       dt::SizeError);
+  CHECK_THROWS_WITH_AS(dt::unsqueeze(deep, 0), doctest::Contains("graph_test.cpp:"),
+                       dt::ShapeError);
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <dualtape/core/kinds.hpp>
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/call.hpp>
 #include <dualtape/modes/estimators.hpp>
@@ -21,6 +22,7 @@
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/scan.hpp>
 #include <dualtape/ops/shapes.hpp>
+#include <dualtape/ops/sort.hpp>
 
 #include "tests/allocations.hpp"
 #include "tests/errors.hpp"
@@ -147,7 +149,10 @@ TEST_CASE("a program of a function and a key fails whole, too") {
 }
 
 TEST_CASE("memory that cannot be had says how much, and for what") {
-  if (testing::address_sanitizer || testing::thread_sanitizer) return;  // they abort
+  if (testing::address_sanitizer || testing::thread_sanitizer) {
+    MESSAGE("[skipped] the sanitizers end the process where memory cannot be had");
+    return;
+  }
   const std::string tensor = testing::error_of<MemoryError>([] {
     zeros({1 << 30, 1 << 24}, float64);
   });
@@ -162,4 +167,65 @@ TEST_CASE("memory that cannot be had says how much, and for what") {
   CHECK(testing::has(program, "memory_test.cpp:"));
   CHECK(testing::has(program, "(1073741824, 67108864)"));
   CHECK(testing::has(program, "bytes"));
+  // Of a node with two outputs the one that is large, with its own type.
+  const Chosen sorted = sort(wide, 0);
+  const std::string second =
+      testing::error_of<MemoryError>([&] { compile({sum(sorted.indices)}); });
+  CHECK(testing::has(second, "sort int64 (1073741824, 67108864) made at "));
+  // A result has memory of its own.
+  const Var result = cumsum(wide, 0).named("total");
+  const std::string own = testing::error_of<MemoryError>([&] { compile({result}); });
+  CHECK(testing::has(own, "[compile] there is no memory for the program's results"));
+  CHECK(testing::has(own, "cumsum 'total' float32 (1073741824, 67108864) made at "));
+  CHECK(testing::has(own, "memory_test.cpp:"));
+}
+
+TEST_CASE("results that a run finds no memory for are named, and the run's line") {
+  Graph g;
+  const Var x = g.input("x", {2});
+  const Var y = exp(x).named("grown");
+  Program program = compile({y});
+  std::vector<Outputs> kept;
+  kept.reserve(2);
+  kept.push_back(program.run({{x, Tensor{1.0, 2.0}}}));
+  std::string text;
+  for (std::uint64_t n = 1; text.empty() && n < 100; ++n) {
+    const FailingAllocation failing(n);
+    try {
+      kept.push_back(program.run({{x, Tensor{1.0, 2.0}}}));
+      break;
+    } catch (const std::bad_alloc&) {
+    } catch (const MemoryError& error) {
+      if (testing::contains(error.what(), "results")) text = error.what();
+    }
+  }
+  CHECK(testing::has(text, "[run] there is no memory for the program's results of 8 bytes"));
+  CHECK(testing::has(text, "exp 'grown' float32 (2,) made at "));
+  CHECK(testing::has(text, "\n  at "));
+}
+
+namespace {
+struct Hungry {
+  static constexpr auto name = "test_hungry";
+  static constexpr auto doc = "a kernel that finds no memory";
+  static constexpr auto reason = "for tests";
+  static void infer(Inference& inference) { inference.out = {inference.in[0].type()}; }
+  static void apply(std::span<const Tensor>, std::span<Tensor>, const Attributes&) {
+    throw MemoryError("nothing left");
+  }
+  static std::vector<Case> cases() { return {}; }
+};
+constexpr NotDifferentiable<Hungry> hungry;
+}  // namespace
+
+TEST_CASE("a kernel that finds no memory is named with its line") {
+  Graph g;
+  const Var x = g.input("x", {2});
+  const Var y = hungry(x).named("meal");
+  Program program = compile({y});
+  const std::string text = testing::error_of<MemoryError>([&] {
+    program.run({{x, Tensor{1.0, 2.0}}});
+  });
+  CHECK(testing::has(text, "[test_hungry 'meal'] nothing left"));
+  CHECK(testing::has(text, "memory_test.cpp:"));
 }

@@ -196,6 +196,17 @@ TEST_CASE("the trace is JSON that says where each event comes from") {
 #endif
 }
 
+TEST_CASE("an event of a step that is not there is an error") {
+  Profile profile;
+  profile.name = "made by hand";
+  profile.events.push_back({});
+  CHECK_THROWS_WITH_AS(static_cast<void>(profile.trace()),
+                       doctest::Contains("an event is of step 0, there are 0 steps"), ValueError);
+  CHECK_THROWS_WITH_AS(profile.write_trace("nowhere.json"), doctest::Contains("profile_test.cpp:"),
+                       ValueError);
+  CHECK(!std::filesystem::exists("nowhere.json"));
+}
+
 TEST_CASE("a trace goes to a file, or says that it cannot") {
   Small small;
   Program program = compile({small.y});

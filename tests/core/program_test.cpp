@@ -13,6 +13,7 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
@@ -202,7 +203,7 @@ TEST_CASE("after the first run a run allocates nothing") {
         }) == 0);
 }
 
-TEST_CASE("feeds of another type are told with what can be fed instead") {
+TEST_CASE("the error of a feed of another type says what can be fed instead") {
   Graph g;
   const Var x = g.input("x", {});
   const Var n = g.input("n", {}, int64);
@@ -300,6 +301,60 @@ TEST_CASE("a program refuses a Var of another graph at the address of its own") 
   CHECK(y.id() == z.id());
   CHECK_FALSE(y == z);
   CHECK_THROWS_AS(compile({y, z}), GraphError);
+}
+
+TEST_CASE("a program whose graph has ended runs as before") {
+  std::optional<Graph> g(std::in_place);
+  const Var x = g->input("x", {2});
+  const Var scale = g->input("scale", {}, float64);
+  const Var count = g->input("count", {}, int64);
+  const Var unneeded = g->input("unneeded", {2});
+  const Var y = cast(x, float64) * scale + cast(count, float64);
+  Program program = compile({y});
+  Program fresh = compile({y});  // not run before
+  const Tensor t{1.0, 2.0};
+  const Tensor wanted = program.run({{x, t}, {scale, 0.1}, {count, 3}, {unneeded, t}})[y].copy();
+  g.reset();
+  Graph in_its_place;  // may lie at the same address
+  const Var foreign = in_its_place.input("x", {2});
+  for (Program* p : {&program, &fresh}) {
+    for (int i = 0; i < 2; ++i)
+      CHECK(identical(p->run({{x, t}, {scale, 0.1}, {count, 3}})[y], wanted));
+    CHECK(identical(p->run({{count, 3}, {x, t}, {scale, Tensor::scalar(0.1)}})[y], wanted));
+    const auto refused = [&](std::initializer_list<Feed> feeds, const char* what) {
+      const std::string text = error_of<Error>([&] { p->run(feeds); });
+      CHECK(has(text, what));
+      CHECK(has(text, "program_test.cpp:"));
+    };
+    refused({{x, t}, {scale, 0.1}}, "[run 'count'] the input, int64 ()");
+    refused({{x, t}, {x, t}, {scale, 0.1}, {count, 3}}, "[run 'x'] the input is fed twice");
+    refused({{x, Tensor{1.0}}, {scale, 0.1}, {count, 3}}, "[run 'x'] the input is float32 (2,)");
+    refused({{x, t}, {scale, 0.1}, {count, 0.5}}, "[run 'count'] the input is int64 ()");
+    refused({{x, t}, {scale, 0.1}, {count, 3}, {unneeded, t}}, "whose graph has ended");
+    refused({{x, t}, {scale, 0.1}, {count, 3}, {foreign, t}}, "does not belong to the graph");
+    CHECK(identical(p->run({{x, t}, {scale, 0.1}, {count, 3}})[y], wanted));
+  }
+}
+
+// What is looked up one by one would take a second for each of these.
+TEST_CASE("a program may have 100 000 feeds and 100 000 outputs") {
+  constexpr std::size_t many = 100'000;
+  Graph g;
+  std::vector<Feed> feeds;
+  std::vector<Var> outputs;
+  for (std::size_t i = 0; i < many; ++i) {
+    const Var x = g.input("x" + std::to_string(i), {}, float64);
+    feeds.emplace_back(x, Tensor::scalar(static_cast<double>(i)));
+    outputs.push_back(x + 1.0);
+  }
+  Program program = compile(outputs, {}, CompileOptions{{"fuse"}});
+  for (int run = 0; run < 2; ++run) {
+    const Outputs out = program.run(feeds);
+    std::size_t right = 0;
+    for (std::size_t i = 0; i < many; ++i)
+      if (out[outputs[i]].item() == static_cast<double>(i) + 1.0) ++right;
+    CHECK(right == many);
+  }
 }
 
 TEST_CASE("results are rounded to nearest whatever mode the caller's thread is in") {

@@ -428,6 +428,7 @@ TEST_CASE("impossible requests are refused") {
   CHECK_THROWS_AS(normal(key, {2}, 0, -1), ValueError);
   CHECK_THROWS_AS(normal(key, {2}, infinity, 1), ValueError);
   CHECK_THROWS_AS(permutation(key, -1), ValueError);
+  CHECK_THROWS_AS(permutation(key, std::numeric_limits<std::int64_t>::max()), MemoryError);
 }
 
 TEST_CASE("permutations hold every number once, in every order equally often") {
