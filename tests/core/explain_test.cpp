@@ -48,7 +48,7 @@ TEST_CASE("costs count operations and bytes") {
   CHECK(total.flops == 30);
 }
 
-TEST_CASE("memory is told by category") {
+TEST_CASE("memory is listed by category") {
   Parameter p{"p", ones({10})};
   Parameter other{"other", ones({2})};
   Graph g;

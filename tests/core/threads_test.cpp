@@ -273,7 +273,7 @@ TEST_CASE("batches of products give the same bits on any number of threads") {
   });
 }
 
-TEST_CASE("an error found on another thread is told as on one") {
+TEST_CASE("an error found on another thread is reported as on one") {
   std::vector<std::string> texts;
   for (const int threads : {1, 3}) {
     Graph g;

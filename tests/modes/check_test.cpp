@@ -336,7 +336,7 @@ TEST_CASE("functions of Vars are checked in the same way") {
   CHECK_THROWS_AS(dt::require(report), dt::DerivativeError);
 }
 
-TEST_CASE("an elementwise partial of another shape is told by its shape") {
+TEST_CASE("an elementwise partial of another shape is refused with its shape") {
   for (const std::string& text : {faults_of(dt::Elementwise<ReducedPartial>{}),
                                   faults_of(dt::Elementwise<StretchedPartial>{})})
     CHECK(has(text, "its partial derivative by operand 0 has the shape ("));
