@@ -17,6 +17,7 @@
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/pass.hpp>
 #include <dualtape/core/registry.hpp>
+#include <dualtape/ops/detail/reduction.hpp>
 #include <dualtape/ops/detail/rewrites.hpp>
 
 namespace dualtape::detail {
@@ -89,6 +90,16 @@ const Op* fold_of(const Plan& plan, const PlanNode& node) {
   const Type& from = plan.values[plan.operands_of(node)[0]];
   if (!FoldChunks::possible(from.shape, node.attributes.get<Ints>("axes"))) return nullptr;
   return is_mean ? &require_op("sum") : node.op;
+}
+
+// Whether each chunk of the loop holds all that is folded to one result.
+bool in_one_chunk(const Type& from, const Ints& axes) {
+  const FoldChunks chunks(from.shape, axes);
+  if (chunks.count() == 1) return true;
+  std::size_t last = from.shape.rank() - 1;
+  while (from.shape[last] == 1) --last;
+  return std::ranges::find(axes, static_cast<std::int64_t>(last)) != axes.end() &&
+         static_cast<std::int64_t>(chunks.longest()) >= reduced_count(from.shape, axes);
 }
 
 constexpr auto nobody = std::numeric_limits<std::uint32_t>::max();
@@ -508,10 +519,11 @@ class Fuser {
   }
   FoldedOutput fold(const PlanNode& node, std::size_t value) const {
     const Type& from = plan_.values[plan_.operands_of(node)[0]];
-    const Op* const op = fold_of(plan_, node);
-    const auto count =
-        static_cast<std::size_t>(from.shape.count() / plan_.values[node.first_value].shape.count());
-    return {op, from, node.attributes.get<Ints>("axes"), value, op == node.op ? 1 : count};
+    const Ints& axes = node.attributes.get<Ints>("axes");
+    // A mean's own kernel knows what to do where the sum overflows.
+    const Op* const op = in_one_chunk(from, axes) ? node.op : fold_of(plan_, node);
+    const auto count = static_cast<std::size_t>(reduced_count(from.shape, axes));
+    return {op, from, axes, value, op == node.op ? 1 : count};
   }
 
   Plan& plan_;

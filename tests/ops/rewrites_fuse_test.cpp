@@ -221,6 +221,24 @@ TEST_CASE("reductions join the loop that computes what they reduce") {
     }
 }
 
+TEST_CASE("a mean in a loop is right where its sum overflows") {
+  for (const Shape& shape : {Shape{4}, Shape{3, 50}, Shape{1000, 70}, Shape{1, 6, 1}}) {
+    CAPTURE(to_string(shape));
+    for (const DType dtype : {float32, float64}) {
+      Graph g;
+      const Var x = g.input("x", shape, dtype);
+      const Var y = mean(x * 0.5 + x * 0.25, {-1});
+      const double huge = dtype == float32 ? 0x1p127 : 0x1p1023;
+      const std::vector<double> values(static_cast<std::size_t>(shape.count()), huge);
+      const Tensor fed = Tensor::from(values, shape).to(dtype);
+      const Program program = check({y}, {{x, fed}});
+      CHECK(fused_count(program) == 1);
+      const Tensor means = compile({y}).run({{x, fed}})[y].to(float64).copy();
+      for (const double value : std::as_const(means).data<double>()) CHECK(value == 0.75 * huge);
+    }
+  }
+}
+
 TEST_CASE("what is reduced may be a result too, and is no larger than it must be") {
   Graph g;
   const Var x = g.input("x", {300, 200});
