@@ -76,7 +76,7 @@ class Lane<T, Arch> {
   friend Lane operator+(Lane a, Lane b) { return Lane(a.batch_ + b.batch_); }
   friend Lane operator-(Lane a, Lane b) { return Lane(a.batch_ - b.batch_); }
   friend Lane operator*(Lane a, Lane b) { return Lane(lane_math::settled(a.batch_ * b.batch_)); }
-  friend Lane operator/(Lane a, Lane b) { return Lane(a.batch_ / b.batch_); }
+  friend Lane operator/(Lane a, Lane b) { return Lane(lane_math::quotient(a.batch_, b.batch_)); }
   friend Lane operator-(Lane a) {
     return Lane(a.batch_ ^ xsimd::constants::signmask<Batch>());  // 0 - x would lose -0
   }
@@ -98,7 +98,7 @@ class Lane<T, Arch> {
   }
 
   friend Lane abs(Lane x) { return Lane(xsimd::abs(x.batch_)); }
-  friend Lane sqrt(Lane x) { return Lane(xsimd::sqrt(x.batch_)); }
+  friend Lane sqrt(Lane x) { return Lane(lane_math::square_root(x.batch_)); }
   friend Lane exp(Lane x) { return Lane(lane_math::exp(x.batch_)); }
   friend Lane expm1(Lane x) { return Lane(lane_math::expm1(x.batch_)); }
   friend Lane log(Lane x) { return Lane(lane_math::log(x.batch_)); }

@@ -58,10 +58,10 @@ inline xsimd::batch<float> scaled_erfc(const xsimd::batch<float>& z) {
   constexpr float far[] = {-0.000309703325F, -0.00148289971F, 0.00121445148F, 0.00873230332F,
                            -0.00802383232F,  -0.0542213926F,  0.164050519F,   -0.166030329F,
                            -0.0927638104F,   1.27697838F};
-  const B t = (z - B(2.0F)) / (z + B(2.0F));
+  const B t = quotient(z - B(2.0F), z + B(2.0F));
   B value(0.000228003903F);
   for (const float c : far) value = xsimd::fma(value, t, B(c));
-  return value / xsimd::fma(B(2.0F), z, B(1.0F));
+  return quotient(value, xsimd::fma(B(2.0F), z, B(1.0F)));
 }
 inline xsimd::batch<float> erf_over_z(const xsimd::batch<float>& square) {
   using B = xsimd::batch<float>;

@@ -29,6 +29,23 @@ inline B settled(B x) {
   return x;
 }
 
+// Rounded as IEEE 754 says. For NEON's floats xsimd has approximations instead, which are 0 or NaN
+// near the ends of the range.
+template <class B>
+inline B quotient(const B& a, const B& b) {
+#if defined(__aarch64__)
+  if constexpr (sizeof(typename B::value_type) == sizeof(float)) return vdivq_f32(a, b);
+#endif
+  return a / b;
+}
+template <class B>
+inline B square_root(const B& x) {
+#if defined(__aarch64__)
+  if constexpr (sizeof(typename B::value_type) == sizeof(float)) return vsqrtq_f32(x);
+#endif
+  return xsimd::sqrt(x);
+}
+
 // r, with the lanes in `wrong` replaced by f(x).
 template <class B, class F>
 inline B patched(B r, const B& x, const typename B::batch_bool_type& wrong, F f) {
@@ -277,7 +294,7 @@ inline B tan(B x) {
   const Reduced<B> p = reduce(x);
   const auto odd = (p.quadrant == B(T(1))) | (p.quadrant == B(T(3)));
   const B y = xsimd::tan(p.r);
-  const B z = xsimd::select(odd, B(T(-1)) / y, y);
+  const B z = xsimd::select(odd, quotient(B(T(-1)), y), y);
   return settled(patched(with_sign_of(z, x), x, p.far, [](auto v) { return std::tan(v); }));
 }
 
