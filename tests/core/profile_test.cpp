@@ -235,7 +235,12 @@ TEST_CASE("an environment variable profiles a whole process") {
                               std::filesystem::read_symlink("/proc/self/exe").string() +
                               " --no-skip --test-case='profiled from outside' >" + name +
                               ".out 2>" + name + ".err";
-  REQUIRE(std::system(command.c_str()) == 0);
+  const int status = std::system(command.c_str());
+  if (status == 126 << 8) {  // a shell's code for it; so under an emulator of the processor
+    MESSAGE("[skipped] a shell cannot start this program here");
+    return;
+  }
+  REQUIRE(status == 0);
   const std::string trace = bytes_of_file(name + ".json");
   const std::string table = bytes_of_file(name + ".err");
   CHECK(looks_like_json(trace));

@@ -115,7 +115,10 @@ TEST_CASE("a product is written and added by the definition, whatever its shape"
 }
 
 TEST_CASE("oneDNN, where it is there, and OpenBLAS give the same product") {
-  if (!dt::detail::has_onednn()) return;
+  if (!dt::detail::has_onednn()) {
+    MESSAGE("[skipped] this library was built without oneDNN");
+    return;
+  }
   for (const GemmShape& s : shapes()) {
     const Tensor a = numbers(1, shape_a(s), dt::float32);
     const Tensor b = numbers(2, shape_b(s), dt::float32);
