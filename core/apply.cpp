@@ -70,9 +70,8 @@ DType common_dtype(std::span<const In> inputs, std::size_t first, Promotion prom
   return dtype;
 }
 
-Var resolve(Graph& graph, const In& in, std::optional<DType> dtype) {
-  Graph* const outer = graph.parent(in.where());
-  Graph& home = outer != nullptr ? *outer : graph;
+// Constants and parameters are of the ordinary graph.
+Var resolve(Graph& home, const In& in, std::optional<DType> dtype) {
   Var var;
   switch (in.form()) {
     case In::Form::var: var = in.var(); break;
@@ -97,13 +96,17 @@ std::vector<Var> apply_all(const Op& op, std::span<const In> inputs, Attributes 
   std::optional<DType> dtype;
   if (promotion != Promotion::none && inputs.size() > first)
     dtype = common_dtype(inputs, first, promotion);
+  Graph* const outer = graph.parent(where);
   std::vector<Var> operands;
   operands.reserve(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    operands.push_back(resolve(graph, inputs[i], i >= first ? dtype : std::nullopt));
+    operands.push_back(
+        resolve(outer != nullptr ? *outer : graph, inputs[i], i >= first ? dtype : std::nullopt));
   // A rule may have nothing but outer operands although it was called for the scratch graph.
-  const bool scratch = std::ranges::any_of(operands, [&](Var v) { return &v.graph() == &graph; });
-  Graph& home = scratch ? graph : *graph.parent(where);
+  const bool scratch = outer == nullptr || std::ranges::any_of(operands, [&](Var v) {
+                         return v.graph_id() == graph.id();
+                       });
+  Graph& home = scratch ? graph : *outer;
   const NodeId id = home.add(op, operands, std::move(attributes), where);
   std::vector<Var> outputs;
   for (std::uint32_t i = 0; i < home.node(id).output_count; ++i) outputs.push_back(home.var(id, i));

@@ -53,7 +53,7 @@ std::string place_of(Var var) {
   return (label.empty() ? "" : "'" + label + "', ") + "made at " + to_string(var.node().where);
 }
 
-Var require_alive(Var var, std::string_view op, std::string_view what, Location where) {
+void refuse_var(Var var, std::string_view op, std::string_view what, Location where) {
   if (var.is_absent())
     fail<GraphError>({.op = op,
                       .what = std::string(what) + " was read of an absent tangent or cotangent, "
@@ -65,13 +65,11 @@ Var require_alive(Var var, std::string_view op, std::string_view what, Location 
                       .what = std::string(what) + " is an empty Var",
                       .where = where,
                       .help = "a default-made Var stands for nothing; assign it first"});
-  if (!var.alive())
-    fail<GraphError>({.op = op,
-                      .what = std::string(what) + " belongs to a graph that has ended",
-                      .where = where,
-                      .help = "keep a Graph for as long as its Vars are used"});
-  static_cast<void>(var.type(where));  // refuses a node or an output that is not there
-  return var;
+  if (var.alive()) static_cast<void>(var.type(where));  // names the output that is not there
+  fail<GraphError>({.op = op,
+                    .what = std::string(what) + " belongs to a graph that has ended",
+                    .where = where,
+                    .help = "keep a Graph for as long as its Vars are used"});
 }
 
 Graph* joined(Graph* so_far, Graph& other, Location where) {
@@ -79,19 +77,11 @@ Graph* joined(Graph* so_far, Graph& other, Location where) {
   return so_far == &other || so_far->parent(where) == &other ? so_far : nullptr;
 }
 
-namespace {
-bool is_there(Var var) {
-  if (!var.alive()) return false;
-  const Graph& graph = var.graph();
-  return var.id() < graph.size() && var.output() < graph.node(var.id()).output_count;
-}
-}  // namespace
-
 Graph& require_one_graph(std::span<const Var> vars, std::string_view op, std::string_view what,
                          Location where) {
   Graph* graph = nullptr;
   for (const Var& var : vars) {
-    if (!is_there(var)) require_alive(var, op, "one of the " + std::string(what), where);
+    if (!is_there(var)) refuse_var(var, op, "one of the " + std::string(what), where);
     Graph* const both = joined(graph, var.graph(where), where);
     if (both == nullptr)
       fail<GraphError>({.op = op,
@@ -119,19 +109,13 @@ std::string_view name_of(Role role) {
 
 constinit const Var MaybeVar::absent{no_node};
 
-void Var::refuse(Location where) const {
-  detail::require_alive(*this, "Var", "what is used", where);
-  fail<GraphError>({.op = "Var", .what = "its graph has ended", .where = where});
-}
-const Node& Var::node(Location where) const { return graph(where).node(node_, where); }
-const Type& Var::type(Location where) const {
+void Var::refuse(Location where) const { detail::refuse_var(*this, "Var", "what is used", where); }
+void Var::refuse_output(Location where) const {
   const Node& made_by = node(where);
-  if (output_ >= made_by.output_count)
-    fail<GraphError>({.op = made_by.op->name(),
-                      .what = "it has " + std::to_string(made_by.output_count) +
-                              " outputs, so there is no output " + std::to_string(output_),
-                      .where = where});
-  return made_by.type(output_);
+  fail<GraphError>({.op = made_by.op->name(),
+                    .what = "it has " + std::to_string(made_by.output_count) +
+                            " outputs, so there is no output " + std::to_string(output_),
+                    .where = where});
 }
 std::string Var::label(Location where) const {
   return node_ < graph(where).size() ? graph(where).label(node_, where) : std::string();

@@ -107,6 +107,7 @@ class Var {
   friend class MaybeVar;
   constexpr explicit Var(NodeId node) : node_(node) {}
   [[noreturn]] void refuse(Location where) const;
+  [[noreturn]] void refuse_output(Location where) const;
 
   GraphHandle graph_;
   NodeId node_ = 0;
@@ -349,10 +350,29 @@ class Graph {
 inline Var::Var(Graph& graph, NodeId node, std::uint32_t output)
     : graph_(graph.handle()), node_(node), output_(output) {}
 
+// Run several times for every node that is made.
+inline const Node& Var::node(Location where) const { return graph(where).node(node_, where); }
+inline const Type& Var::type(Location where) const {
+  const Node& made_by = node(where);
+  if (output_ >= made_by.output_count) refuse_output(where);
+  return made_by.type(output_);
+}
+
 namespace detail {
+// Whether the Var stands for an output that is there, of a graph that still lives.
+inline bool is_there(Var var) {
+  if (!var.alive()) return false;
+  const Graph& graph = var.graph();
+  return var.id() < graph.size() && var.output() < graph.node(var.id()).output_count;
+}
+// GraphError for a Var that is_there() denies.
+[[noreturn]] void refuse_var(Var var, std::string_view op, std::string_view what, Location where);
 // GraphError, at the user's line, unless the Var stands for a node of a graph that still lives.
 // `what` names it in the text: "the loss". Returns it.
-Var require_alive(Var var, std::string_view op, std::string_view what, Location where);
+inline Var require_alive(Var var, std::string_view op, std::string_view what, Location where) {
+  if (!is_there(var)) refuse_var(var, op, what, where);
+  return var;
+}
 // require_alive() for each of them, and that all are of one graph, or of a scratch graph's parent:
 // an error names the lines of two that are not. `what` names several: "outputs". There must be one
 // at least.
