@@ -1,6 +1,7 @@
 #include <dualtape/ops/detail/lapack.hpp>
 
 #include <algorithm>
+#include <cstddef>
 
 // First, for the repair of xtensor that it holds; xtensor-blas includes xtensor.
 #include <dualtape/core/xtensor.hpp>
@@ -17,7 +18,9 @@ constexpr int block = 64;
 // below them is used, on memory of the program.
 template <class T>
 int factor(int n, T* a, int* pivots) {
-  return cxxlapack::getrf<int>(n, n, a, n, pivots) - 1;
+  const int pivot = cxxlapack::getrf<int>(n, n, a, n, pivots) - 1;
+  // OpenBLAS for ARM takes a NaN for a zero.
+  return pivot >= 0 && a[pivot + std::ptrdiff_t{n} * pivot] != 0 ? -1 : pivot;
 }
 template <class T>
 void solve(bool transpose, int n, int k, const T* lu, const int* pivots, T* b) {
