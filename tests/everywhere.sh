@@ -147,7 +147,9 @@ aarch64() {
   inside aarch64 "configure" "
     cmake -S . -B build -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
       -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++"
-  test_layers aarch64 qemu-aarch64-static
+  # A processor with NEON alone: at SVE's 512 bits, which the emulator would offer, OpenBLAS 0.3.29
+  # takes wrong Cholesky factors.
+  test_layers aarch64 "qemu-aarch64-static -cpu cortex-a72"
 }
 
 steps=("$@")
