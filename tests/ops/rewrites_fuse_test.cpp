@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -237,6 +238,54 @@ TEST_CASE("a mean in a loop is right where its sum overflows") {
       for (const double value : std::as_const(means).data<double>()) CHECK(value == 0.75 * huge);
     }
   }
+}
+
+TEST_CASE("a mean over chunks of a loop is right where their sums overflow") {
+  struct Sample {
+    Shape shape;
+    Ints axes;
+  };
+  const Sample samples[] = {{{2049}, {0}},       {{3, 3000}, {1}},       {{100000}, {0}},
+                            {{5000, 8}, {0}},    {{70000, 2}, {0}},      {{3000000}, {0}},
+                            {{1, 9000, 1}, {1}}, {{20000, 3, 5}, {0, 1}}};
+  for (const auto& [shape, axes] : samples)
+    for (const DType dtype : {float32, float64})
+      for (const double share : {1.0, 0x1p-11}) {  // of chunks that overflow, or only together
+        CAPTURE(to_string(shape));
+        Graph g;
+        const Var x = g.input("x", shape, dtype);
+        const Var y = mean(abs(x), axes);
+        const double each = share * (dtype == float32 ? 0x1p127 : 0x1p1023);
+        const std::vector<double> values(static_cast<std::size_t>(shape.count()), -each);
+        Program program = compile({y});
+        CHECK(fused_count(program) == 1);
+        const Tensor fed = Tensor::from(values, shape).to(dtype);
+        const Tensor means = program.run({{x, fed}})[y].to(float64).copy();
+        for (const double value : std::as_const(means).data<double>()) CHECK(value == each);
+      }
+}
+
+TEST_CASE("a mean over chunks of a loop keeps infinities and NaN") {
+  Graph g;
+  const Var x = g.input("x", {5000, 8});
+  const Var y = mean(x * 1.0 + 0.0, {0});
+  std::vector<double> values(5000 * 8, 1.0);
+  values[4000 * 8 + 1] = infinity;
+  values[1] = 0x1p127;
+  values[9] = 0x1p127;
+  values[10] = not_a_number;
+  values[2000 * 8 + 3] = infinity;
+  values[3] = -infinity;
+  for (std::size_t i = 0; i < 5000; ++i) values[i * 8 + 4] = i % 2 == 0 ? 0x1p127 : -0x1p127;
+  const Tensor fed = Tensor::from(values, {5000, 8}).to(float32);
+  const Tensor found = compile({y}).run({{x, fed}})[y].to(float64).copy();
+  const auto means = std::as_const(found).data<double>();
+  CHECK(means[0] == 1);
+  CHECK(means[1] == infinity);
+  CHECK(std::isnan(means[2]));
+  CHECK(std::isnan(means[3]));
+  CHECK(means[4] == 0);
+  CHECK(means[5] == 1);
 }
 
 TEST_CASE("what is reduced may be a result too, and is no larger than it must be") {
