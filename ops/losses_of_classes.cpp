@@ -239,12 +239,20 @@ struct Operands {
   In here(const Var& x) const { return {x, where}; }
   In here(double x) const { return {x, where}; }
   double classes() const { return static_cast<double>(logits.shape().back()); }
-  // -sum_c w_c q_c log softmax(x)_c of each row, of nothing where q is 0.
+  // x, which a weight of 0 takes away also where it is infinite.
+  Var weighted(const Var& x, const Var& weight) const {
+    const In nothing = here(equal(here(weight), here(0.0)));
+    const In infinite = here(equal(here(abs(here(x))), here(infinity)));
+    const In none = here(logical_and(nothing, infinite));
+    return mul(here(dualtape::where(none, here(0.0), here(x))), here(weight));
+  }
+  // -sum_c w_c q_c log softmax(x)_c of each row, where 0 times what is not finite is 0.
   Var against(const Var& q) const {
-    const In none = here(equal(here(q), here(0.0)));
-    const In logs = here(dualtape::where(none, here(0.0), here(log_softmax(here(logits)))));
-    Var terms = mul(here(q), logs);
-    if (weights) terms = mul(here(terms), here(*weights));
+    const In all = here(log_softmax(here(logits)));
+    const In lost = here(logical_not(here(isfinite(all))));
+    const In none = here(logical_and(here(equal(here(q), here(0.0))), lost));
+    Var terms = mul(here(q), here(dualtape::where(none, here(0.0), all)));
+    if (weights) terms = weighted(terms, *weights);
     return neg(here(sum(here(terms), {-1})));
   }
 };
@@ -266,7 +274,7 @@ Var smoothed_losses(const Operands& o, const Var& labels, const MaybeVar& kept) 
   // Rows passed over may hold anything: they are replaced before a NaN of theirs meets a 0.
   if (kept) logits = where(o.here(unsqueeze(o.here(*kept), -1)), o.here(logits), o.here(0.0));
   Var logs = log_softmax(o.here(logits));
-  if (o.weights) logs = mul(o.here(logs), o.here(*o.weights));
+  if (o.weights) logs = o.weighted(logs, *o.weights);
   Var losses = mul(o.here(sum(o.here(logs), {-1})), o.here(-smoothing / o.classes()));
   if (smoothing == 1) {
     // The label's own loss, which may be infinite, would meet a 0. That it is a label is still
@@ -295,7 +303,7 @@ Var of_labels(const Operands& o) {
   if (o.weights) {
     share = detail::rows_of("cross_entropy: label", o.here(*o.weights), o.here(safe));
     if (kept) share = where(o.here(*kept), o.here(*share), o.here(0.0));
-    each = mul(o.here(each), o.here(*share));
+    each = o.weighted(each, *share);
   } else if (kept) {
     share = cast(o.here(*kept), each.dtype());
   }

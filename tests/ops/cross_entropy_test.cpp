@@ -281,4 +281,33 @@ TEST_CASE("a mean over weights of 0 is NaN, value and slopes") {
   }
 }
 
+TEST_CASE("the slope by a probability of 0 is the loss of its class") {
+  for (const dt::DType dtype : {dt::float32, dt::float64}) {
+    dt::Graph graph;
+    const dt::Var x = graph.constant(tensor({0, 0, 100, -100}, dtype).reshape({2, 2}));
+    const dt::Var q = graph.constant(tensor({1, 0, 1, 0}, dtype).reshape({2, 2}));
+    const dt::Var loss = dt::cross_entropy(x, q, Reduction::sum);
+    check_close(gradient(loss, q), {std::log(2.0), std::log(2.0), 0, 200}, 1e-6);
+    const dt::Var one = graph.constant(tensor({0, 1, 0, 0}, dtype).reshape({2, 2}));
+    const dt::Var by_q = dt::forward(loss, {q}, {one});
+    check_close(gradient(by_q, x), {0.5, -0.5, 0, 0}, 1e-6);
+  }
+}
+
+TEST_CASE("a weight of 0 takes away a loss that is infinite") {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({0, -dt::infinity}).reshape({1, 2}));
+  const dt::Var y = graph.constant(dt::Tensor::of({1}));
+  const dt::Var q = graph.constant(tensor({0, 1}).reshape({1, 2}));
+  CrossEntropyOptions options{.reduction = Reduction::sum};
+  options.weights = graph.constant(tensor({1, 0}));
+  CHECK(value(dt::cross_entropy(x, y, options)) == 0);
+  CHECK(numbers(dt::eval(dt::reverse(dt::cross_entropy(x, y, options), {x})[x])) == Numbers{0, 0});
+  CHECK(value(dt::cross_entropy(x, q, options)) == 0);
+  options.label_smoothing = 0.5;
+  CHECK(value(dt::cross_entropy(x, y, options)) == 0);
+  options.weights = graph.constant(tensor({1, 1}));
+  CHECK(value(dt::cross_entropy(x, y, options)) == dt::infinity);
+}
+
 }  // namespace
