@@ -77,6 +77,8 @@ std::vector<Edge> of_avg_pool2d() {
                   quarter, f),
           edge_of("large ones that cancel", image(2, {huge, huge, -huge, -huge}), image(1, {0}),
                   quarter, f),
+          edge_of("a sum beyond float32", image(2, {0x1.8p127, 0x1.8p127, 0x1.8p127, 0x1p127}),
+                  image(1, {0x1.6p127}), quarter, f),
           edge_of("padding counts, what lies beyond it does not", image(1, {1, 2, 3, 4}),
                   image(1, {1, 3, 2}), image(1, {1.0 / 3, 2.0 / 3, 1.0 / 3, 1.0 / 3 + 0.5}),
                   [](Var x) {
@@ -92,7 +94,9 @@ std::vector<Edge> of_avg_pool2d() {
 }
 std::vector<Edge> of_avg_pool1d() {
   return {edge_of("a window over the end", line({1, 2, 7}), line({1.5, 7}), line({0.5, 0.5, 1}),
-                  [](Var x) { return avg_pool1d(x, 2, rounded_up()); })};
+                  [](Var x) { return avg_pool1d(x, 2, rounded_up()); }),
+          edge_of("a sum beyond float32", line({0x1.8p127, 0x1.8p127}), line({0x1.8p127}),
+                  line({0.5, 0.5}), [](Var x) { return avg_pool1d(x, 2); })};
 }
 std::vector<Edge> of_spread() {
   const auto f = [](Var t) { return avg_pool2d_spread(t, {1, 4}, {1, 2}); };
@@ -105,8 +109,13 @@ std::vector<Edge> of_spread() {
 }
 std::vector<Edge> of_adaptive_avg() {
   return {edge_of("more than there are", image(1, {1, infinity}), image(1, {1, infinity, infinity}),
-                  image(1, {1.5, 1.5}), [](Var x) {
+                  image(1, {1.5, 1.5}),
+                  [](Var x) {
                     return adaptive_avg_pool2d(x, {1, 3});
+                  }),
+          edge_of("a sum beyond float64", image(1, {0x1.8p1023, 0x1.8p1023}),
+                  image(1, {0x1.8p1023}), image(1, {0.5, 0.5}), [](Var x) {
+                    return adaptive_avg_pool2d(x, {1, 1});
                   })};
 }
 std::vector<Edge> of_adaptive_max() {

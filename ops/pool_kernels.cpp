@@ -370,12 +370,33 @@ void scatter(const PoolPlan& plan, const T* x, const T* t, T* y, std::size_t fir
                                      : &scatter_windows<T>;
   run(plan, x, t, y, first, last);
 }
+
+// A sum may overflow where the average does not: averages that are not finite are taken anew, of
+// elements made smaller by a power of two.
+template <class T>
+void mend_averages(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
+  constexpr double small = 0x1p-32;  // windows have fewer entries than its reciprocal
+  over_windows(plan, first, last, [&](const Window& window, std::size_t image, std::size_t result) {
+    const T* const from = x + image * plan.in_size();
+    T* const to = y + image * plan.out_size() + result;
+    for (std::size_t c = 0; c < plan.inner; ++c) {
+      if (to[c] - to[c] == 0) continue;
+      double total = 0;
+      window.each([&](std::size_t at) { total += small * static_cast<double>(from[at + c]); });
+      to[c] = static_cast<T>(total / window.divisor / small);
+    }
+  });
+}
 template <class T>
 void average(const PoolPlan& plan, const T* x, T* y, std::size_t first, std::size_t last) {
   const auto run = has_pairs(plan)  ? &average_pairs<T>
                    : has_rows(plan) ? &average_rows<T>
                                     : &average_windows<T>;
   run(plan, x, y, first, last);
+  int lost = 0;
+  for (std::size_t i = first * plan.out_size(); i < last * plan.out_size(); ++i)
+    lost |= static_cast<int>(!(y[i] - y[i] == 0));
+  if (lost != 0) mend_averages(plan, x, y, first, last);
 }
 template <class T>
 void spread(const PoolPlan& plan, const T* t, T* y, std::size_t first, std::size_t last) {
