@@ -95,8 +95,15 @@ struct Norm {
   static Var power_slope(Var x, Var y, double p) {
     const auto limit = [](Var size) { return logical_or(equal(size, 0), equal(size, infinity)); };
     const Var flat = logical_or(limit(abs(x)), limit(y));
-    const Var share = where(flat, 1, abs(x)) / where(flat, 1, y);
-    return where(flat, 0, sign(x) * pow(share, p - 1));
+    const Var size = where(flat, 1, abs(x));
+    const Var whole = where(flat, 1, y);
+    // Far from 1 a quotient or its powers may be no floats: there it is one of fourth roots.
+    const Var share = size / whole;
+    const Var far = logical_or(share<0x1p-20, share> 0x1p20);
+    const auto root = [&](Var part) { return sqrt(sqrt(where(far, part, 1))); };
+    const Var of_roots = square(square(pow(root(size) / root(whole), p - 1)));
+    const Var near = where(far, 1, size) / where(far, 1, whole);
+    return where(flat, 0, sign(x) * where(far, of_roots, pow(near, p - 1)));
   }
   static Var jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     const Var y = node.out[0];

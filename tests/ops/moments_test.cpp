@@ -375,4 +375,26 @@ TEST_CASE("second slopes of p-norms of any size, in every nesting") {
     }
 }
 
+TEST_CASE("slopes of p-norms of numbers further apart than floats reach") {
+  const auto slopes = [](const Numbers& data, double p) {
+    dt::Graph graph;
+    const dt::Var x = graph.constant(tensor(data, dt::float32));
+    const Numbers back = gradient(dt::norm(x, {}, false, p), x);
+    for (std::size_t i = 0; i < data.size(); ++i) {
+      Numbers direction(data.size(), 0);
+      direction[i] = 1;
+      const dt::Var v = graph.constant(tensor(direction, dt::float32));
+      const double ahead = value(dt::forward(dt::norm(x, {}, false, p), {x}, {v}));
+      CHECK(ahead == doctest::Approx(back[i]).epsilon(1e-6));
+    }
+    return back;
+  };
+  check_close(slopes({1e-20, 1e20}, 1.1), {1e-4, 1}, 1e-6);
+  check_close(slopes({1, 1e-20, -1e20}, 1.0001), {0.995405417, 0.990831945, -1}, 1e-6);
+  const Numbers flat = slopes({1, 1e-20, 1e20}, 0.5);
+  CHECK(flat[0] == doctest::Approx(1e10).epsilon(1e-6));
+  CHECK(flat[1] == doctest::Approx(1e20).epsilon(1e-6));
+  CHECK(flat[2] == doctest::Approx(1).epsilon(1e-6));
+}
+
 }  // namespace
