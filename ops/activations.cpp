@@ -333,7 +333,9 @@ struct Celu {
       "with u = x/alpha, dy/dalpha = 0 where x > 0, else e^u - 1 - u e^u";
   static constexpr Example example{"celu(g.constant(Tensor{-1000, 2}), 2)", "[-2.  2.]"};
   static auto formula(auto x, auto alpha) {
-    return select(x > 0, x, alpha * expm1(minimum(x, 0) / alpha));
+    const auto u = minimum(x, 0) / alpha;
+    // Near 0 both factors cancel, and the quotient may be too small for a float.
+    return select(x > 0, x, select(abs(u) < 0x1p-60, minimum(x, 0), alpha * expm1(u)));
   }
   static Factor partial(std::size_t i, Operands in, Var) {
     // Both operands are replaced where the quotient is far out, or not asked for: its slopes may
@@ -353,6 +355,8 @@ struct Celu {
             {-0.875, 2, -0.7087029471442159, 0.645648526427892, -0.07188024325990519},
             {-0x1p-20, 2, -9.536740890326107e-07, 0.9999995231629555, -1.1368680158155007e-13},
             {-0x1p-100, 2, -0x1p-100, 1, -0x1p-203},
+            {-1, 0x1p127, -1, 1, -0x1p-255},
+            {-1, inf, -1, 1, 0},
             {0, 2, 0, 1, 0},
             {0x1p-100, 2, 0x1p-100, 1, 0},
             {1, 0, 1, 1, 0},
