@@ -305,7 +305,8 @@ struct Pow {
     if (const auto literal = literal_of(b)) {
       if (*literal == 0 || *literal == 1) return *literal;
       if (*literal == 2) return 2 * a;
-      return *literal * pow(a, *literal - 1);
+      if (!(std::abs(*literal) >= from_where_all_are_even(a)))
+        return *literal * pow(a, *literal - 1);
     }
     // At 0 the exponent counts as a constant, as in the other slope: a^(b-1) (1 + b log(a)) has no
     // limit that could be given for both. Each branch is given bases of its own alone, since the
@@ -314,13 +315,23 @@ struct Pow {
     return where(zero, times_power(where(zero, a, 1), stop_gradient(b)),
                  times_power(where(zero, 1, a), b));
   }
+  // b - 1 would be rounded to an even number.
+  static double from_where_all_are_even(Var a) { return a.dtype() == float64 ? 0x1p53 : 0x1p24; }
   // b a^(b-1)
   static Var times_power(Var a, Var b) {
     // a^0 is 1 whatever a is: where a^-1 has no finite value, 1^-1 is taken.
     const Var flat = logical_and(equal(b, 0), logical_or(equal(a, 0), isnan(a)));
-    const Var power = pow(where(flat, 1, a), b - 1);
+    // b a^b / a where b - 1 is no float, and near b = 0, where a^(b-2), of the next slope, may be
+    // infinite while b is next to nothing.
+    const Var size = abs(b);
+    const Var far = logical_and(size >= from_where_all_are_even(a), isfinite(b));
+    const Var divides =
+        logical_and(logical_or(far, size < 0x1p-8), logical_and(isfinite(a), not_equal(a, 0)));
+    const Var power = pow(where(flat, 1, a), where(divides, b, b - 1));
     const Var limit = logical_and(equal(power, 0), logical_not(isfinite(b)));
-    return where(limit, 0, b) * power;
+    const Var product = where(limit, 0, b) * power;
+    const Var quotient = where(divides, product, 0) / where(divides, a, 1);
+    return where(divides, quotient, product);
   }
   // 0 is the limit where a power vanishes: at a = 0, and at infinite a or b.
   static Var by_exponent(Var a, Var b, Var y) {

@@ -215,6 +215,40 @@ TEST_CASE("truth values are no numbers") {
   CHECK(has(text, "cast"));
 }
 
+// d/da of a power whose exponent is an operand, and of one that is a literal.
+Numbers slopes_by_base(double a, double b, dt::DType dtype) {
+  dt::Graph graph;
+  const dt::Var x = graph.constant(tensor({a}, dtype));
+  const dt::Var y = graph.constant(tensor({b}, dtype));
+  return {derivative(dt::pow(x, y), x)[0], derivative(dt::pow(x, b), x)[0]};
+}
+
+TEST_CASE("slopes of powers whose exponent has no float next to it") {
+  for (const double b : {16777216.0, 16777218.0, 33554432.0, 0x1p60, -16777216.0, -0x1p40}) {
+    CAPTURE(b);
+    CHECK(slopes_by_base(-1, b, dt::float32) == Numbers{-b, -b});
+    CHECK(slopes_by_base(1, b, dt::float32) == Numbers{b, b});
+    CHECK(slopes_by_base(-1, b, dt::float64) == Numbers{-b, -b});
+  }
+  CHECK(slopes_by_base(-1, 0x1p54, dt::float64) == Numbers{-0x1p54, -0x1p54});
+  CHECK(slopes_by_base(0, 0x1p54, dt::float64) == Numbers{0, 0});
+  CHECK(slopes_by_base(0.5, 0x1p25, dt::float32) == Numbers{0, 0});
+}
+
+TEST_CASE("second slopes of powers next to 0 of tiny bases") {
+  const auto second = [](double a, double b) {
+    dt::Graph graph;
+    const dt::Var x = graph.constant(tensor({a}, dt::float32));
+    const dt::Var y = graph.constant(tensor({b}, dt::float32));
+    const dt::Var v = graph.constant(tensor({1}, dt::float32));
+    const dt::Var slope = dt::forward(dt::pow(x, y), {x}, {v});
+    return derivative(slope, x)[0];
+  };
+  CHECK(second(1e-20, 0) == 0);
+  CHECK(second(3e-25, -3e-25) == doctest::Approx(1 / 3e-25).epsilon(1e-6));
+  CHECK(second(2, 0) == 0);
+}
+
 }  // namespace
 
 TEST_CASE("a Var is added to, subtracted from, multiplied and divided in place") {
