@@ -251,7 +251,8 @@ TEST_CASE("a mean over chunks of a loop is right where their sums overflow") {
   for (const auto& [shape, axes] : samples)
     for (const DType dtype : {float32, float64})
       for (const double share : {1.0, 0x1p-11}) {  // of chunks that overflow, or only together
-        CAPTURE(to_string(shape));
+        const std::string text = to_string(shape);
+        CAPTURE(text);
         Graph g;
         const Var x = g.input("x", shape, dtype);
         const Var y = mean(abs(x), axes);
