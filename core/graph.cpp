@@ -126,7 +126,14 @@ Var Var::named(std::string_view label, Location where) const {
   return *this;
 }
 
-Scope::Scope(Graph& graph, std::uint32_t previous) : graph_(graph.handle()), previous_(previous) {}
+Scope::Scope(Graph& graph, std::uint32_t previous) : graph_(graph.handle()), previous_(previous) {
+  const std::size_t names = graph.names(Location::current()).size();
+  if (previous >= names)
+    fail<GraphError>({.op = "Scope",
+                      .what = "there is no scope " + std::to_string(previous) + " in a graph of " +
+                              std::to_string(names) + " names",
+                      .help = "let Graph::scope(name) make it"});
+}
 Scope::~Scope() {
   if (Graph* const graph = graph_.get()) graph->scope_ = previous_;
 }

@@ -236,6 +236,12 @@ TEST_CASE("graphs have numbers of their own, which Vars keep") {
   }
 }
 
+TEST_CASE("a scope of a number that the graph does not have is refused") {
+  dt::Graph graph;
+  CHECK_THROWS_AS(dt::Scope(graph, 99999), dt::GraphError);
+  CHECK(graph.input("x", {3}).label() == "x");
+}
+
 TEST_CASE("a name scope and an emission may outlive their graph") {
   std::optional<dt::Graph> graph(std::in_place);
   const dt::Scope scope = graph->scope("inner");
