@@ -66,6 +66,10 @@ Schedule cosine_decay(double rate, std::int64_t steps, double last) {
 
 Schedule warm_up(std::int64_t steps, Schedule then) {
   check_steps("warm_up", steps);
+  if (!then)
+    fail<ValueError>({.op = "warm_up",
+                      .what = "the schedule that comes after it is an empty function",
+                      .help = "constant_rate(0.01), or one of your own"});
   return [steps, then = std::move(then)](std::int64_t step) {
     if (step >= steps) return then(step - steps);
     return then(0) * static_cast<double>(step + 1) / static_cast<double>(steps);

@@ -65,6 +65,7 @@ TEST_CASE("numbers that make no schedule are refused") {
   CHECK_THROWS_AS(cosine_decay(0.1, 0), ValueError);
   CHECK_THROWS_AS(natural_decay(0.1, INFINITY), ValueError);
   CHECK_THROWS_AS(warm_up(0, constant_rate(1)), ValueError);
+  CHECK_THROWS_AS(warm_up(3, nullptr), ValueError);
 }
 
 namespace {
