@@ -360,12 +360,21 @@ struct Lbfgs::Impl {
   Program program;
   std::optional<Progress> progress = {};  // of the last call, or restored
   bool resumed = false;                   // restored and not gone on with
+  bool running = false;                   // minimise() is at work
 
   std::size_t size() const {
     std::size_t count = 0;
     for (const Parameter& parameter : parameters)
       count += static_cast<std::size_t>(parameter.count());
     return count;
+  }
+
+  void refuse_while_running(const char* function, Location where) const {
+    if (running)
+      fail<GraphError>({.op = function,
+                        .what = "called from within minimise() of the same Lbfgs",
+                        .where = where,
+                        .help = "return from on_iteration first"});
   }
 
   // Calls `visit` with each parameter's number and its part of a vector over all.
@@ -414,7 +423,7 @@ Lbfgs::Lbfgs(std::vector<Parameter> parameters, Var loss, const Gradients& gradi
     outputs.push_back(gradient);
   }
   const std::vector<Var> slopes(outputs.begin() + 1, outputs.end());
-  impl_ = std::make_unique<Impl>(
+  impl_ = std::make_shared<Impl>(
       Impl{std::move(parameters), loss, slopes, std::move(options), compile(outputs, {}, where)});
 }
 Lbfgs::Lbfgs(Lbfgs&&) noexcept = default;
@@ -434,7 +443,9 @@ LbfgsResult Lbfgs::minimise(std::initializer_list<Feed> feeds, Location where) {
 }
 
 LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds, Location where) {
-  Impl& impl = this->impl("minimise", where);
+  this->impl("minimise", where).refuse_while_running("minimise", where);
+  const std::shared_ptr<Impl> held = impl_;  // on_iteration may move this Lbfgs away
+  Impl& impl = *held;
   Vector start(impl.size());
   impl.each(std::span(start), [&](std::size_t i, std::span<double> part) {
     read_into(impl.parameters[i].value(), part);
@@ -448,10 +459,13 @@ LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds, Location where) {
     if (!resumed) impl.progress.emplace(impl.options.history);
     Minimiser minimiser(function, impl.options, *impl.progress);
     if (!resumed) minimiser.begin(point, where);
+    impl.running = true;
     const LbfgsResult result = minimiser.run(point);
+    impl.running = false;
     impl.set(point);
     return result;
   } catch (...) {
+    impl.running = false;
     impl.progress.reset();
     impl.set(start);
     throw;
@@ -469,6 +483,7 @@ std::vector<NamedTensor> Lbfgs::state(Location where) const {
 
 void Lbfgs::restore(const std::vector<NamedTensor>& state, Location where) {
   Impl& impl = this->impl("restore", where);
+  impl.refuse_while_running("restore", where);
   // All that can fail comes first.
   Progress progress =
       restored(state, static_cast<std::int64_t>(impl.size()), impl.options.history, where);

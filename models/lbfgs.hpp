@@ -104,7 +104,7 @@ class Lbfgs {
  private:
   struct Impl;
   Impl& impl(const char* function, Location where) const;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // minimise() has a hold on it, too
 };
 
 }  // namespace dualtape

@@ -288,3 +288,32 @@ TEST_CASE(
   CHECK(here([&] { scalar.add(p, g.read(p), loss); }));
   CHECK(here([&] { Lbfgs({p}, loss, scalar); }));  // which has none for p
 }
+
+TEST_CASE("an Lbfgs may be moved, but not called, while it minimises") {
+  const Parameter p("p", Tensor::from(std::vector<double>{3, -1}, Shape{2}));
+  Graph g;
+  const Var loss = sum(square(square(g.read(p))));
+  Lbfgs* self = nullptr;
+  int refused = 0;
+  const auto refuses = [&](const auto& call) {
+    try {
+      call();
+    } catch (const GraphError&) {
+      ++refused;
+    }
+  };
+  LbfgsOptions options;
+  options.on_iteration = [&](const LbfgsIteration& at) {
+    if (at.iteration == 2) {
+      refuses([&] { self->minimise(); });
+      refuses([&] { self->restore(self->state()); });
+    }
+    if (at.iteration == 3) const Lbfgs taken = std::move(*self);  // and ended
+    return true;
+  };
+  Lbfgs optimiser({p}, loss, reverse(loss, {p}), options);
+  self = &optimiser;
+  CHECK(optimiser.minimise().loss < 1e-6);
+  CHECK(refused == 2);
+  CHECK_THROWS_AS(optimiser.minimise(), GraphError);
+}
