@@ -126,10 +126,16 @@ class Trainer::Running {
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
-  ~Running() { impl_.running = false; }
+  ~Running() {
+    impl_.running = false;
+    *lasts_ = false;
+  }
+  // True until the end, also for what outlives it.
+  std::shared_ptr<const bool> lasts() const { return lasts_; }
 
  private:
   Impl& impl_;
+  std::shared_ptr<bool> lasts_ = std::make_shared<bool>(true);
 };
 
 TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout,
@@ -163,7 +169,13 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
   const auto steps_are_done = [&] {
     return result.steps >= rules.steps || impl.step >= rules.until_step;
   };
-  const VisitBatch visit = [&](const Tensor& inputs, const Tensor& labels) {
+  const VisitBatch visit = [&, where, lasts = running.lasts()](const Tensor& inputs,
+                                                               const Tensor& labels) {
+    if (!*lasts)
+      fail<GraphError>({.op = "fit",
+                        .what = "the function that takes a batch was called after fit() had ended",
+                        .where = where,
+                        .help = "visit batches within the function that was given to fit()"});
     if (to_pass > 0) {
       passed += static_cast<double>(inputs.size(0));
       if (--to_pass == 0 && passed != impl.mean.weight())
@@ -329,6 +341,11 @@ void restore_callbacks(const std::vector<std::shared_ptr<Callback>>& callbacks,
 // All that can fail comes first; what is changed after it cannot.
 void Trainer::restore(const std::vector<NamedTensor>& state, Location where) {
   Impl& impl = this->impl("restore", where);
+  if (impl.running)
+    fail<GraphError>({.op = "restore",
+                      .what = "this Trainer is training: a state is restored from within its fit()",
+                      .where = where,
+                      .help = "return from the callback first, and restore before the next fit()"});
   const detail::SavedState saved(state, where);
   std::vector<Parameter> values = impl.parameters;
   values.insert(values.end(), impl.options.buffers.begin(), impl.options.buffers.end());

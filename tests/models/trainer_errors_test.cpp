@@ -274,3 +274,39 @@ TEST_CASE("a trainer that is moved while it trains says so") {
     CHECK(has(text, here));
   }
 }
+
+TEST_CASE("a state is not restored while the trainer trains") {
+  Trainer* self = nullptr;
+  std::vector<NamedTensor> saved;
+  std::string text;
+  TrainerOptions options;
+  options.on_step = [&](const StepInfo& info) {
+    if (info.step == 1) saved = self->state();
+    if (info.step == 3) text = error_of<GraphError>([&] { self->restore(saved); });
+    return true;
+  };
+  Net net(std::move(options));
+  self = &net.trainer;
+  CHECK(net.trainer.fit(net.batches, {.steps = 4}).steps == 4);
+  CHECK(has(text, "restored from within its fit()"));
+  CHECK(has(text, here));
+  CHECK(net.trainer.steps_done() == 4);
+  net.trainer.restore(saved);
+  CHECK(net.trainer.steps_done() == 1);
+}
+
+TEST_CASE("a function for batches that outlives its fit says so and trains nothing") {
+  std::optional<Net> net(std::in_place);
+  const Tensor x = zeros({2, 4});
+  const Tensor y = Tensor::of({0, 1});
+  VisitBatch kept;
+  const auto keep = [&](std::int64_t, const VisitBatch& visit) {
+    kept = visit;
+    visit(x, y);
+  };
+  CHECK(net->trainer.fit(keep, {.steps = 1}).steps == 1);
+  CHECK(has(error_of<GraphError>([&] { kept(x, y); }), "after fit() had ended"));
+  CHECK(net->trainer.steps_done() == 1);
+  net.reset();
+  CHECK(has(error_of<GraphError>([&] { kept(x, y); }), here));
+}
