@@ -111,7 +111,8 @@ debian() {
   rm -rf --one-file-system "${work:?}/$name"
 }
 
-# compiler NAME VERSION PACKAGE PROGRAM: the library and its tests by another compiler, silently.
+# compiler NAME VERSION PACKAGE PROGRAM [OPTION]: the library and its tests by another compiler,
+# silently.
 compiler() {
   local name=$1
   make_tree "$name" "$(codename "$2")"
@@ -119,7 +120,7 @@ compiler() {
   # Without precompiled headers, so that a file that lacks an include is found.
   inside "$name" "configure" \
     "cmake -S . -B build -G Ninja -DCMAKE_CXX_COMPILER=$4 -DDUALTAPE_WERROR=ON \
-      -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON"
+      -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON ${5:-}"
   test_layers "$name" ''
 }
 
@@ -179,7 +180,8 @@ for step in "${steps[@]}"; do
       ;;
     debian*) debian "${step#debian}" ;;
     clang19) compiler clang19 12 clang-19 clang++-19 ;;
-    gcc13) compiler gcc13 13 g++-13 g++-13 ;;
+    # Debian 13's oneDNN wants the C++ library of g++ 14.
+    gcc13) compiler gcc13 13 g++-13 g++-13 -DDUALTAPE_ONEDNN=OFF ;;
     *) "$step" ;;
   esac
 done
