@@ -99,7 +99,8 @@ struct Norm {
     const Var whole = where(flat, 1, y);
     // Far from 1 a quotient or its powers may be no floats: there it is one of fourth roots.
     const Var share = size / whole;
-    const Var far = logical_or(share<0x1p-20, share> 0x1p20);
+    const Var small = share < 0x1p-20;
+    const Var far = logical_or(small, share > 0x1p20);
     const auto root = [&](Var part) { return sqrt(sqrt(where(far, part, 1))); };
     const Var of_roots = square(square(pow(root(size) / root(whole), p - 1)));
     const Var near = where(far, 1, size) / where(far, 1, whole);
