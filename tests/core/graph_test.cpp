@@ -238,7 +238,8 @@ TEST_CASE("graphs have numbers of their own, which Vars keep") {
 
 TEST_CASE("a scope of a number that the graph does not have is refused") {
   dt::Graph graph;
-  CHECK_THROWS_AS(dt::Scope(graph, 99999), dt::GraphError);
+  const auto make = [&] { const dt::Scope none(graph, 99999); };
+  CHECK_THROWS_AS(make(), dt::GraphError);
   CHECK(graph.input("x", {3}).label() == "x");
 }
 
