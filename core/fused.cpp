@@ -2,14 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 #include <cstdint>
-#include <limits>
-#include <mutex>
 #include <optional>
 #include <utility>
-#include <variant>
-#include <vector>
 
 #include <dualtape/core/detail/broadcast.hpp>
 #include <dualtape/core/detail/team.hpp>
@@ -20,80 +15,6 @@ namespace {
 constexpr std::string_view fused_name = "fused";
 constexpr std::size_t drawn_at_once = 2048;                 // whole groups of every distribution
 constexpr std::size_t fetched_from = std::size_t{1} << 20;  // elements of loops that fold
-
-// Sums of chunks that overflowed, in double and made smaller; of one run.
-struct LostSums {
-  struct Sum {
-    std::size_t fold;
-    std::size_t place;  // among the fold's sums of chunks
-    double sum;
-  };
-  std::mutex mutex;
-  std::vector<Sum> sums;
-};
-
-// A mean that is a sum of chunks, which may overflow where the mean does not. Chunks whose sums are
-// not finite are added up anew while their elements are at hand; sums of chunks that may overflow
-// together are added up in double, too. That is taken where the sum by itself is lost.
-template <class T>
-class MeanOfSums {
- public:
-  // `chunks` sums for each of the `results`; of `columns` each chunk has one for each.
-  MeanOfSums(std::size_t fold, std::size_t chunks, std::size_t results, bool columns,
-             std::size_t count)
-      : fold_(fold),
-        chunks_(chunks),
-        results_(results),
-        columns_(columns),
-        count_(static_cast<double>(count)) {}
-
-  // A chunk, whose elements lie at `from`; different ones at the same time.
-  void look_at(std::size_t chunk, const T* all_sums, const T* from, std::size_t elements,
-               LostSums& lost) const {
-    const std::size_t width = columns_ ? results_ : 1;
-    const T* const sums = all_sums + chunk * width;
-    if (!exceeds(sums, width, std::numeric_limits<T>::max())) return;
-    for (std::size_t c = 0; c < width; ++c) {
-      if (std::isfinite(sums[c])) continue;
-      double sum = 0;
-      for (std::size_t i = c; i < elements; i += width) sum += small * static_cast<double>(from[i]);
-      const std::lock_guard lock(lost.mutex);
-      lost.sums.push_back({fold_, chunk * width + c, sum});
-    }
-  }
-  // From the sums of all chunks; nothing where these cannot overflow together.
-  std::vector<double> means(const T* sums, const LostSums& lost) const {
-    const std::size_t n = chunks_ * results_;
-    if (!exceeds(sums, n, std::numeric_limits<T>::max() / static_cast<T>(chunks_))) return {};
-    std::vector<double> all(n);
-    for (std::size_t i = 0; i < n; ++i) all[i] = small * static_cast<double>(sums[i]);
-    for (const LostSums::Sum& one : lost.sums)
-      if (one.fold == fold_) all[one.place] = one.sum;
-    std::vector<double> means(results_);
-    for (std::size_t i = 0; i < n; ++i) means[columns_ ? i % results_ : i / chunks_] += all[i];
-    for (double& mean : means) mean = mean / count_ / small;
-    return means;
-  }
-  static void mend(T* out, const std::vector<double>& means) {
-    for (std::size_t i = 0; i < means.size(); ++i)
-      if (!std::isfinite(out[i])) out[i] = static_cast<T>(means[i]);
-  }
-
- private:
-  static constexpr double small = sizeof(T) == sizeof(float) ? 1 : 0x1p-64;
-
-  static bool exceeds(const T* sums, std::size_t n, T bound) {
-    int found = 0;
-    for (std::size_t i = 0; i < n; ++i) found |= static_cast<int>(!(std::abs(sums[i]) <= bound));
-    return found != 0;
-  }
-
-  std::size_t fold_;
-  std::size_t chunks_;
-  std::size_t results_;
-  bool columns_;
-  double count_;
-};
 
 // The kernel of a fused node; read-only while it runs.
 class FusedKernel {
@@ -140,7 +61,6 @@ class FusedKernel {
     ChunkFold fold;
     std::size_t value;   // what is folded, among the results of the program
     std::size_t shared;  // where its part of the shared memory begins
-    std::variant<std::monostate, MeanOfSums<float>, MeanOfSums<double>> mean = {};
   };
 
   // Types of all that the program computes: of what is stored, and of what is folded only.
@@ -164,26 +84,9 @@ class FusedKernel {
     for (const FoldedOutput& fold : parts.folds) {
       const DType result = request.out[stored_ + folds_.size()].dtype;
       folds_.push_back({ChunkFold(*chunks_, fold, result), fold.value, shared_bytes_});
-      if (fold.divide != 1) add_mean(fold, request.out[stored_ + folds_.size() - 1]);
       shared_bytes_ += folds_.back().fold.shared_bytes();
       thread_bytes_ = std::max(thread_bytes_, scratch_ + folds_.back().fold.workspace_bytes());
     }
-  }
-
-  // Of the last fold, whose sum over chunks is divided.
-  void add_mean(const FoldedOutput& fold, const Type& result) {
-    const auto results = static_cast<std::size_t>(result.shape.count());
-    const Shape& shape = fold.type.shape;
-    std::size_t last = shape.rank() - 1;
-    while (shape[last] == 1) --last;
-    const bool columns =
-        std::ranges::find(fold.axes, static_cast<std::int64_t>(last)) == fold.axes.end();
-    const std::size_t chunks = columns ? chunks_->count() : chunks_->count() / results;
-    const std::size_t f = folds_.size() - 1;
-    if (result.dtype == float64)
-      folds_[f].mean.emplace<MeanOfSums<double>>(f, chunks, results, columns, fold.divide);
-    else
-      folds_[f].mean.emplace<MeanOfSums<float>>(f, chunks, results, columns, fold.divide);
   }
 
   // In elements of cheap steps.
@@ -199,24 +102,9 @@ class FusedKernel {
               [&](std::size_t first, std::size_t last, void* workspace) {
                 for (; first < last; ++first) run_chunk(args, first, workspace, shared, lost);
               });
-    for (std::size_t f = 0; f < folds_.size(); ++f) {
-      void* const out = args.out[stored_ + f];
-      char* const sums = shared + folds_[f].shared;
-      const auto finish = [&] {
-        folds_[f].fold.finish(out, sums, static_cast<char*>(args.workspace) + scratch_);
-      };
-      const auto finish_mean = [&]<class T>(const MeanOfSums<T>& mean) {
-        const std::vector<double> means = mean.means(reinterpret_cast<const T*>(sums), lost);
-        finish();
-        mean.mend(static_cast<T*>(out), means);
-      };
-      if (const auto* single = std::get_if<MeanOfSums<float>>(&folds_[f].mean))
-        finish_mean(*single);
-      else if (const auto* twice = std::get_if<MeanOfSums<double>>(&folds_[f].mean))
-        finish_mean(*twice);
-      else
-        finish();
-    }
+    for (std::size_t f = 0; f < folds_.size(); ++f)
+      folds_[f].fold.finish(args.out[stored_ + f], shared + folds_[f].shared,
+                            static_cast<char*>(args.workspace) + scratch_, lost);
   }
 
   void run_chunk(const KernelArgs& args, std::size_t chunk, void* workspace, char* shared,
@@ -236,17 +124,8 @@ class FusedKernel {
       run_loop(args, out, first, last, workspace);
     for (std::size_t f = 0; f < folds_.size(); ++f) {
       const Fold& fold = folds_[f];
-      const void* const from = moved(out[fold.value], first * out_elements_[fold.value], true);
-      char* const sums = shared + fold.shared;
-      fold.fold.run(chunk, from, args.out[stored_ + f], sums, space + scratch_);
-      const auto look_at = [&]<class T>(const MeanOfSums<T>& mean) {
-        mean.look_at(chunk, reinterpret_cast<const T*>(sums), static_cast<const T*>(from),
-                     last - first, lost);
-      };
-      if (const auto* single = std::get_if<MeanOfSums<float>>(&fold.mean))
-        look_at(*single);
-      else if (const auto* twice = std::get_if<MeanOfSums<double>>(&fold.mean))
-        look_at(*twice);
+      fold.fold.run(chunk, moved(out[fold.value], first * out_elements_[fold.value], true),
+                    args.out[stored_ + f], shared + fold.shared, space + scratch_, lost);
     }
   }
   // As addresses, since pointers may not leave their array.

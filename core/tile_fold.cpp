@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
+#include <limits>
 
 #include <dualtape/core/detail/fold_block.hpp>
 #include <dualtape/core/detail/kernel.hpp>
@@ -14,9 +16,25 @@ constexpr std::size_t column_elements = std::size_t{1} << 15;  // each chunk lea
 constexpr std::size_t most_chunk_elements = std::size_t{1} << 16;  // they are to stay in L2
 constexpr std::size_t folded_in_turn = 16;  // rows; kernels add up more of them in a tree
 
+// Any sum of so much smaller numbers is finite in double.
 template <class T>
-void divide(void* values, std::size_t count, std::size_t divisor) {
-  for (std::size_t i = 0; i < count; ++i) static_cast<T*>(values)[i] /= static_cast<T>(divisor);
+constexpr double small = sizeof(T) == sizeof(float) ? 1 : 0x1p-64;
+
+// Without a branch for each, since it is asked of every mean.
+template <class T>
+bool any_beyond(const T* values, std::size_t count, T bound) {
+  int found = 0;
+  for (std::size_t i = 0; i < count; ++i)
+    found |= static_cast<int>(!(std::abs(values[i]) <= bound));
+  return found != 0;
+}
+
+template <class F>
+void with_floating(DType dtype, F f) {
+  if (dtype == float64)
+    f.template operator()<double>();
+  else
+    f.template operator()<float>();
 }
 
 Shape shape_of(std::initializer_list<std::size_t> sizes) {
@@ -108,6 +126,7 @@ ChunkFold::ChunkFold(const FoldChunks& chunks, const FoldedOutput& fold, DType r
   const FoldChunks& c = chunks_;
   const DType from = fold.type.dtype;
   results_ = c.cut_ == Cut::columns ? c.size_ : c.lines_;
+  sums_ = c.cut_ == Cut::rows ? c.lines_ : c.cut_ == Cut::blocks ? c.count_ : c.count_ * c.size_;
   if (c.cut_ == Cut::rows) {
     whole_elements_ = c.at_once_ * c.size_;
     results_of_chunk_ = c.at_once_;
@@ -145,15 +164,60 @@ Kernel ChunkFold::kernel(const FoldedOutput& fold, const Shape& shape, std::int6
   return made;
 }
 
-void ChunkFold::run(std::size_t chunk, const void* from, void* out, void* shared,
-                    void* workspace) const {
+void ChunkFold::run(std::size_t chunk, const void* from, void* out, void* shared, void* workspace,
+                    LostSums& lost) const {
   const std::size_t elements = chunks_.first(chunk + 1) - chunks_.first(chunk);
   void* result =
       static_cast<char*>(joins_.empty() ? out : shared) + chunk * results_of_chunk_ * element_;
   (elements == whole_elements_ ? whole_ : rest_)({&from, &result, workspace});
+  if (divide_ != 1)
+    with_floating(result_, [&]<class T>() {
+      add_lost(chunk, static_cast<const T*>(from), elements, static_cast<const T*>(result), lost);
+    });
 }
 
-void ChunkFold::finish(void* out, void* shared, void* workspace) const {
+template <class T>
+void ChunkFold::add_lost(std::size_t chunk, const T* from, std::size_t elements, const T* sums,
+                         LostSums& lost) const {
+  // Of rows each result's elements stand together, of columns they are a row apart.
+  const bool columns = chunks_.cut_ == FoldChunks::Cut::columns;
+  const std::size_t each = columns ? chunks_.size_ : 1;
+  const std::size_t length = chunks_.cut_ == FoldChunks::Cut::rows ? chunks_.size_ : elements;
+  const std::size_t results = columns ? each : elements / length;
+  if (!any_beyond(sums, results, std::numeric_limits<T>::max())) return;
+  for (std::size_t i = 0; i < results; ++i) {
+    if (std::isfinite(sums[i])) continue;
+    const T* const begin = from + (columns ? i : i * length);
+    double sum = 0;
+    for (std::size_t k = 0; k < length; k += each) sum += small<T> * static_cast<double>(begin[k]);
+    const std::lock_guard lock(lost.mutex);
+    lost.sums.push_back({this, chunk * results_of_chunk_ + i, sum});
+  }
+}
+
+// In double; none where the plain sums cannot overflow together.
+template <class T>
+std::vector<double> ChunkFold::means_of(const T* sums, const LostSums& lost) const {
+  const std::size_t of_each = sums_ / results_;
+  const T bound = std::numeric_limits<T>::max() / static_cast<T>(of_each);
+  if (!any_beyond(sums, sums_, bound)) return {};
+  std::vector<double> all(sums, sums + sums_);
+  for (double& sum : all) sum *= small<T>;
+  for (const LostSums::Sum& one : lost.sums)
+    if (one.fold == this) all[one.place] = one.sum;
+  std::vector<double> means(results_);
+  const bool columns = chunks_.cut_ == FoldChunks::Cut::columns;
+  for (std::size_t i = 0; i < sums_; ++i) means[columns ? i % results_ : i / of_each] += all[i];
+  for (double& mean : means) mean = mean / static_cast<double>(divide_) / small<T>;
+  return means;
+}
+
+void ChunkFold::finish(void* out, void* shared, void* workspace, const LostSums& lost) const {
+  std::vector<double> means;
+  if (divide_ != 1)
+    with_floating(result_, [&]<class T>() {
+      means = means_of(static_cast<const T*>(joins_.empty() ? out : shared), lost);
+    });
   const void* from = shared;
   auto* other = static_cast<char*>(shared) + shared_bytes_ / 2;
   for (std::size_t i = 0; i < joins_.size(); ++i) {
@@ -162,10 +226,12 @@ void ChunkFold::finish(void* out, void* shared, void* workspace) const {
     from = to;
   }
   if (divide_ == 1) return;
-  if (result_ == float64)
-    divide<double>(out, results_, divide_);
-  else
-    divide<float>(out, results_, divide_);
+  with_floating(result_, [&]<class T>() {
+    T* const results = static_cast<T*>(out);
+    for (std::size_t i = 0; i < results_; ++i) results[i] /= static_cast<T>(divide_);
+    for (std::size_t i = 0; i < means.size(); ++i)
+      if (!std::isfinite(results[i])) results[i] = static_cast<T>(means[i]);
+  });
 }
 
 }  // namespace dualtape::detail

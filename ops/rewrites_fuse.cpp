@@ -92,16 +92,6 @@ const Op* fold_of(const Plan& plan, const PlanNode& node) {
   return is_mean ? &require_op("sum") : node.op;
 }
 
-// Whether each chunk of the loop holds all that is folded to one result.
-bool in_one_chunk(const Type& from, const Ints& axes) {
-  const FoldChunks chunks(from.shape, axes);
-  if (chunks.count() == 1) return true;
-  std::size_t last = from.shape.rank() - 1;
-  while (from.shape[last] == 1) --last;
-  return std::ranges::find(axes, static_cast<std::int64_t>(last)) != axes.end() &&
-         static_cast<std::int64_t>(chunks.longest()) >= reduced_count(from.shape, axes);
-}
-
 constexpr auto nobody = std::numeric_limits<std::uint32_t>::max();
 
 // Nodes that will run as one, in the place of the last of them; folds run with them.
@@ -520,8 +510,7 @@ class Fuser {
   FoldedOutput fold(const PlanNode& node, std::size_t value) const {
     const Type& from = plan_.values[plan_.operands_of(node)[0]];
     const Ints& axes = node.attributes.get<Ints>("axes");
-    // A mean's own kernel knows what to do where the sum overflows.
-    const Op* const op = in_one_chunk(from, axes) ? node.op : fold_of(plan_, node);
+    const Op* const op = fold_of(plan_, node);
     const auto count = static_cast<std::size_t>(reduced_count(from.shape, axes));
     return {op, from, axes, value, op == node.op ? 1 : count};
   }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstddef>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -53,7 +54,20 @@ class FoldChunks {
   std::size_t count_ = 1;
 };
 
-// One reduction of a chunked loop.
+// Sums of chunks that overflowed where the mean they are part of may not: added up anew, in double
+// and made smaller, while their elements are at hand. Of one run of a loop, for all its folds.
+struct LostSums {
+  struct Sum {
+    const void* fold;
+    std::size_t place;  // among the fold's sums
+    double sum;
+  };
+  std::mutex mutex;
+  std::vector<Sum> sums;  // empty but for such a case
+};
+
+// One reduction of a chunked loop. A mean is a sum that is divided at the end, and finite wherever
+// the mean is.
 class ChunkFold {
  public:
   // `result` is the dtype of what comes out.
@@ -64,11 +78,17 @@ class ChunkFold {
   // Scratch of each call.
   std::size_t workspace_bytes() const { return workspace_bytes_; }
   // Folds the chunk, whose elements lie at `from`; different chunks may be folded at the same time.
-  void run(std::size_t chunk, const void* from, void* out, void* shared, void* workspace) const;
+  void run(std::size_t chunk, const void* from, void* out, void* shared, void* workspace,
+           LostSums& lost) const;
   // After the last chunk.
-  void finish(void* out, void* shared, void* workspace) const;
+  void finish(void* out, void* shared, void* workspace, const LostSums& lost) const;
 
  private:
+  template <class T>
+  void add_lost(std::size_t chunk, const T* from, std::size_t elements, const T* sums,
+                LostSums& lost) const;
+  template <class T>
+  std::vector<double> means_of(const T* sums, const LostSums& lost) const;
   Kernel kernel(const FoldedOutput& fold, const Shape& shape, std::int64_t axis, DType from);
 
   FoldChunks chunks_;
@@ -77,6 +97,7 @@ class ChunkFold {
   std::size_t divide_;
   std::size_t results_ = 1;
   std::size_t results_of_chunk_ = 1;
+  std::size_t sums_ = 1;  // of all chunks
   std::size_t whole_elements_ = 1;
   KernelFunction whole_;               // of chunks of so many elements
   KernelFunction rest_;                // of those with less in them
