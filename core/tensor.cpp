@@ -352,11 +352,15 @@ void Tensor::assign(const Tensor& other) {
 bool Tensor::alone() const { return detail::sole_owner(owner_); }
 
 bool Tensor::shares_memory_with(const Tensor& other) const {
-  if (owner_ != nullptr && owner_ == other.owner_) return true;
-  const std::less<> before;
+  return (owner_ != nullptr && owner_ == other.owner_) || overlaps(other);
+}
+
+bool Tensor::overlaps(const Tensor& other) const {
+  const std::less<> before;  // for pointers into different memory, too
   const auto* mine = static_cast<const std::byte*>(data_);
   const auto* theirs = static_cast<const std::byte*>(other.data_);
-  return before(mine, theirs + other.bytes()) && before(theirs, mine + bytes());
+  return bytes() > 0 && other.bytes() > 0 && before(mine, theirs + other.bytes()) &&
+         before(theirs, mine + bytes());
 }
 
 Tensor zeros(Shape shape, DType dtype) { return Tensor(std::move(shape), dtype); }

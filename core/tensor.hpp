@@ -142,6 +142,8 @@ class Tensor {
   bool alone() const;
   // True where both were made from one allocation or their bytes overlap.
   bool shares_memory_with(const Tensor& other) const;
+  // True where bytes of both are the same.
+  bool overlaps(const Tensor& other) const;
 
  private:
   void swap(Tensor& other) noexcept;

@@ -7,7 +7,6 @@
 #include <string>
 
 #include <dualtape/data/dataset.hpp>
-#include <dualtape/data/detail/overlap.hpp>
 
 namespace dualtape {
 namespace {
@@ -194,7 +193,7 @@ void augment_rows_into(const Tensor& images, std::span<const std::int64_t> rows,
   check_augmentation(augmentation, images.type(), here);
   check_images(images.type(), here);
   check_target(images.type(), rows, target.type(), here);
-  if (detail::overlap(images, target)) {
+  if (target.overlaps(images)) {
     fail<ValueError>({.op = "augment_rows_into",
                       .what = "the target shares elements with the images, which would be written "
                               "over before they are read",

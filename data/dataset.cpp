@@ -6,8 +6,6 @@
 #include <map>
 #include <utility>
 
-#include <dualtape/data/detail/overlap.hpp>
-
 namespace dualtape {
 namespace {
 
@@ -86,7 +84,7 @@ void take_rows_into(const Tensor& source, std::span<const Index> rows, Tensor& t
                       .where = here,
                       .help = "rows_like() makes a target that fits"});
   }
-  if (detail::overlap(source, target)) {
+  if (target.overlaps(source)) {
     fail<ValueError>({.op = "take_rows",
                       .what = "the target shares elements with the source, which would be written "
                               "over before they are read",
