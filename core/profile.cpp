@@ -7,6 +7,7 @@
 #include <map>
 #include <numeric>
 
+#include <dualtape/core/detail/input_file.hpp>
 #include <dualtape/core/detail/table.hpp>
 #include <dualtape/core/error.hpp>
 
@@ -169,7 +170,9 @@ std::string trace_of(std::span<const Profile> profiles, Location where) {
 
 void Profile::write_trace(const std::filesystem::path& file, Location where) const {
   const std::string text = trace(where);
-  std::ofstream out(file, std::ios::binary);
+  // The empty path cannot be opened.
+  std::ofstream out(detail::holds_zero_byte(file) ? std::filesystem::path() : file,
+                    std::ios::binary);
   out << text;
   out.close();
   if (!out)

@@ -93,7 +93,9 @@ std::optional<mode_t> mode_of_old(const Job& job, const fs::path& target) {
   if (!kind.empty())
     job.refuse("is " + kind + ", and only a regular file is replaced", "name another file");
   if (::faccessat(AT_FDCWD, target.c_str(), W_OK, AT_EACCESS) != 0)
-    job.fail_with("cannot be written", errno, "the file is there and read-only: chmod u+w it");
+    job.fail_with("cannot be written", errno,
+                  errno == EROFS ? "name a file on a file system that may be written to"
+                                 : "the file is there and read-only: chmod u+w it");
   return found.st_mode & all_modes;
 }
 
@@ -232,8 +234,7 @@ void flush_folder(const Job& job, const fs::path& folder) {
 void write_atomically(std::string_view op, const fs::path& path,
                       std::span<const std::span<const std::byte>> pieces, Location where) {
   const Job job{op, path, where};
-  // The system would take what stands before it for the name.
-  if (path.native().find('\0') != std::string::npos)
+  if (holds_zero_byte(path))
     job.refuse("cannot be written: the path holds a zero byte", "name another file");
   const fs::path target = target_of(job);
   const std::optional<mode_t> old = mode_of_old(job, target);

@@ -39,9 +39,7 @@ std::string kind_of_file(mode_t mode) {
 
 InputFile::InputFile(const std::filesystem::path& path, Complain complain)
     : complain_(std::move(complain)) {
-  // The system would take what stands before it for the name.
-  if (path.native().find('\0') != std::string::npos)
-    complain_(0, "cannot be opened: the path holds a zero byte");
+  if (holds_zero_byte(path)) complain_(0, "cannot be opened: the path holds a zero byte");
   const auto look = [&](int error, const struct stat& found) {
     if (error != 0) complain_(0, "cannot be opened: " + std::generic_category().message(error));
     const std::string kind = kind_of_file(found.st_mode);

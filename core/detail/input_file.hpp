@@ -31,6 +31,10 @@ Descriptor open_file(const std::filesystem::path& path, int flags, unsigned mode
 
 // "a folder", "a FIFO" and so on; "" for a regular file.
 std::string kind_of_file(mode_t mode);
+// Whether the system would take only a part of the path, up to a zero byte in it.
+inline bool holds_zero_byte(const std::filesystem::path& path) {
+  return path.native().find('\0') != std::string::npos;
+}
 
 // A regular file to read from. FIFOs, devices, sockets and folders are refused without being
 // waited for.

@@ -13,8 +13,7 @@ namespace dualtape::detail {
 
 LogFile::LogFile(std::string_view op, std::filesystem::path path, Begin begin, Location where)
     : op_(op), path_(std::move(path)), where_(where) {
-  // The system would take what stands before it for the name.
-  if (path_.native().find('\0') != std::string::npos)
+  if (holds_zero_byte(path_))
     fail<DataError>({.op = op_,
                      .what = path_.string() + ": cannot be opened: the path holds a zero byte",
                      .where = where_,

@@ -205,6 +205,9 @@ TEST_CASE("an event of a step that is not there is an error") {
   CHECK_THROWS_WITH_AS(profile.write_trace("nowhere.json"), doctest::Contains("profile_test.cpp:"),
                        ValueError);
   CHECK(!std::filesystem::exists("nowhere.json"));
+  profile.events.clear();
+  CHECK_THROWS_AS(profile.write_trace(std::string("nowhere.json\0more", 17)), DataError);
+  CHECK(!std::filesystem::exists("nowhere.json"));
 }
 
 TEST_CASE("a trace goes to a file, or says that it cannot") {
