@@ -189,7 +189,7 @@ void Graph::no_parent(Location where) const {
   const bool ended = parent_.id() != 0;
   fail<GraphError>({.op = "Graph",
                     .what = ended ? "the graph that this scratch graph was made from has ended"
-                                  : "what is asked belongs to a parent, which this graph has not",
+                                  : "what is asked belongs to a parent, and this graph has none",
                     .where = where,
                     .help = ended ? "keep the ordinary Graph for as long as its scratch graphs"
                                   : "ask the scratch graph that holds the operand"});
@@ -242,7 +242,7 @@ Var Graph::constant(Number value, DType dtype) {
 Var Graph::read(const Parameter& parameter, Location where) {
   if (const auto known = find(parameter)) return *known;
   const NodeId id = add(parameter_op(), {}, {{"parameter", parameter}}, where);
-  if (!emission_) nodes_[id].label = intern(parameter.name());
+  if (!emission_) nodes_[id].label = intern(parameter.name(), where);
   parameters_[parameter.hash()].push_back(id);
   return var(id);
 }
@@ -256,11 +256,11 @@ std::optional<Var> Graph::find(const Parameter& parameter) const {
   return std::nullopt;
 }
 
-Scope Graph::scope(std::string_view name) {
+Scope Graph::scope(std::string_view name, Location where) {
   const std::uint32_t previous = scope_;
-  std::string path = names(Location::current())[scope_];
+  std::string path = names(where)[scope_];
   path.append(name).append("/");
-  scope_ = intern(std::move(path));
+  scope_ = intern(std::move(path), where);
   return {*this, previous};
 }
 
@@ -273,13 +273,12 @@ std::string Graph::label(NodeId id, Location where) const {
 
 void Graph::set_label(NodeId id, std::string_view label, Location where) {
   if (id >= nodes_.size()) no_such_node(id, where);
-  static_cast<void>(parent(where));
-  nodes_[id].label = intern(std::string(label));
+  nodes_[id].label = intern(std::string(label), where);
 }
 
-std::uint32_t Graph::intern(std::string text) {
+std::uint32_t Graph::intern(std::string text, Location where) {
   if (text.empty()) return 0;
-  if (Graph* const outer = parent()) return outer->intern(std::move(text));
+  if (Graph* const outer = parent(where)) return outer->intern(std::move(text), where);
   if (const auto known = string_ids_.find(text); known != string_ids_.end()) return known->second;
   const auto id = static_cast<std::uint32_t>(strings_.size());
   strings_.push_back(text);

@@ -262,7 +262,7 @@ class Graph {
   std::optional<Var> find(const Parameter& parameter) const;
 
   // Prefixes the labels of nodes made until the returned Scope ends: "encoder/layer1".
-  Scope scope(std::string_view name);
+  Scope scope(std::string_view name, Location where = Location::current());
 
   std::size_t size() const { return nodes_.size(); }
   // GraphError if there is no node of that number.
@@ -326,7 +326,7 @@ class Graph {
   [[noreturn]] void no_such_node(NodeId id, Location where) const;
   [[noreturn]] void no_parent(Location where) const;
   const std::vector<std::string>& names(Location where) const;
-  std::uint32_t intern(std::string text);
+  std::uint32_t intern(std::string text, Location where);
   void fill(NodeId id, const Op& op, std::span<const Var> inputs);
   void infer(NodeId id, std::span<const Var> inputs);
   void take_back(NodeId id);

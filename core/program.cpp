@@ -232,8 +232,8 @@ void Program::Impl::bind_operands() {
 }
 
 Assign assign(const Parameter& parameter, Var value, Location where) {
-  if (!value.alive())
-    detail::require_alive(value, "assign", "the value for '" + parameter.name() + "'", where);
+  if (!detail::is_there(value))
+    detail::refuse_var(value, "assign", "the value for '" + parameter.name() + "'", where);
   const auto types = [&] {
     return "the parameter is " + to_string(parameter.type()) + ", the value is " +
            to_string(value.type());
