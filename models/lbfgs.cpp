@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include <dualtape/models/detail/at_work.hpp>
 #include <dualtape/models/detail/counts.hpp>
 #include <dualtape/models/detail/line_search.hpp>
 #include <dualtape/models/detail/optimiser_parts.hpp>
@@ -369,14 +370,6 @@ struct Lbfgs::Impl {
     return count;
   }
 
-  void refuse_while_running(const char* function, Location where) const {
-    if (running)
-      fail<GraphError>({.op = function,
-                        .what = "called from within minimise() of the same Lbfgs",
-                        .where = where,
-                        .help = "return from on_iteration first"});
-  }
-
   // Calls `visit` with each parameter's number and its part of a vector over all.
   template <class T, class Visit>
   void each(std::span<T> all, const Visit& visit) const {
@@ -443,9 +436,9 @@ LbfgsResult Lbfgs::minimise(std::initializer_list<Feed> feeds, Location where) {
 }
 
 LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds, Location where) {
-  this->impl("minimise", where).refuse_while_running("minimise", where);
+  Impl& impl = this->impl("minimise", where);
   const std::shared_ptr<Impl> held = impl_;  // on_iteration may move this Lbfgs away
-  Impl& impl = *held;
+  const detail::AtWork at_work(impl.running, "minimise", where);
   Vector start(impl.size());
   impl.each(std::span(start), [&](std::size_t i, std::span<double> part) {
     read_into(impl.parameters[i].value(), part);
@@ -459,13 +452,10 @@ LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds, Location where) {
     if (!resumed) impl.progress.emplace(impl.options.history);
     Minimiser minimiser(function, impl.options, *impl.progress);
     if (!resumed) minimiser.begin(point, where);
-    impl.running = true;
     const LbfgsResult result = minimiser.run(point);
-    impl.running = false;
     impl.set(point);
     return result;
   } catch (...) {
-    impl.running = false;
     impl.progress.reset();
     impl.set(start);
     throw;
@@ -483,7 +473,7 @@ std::vector<NamedTensor> Lbfgs::state(Location where) const {
 
 void Lbfgs::restore(const std::vector<NamedTensor>& state, Location where) {
   Impl& impl = this->impl("restore", where);
-  impl.refuse_while_running("restore", where);
+  detail::refuse_while(impl.running, "minimise", "restore", where);
   // All that can fail comes first.
   Progress progress =
       restored(state, static_cast<std::int64_t>(impl.size()), impl.options.history, where);

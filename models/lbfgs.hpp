@@ -84,9 +84,8 @@ class Lbfgs {
   ~Lbfgs();
 
   // The parameters end at the best point; each call begins with an empty history, but after
-  // restore(). All arithmetic
-  // but the program's is float64. Throws what lbfgs() and Program::run throw; the parameters then
-  // are as they were.
+  // restore(). All arithmetic but the program's is float64. Throws what lbfgs() and Program::run
+  // throw, and GraphError within on_iteration; the parameters then are as they were.
   LbfgsResult minimise(std::initializer_list<Feed> feeds = {},
                        Location where = Location::current());
   LbfgsResult minimise(std::span<const Feed> feeds, Location where = Location::current());

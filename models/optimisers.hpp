@@ -46,8 +46,8 @@ class Optimiser {
   // once or in update(); after an error at once nothing has changed.
   void restore(const std::vector<NamedTensor>& state, Location where = Location::current());
   // The same in two parts: here all is checked and copied, and nothing has changed; the function
-  // that is returned then puts it in place and does not fail; it does nothing where the optimiser
-  // is gone. Call it before the next update().
+  // that is returned then puts it in place and does not fail, also where the optimiser has ended.
+  // Call it before the next update().
   std::function<void()> prepare_restore(const std::vector<NamedTensor>& state,
                                         Location where = Location::current());
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include <dualtape/models/detail/at_work.hpp>
 #include <dualtape/models/detail/awaited.hpp>
 #include <dualtape/models/detail/objective.hpp>
 #include <dualtape/models/detail/saved_state.hpp>
@@ -37,6 +38,11 @@ void check_rules(const StopRules& rules, Location where) {
                               ", steps = " + std::to_string(rules.steps),
                       .where = where,
                       .help = "both must be at least 1"});
+  if (std::isnan(rules.loss_below))
+    fail<ValueError>({.op = "fit",
+                      .what = "loss_below is NaN, which no loss is below",
+                      .where = where,
+                      .help = "leave it out, or give a number"});
 }
 
 std::string untraced_fault(const StepInfo& info) {
@@ -112,31 +118,24 @@ Trainer::Impl& Trainer::impl(const char* function, Location where) const {
   return *impl_;
 }
 
-// That fit() is at work.
-class Trainer::Running {
- public:
-  Running(Impl& impl, Location where) : impl_(impl) {
-    if (impl.running)
+// Lets an epoch's function take batches for as long as the epoch lasts: it may keep what it is
+// given, which refers to variables of fit().
+void visit_epoch(const EpochFunction& epochs, std::int64_t epoch, const VisitBatch& visit,
+                 Location where) {
+  struct Lasting {
+    std::shared_ptr<bool> flag = std::make_shared<bool>(true);
+    ~Lasting() { *flag = false; }
+  };
+  const Lasting now;
+  epochs(epoch, [&visit, where, lasts = now.flag](const Tensor& inputs, const Tensor& labels) {
+    if (!*lasts)
       fail<GraphError>({.op = "fit",
-                        .what = "this Trainer is training already: fit() is called from within "
-                                "its own fit()",
+                        .what = "the function that takes a batch was called after its epoch ended",
                         .where = where,
-                        .help = "return from the callback first; StopRules say how long to train"});
-    impl_.running = true;
-  }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-  ~Running() {
-    impl_.running = false;
-    *lasts_ = false;
-  }
-  // True until the end, also for what outlives it.
-  std::shared_ptr<const bool> lasts() const { return lasts_; }
-
- private:
-  Impl& impl_;
-  std::shared_ptr<bool> lasts_ = std::make_shared<bool>(true);
-};
+                        .help = "visit batches within the function that was given to fit()"});
+    return visit(inputs, labels);
+  });
+}
 
 TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout,
                          Location where) {
@@ -147,7 +146,7 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
                       .what = "the function that visits an epoch's batches is empty",
                       .where = where});
   const std::shared_ptr<Impl> held = impl_;  // a callback may move this Trainer away
-  const Running running(*held, where);
+  const detail::AtWork at_work(impl.running, "fit", where);
   const auto check_there = [&] {
     if (impl_ == held) return;
     fail<GraphError>({.op = "fit",
@@ -169,13 +168,7 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
   const auto steps_are_done = [&] {
     return result.steps >= rules.steps || impl.step >= rules.until_step;
   };
-  const VisitBatch visit = [&, where, lasts = running.lasts()](const Tensor& inputs,
-                                                               const Tensor& labels) {
-    if (!*lasts)
-      fail<GraphError>({.op = "fit",
-                        .what = "the function that takes a batch was called after fit() had ended",
-                        .where = where,
-                        .help = "visit batches within the function that was given to fit()"});
+  const VisitBatch visit = [&](const Tensor& inputs, const Tensor& labels) {
     if (to_pass > 0) {
       passed += static_cast<double>(inputs.size(0));
       if (--to_pass == 0 && passed != impl.mean.weight())
@@ -220,7 +213,7 @@ TrainResult Trainer::fit(const EpochFunction& epochs, const StopRules& rules, Ep
     }
     to_pass = impl.batch;
     passed = 0;
-    epochs(impl.epoch - 1, visit);
+    visit_epoch(epochs, impl.epoch - 1, visit, where);
     check_there();
     if (stop) break;
     if (to_pass > 0) impl.refuse("which now has " + std::to_string(impl.batch - to_pass));
@@ -341,11 +334,7 @@ void restore_callbacks(const std::vector<std::shared_ptr<Callback>>& callbacks,
 // All that can fail comes first; what is changed after it cannot.
 void Trainer::restore(const std::vector<NamedTensor>& state, Location where) {
   Impl& impl = this->impl("restore", where);
-  if (impl.running)
-    fail<GraphError>({.op = "restore",
-                      .what = "this Trainer is training: a state is restored from within its fit()",
-                      .where = where,
-                      .help = "return from the callback first, and restore before the next fit()"});
+  detail::refuse_while(impl.running, "fit", "restore", where);
   const detail::SavedState saved(state, where);
   std::vector<Parameter> values = impl.parameters;
   values.insert(values.end(), impl.options.buffers.begin(), impl.options.buffers.end());

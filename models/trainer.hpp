@@ -312,7 +312,6 @@ class Trainer {
 
  private:
   struct Impl;
-  class Running;
   Impl& impl(const char* function, Location where) const;  // GraphError where it was moved from
   std::shared_ptr<Impl> impl_;                             // fit() has a hold on it, too
 };

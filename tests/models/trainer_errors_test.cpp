@@ -1,6 +1,7 @@
 // What a Trainer makes of mistakes and of errors in its midst.
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -288,7 +289,7 @@ TEST_CASE("a state is not restored while the trainer trains") {
   Net net(std::move(options));
   self = &net.trainer;
   CHECK(net.trainer.fit(net.batches, {.steps = 4}).steps == 4);
-  CHECK(has(text, "restored from within its fit()"));
+  CHECK(has(text, "restore() is called from within its own fit()"));
   CHECK(has(text, here));
   CHECK(net.trainer.steps_done() == 4);
   net.trainer.restore(saved);
@@ -305,8 +306,24 @@ TEST_CASE("a function for batches that outlives its fit says so and trains nothi
     visit(x, y);
   };
   CHECK(net->trainer.fit(keep, {.steps = 1}).steps == 1);
-  CHECK(has(error_of<GraphError>([&] { kept(x, y); }), "after fit() had ended"));
+  CHECK(has(error_of<GraphError>([&] { kept(x, y); }), "called after its epoch ended"));
   CHECK(net->trainer.steps_done() == 1);
+  // Nor in a later epoch of the same fit().
+  std::string text;
+  const auto next = [&](std::int64_t, const VisitBatch& visit) {
+    if (kept != nullptr && text.empty()) text = error_of<GraphError>([&] { kept(x, y); });
+    keep(0, visit);
+  };
+  CHECK(net->trainer.fit(next, {.epochs = 2}).steps == 2);
+  CHECK(has(text, "called after its epoch ended"));
   net.reset();
   CHECK(has(error_of<GraphError>([&] { kept(x, y); }), here));
+}
+
+TEST_CASE("a loss_below that is NaN is refused") {
+  Net net;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(has(
+      error_of<ValueError>([&] { net.trainer.fit(net.batches, {.epochs = 1, .loss_below = nan}); }),
+      "loss_below is NaN"));
 }
