@@ -1,6 +1,7 @@
 #include <dualtape/data/batches.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <string>
@@ -48,7 +49,7 @@ Batches::Batches(Dataset dataset, std::int64_t batch_size, Key key, LastBatch la
 }
 
 void Batches::start(std::int64_t number, Location here) {
-  if (number < 0) {
+  if (number < 0 || number == std::numeric_limits<std::int64_t>::max()) {  // it has no next
     fail<ValueError>({.op = "Batches",
                       .label = dataset_.name,
                       .what = "epoch " + std::to_string(number) + " does not exist",

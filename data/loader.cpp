@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -85,7 +86,7 @@ struct Loader::Impl {
   // ---- the consumer's side
 
   void request(std::int64_t epoch, Location here) {
-    if (epoch < 0) {
+    if (epoch < 0 || epoch == std::numeric_limits<std::int64_t>::max()) {  // it has no next
       refuse(batches.dataset(), "epoch " + std::to_string(epoch) + " does not exist", here,
              "epochs count from 0");
     }

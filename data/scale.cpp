@@ -236,6 +236,12 @@ Scaling Scaling::from_state(const std::vector<NamedTensor>& state, const std::st
                             Location where) {
   const auto find = [&](const std::string& full) {
     const auto found = std::ranges::find(state, full, &NamedTensor::name);
+    if (std::ranges::count(state, full, &NamedTensor::name) > 1)
+      fail<ValueError>({.op = "Scaling::from_state",
+                        .label = full,
+                        .what = "the state has '" + full + "' more than once",
+                        .where = where,
+                        .help = "give one scaling's state, or each a name of its own"});
     if (found != state.end() && found->tensor.dtype() == float64) return found->tensor.copy();
     fail<ValueError>(
         {.op = "Scaling::from_state",

@@ -126,5 +126,6 @@ TEST_CASE("batches that cannot be made") {
   CHECK_THROWS_AS(Batches(wrong, 2), ShapeError);
   Batches batches(numbered(5), 2, Key{0});
   CHECK_THROWS_AS(batches.epoch(-1), ValueError);
+  CHECK_THROWS_AS(batches.epoch(std::numeric_limits<std::int64_t>::max()), ValueError);
   CHECK(Batches(numbered(0), 4).per_epoch() == 0);
 }

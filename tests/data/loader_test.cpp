@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -246,6 +247,7 @@ TEST_CASE("arguments that make no sense") {
   CHECK_THROWS_AS(Loader(set, 3, Key{1}, {.augmentation = {.flip = 0.5}}), ShapeError);
   Loader loader(set, 3, Key{1});
   CHECK(contains(text_thrown<ValueError>([&] { loader.epoch(-1); }), "epoch -1 does not exist"));
+  CHECK_THROWS_AS(loader.epoch(std::numeric_limits<std::int64_t>::max()), ValueError);
   CHECK(contains(text_thrown<ValueError>([&] {
                    loader.resume({0, 5, Key{1}});
                  }),

@@ -169,6 +169,10 @@ TEST_CASE("a scaling is kept as named tensors, beside those of others") {
             "no 'labels.shift' (it has 'inputs.shift', 'inputs.width', 'scaling.shift', "
             "'scaling.width')"));
   CHECK(has(error_of<ValueError>([] { Scaling::from_state({}, "labels"); }), "(it has nothing)"));
+  std::vector<NamedTensor> twice = kept;
+  twice.push_back(kept.front());
+  CHECK(has(error_of<ValueError>([&] { Scaling::from_state(twice, "inputs"); }),
+            "'inputs.shift' more than once"));
   kept.front().tensor = kept.front().tensor.to(float32);
   CHECK_THROWS_AS(Scaling::from_state(kept, "inputs"), ValueError);
   kept.front().tensor = ones(Shape{3}, float64);
