@@ -338,8 +338,7 @@ struct Celu {
     return select(x > 0, x, select(abs(u) < 0x1p-60, minimum(x, 0), alpha * expm1(u)));
   }
   static Factor partial(std::size_t i, Operands in, Var) {
-    // Both operands are replaced where the quotient is far out, or not asked for: its slopes may
-    // be infinite, or NaN, there.
+    // Replaced where the quotient is far out or not asked for: its slopes may be no numbers there.
     const Var x = detail::not_positive(in[0]);
     const Var far = x / in[1] < -1e4;
     const Var divisor = where(logical_or(far, in[0] > 0), 1, in[1]);
@@ -492,13 +491,10 @@ Var hardtanh(In x, In low, In high) { return hardtanh_op(x, low, high); }
 Var hardsigmoid(In x) { return hardsigmoid_op(x); }
 Var hardswish(In x) { return hardswish_op(x); }
 
-namespace detail {
-
-void register_activations() {
+void detail::register_activations() {
   register_all(sigmoid_op, logistic_density_op, logsigmoid_op, softplus_op, relu_op, leaky_relu_op,
                elu_op, gelu_op, silu_op, mish_op, selu_op, celu_op, hardtanh_op, hardsigmoid_op,
                hardswish_op);
 }
 
-}  // namespace detail
 }  // namespace dualtape

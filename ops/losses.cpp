@@ -258,7 +258,7 @@ struct CosineSimilarity {
     const auto call = [](std::span<const Var> in) {
       return std::vector<Var>{cosine_similarity(in[0], in[1])};
     };
-    // Slopes are differences of larger numbers: where 64 is allowed.
+    // 64 ulp are allowed where slopes are differences of larger numbers.
     return edges_of(
         call, {{"huge",
                 {row({0x1.8p101, 0x1p102}), row({1, -2})},

@@ -170,7 +170,6 @@ struct Norm {
                            {number(0x1p64 * 2.2489707226377074)},
                            {row({0.4448513517305355, 0.7908468475209521})},
                            16}}),
-         // Along a direction of ones a norm of equal elements changes evenly.
          edges_of(of(3), {{"3: powers beyond float32",
                            {row({0x1p100, 0x1p100})},
                            {number(1.597139675139417e+30)},
