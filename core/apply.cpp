@@ -5,42 +5,40 @@
 #include <dualtape/core/registry.hpp>
 
 namespace dualtape {
-namespace {
 
-Location where_of(std::span<const In> inputs) {
-  for (const In& in : inputs)
+Location detail::line_of(std::span<const In> operands) {
+  for (const In& in : operands)
     if (in.where().known()) return in.where();
   return {};
 }
 
-// The graph all Vars live in: one graph, or one scratch graph and its parent.
-Graph& graph_of(const Op& op, std::span<const In> inputs) {
+Graph& detail::graph_of(std::string_view function, std::span<const In> operands) {
   const In* first = nullptr;  // the first Var
   Graph* graph = nullptr;
-  for (const In& in : inputs) {
+  for (const In& in : operands) {
     if (in.form() != In::Form::var) continue;
-    Graph& other =
-        detail::require_alive(in.unchecked_var(), op.name(), "an operand", in.where()).graph();
+    Graph& other = require_alive(in.unchecked_var(), function, "an operand", in.where()).graph();
     if (first == nullptr) first = &in;
-    Graph* const both = detail::joined(graph, other, in.where());
+    Graph* const both = joined(graph, other, in.where());
     if (both == nullptr)
-      fail<GraphError>({.op = op.name(),
+      fail<GraphError>({.op = function,
                         .what = "its operands belong to different graphs: one " +
-                                detail::place_of(first->var()) + ", the other " +
-                                detail::place_of(in.var()),
-                        .where = where_of(inputs),
+                                place_of(first->var()) + ", the other " + place_of(in.var()),
+                        .where = line_of(operands),
                         .help = "build both operands on one Graph; parameters and tensors can be "
                                 "shared between graphs, Vars cannot"});
     graph = both;
   }
   if (graph == nullptr)
-    fail<GraphError>({.op = op.name(),
+    fail<GraphError>({.op = function,
                       .what = "none of its operands belongs to a graph",
-                      .where = where_of(inputs),
+                      .where = line_of(operands),
                       .help = "start from graph.input(...), graph.constant(...) or "
                               "graph.read(parameter)"});
   return *graph;
 }
+
+namespace {
 
 DType dtype_of_strong(const In& in) {
   switch (in.form()) {
@@ -89,8 +87,8 @@ Var resolve(Graph& home, const In& in, std::optional<DType> dtype) {
 }  // namespace
 
 std::vector<Var> apply_all(const Op& op, std::span<const In> inputs, Attributes attributes) {
-  Graph& graph = graph_of(op, inputs);
-  const Location where = where_of(inputs);
+  Graph& graph = detail::graph_of(op.name(), inputs);
+  const Location where = graph.pinned().known() ? graph.pinned() : detail::line_of(inputs);
   const Promotion promotion = op.promotion();
   const std::size_t first = promotion == Promotion::all_but_first ? 1 : 0;
   std::optional<DType> dtype;

@@ -299,7 +299,7 @@ NodeId Graph::add(const Op& op, std::span<const Var> inputs, Attributes attribut
   Node& node = nodes_.emplace_back();
   try {
     node.attributes = std::move(attributes);
-    node.where = emission_ ? emission_->where : where;
+    node.where = emission_ ? emission_->where : pinned_.known() ? pinned_ : where;
     fill(id, op, inputs);
     if (emission_ && op.is_pure())
       if (const auto same = merge(id)) return *same;

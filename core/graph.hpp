@@ -86,6 +86,7 @@ class Var {
     if (found == nullptr) refuse(where);
     return *found;
   }
+  GraphHandle handle() const { return graph_; }
   GraphId graph_id() const { return graph_.id(); }
   NodeId id() const { return node_; }
   std::uint32_t output() const { return output_; }
@@ -167,7 +168,8 @@ class In {
   const Parameter& parameter() const { return *parameter_; }
   const Tensor& tensor() const { return *tensor_; }
   Number literal() const { return number_; }
-  Location where() const { return where_; }
+  // The user's line: of the conversion, or of the Composite that is being built in the Var's graph.
+  Location where() const;
 
  private:
   static Form form_of(const Number& number) {
@@ -317,8 +319,13 @@ class Graph {
   };
   const std::optional<Emission>& emission() const { return emission_; }
 
+  // The line that nodes and errors carry instead of their own while a Composite is being built;
+  // unknown while there is none.
+  Location pinned() const { return pinned_; }
+
  private:
   friend class Scope;
+  friend class Composite;
   struct MergeHash;
   struct MergeEqual;
   struct MergeTable;
@@ -343,6 +350,7 @@ class Graph {
   std::unordered_map<std::string, NodeId> inputs_;
   std::unordered_map<std::uint64_t, NodeId> literals_[5];  // by dtype, then the element's bits
   std::optional<Emission> emission_;
+  Location pinned_;
   std::unique_ptr<MergeTable> merged_;
   detail::GraphPlace* place_;  // last: taken when nothing else can fail
 };
@@ -356,6 +364,12 @@ inline const Type& Var::type(Location where) const {
   const Node& made_by = node(where);
   if (output_ >= made_by.output_count) refuse_output(where);
   return made_by.type(output_);
+}
+
+inline Location In::where() const {
+  if (form_ != Form::var) return where_;
+  const Graph* const graph = var_.handle().get();
+  return graph != nullptr && graph->pinned().known() ? graph->pinned() : where_;
 }
 
 namespace detail {
@@ -381,6 +395,11 @@ Graph& require_one_graph(std::span<const Var> vars, std::string_view op, std::st
 // The graph for nodes on Vars of both: the same, or the one that is a scratch graph of the other;
 // null if there is none. `so_far` may be null.
 Graph* joined(Graph* so_far, Graph& other, Location where);
+// The graph of the Vars among the operands: one graph, or a scratch graph beside its parent. Throws
+// GraphError in the name of `function`, also where there is no Var.
+Graph& graph_of(std::string_view function, std::span<const In> operands);
+// The user's line: of the first operand that has one.
+Location line_of(std::span<const In> operands);
 // "'loss', made at train.cpp:12" for a Var of a graph that lives; without its label if it has none.
 std::string place_of(Var var);
 }  // namespace detail

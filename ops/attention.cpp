@@ -3,12 +3,13 @@
 #include <cmath>
 #include <limits>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/in_graph.hpp>
+
 #include <dualtape/ops/detail/indices.hpp>
 #include <dualtape/ops/detail/softmax_limits.hpp>
 #include <dualtape/ops/dropout.hpp>
@@ -30,14 +31,14 @@ Tensor causal_mask(std::int64_t queries, std::int64_t keys) {
   return mask;
 }
 
-void require_fit(const Var& q, const Var& k, const Var& v, Location where) {
-  const auto& [a, b, c] = std::tie(q.shape(), k.shape(), v.shape());
-  const bool ranks = a.rank() >= 2 && b.rank() >= 2 && c.rank() >= 2;
-  if (ranks && a.back() == b.back() && b[b.rank() - 2] == c[c.rank() - 2]) return;
+void require_fit(const Composite& c) {
+  const Shape q = c[0].shape(), k = c[1].shape(), v = c[2].shape();
+  const bool ranks = q.rank() >= 2 && k.rank() >= 2 && v.rank() >= 2;
+  if (ranks && q.back() == k.back() && k[k.rank() - 2] == v[v.rank() - 2]) return;
   fail<ShapeError>({.op = attention_name,
-                    .what = "queries of shape " + to_string(a) + ", keys of " + to_string(b) +
-                            " and values of " + to_string(c) + " do not fit",
-                    .where = where,
+                    .what = "queries of shape " + to_string(q) + ", keys of " + to_string(k) +
+                            " and values of " + to_string(v) + " do not fit",
+                    .where = c.where(),
                     .help = "give shapes (..., L, E), (..., S, E) and (..., S, D)"});
 }
 
@@ -102,6 +103,34 @@ struct ScaledDotProductAttention {
       "scaled_dot_product_attention(g.constant(Tensor{{1, 2}}), g.constant(Tensor{{0, 0}, {0, "
       "0}}), g.constant(Tensor{{1, 4}, {3, 8}}))",
       "[[2. 6.]]"};
+  static Var body(const Composite& c, const AttentionOptions& options) {
+    require_fit(c);
+    const auto size = static_cast<double>(c[0].shape().back());
+    // Scaling the queries costs less than scaling the scores.
+    const Var queries = c[0] * options.scale.value_or(1 / std::sqrt(size));
+    Var scores = matmul(queries, c[1], {.transpose_b = true});
+    const double never = -std::numeric_limits<double>::infinity();
+    if (options.mask) require_mask(*options.mask, scores, c.where());
+    if (options.mask && options.mask->dtype() == DType::boolean)
+      scores = where(*options.mask, scores, never);
+    else if (options.mask)
+      scores = scores + *options.mask;
+    if (options.causal) {
+      const std::size_t rank = scores.rank();
+      scores =
+          where(causal_mask(scores.shape()[rank - 2], scores.shape()[rank - 1]), scores, never);
+    }
+    Var weights = detail::softmax_with_limits(scores, -1);
+    if (options.dropout != 0) {
+      if (!options.dropout_key)
+        fail<GraphError>({.op = attention_name,
+                          .what = "weights are to be dropped, but there is no key to draw from",
+                          .where = c.where(),
+                          .help = "set dropout_key to an int64 scalar that differs in every step"});
+      weights = dropout(weights, options.dropout, *options.dropout_key);
+    }
+    return matmul(weights, c[2]);
+  }
   static std::vector<Edge> edges() {
     using namespace detail;
     const auto call = [](std::span<const Var> in) {
@@ -181,6 +210,27 @@ struct ScaledDotProductAttention {
   }
 };
 
+Var projected(const Var& x, const Var& weight, const MaybeVar& bias) {
+  const Var product = matmul(x, weight);
+  return bias ? product + *bias : product;
+}
+
+// (..., L, H d) to (..., H, L, d).
+Var split_heads(const Var& x, std::int64_t heads, const char* what, Location where) {
+  const Shape& shape = x.shape();
+  if (shape.rank() < 2 || shape.back() % heads != 0)
+    fail<ShapeError>({.op = heads_name,
+                      .what = std::string("the projected ") + what + " of shape " +
+                              to_string(shape) + " do not part in " + std::to_string(heads) +
+                              " heads",
+                      .where = where,
+                      .help = "their last size must be a multiple of the number of heads"});
+  std::vector<std::int64_t> sizes = shape.vector();
+  sizes.back() = heads;
+  sizes.push_back(shape.back() / heads);
+  return transpose(reshape(x, sizes), -3, -2);
+}
+
 struct MultiHeadAttention {
   static constexpr auto name = "multi_head_attention";
   static constexpr auto doc = "attention in several projected parts, joined and projected";
@@ -194,6 +244,24 @@ struct MultiHeadAttention {
       "g.constant(Tensor{{1, 0}, {0, 1}}), g.constant(Tensor{{1, 0}, {0, 1}}), "
       "g.constant(Tensor{{1, 0}, {0, 1}})}, 2)",
       "[[1. 2.]]"};
+  static Var body(const Composite& c, const AttentionWeights& w, std::int64_t heads,
+                  const AttentionOptions& options) {
+    if (heads < 1)
+      fail<ValueError>({.op = heads_name,
+                        .what = "the number of heads is " + std::to_string(heads),
+                        .where = c.where(),
+                        .help = "give 1 or more"});
+    const auto parts = [&](const Var& x, const Var& weight, const MaybeVar& bias,
+                           const char* what) {
+      return split_heads(projected(x, weight, bias), heads, what, c.where());
+    };
+    const Var queries = parts(c[0], w.query, w.query_bias, "queries");
+    const Var keys = parts(c[1], w.key, w.key_bias, "keys");
+    const Var values = parts(c[2], w.value, w.value_bias, "values");
+    const Var each = scaled_dot_product_attention(queries, keys, values, options);
+    const Var joined = flatten(transpose(each, -3, -2), -2, -1);  // from (..., L, H, d')
+    return projected(joined, w.output, w.output_bias);
+  }
   static std::vector<Edge> edges() {
     using namespace detail;
     const auto call = [](std::span<const Var> in) {
@@ -230,27 +298,6 @@ struct MultiHeadAttention {
   }
 };
 
-Var projected(const Var& x, const Var& weight, const MaybeVar& bias, Location where) {
-  const In product(matmul(In(x, where), In(weight, where)), where);
-  return bias ? add(product, In(*bias, where)) : product.var();
-}
-
-// (..., L, H d) to (..., H, L, d).
-Var split_heads(const Var& x, std::int64_t heads, const char* what, Location where) {
-  const Shape& shape = x.shape();
-  if (shape.rank() < 2 || shape.back() % heads != 0)
-    fail<ShapeError>({.op = heads_name,
-                      .what = std::string("the projected ") + what + " of shape " +
-                              to_string(shape) + " do not part in " + std::to_string(heads) +
-                              " heads",
-                      .where = where,
-                      .help = "their last size must be a multiple of the number of heads"});
-  std::vector<std::int64_t> sizes = shape.vector();
-  sizes.back() = heads;
-  sizes.push_back(shape.back() / heads);
-  return transpose(In(reshape(In(x, where), sizes), where), -3, -2);
-}
-
 }  // namespace
 
 Var embedding(In table, In ids) {
@@ -263,58 +310,12 @@ Var embedding(In table, In ids) {
 }
 
 Var scaled_dot_product_attention(In q, In k, In v, const AttentionOptions& options) {
-  const Location where = q.where();
-  const auto here = [where](Var var) { return In(var, where); };
-  const std::vector<Var> vars = detail::in_one_graph(attention_name, {q, k, v});
-  require_fit(vars[0], vars[1], vars[2], where);
-  const auto size = static_cast<double>(vars[0].shape().back());
-  const double scale = options.scale.value_or(1 / std::sqrt(size));
-  // Scaling the queries costs less than scaling the scores.
-  const Var queries = mul(here(vars[0]), In(scale, where));
-  Var scores = matmul(here(queries), here(vars[1]), {.transpose_b = true});
-  const In never(-std::numeric_limits<double>::infinity(), where);
-  if (options.mask) require_mask(*options.mask, scores, where);
-  if (options.mask && options.mask->dtype() == DType::boolean)
-    scores = dualtape::where(here(*options.mask), here(scores), never);
-  else if (options.mask)
-    scores = add(here(scores), here(*options.mask));
-  if (options.causal) {
-    const std::size_t rank = scores.rank();
-    const Tensor seen = causal_mask(scores.shape()[rank - 2], scores.shape()[rank - 1]);
-    scores = dualtape::where(In(seen, where), here(scores), never);
-  }
-  Var weights = detail::softmax_with_limits(here(scores), -1);
-  if (options.dropout != 0) {
-    if (!options.dropout_key)
-      fail<GraphError>({.op = attention_name,
-                        .what = "weights are to be dropped, but there is no key to draw from",
-                        .where = where,
-                        .help = "set dropout_key to an int64 scalar that differs in every step"});
-    weights = dropout(here(weights), options.dropout, here(*options.dropout_key));
-  }
-  return matmul(here(weights), here(vars[2]));
+  return ScaledDotProductAttention::body({attention_name, {q, k, v}}, options);
 }
 
 Var multi_head_attention(In q, In k, In v, const AttentionWeights& weights, std::int64_t heads,
                          const AttentionOptions& options) {
-  const Location where = q.where();
-  if (heads < 1)
-    fail<ValueError>({.op = heads_name,
-                      .what = "the number of heads is " + std::to_string(heads),
-                      .where = where,
-                      .help = "give 1 or more"});
-  const std::vector<Var> vars = detail::in_one_graph(heads_name, {q, k, v});
-  const Var queries = split_heads(projected(vars[0], weights.query, weights.query_bias, where),
-                                  heads, "queries", where);
-  const Var keys =
-      split_heads(projected(vars[1], weights.key, weights.key_bias, where), heads, "keys", where);
-  const Var values = split_heads(projected(vars[2], weights.value, weights.value_bias, where),
-                                 heads, "values", where);
-  const Var each =
-      scaled_dot_product_attention(In(queries, where), In(keys, where), In(values, where), options);
-  const Var parts = transpose(In(each, where), -3, -2);  // (..., L, H, d')
-  const Var joined = flatten(In(parts, where), -2, -1);
-  return projected(joined, weights.output, weights.output_bias, where);
+  return MultiHeadAttention::body({heads_name, {q, k, v}}, weights, heads, options);
 }
 
 void detail::register_attention() {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/convolution_shapes.hpp>
 #include <dualtape/ops/detail/edges.hpp>
@@ -325,7 +326,7 @@ std::int64_t spread_size(std::string_view function, Location where, std::int64_t
 }
 
 // A sequence as an image of one row.
-Var as_row(std::string_view function, std::string_view what, const In& x, const In& other) {
+Var as_row(std::string_view function, std::string_view what, const In& x) {
   const Shape shape = detail::shape_of(x);
   if (shape.rank() != 3)
     fail<ShapeError>({.op = function,
@@ -335,13 +336,7 @@ Var as_row(std::string_view function, std::string_view what, const In& x, const 
                                            : "(channels, channels of a group, length)"),
                       .where = x.where(),
                       .help = "reshape it; a single sequence is a batch of 1"});
-  const MaybeVar var = detail::as_var(x, other);
-  if (!var)
-    fail<GraphError>({.op = function,
-                      .what = "no operand belongs to a graph",
-                      .where = x.where(),
-                      .help = "give a Var, such as g.input(...) or g.constant(...)"});
-  return reshape(In(*var, x.where()), {shape[0], shape[1], 1, shape[2]});
+  return reshape(x, {shape[0], shape[1], 1, shape[2]});
 }
 Var without_rows(Var y) { return squeeze(y, {2}); }
 
@@ -511,16 +506,17 @@ Var conv1d(In x, In w, const ConvOptions& options) {
   rows.stride.rows = rows.dilation.rows = 1;
   if (options.padding.form() == Padding::Form::numbers)
     rows.padding = Size2d(0, options.padding.size().columns);
-  return without_rows(conv2d(In(as_row("conv1d", "x", x, w), x.where()),
-                             In(as_row("conv1d", "w", w, x), w.where()), rows));
+  const Composite c("conv1d", {x, w});
+  return without_rows(conv2d(as_row("conv1d", "x", c[0]), as_row("conv1d", "w", c[1]), rows));
 }
 
 Var conv_transpose1d(In x, In w, const ConvTransposeOptions& options) {
   ConvTransposeOptions rows = options;
   rows.stride.rows = rows.dilation.rows = 1;
   rows.padding.rows = rows.output_padding.rows = 0;
-  return without_rows(conv_transpose2d(In(as_row("conv_transpose1d", "x", x, w), x.where()),
-                                       In(as_row("conv_transpose1d", "w", w, x), w.where()), rows));
+  const Composite c("conv_transpose1d", {x, w});
+  return without_rows(conv_transpose2d(as_row("conv_transpose1d", "x", c[0]),
+                                       as_row("conv_transpose1d", "w", c[1]), rows));
 }
 
 void detail::register_convolution() {

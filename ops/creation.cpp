@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/detail/edges.hpp>
@@ -203,17 +204,13 @@ std::vector<Var> meshgrid(std::span<const In> axes) {
                         .help = "flatten(x) makes one of it"});
     grid.push_back(shape.count());
   }
-  const auto graph = std::ranges::find_if(
-      axes, [](const In& in) { return in.form() == In::Form::var && in.var().defined(); });
+  const Composite c("meshgrid", axes);
   const Shape whole = detail::sized_by("meshgrid", axes, [&] { return Shape(grid); });
   std::vector<Var> spread;
   for (std::size_t k = 0; k < axes.size(); ++k) {
-    const MaybeVar known = graph == axes.end() ? std::nullopt : detail::as_var(axes[k], *graph);
     Ints sizes(axes.size(), 1);
     sizes[k] = grid[k];
-    const Location where = axes[k].where();
-    const Var line = reshape(known ? In(*known, where) : axes[k], Shape(sizes));
-    spread.push_back(broadcast_to(In(line, where), whole));
+    spread.push_back(broadcast_to(reshape(c[k], Shape(sizes)), whole));
   }
   return spread;
 }
@@ -227,21 +224,21 @@ Var tile(In x, const std::vector<std::int64_t>& times) {
                       .what = "a tensor cannot be laid " + to_string(Attribute(times)) + " times",
                       .where = x.where(),
                       .help = "give numbers of 0 or more"});
-  const Shape shape = detail::shape_of(x);
+  const Composite c("tile", {x});
+  const Shape shape = c[0].shape();
   const std::size_t rank = std::max(shape.rank(), times.size());
   return detail::sized_by("tile", {&x, 1}, [&] {
     const Ints sizes = with_rank(shape.sizes(), rank);
     const Ints counts = with_rank(times, rank);
     const Shape whole(products(counts, sizes));
-    const auto here = [where = x.where()](Var value) { return In(value, where); };
-    const Var apart = reshape(x, in_pairs(Ints(rank, 1), sizes));
-    const Var laid = broadcast_to(here(apart), in_pairs(counts, sizes));
-    return reshape(here(laid), whole);
+    const Var apart = reshape(c[0], in_pairs(Ints(rank, 1), sizes));
+    return reshape(broadcast_to(apart, in_pairs(counts, sizes)), whole);
   });
 }
 
 Var repeat(In x, std::int64_t times, std::int64_t axis) {
-  const Shape shape = detail::shape_of(x);
+  const Composite c("repeat", {x});
+  const Shape shape = c[0].shape();
   const std::size_t place = detail::require_axis("repeat", x, axis, shape.rank());
   if (times < 0)
     fail<ShapeError>({.op = "repeat",
@@ -249,34 +246,26 @@ Var repeat(In x, std::int64_t times, std::int64_t axis) {
                       .where = x.where(),
                       .help = "give 0 or more"});
   return detail::sized_by("repeat", {&x, 1}, [&] {
-    const auto here = [where = x.where()](Var value) { return In(value, where); };
     Ints sizes = shape.vector();
     sizes.insert(sizes.begin() + static_cast<std::ptrdiff_t>(place) + 1, times);
     Ints joined = shape.vector();
     joined[place] = detail::size_product(joined[place], times);
     const Shape whole(joined);
-    const Var apart = unsqueeze(x, static_cast<std::int64_t>(place) + 1);
-    const Var copies = broadcast_to(here(apart), Shape(sizes));
-    return reshape(here(copies), whole);
+    const Var apart = unsqueeze(c[0], static_cast<std::int64_t>(place) + 1);
+    return reshape(broadcast_to(apart, Shape(sizes)), whole);
   });
 }
 
 Var kron(In a, In b) {
-  const Shape first = detail::shape_of(a);
-  const Shape second = detail::shape_of(b);
-  const std::size_t rank = std::max(first.rank(), second.rank());
-  const Ints rows = with_rank(first.sizes(), rank);
-  const Ints inner = with_rank(second.sizes(), rank);
+  const Composite c("kron", {a, b});
+  const std::size_t rank = std::max(c[0].rank(), c[1].rank());
+  const Ints rows = with_rank(c[0].shape().sizes(), rank);
+  const Ints inner = with_rank(c[1].shape().sizes(), rank);
   const Ints ones(rank, 1);
-  const auto here = [where = a.where()](Var value) { return In(value, where); };
-  const MaybeVar left = detail::as_var(a, b);
-  const MaybeVar right = detail::as_var(b, a);
-  const std::array<In, 2> operands{a, b};
-  return detail::sized_by("kron", operands, [&] {
+  return detail::sized_by("kron", std::array<In, 2>{a, b}, [&] {
     const Shape whole(products(rows, inner));
-    const Var outer = reshape(left ? In(*left, a.where()) : a, in_pairs(rows, ones));
-    const Var block = reshape(right ? In(*right, b.where()) : b, in_pairs(ones, inner));
-    return reshape(here(here(outer) * here(block)), whole);
+    return reshape(reshape(c[0], in_pairs(rows, ones)) * reshape(c[1], in_pairs(ones, inner)),
+                   whole);
   });
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/detail/edges.hpp>
@@ -251,7 +252,8 @@ Var diagonal(In x, std::int64_t k, std::int64_t a, std::int64_t b) {
   order.push_back(static_cast<std::int64_t>(second));
   const Attributes attributes{{"k", k}};
   if (std::ranges::is_sorted(order)) return diagonal_op(x, attributes);
-  return diagonal_op(In(permute(x, order), x.where()), attributes);
+  const Composite c("diagonal", {x});
+  return diagonal_op(permute(c[0], order), attributes);
 }
 
 Var diag_embed(In x, std::int64_t k) {
@@ -272,7 +274,10 @@ Var diag(In x, std::int64_t k) {
                     .help = "diagonal() and diag_embed() take batches"});
 }
 
-Var trace(In x, std::int64_t k) { return sum(In(diagonal(x, k), x.where()), {-1}); }
+Var trace(In x, std::int64_t k) {
+  const Composite c("trace", {x});
+  return sum(diagonal(c[0], k), {-1});
+}
 
 void detail::register_diagonals() {
   register_all(tril_op, triu_op, diagonal_op, diag_embed_op);

@@ -1,11 +1,12 @@
 #include <dualtape/ops/dropout.hpp>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/edge_calls.hpp>
 #include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/in_graph.hpp>
+
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/random.hpp>
 
@@ -20,6 +21,18 @@ struct Dropout {
       "x; the m come from the key and are held constant: dy_i = m_i dx_i / (1 - p).";
   static constexpr Example example{"dropout(g.constant(Tensor{0, 0}), 0.5, Key{1})", "[0. 0.]"};
 
+  static Var body(const Composite& c, double p, bool training) {
+    if (!(p >= 0 && p < 1))
+      fail<ValueError>({.op = name,
+                        .what = "p is " + std::to_string(p) + ", the probability to be dropped",
+                        .where = c.where(),
+                        .help = "give 0 <= p < 1: with 1 nothing would be left"});
+    const Var x = c[0];
+    if (p == 0 || !training) return x;
+    // In float32 for every dtype of x, so that all drop alike.
+    const Var draw = random_uniform(c[1], x.shape());
+    return where(draw >= p, x * (1 / (1 - p)), 0.0);
+  }
   static std::vector<Edge> edges() {
     using namespace detail;
     const auto all = [](std::span<const Var> in) {
@@ -63,20 +76,7 @@ struct Dropout {
 }  // namespace
 
 Var dropout(In x, double p, In key, bool training) {
-  const Location where = x.where();
-  if (!(p >= 0 && p < 1))
-    fail<ValueError>({.op = "dropout",
-                      .what = "p is " + std::to_string(p) + ", the probability to be dropped",
-                      .where = where,
-                      .help = "give 0 <= p < 1: with 1 nothing would be left"});
-  const std::vector<Var> vars = detail::in_one_graph("dropout", {x, key});
-  if (p == 0 || !training) return vars[0];
-  const auto here = [where](Var var) { return In(var, where); };
-  // In float32 for every dtype of x, so that all drop alike.
-  const Var draw = random_uniform(In(vars[1], key.where()), vars[0].shape());
-  const Var kept = greater_equal(here(draw), In(p, where));
-  const Var scaled = mul(here(vars[0]), In(1 / (1 - p), where));
-  return dualtape::where(here(kept), here(scaled), In(0.0, where));
+  return Dropout::body({Dropout::name, {x, key}}, p, training);
 }
 Var dropout(In x, double p, Key key, bool training) {
   const Tensor value = key.to_tensor();

@@ -5,12 +5,12 @@
 #include <map>
 #include <string>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/in_graph.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -158,7 +158,6 @@ class Contraction {
   }
 
  private:
-  In here(const Var& var) const { return In(var, rule_.where); }
   std::int64_t count(const Labels& labels) const {
     std::int64_t product = 1;
     for (const Label label : labels) product *= sizes_.at(label);
@@ -215,7 +214,7 @@ class Contraction {
       labels.push_back(factor.labels[axis]);
     }
     if (labels.size() == factor.labels.size()) return;
-    factor = {reshape(here(factor.value), kept), std::move(labels)};
+    factor = {reshape(factor.value, kept), std::move(labels)};
   }
   // Axes of one letter, two at a time: put last, made one, and every (n + 1)-th element kept.
   void take_diagonals(Factor& factor) {
@@ -231,13 +230,13 @@ class Contraction {
         }
         order.insert(order.end(), ends.begin(), ends.end());
         labels.push_back(label);
-        const Var together = permute(here(factor.value), order);
+        const Var together = permute(factor.value, order);
         const std::int64_t n = sizes_.at(label);
         Ints sizes = together.shape().vector();
         sizes.pop_back();
         sizes.back() = n * n;
-        const Var flat = reshape(here(together), sizes);
-        factor = {slice(here(flat), -1, 0, n * n, n + 1), std::move(labels)};
+        const Var flat = reshape(together, sizes);
+        factor = {slice(flat, -1, 0, n * n, n + 1), std::move(labels)};
         i = 0;
       }
     }
@@ -278,7 +277,7 @@ class Contraction {
         axes.push_back(static_cast<std::int64_t>(axis));
     }
     if (axes.empty()) return;
-    factor = {sum(here(factor.value), axes), std::move(labels)};
+    factor = {sum(factor.value, axes), std::move(labels)};
   }
 
   Factor arranged(const Factor& factor, const Labels& order) const {
@@ -286,7 +285,7 @@ class Contraction {
     Ints axes;
     for (const Label label : order)
       axes.push_back(std::ranges::find(factor.labels, label) - factor.labels.begin());
-    return {permute(here(factor.value), axes), order};
+    return {permute(factor.value, axes), order};
   }
 
   // The pair is no longer in the list.
@@ -303,7 +302,7 @@ class Contraction {
                                     : matrix_product(left, right, batch, inner, of_left, of_right);
     Ints sizes;
     for (const Label label : labels) sizes.push_back(sizes_.at(label));
-    return {reshape(here(value), sizes), std::move(labels)};
+    return {reshape(value, sizes), std::move(labels)};
   }
   static Labels joined(std::initializer_list<const Labels*> parts) {
     Labels all;
@@ -313,11 +312,10 @@ class Contraction {
   Var broadcast_product(const Factor& left, const Factor& right, const Labels& batch,
                         const Labels& of_left, const Labels& of_right) const {
     const std::int64_t n = count(batch);
-    const Var a =
-        reshape(here(arranged(left, joined({&batch, &of_left})).value), {n, count(of_left), 1});
+    const Var a = reshape(arranged(left, joined({&batch, &of_left})).value, {n, count(of_left), 1});
     const Var b =
-        reshape(here(arranged(right, joined({&batch, &of_right})).value), {n, 1, count(of_right)});
-    return mul(here(a), here(b));
+        reshape(arranged(right, joined({&batch, &of_right})).value, {n, 1, count(of_right)});
+    return mul(a, b);
   }
   // As (batch, rows, columns), and whether it is the other way round: copied only if it must be.
   std::pair<Var, bool> matrix(const Factor& factor, const Labels& batch, const Labels& rows,
@@ -326,13 +324,13 @@ class Contraction {
     const Factor ready = swapped ? factor : arranged(factor, joined({&batch, &rows, &columns}));
     Ints sizes{count(swapped ? columns : rows), count(swapped ? rows : columns)};
     if (!batch.empty()) sizes.insert(sizes.begin(), count(batch));
-    return {reshape(here(ready.value), sizes), swapped};
+    return {reshape(ready.value, sizes), swapped};
   }
   Var matrix_product(const Factor& left, const Factor& right, const Labels& batch,
                      const Labels& inner, const Labels& of_left, const Labels& of_right) const {
     const auto [a, a_swapped] = matrix(left, batch, of_left, inner);
     const auto [b, b_swapped] = matrix(right, batch, inner, of_right);
-    return matmul(here(a), here(b), {.transpose_a = a_swapped, .transpose_b = b_swapped});
+    return matmul(a, b, {.transpose_a = a_swapped, .transpose_b = b_swapped});
   }
 
   const Rule& rule_;
@@ -384,9 +382,10 @@ Var einsum(std::string_view rule, const std::vector<In>& operands) {
   const Location where = operands.empty() ? Location{} : operands[0].where();
   const Rule parsed(rule, where);
   if (operands.empty()) parsed.value_error("there are no operands", "give one for each term");
-  std::vector<Var> vars = detail::in_one_graph("einsum", operands);
+  const Composite c("einsum", operands);
+  std::vector<Var> vars = c.operands();
   for (Var& var : vars)
-    if (!is_floating(var.dtype())) var = cast(In(var, where), float32);
+    if (!is_floating(var.dtype())) var = cast(var, float32);
   return Contraction(parsed, vars).run();
 }
 

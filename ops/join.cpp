@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
@@ -256,6 +257,7 @@ Var concat(const std::vector<Var>& parts, std::int64_t axis, Location where) {
 Var stack(std::span<const In> parts, std::int64_t axis) {
   if (parts.empty()) fail<GraphError>({.op = "stack", .what = "needs at least one operand"});
   const Shape first = detail::shape_of(parts[0]);
+  const Composite c("stack", parts);
   std::vector<In> with_axis;
   for (const In& part : parts) {
     if (detail::shape_of(part) != first)
@@ -265,7 +267,7 @@ Var stack(std::span<const In> parts, std::int64_t axis) {
                                 to_string(first),
                         .where = part.where(),
                         .help = "all operands must have one shape; concat() joins unequal ones"});
-    with_axis.emplace_back(unsqueeze(part, axis), part.where());
+    with_axis.emplace_back(unsqueeze(c[with_axis.size()], axis));
   }
   return detail::sized_by("stack", parts,
                           [&] { return concat(with_axis, wrap_axis(axis, first.rank() + 1)); });

@@ -266,7 +266,7 @@ constexpr General<Cholesky> cholesky_op;
 
 Var solve(In a, In b) {
   return detail::with_columns(
-      a, b, [](In matrix, In right) { return solve_matrices(matrix, right, false); });
+      "solve", a, b, [](In matrix, In right) { return solve_matrices(matrix, right, false); });
 }
 Var inverse(In a) { return inverse_op(a); }
 Var cholesky(In a) { return cholesky_op(a); }

@@ -272,7 +272,7 @@ constexpr General<QrFactors> qr_op;
 }  // namespace
 
 Var triangular_solve(In a, In b, TriangularOptions options) {
-  return detail::with_columns(a, b, [&](In matrix, In right) {
+  return detail::with_columns("triangular_solve", a, b, [&](In matrix, In right) {
     return solve_triangles(matrix, right,
                            {options.lower, options.transpose, options.unit_diagonal});
   });

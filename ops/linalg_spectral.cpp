@@ -1,4 +1,5 @@
 // Eigenvalues, singular values and the norms made of them; declared in ops/linalg_factor.hpp.
+#include <dualtape/core/composite.hpp>
 #include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/factor.hpp>
 #include <dualtape/ops/detail/families.hpp>
@@ -251,8 +252,9 @@ Var matrix_norm(In a, MatrixNorm kind) {
                       .what = "takes matrices, got shape " + to_string(shape),
                       .where = a.where(),
                       .help = "norm() takes vectors"});
-  if (kind == MatrixNorm::frobenius) return norm(a, {-2, -1});
-  const In values(svd(a).s, a.where());
+  const Composite c("matrix_norm", {a});
+  if (kind == MatrixNorm::frobenius) return norm(c[0], {-2, -1});
+  const Var values = svd(c[0]).s;
   if (kind == MatrixNorm::nuclear) return sum(values, {-1});
   if (rows_of(shape) == 0 || columns_of(shape) == 0)
     fail<ShapeError>({.op = "matrix_norm",
@@ -261,8 +263,7 @@ Var matrix_norm(In a, MatrixNorm kind) {
                               "value",
                       .where = a.where(),
                       .help = "its Frobenius and nuclear norms are 0"});
-  const Var first = slice(values, -1, 0, 1);
-  return reshape(In(first, a.where()), batch_of(shape));
+  return reshape(slice(values, -1, 0, 1), batch_of(shape));
 }
 
 void detail::register_spectral() {

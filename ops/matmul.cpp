@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/blas.hpp>
@@ -259,21 +260,18 @@ Var vector_product(const In& a, const In& b, MatmulOptions options) {
   if (const auto mistake = inner_mistake(shape_a, shape_b, options))
     fail<ShapeError>(
         {.op = "matmul", .what = mistake->what, .where = a.where(), .help = mistake->help});
-  const MaybeVar left = detail::as_var(a, b);
-  const MaybeVar right = detail::as_var(b, a);
-  if (!left || !right) return matmul_op(a, b, attributes_of(options));  // which says why not
+  const Composite c("matmul", {a, b});
   const bool row = shape_a.rank() == 1;
   const bool column = shape_b.rank() == 1;
   if (row) options.transpose_a = false;
   if (column) options.transpose_b = false;
   const Var product =
-      matmul_op(In(row ? reshape(In(*left, a.where()), {1, shape_a[0]}) : *left, a.where()),
-                In(column ? reshape(In(*right, b.where()), {shape_b[0], 1}) : *right, b.where()),
-                attributes_of(options));
+      matmul_op(row ? reshape(c[0], {1, shape_a[0]}) : c[0],
+                column ? reshape(c[1], {shape_b[0], 1}) : c[1], attributes_of(options));
   Ints sizes = product.shape().vector();
   if (column) sizes.pop_back();
   if (row) sizes.erase(sizes.end() - (column ? 1 : 2));
-  return reshape(In(product, a.where()), sizes);
+  return reshape(product, sizes);
 }
 
 }  // namespace
@@ -288,11 +286,8 @@ Var matmul(In a, In b, MatmulOptions options) {
 
 Var outer(In a, In b) {
   require_vectors("outer", a, b, "flatten() them first, or multiply with broadcasting");
-  const MaybeVar left = detail::as_var(a, b);
-  const MaybeVar right = detail::as_var(b, a);
-  if (!left || !right) return matmul_op(a, b, attributes_of({}));  // which says why not
-  return matmul(In(reshape(In(*left, a.where()), {-1, 1}), a.where()),
-                In(reshape(In(*right, b.where()), {1, -1}), b.where()));
+  const Composite c("outer", {a, b});
+  return matmul(reshape(c[0], {-1, 1}), reshape(c[1], {1, -1}));
 }
 
 Var dot(In a, In b) {

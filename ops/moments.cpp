@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
@@ -417,10 +418,9 @@ Var over_any_axes(const Operator& op, In x, const Axes& asked, bool keepdims,
     last.push_back(static_cast<std::int64_t>(order.size()));
     order.push_back(axis);
   }
-  const In rows(permute(x, order), x.where());
-  const Var y = op(rows, variance_attributes(last, false, correction));
-  if (!keepdims) return y;
-  return reshape(In(y, x.where()), detail::reduced_shape(shape, axes, true));
+  const Composite c(op.op().name(), {x});
+  const Var y = op(permute(c[0], order), variance_attributes(last, false, correction));
+  return keepdims ? reshape(y, detail::reduced_shape(shape, axes, true)) : y;
 }
 
 }  // namespace
@@ -442,9 +442,10 @@ Var logsumexp(In x, const Axes& asked, bool keepdims) {
   std::size_t begin = axes.size();
   while (begin > 0 && (begin == axes.size() || axes[begin - 1] + 1 >= axes[begin])) --begin;
   const Ints last(axes.begin() + static_cast<std::ptrdiff_t>(begin), axes.end());
-  const Var y = logsumexp_op(x, {{"axes", last}, {"keepdims", keepdims}});
+  const Composite c("logsumexp", {x});
+  const Var y = logsumexp_op(c[0], {{"axes", last}, {"keepdims", keepdims}});
   axes.resize(begin);
-  return axes.empty() ? y : logsumexp(In(y, x.where()), axes, keepdims);
+  return axes.empty() ? y : logsumexp(y, axes, keepdims);
 }
 
 void detail::register_moments() {

@@ -2,6 +2,7 @@
 
 #include <concepts>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/edges.hpp>
@@ -333,8 +334,8 @@ PoolOptions of_columns(const PoolOptions& options) {
 template <class Pool>
 Var pool_rows(std::string_view function, In x, std::int64_t window, const PoolOptions& options,
               Pool pool) {
-  const In rows(as_rows(function, x), x.where());
-  return squeeze(In(pool(rows, Size2d(1, window), of_columns(options)), x.where()), {2});
+  const Composite c(function, {x});
+  return squeeze(pool(as_rows(function, c[0]), Size2d(1, window), of_columns(options)), {2});
 }
 
 void require_images(std::string_view function, const In& x) {
@@ -455,10 +456,12 @@ Var avg_pool2d(In x, Size2d window, const PoolOptions& options) {
   return avg_pool_op(x, average_attributes(window, options));
 }
 Var max_pool2d_select(In x, In t, Size2d window, const PoolOptions& options) {
-  return select_op(In(stop_gradient(x), x.where()), t, pool_attributes(window, options));
+  const Composite c("max_pool2d_select", {x, t});
+  return select_op(stop_gradient(c[0]), c[1], pool_attributes(window, options));
 }
 Var max_pool2d_scatter(In x, In t, Size2d window, const PoolOptions& options) {
-  return scatter_op(In(stop_gradient(x), x.where()), t, pool_attributes(window, options));
+  const Composite c("max_pool2d_scatter", {x, t});
+  return scatter_op(stop_gradient(c[0]), c[1], pool_attributes(window, options));
 }
 Var avg_pool2d_spread(In t, Size2d size, Size2d window, const PoolOptions& options) {
   std::vector<std::int64_t> sizes = shape_of(t).vector();
@@ -494,8 +497,9 @@ Var global_avg_pool(In x) {
 }
 Var global_max_pool(In x) {
   require_images("global_max_pool", x);
-  const Shape shape = shape_of(x);
-  return squeeze(In(max_pool2d(x, {shape[2], shape[3]}), x.where()), {2, 3});
+  const Composite c("global_max_pool", {x});
+  const Shape shape = c[0].shape();
+  return squeeze(max_pool2d(c[0], {shape[2], shape[3]}), {2, 3});
 }
 
 void detail::register_pooling() {

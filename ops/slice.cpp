@@ -4,6 +4,7 @@
 #include <functional>
 #include <tuple>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/edges.hpp>
 #include <dualtape/ops/detail/families.hpp>
@@ -284,7 +285,8 @@ Var pad(In x, const std::vector<std::int64_t>& before, const std::vector<std::in
   detail::sized_by("pad", {&x, 1}, [&] { return Shape(padded_sizes(shape, before, after)); });
   // Blocks of the value along each axis in turn, so that inf and NaN meet no arithmetic.
   const DType dtype = value.beside(detail::dtype_of_operand(x));
-  In padded = x;
+  const Composite c("pad", {x});
+  Var padded = c[0];
   for (std::size_t d = 0; d < sizes.size(); ++d) {
     if (before[d] == 0 && after[d] == 0) continue;
     const auto block = [&](std::int64_t size) {
@@ -292,14 +294,10 @@ Var pad(In x, const std::vector<std::int64_t>& before, const std::vector<std::in
       of_block[d] = size;
       return full(Shape(of_block), value, dtype);
     };
-    const Tensor front = block(before[d]);
-    const Tensor back = block(after[d]);
-    padded = In(
-        concat({In(front, x.where()), padded, In(back, x.where())}, static_cast<std::int64_t>(d)),
-        x.where());
+    padded = concat({block(before[d]), padded, block(after[d])}, static_cast<std::int64_t>(d));
     sizes[d] += before[d] + after[d];
   }
-  return padded.var();
+  return padded;
 }
 
 Var flip(In x, const std::vector<std::int64_t>& axes) {
@@ -319,8 +317,8 @@ Var roll(In x, std::int64_t shift, std::int64_t axis) {
   const std::int64_t turns = size == 0 ? 0 : shift % size;
   const std::int64_t cut = turns > 0 ? size - turns : -turns;  // what comes first
   if (cut == 0) return slice(x, place, 0, size);
-  return concat({In(slice(x, place, cut, size), x.where()), In(slice(x, place, 0, cut), x.where())},
-                place);
+  const Composite c("roll", {x});
+  return concat({slice(c[0], place, cut, size), slice(c[0], place, 0, cut)}, place);
 }
 
 namespace detail {

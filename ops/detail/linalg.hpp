@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/detail/blas.hpp>
 #include <dualtape/ops/detail/matrix.hpp>
@@ -113,16 +114,13 @@ std::vector<Case> square_cases(bool definite) {
 // f(a, b) on matrices, for right sides that may be a vector, which comes and goes as a column.
 // Misfits are left to infer(), which sees the vector as the user wrote it.
 template <class F>
-Var with_columns(const In& a, const In& b, F f) {
+Var with_columns(std::string_view function, const In& a, const In& b, F f) {
   const Shape right = shape_of(b);
   const Shape left = shape_of(a);
-  const MaybeVar vector = as_var(b, a);
-  const MaybeVar matrix = as_var(a, b);
-  if (right.rank() != 1 || left.rank() < 2 || rows_of(left) != right[0] || !vector || !matrix)
-    return f(a, b);
-  const Var column = reshape(In(*vector, b.where()), {right[0], 1});
-  const Var x = f(In(*matrix, a.where()), In(column, b.where()));
-  return reshape(In(x, a.where()), Shape(x.shape().sizes().first(x.rank() - 1)));
+  if (right.rank() != 1 || left.rank() < 2 || rows_of(left) != right[0]) return f(a, b);
+  const Composite c(function, {a, b});
+  const Var x = f(c[0], reshape(c[1], {right[0], 1}));
+  return reshape(x, Shape(x.shape().sizes().first(x.rank() - 1)));
 }
 
 }  // namespace dualtape::detail

@@ -1,0 +1,49 @@
+// Composite: a function made of operators that looks like one of them to its users.
+//
+//   Var cosine(In a, In b) {
+//     const Composite c("cosine", {a, b});
+//     const Var x = c[0], y = c[1];
+//     return sum(x * y) / (norm(x) * norm(y));
+//   }
+//
+// While it lives, every node that its graph gets and every error about an operand carries the line
+// of the call of `cosine`, however deep the functions that make them: what stands between needs to
+// pass no Location on. The thread that builds the graph makes it and ends it.
+#pragma once
+
+#include <initializer_list>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include <dualtape/core/graph.hpp>
+
+namespace dualtape {
+
+class [[nodiscard]] Composite {
+ public:
+  // Brings the operands into one graph: parameters are read there, tensors become constants, and
+  // literals too, with the dtype of the first Var where that holds their value. The line is that of
+  // the first operand that has one, or of the composite around it. Throws GraphError in the name of
+  // `function` if no operand is in a graph, one is an undefined Var, or two are of different
+  // graphs.
+  Composite(std::string_view function, std::initializer_list<In> operands)
+      : Composite(function, std::span<const In>(operands.begin(), operands.size())) {}
+  Composite(std::string_view function, std::span<const In> operands);
+  Composite(const Composite&) = delete;
+  Composite& operator=(const Composite&) = delete;
+  ~Composite();
+
+  Var operator[](std::size_t i) const { return operands_.at(i); }
+  const std::vector<Var>& operands() const { return operands_; }
+  Graph& graph() const { return operands_.front().graph(where_); }
+  // The user's line, for errors of the function's own.
+  Location where() const { return where_; }
+
+ private:
+  Location where_;
+  std::vector<Var> operands_;
+  GraphHandle pinned_[2];  // a scratch graph and its parent; none where an outer one holds already
+};
+
+}  // namespace dualtape
