@@ -437,8 +437,8 @@ class General : public detail::Callable<detail::GeneralOp<D>> {
 template <class D>
 class ZeroDerivative
     : public detail::Callable<
-          std::conditional_t<detail::HasFormula<D>, detail::FormulaOp<D, Kind::constant>,
-                             detail::PlainOp<D, Kind::constant>>> {
+          std::conditional_t<detail::HasFormula<D>, detail::FormulaOp<D, Kind::zero_derivative>,
+                             detail::PlainOp<D, Kind::zero_derivative>>> {
   static consteval bool check() {
     detail::check_named<D>();
     if constexpr (!detail::HasFormula<D>) detail::check_runs<D>();

@@ -14,7 +14,7 @@ class Leaf : public Op {
   Leaf(std::string_view name, std::string_view doc, bool pure) : pure_(pure) {
     info_.name = name;
     info_.doc = doc;
-    info_.kind = Kind::constant;
+    info_.kind = Kind::zero_derivative;
     info_.reason = leaf_reason;
   }
   const OpInfo& info() const override { return info_; }

@@ -13,7 +13,7 @@ std::string_view name_of(Kind kind) {
     case Kind::bilinear: return "bilinear";
     case Kind::general: return "general";
     case Kind::composite: return "composite";
-    case Kind::constant: return "zero derivative";
+    case Kind::zero_derivative: return "zero derivative";
     case Kind::none: return "not differentiable";
   }
   return "";

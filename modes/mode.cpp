@@ -12,7 +12,7 @@ std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outpu
     if (!marked[id]) continue;
     ids.push_back(id);
     const Node& node = graph.node(id);
-    if (node.op->kind() == Kind::constant) continue;
+    if (node.op->kind() == Kind::zero_derivative) continue;
     for (const Ref& ref : node.inputs()) marked[ref.node] = true;
   }
   std::ranges::reverse(ids);

@@ -139,7 +139,7 @@ std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
       in.push_back(state_of(ref));
       any = any || in.back().has_value();
     }
-    if (!any || node.op->kind() == Kind::constant) continue;
+    if (!any || node.op->kind() == Kind::zero_derivative) continue;
     in_vars.clear();
     out_vars.clear();
     for (const Ref& ref : node.inputs()) in_vars.push_back(graph.var(ref));

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include <dualtape/core/op.hpp>
+#include <dualtape/core/kernel.hpp>
 
 namespace dualtape::detail {
 

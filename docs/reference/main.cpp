@@ -101,7 +101,7 @@ void print_coverage(const std::vector<dt::Entry>& entries) {
                "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
   for (const dt::Entry& entry : entries) {
     const dt::OpInfo& info = entry.info;
-    const bool constant = info.kind == dt::Kind::constant;
+    const bool constant = info.kind == dt::Kind::zero_derivative;
     std::cout << "| [" << info.name << "](#" << info.name << ") | " << dt::name_of(info.kind)
               << " | " << built(entry, dt::float32) << " | " << built(entry, dt::float64);
     for (const std::string_view mode :

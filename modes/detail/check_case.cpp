@@ -158,7 +158,7 @@ class CaseCheck {
     ++report_.checks;
     if (call.outputs.empty() || call.floating_inputs().empty()) return;
     if (info_.kind == Kind::none) return refused_alike();
-    if (info_.kind == Kind::constant) return zero_alike();
+    if (info_.kind == Kind::zero_derivative) return zero_alike();
     for (const std::vector<std::size_t>& subset : subsets(call.floating_inputs()))
       first_order(subset);
     second_order();

@@ -29,7 +29,7 @@ std::string cut_between(Var input, Var output) {
     const bool reads = std::ranges::any_of(
         node.inputs(), [&](const Ref& ref) { return !ref.outer && reached[ref.node]; });
     if (!wanted[id] || !reads) continue;
-    if (node.op->kind() == Kind::constant) {
+    if (node.op->kind() == Kind::zero_derivative) {
       const std::string label = graph.label(id);
       return "'" + std::string(node.op->name()) + "'" + (label.empty() ? "" : " '" + label + "'") +
              ", made at " + to_string(node.where);

@@ -54,7 +54,7 @@ class BuiltinElementwise : public Callable<CompiledOp<D, ElementwiseOp<D>>> {
   static_assert(sizeof(Elementwise<D>) > 0);  // its checks; NOLINT(bugprone-sizeof-expression)
 };
 template <class D>
-class BuiltinZeroDerivative : public Callable<CompiledOp<D, FormulaOp<D, Kind::constant>>> {
+class BuiltinZeroDerivative : public Callable<CompiledOp<D, FormulaOp<D, Kind::zero_derivative>>> {
   static_assert(sizeof(ZeroDerivative<D>) > 0);  // NOLINT(bugprone-sizeof-expression)
 };
 template <class D>
