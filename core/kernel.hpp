@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <dualtape/core/compile_options.hpp>
 #include <dualtape/core/shape.hpp>
 
 namespace dualtape {
@@ -74,6 +75,8 @@ struct KernelRequest {
   std::span<const Type> in;
   std::span<const Type> out;
   const Attributes& attributes;
+  // Of the program that the kernel is planned for, with the number of threads it runs on.
+  const CompileOptions& options = no_compile_options();
 };
 // Writes elements first ... first + n - 1 of output 0, which has as many as it says in the request.
 using Slice =

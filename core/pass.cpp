@@ -34,7 +34,7 @@ Plan optimised_plan(std::span<const Var> outputs, std::span<const Assign> assign
                     const CompileOptions& options, Location where) {
   check_names(options, where);
   Plan plan = make_plan(outputs, assigns, where);
-  plan.reassociate = options.reassociate;
+  plan.options = options;
   for (const Pass& pass : passes())
     if (std::ranges::find(options.without, pass.name) == options.without.end()) pass.run(plan);
   return plan;

@@ -120,7 +120,7 @@ void fold_constants(Plan& plan) {
     if (node.op->is_alias()) {
       result = known[operands[0]]->reshape(out.shape);
     } else {
-      const Kernel kernel = node.op->kernel({in, {&out, 1}, node.attributes});
+      const Kernel kernel = node.op->kernel({in, {&out, 1}, node.attributes, plan.options});
       const Tensor workspace(Shape{static_cast<std::int64_t>(kernel.workspace_bytes / 8 + 8)},
                              float64);
       void* out_data = result.raw();

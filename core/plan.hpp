@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/core/compile_options.hpp>
 #include <dualtape/core/graph.hpp>
 #include <dualtape/core/op.hpp>
 
@@ -54,7 +55,7 @@ struct Plan {
   std::vector<PlanAssign> assigns;
   std::vector<std::string> labels{""};
   std::vector<std::shared_ptr<const Op>> made;  // operators that passes made for this plan
-  bool reassociate = false;                     // CompileOptions::reassociate
+  CompileOptions options;  // of the program; `threads` is never 0 once compile() has made it
   // Pairs of values, `second` to lie right behind `first` in memory; both are computed, have the
   // same bytes, a multiple of arena_alignment, and are in no other pair. A wish: place() passes
   // over a pair of which one value lies in a parameter, shares another's memory or is a result.

@@ -6,8 +6,8 @@
 #include <new>
 #include <unordered_map>
 
-#include <dualtape/core/detail/compile_scope.hpp>
 #include <dualtape/core/detail/denormals.hpp>
+#include <dualtape/core/detail/library.hpp>
 #include <dualtape/core/detail/program.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/threads.hpp>
@@ -30,7 +30,7 @@ class KernelCache {
       if (same(*it->second.first, node)) return it->second.second;
     const std::vector<Type> in = detail::operand_types(plan_, node);
     const std::vector<Type> out = detail::output_types(plan_, node);
-    kernels.push_back(node.op->kernel({in, out, node.attributes}));
+    kernels.push_back(node.op->kernel({in, out, node.attributes, plan_.options}));
     const auto index = static_cast<std::uint32_t>(kernels.size() - 1);
     known_.emplace(hash, std::pair{&node, index});
     return index;
@@ -281,12 +281,12 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
   impl->threads = options.threads == 0 ? num_threads() : options.threads;
   impl->graph = (outputs.empty() ? assigns.front().value : outputs.front()).graph_id();
   impl->compiled_at = where;
-  detail::require_possible(options, where);
+  const detail::Library& library = detail::library();
+  library.require_possible(options, where);
   CompileOptions wanted = options;
   wanted.threads = impl->threads;
-  const detail::CompileScope scope(wanted);
-  impl->plan = optimised_plan(outputs, assigns, options, where);
-  if (detail::compile_scope().keep_weights) detail::mark_kept_weights(impl->plan);
+  impl->plan = optimised_plan(outputs, assigns, wanted, where);
+  if (options.keep_weights) library.mark_kept_weights(impl->plan);
   impl->build(outputs);
   impl->without = options.without;
   Program program(std::move(impl));

@@ -34,8 +34,4 @@ void register_composite(const Entry& entry);
 // Everything registered, by name.
 std::vector<Entry> all_entries();
 
-// Adds every built-in family; defined in ops/families.cpp, the one list of them. Called by the
-// look-ups.
-void register_builtin_ops();
-
 }  // namespace dualtape

@@ -122,8 +122,9 @@ std::vector<Type> types_of(std::span<const Var> vars) {
 // A function's program, run on the caller's memory.
 class Runner {
  public:
-  explicit Runner(const Function& function)
-      : function_(function), program_(compile(function.outputs(), {}, function.where())) {
+  Runner(const Function& function, const CompileOptions& options)
+      : function_(function),
+        program_(compile(function.outputs(), {}, of_functions(options), function.where())) {
     for (const Var& input : function.inputs())
       feeds_.emplace_back(input, Tensor(), function.where());
   }
@@ -216,7 +217,7 @@ struct Call {
   }
 
   static Kernel kernel(const KernelRequest& request) {
-    const auto runner = std::make_shared<Runner>(function(request.attributes));
+    const auto runner = std::make_shared<Runner>(function(request.attributes), request.options);
     return {[runner](const KernelArgs& args) { runner->run(args); }, 0};
   }
 

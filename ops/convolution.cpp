@@ -143,7 +143,7 @@ struct Convolution {
     const detail::ConvLayout layout = detail::conv_layout(request.attributes);
     return detail::convolution_kernel(
         pass, s, dtype, detail::conv_backend(pass, s, dtype, layout.x_blocked || layout.y_blocked),
-        layout);
+        layout, request.options);
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);

@@ -1,44 +1,43 @@
 // The one list of operator families.
-#include <dualtape/core/registry.hpp>
 #include <dualtape/ops/detail/families.hpp>
 
 namespace dualtape {
 
-void register_builtin_ops() {
-  detail::register_activations();
-  detail::register_arithmetic();
-  detail::register_compare();
-  detail::register_convolution();
-  detail::register_linalg();
-  detail::register_determinants();
-  detail::register_math();
-  detail::register_matmul();
-  detail::register_reduce();
-  detail::register_extremes();
-  detail::register_moments();
-  detail::register_softmax();
-  detail::register_normalise();
-  detail::register_losses();
-  detail::register_join();
-  detail::register_attention();
-  detail::register_dropout();
-  detail::register_einsum();
-  detail::register_normalise_batch();
-  detail::register_pooling();
-  detail::register_shapes();
-  detail::register_slice();
-  detail::register_scan();
-  detail::register_trigonometry();
-  detail::register_gather();
-  detail::register_indexing();
-  detail::register_random();
-  detail::register_special();
-  detail::register_sort();
-  detail::register_running();
-  detail::register_diagonals();
-  detail::register_creation();
-  detail::register_factorisations();
-  detail::register_spectral();
+void detail::register_builtin_ops() {
+  register_activations();
+  register_arithmetic();
+  register_compare();
+  register_convolution();
+  register_linalg();
+  register_determinants();
+  register_math();
+  register_matmul();
+  register_reduce();
+  register_extremes();
+  register_moments();
+  register_softmax();
+  register_normalise();
+  register_losses();
+  register_join();
+  register_attention();
+  register_dropout();
+  register_einsum();
+  register_normalise_batch();
+  register_pooling();
+  register_shapes();
+  register_slice();
+  register_scan();
+  register_trigonometry();
+  register_gather();
+  register_indexing();
+  register_random();
+  register_special();
+  register_sort();
+  register_running();
+  register_diagonals();
+  register_creation();
+  register_factorisations();
+  register_spectral();
 }
 
 }  // namespace dualtape

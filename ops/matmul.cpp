@@ -128,9 +128,10 @@ struct Matmul {
     if (stacked) shape.m = static_cast<int>(rows);
     const bool alone = stacked || batch_of(c).count() == 1;
     detail::Product product(shape, request.out[0].dtype,
-                            alone ? detail::ProductUse::assign : detail::ProductUse::assign_many);
+                            alone ? detail::ProductUse::assign : detail::ProductUse::assign_many,
+                            request.options);
     if (alone) {
-      product.prepare(request.attributes);
+      product.prepare(request.options, request.attributes);
       return {[product](const KernelArgs& args) {
                 product.assign(args.input<T>(0), args.input<T>(1), args.output<T>(), args.team,
                                args.workspace);

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include <dualtape/core/detail/compile_scope.hpp>
 #include <dualtape/core/detail/rename.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/pass.hpp>

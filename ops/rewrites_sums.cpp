@@ -59,7 +59,7 @@ class Sums {
     const auto part = [&](ValueId v) {
       return plan_.values[v] == type && uses_[v] == 1 ? products_[v] : 0;
     };
-    const bool own = plan_.reassociate || is_emitted(node);
+    const bool own = plan_.options.reassociate || is_emitted(node);
     if (name == "matmul") return own || (draws_.contains(in[0]) && draws_.contains(in[1])) ? 1 : 0;
     if (name == "neg") return part(in[0]);
     if (name == "mul") {

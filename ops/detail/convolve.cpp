@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include <dualtape/core/detail/compile_scope.hpp>
 #include <dualtape/core/detail/environment.hpp>
 #include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/detail/team.hpp>
@@ -87,10 +86,10 @@ const T* columns_of(const ConvShape& s, const ConvolveKernelsOf<T>& loops, const
 
 // y = w columns(x), image by image and group by group.
 template <class T>
-Kernel forward_by_columns(const ConvShape& s) {
+Kernel forward_by_columns(const ConvShape& s, const CompileOptions& options) {
   const Product product({false, false, static_cast<int>(s.out_group()),
                          static_cast<int>(s.out_plane()), static_cast<int>(s.column_rows())},
-                        dtype_of<T>);
+                        dtype_of<T>, ProductUse::assign, options);
   const Sizes<T> size(s);
   const auto& loops = convolve_kernels<T>();
   return columns_kernel<T>(
@@ -103,10 +102,10 @@ Kernel forward_by_columns(const ConvShape& s) {
 
 // columns(x') = w^T y', each column added to the place in x' it was read from.
 template <class T>
-Kernel by_input_by_columns(const ConvShape& s) {
+Kernel by_input_by_columns(const ConvShape& s, const CompileOptions& options) {
   const Product product({true, false, static_cast<int>(s.column_rows()),
                          static_cast<int>(s.out_plane()), static_cast<int>(s.out_group())},
-                        dtype_of<T>);
+                        dtype_of<T>, ProductUse::assign, options);
   const Sizes<T> size(s);
   const auto& loops = convolve_kernels<T>();
   const bool pointwise = s.is_pointwise();
@@ -154,10 +153,10 @@ Kernel by_weights_in_parts(const ConvShape& s, Images images, std::size_t bytes,
 
 // w' = the sum over images of y' columns(x)^T.
 template <class T>
-Kernel by_weights_by_columns(const ConvShape& s) {
+Kernel by_weights_by_columns(const ConvShape& s, const CompileOptions& options) {
   const Product product({false, true, static_cast<int>(s.out_group()),
                          static_cast<int>(s.column_rows()), static_cast<int>(s.out_plane())},
-                        dtype_of<T>);
+                        dtype_of<T>, ProductUse::assign, options);
   const Sizes<T> size(s);
   const auto& loops = convolve_kernels<T>();
   const auto images = [=, &loops](const KernelArgs& args, std::int64_t first, std::int64_t last,
@@ -367,8 +366,10 @@ std::shared_ptr<const PreparedConvolution> prepare(ConvPass pass, const ConvShap
 // sum for each part, added in order.
 class DividedConvolution {
  public:
-  DividedConvolution(ConvPass pass, const ConvShape& s, ConvLayout layout) : pass_(pass), size_(s) {
-    const int threads = compile_scope().threads != 0 ? compile_scope().threads : num_threads();
+  DividedConvolution(ConvPass pass, const ConvShape& s, ConvLayout layout,
+                     const CompileOptions& options)
+      : pass_(pass), size_(s) {
+    const int threads = options.threads != 0 ? options.threads : num_threads();
     const std::int64_t most = cheap_steps(s) < least_divided ? 1 : threads;
     step_ = (s.batch - 1) / std::min(most, s.batch) + 1;
     for (std::int64_t first = 0; first < s.batch; first += step_) {
@@ -446,8 +447,9 @@ class DividedConvolution {
 };
 
 // oneDNN's, or `plain` where it has none; that also takes over should a run be refused.
-Kernel onednn_kernel(ConvPass pass, const ConvShape& s, ConvLayout layout, Kernel plain) {
-  DividedConvolution divided(pass, s, layout);
+Kernel onednn_kernel(ConvPass pass, const ConvShape& s, ConvLayout layout,
+                     const CompileOptions& options, Kernel plain) {
+  DividedConvolution divided(pass, s, layout, options);
   if (!divided.exists()) return plain;
   const std::size_t bytes = std::max(divided.workspace_bytes(), plain.workspace_bytes);
   const std::size_t thread_bytes = std::max(divided.thread_bytes(), plain.thread_workspace_bytes);
@@ -459,15 +461,16 @@ Kernel onednn_kernel(ConvPass pass, const ConvShape& s, ConvLayout layout, Kerne
 }
 
 template <class T>
-Kernel plain_kernel(ConvPass pass, const ConvShape& s) {
+Kernel plain_kernel(ConvPass pass, const ConvShape& s, const CompileOptions& options) {
   if (s.groups > 1 && s.in_group() == 1) return depthwise_kernel<T>(pass, s);
   const bool direct = has_direct_loop<T>(s);
   switch (pass) {
-    case ConvPass::forward: return direct ? direct_forward<T>(s) : forward_by_columns<T>(s);
-    case ConvPass::by_input: return by_input_by_columns<T>(s);
+    case ConvPass::forward:
+      return direct ? direct_forward<T>(s) : forward_by_columns<T>(s, options);
+    case ConvPass::by_input: return by_input_by_columns<T>(s, options);
     case ConvPass::by_weights: break;
   }
-  return direct ? direct_by_weights<T>(s) : by_weights_by_columns<T>(s);
+  return direct ? direct_by_weights<T>(s) : by_weights_by_columns<T>(s, options);
 }
 
 std::int64_t result_count(ConvPass pass, const ConvShape& s) {
@@ -529,17 +532,18 @@ std::int64_t channel_block() {
 }
 
 Kernel convolution_kernel(ConvPass pass, const ConvShape& s, DType dtype, ConvBackend backend,
-                          ConvLayout layout) {
+                          ConvLayout layout, const CompileOptions& options) {
   const std::int64_t count = result_count(pass, s);
   if (count == 0 || s.products() == 0)
     return {[bytes = static_cast<std::size_t>(count) * size_of(dtype)](const KernelArgs& args) {
       std::fill_n(args.output<std::byte>(), bytes, std::byte{0});
     }};
   prepare_blas();
-  if (dtype == float64) return plain_kernel<double>(pass, s);
-  Kernel plain = plain_kernel<float>(pass, s);
+  if (dtype == float64) return plain_kernel<double>(pass, s, options);
+  Kernel plain = plain_kernel<float>(pass, s, options);
   if (layout.x_blocked || layout.y_blocked) plain = with_copies(pass, s, layout, plain);
-  return backend == ConvBackend::onednn ? onednn_kernel(pass, s, layout, std::move(plain)) : plain;
+  return backend == ConvBackend::onednn ? onednn_kernel(pass, s, layout, options, std::move(plain))
+                                        : plain;
 }
 
 }  // namespace dualtape::detail

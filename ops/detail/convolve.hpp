@@ -76,7 +76,8 @@ std::int64_t channel_block();
 // (x, y') -> w'. `dtype` is float32 or float64. Where oneDNN is asked for but refuses, it is
 // columns.
 Kernel convolution_kernel(ConvPass pass, const ConvShape& shape, DType dtype, ConvBackend backend,
-                          ConvLayout layout = {});
+                          ConvLayout layout = {},
+                          const CompileOptions& options = no_compile_options());
 
 // Loops over one group of channels of one image, or one channel; in ops/convolve_kernels.cpp.
 template <class T>

@@ -64,8 +64,8 @@ class MatmulAdd : public PlannedProduct {
     const bool scaled = request.in.size() == 4;
     const T sign = request.attributes.get<bool>("subtract") ? T{-1} : T{1};
     if (bytes == 0 || shape.k == 0) return {[bytes](const KernelArgs& args) { copy(args, bytes); }};
-    Product product(shape, request.out[0].dtype, ProductUse::add);
-    product.prepare();
+    Product product(shape, request.out[0].dtype, ProductUse::add, request.options);
+    product.prepare(request.options);
     return {[=](const KernelArgs& args) {
               copy(args, bytes);
               const T scale = scaled ? sign * *args.input<T>(3) : sign;
@@ -133,11 +133,11 @@ class StackedMatmul : public PlannedProduct {
     const std::int64_t out_count = request.out[0].shape.count();
     GemmShape shape = gemm_shape(request.in[0].shape, request.out[0].shape, false,
                                  request.attributes.get<bool>("transpose_b"));
-    Product single(shape, request.out[0].dtype);
+    Product single(shape, request.out[0].dtype, ProductUse::assign, request.options);
     shape.m *= 2;
-    Product both(shape, request.out[0].dtype);
-    single.prepare(request.attributes);
-    both.prepare(request.attributes);
+    Product both(shape, request.out[0].dtype, ProductUse::assign, request.options);
+    single.prepare(request.options, request.attributes);
+    both.prepare(request.options, request.attributes);
     return {[=](const KernelArgs& args) {
               const T* const b = args.input<T>(2);
               if (args.input<T>(1) == args.input<T>(0) + in_count &&

@@ -6,7 +6,6 @@
 #include <type_traits>
 
 #include <dualtape/core/detail/arena.hpp>
-#include <dualtape/core/detail/compile_scope.hpp>
 #include <dualtape/core/detail/environment.hpp>
 #include <dualtape/core/detail/kernel.hpp>
 #include <dualtape/core/detail/team.hpp>
@@ -25,10 +24,10 @@ std::optional<ProductBackend> forced_backend() {
   return forced;
 }
 
-bool tuning() {
+bool tuning(const CompileOptions& options) {
   static const bool always =
       tuning_wanted(std::getenv("DUALTAPE_TUNE"));  // NOLINT(concurrency-mt-unsafe)
-  return always || compile_scope().tune;
+  return always || options.tune;
 }
 
 constexpr std::array<std::string_view, 3> choice_names{"openblas", "onednn", "onednn prepared"};
@@ -112,7 +111,7 @@ bool faster_kept(const GemmShape& s) {
 void require_possible(const CompileOptions& options, Location where) {
   // Here, so that a misspelt variable is refused whether or not the program has products.
   static_cast<void>(forced_backend());
-  static_cast<void>(tuning());
+  static_cast<void>(tuning(options));
   if (options.precision != Precision::bf16) return;
   std::string reason;
   if (!has_onednn())
@@ -148,13 +147,14 @@ Product::Product(const GemmShape& shape, DType dtype, ProductChoice choice)
       use_(ProductUse::assign),
       choice_(dtype == float32 && has_onednn() ? choice : ProductChoice::openblas) {}
 
-Product::Product(const GemmShape& shape, DType dtype, ProductUse use)
+Product::Product(const GemmShape& shape, DType dtype, ProductUse use, const CompileOptions& options)
     : Product(shape, dtype, usual_choice(shape, use)) {
   use_ = use;
-  bf16_wanted_ = dtype == float32 && compile_scope().precision == Precision::bf16;
-  if (way_ != Way::gemm || dtype != float32 || forced_backend() || !has_onednn() || !tuning())
+  bf16_wanted_ = dtype == float32 && options.precision == Precision::bf16;
+  if (way_ != Way::gemm || dtype != float32 || forced_backend() || !has_onednn() ||
+      !tuning(options))
     return;
-  choice_ = tuned_choice(shape, use, compile_scope().tune_file);
+  choice_ = tuned_choice(shape, use, options.tune_file);
   tuned_ = true;
 }
 
@@ -186,12 +186,12 @@ class KeptOperand {
   std::uint64_t version_ = 0;
 };
 
-void Product::prepare(const Attributes& attributes) {
+void Product::prepare(const CompileOptions& options, const Attributes& attributes) {
   if (way_ != Way::gemm || use_ == ProductUse::assign_many) return;
   const bool may_keep = use_ == ProductUse::assign && KeptOperand::may_keep(attributes);
   PreparedHow how{.adds = use_ == ProductUse::add};
   how.bf16 = bf16_wanted_ && faster_in_bf16(shape_, may_keep);
-  const bool divided = compile_scope().threads > 1 && large_enough_to_divide();
+  const bool divided = options.threads > 1 && large_enough_to_divide();
   how.packed = may_keep && (how.bf16 || (choice_ != ProductChoice::openblas && !tuned_ &&
                                          !divided && faster_kept(shape_)));
   if (how.bf16 || how.packed) prepared_ = prepare_onednn_gemm(shape_, how);

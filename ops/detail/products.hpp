@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include <dualtape/core/attributes.hpp>
+#include <dualtape/core/compile_options.hpp>
 #include <dualtape/core/dtype.hpp>
 #include <dualtape/ops/detail/blas.hpp>
 
@@ -42,23 +43,26 @@ bool faster_kept(const GemmShape& shape);
 // What the text of DUALTAPE_PRODUCTS names, "openblas" or "onednn"; nothing for null and "".
 // ValueError for the rest, and for "onednn" without oneDNN.
 std::optional<ProductBackend> backend_from(const char* text);
+// ValueError if products cannot be had here as `options` ask for, at whatever sizes.
+void require_possible(const CompileOptions& options, Location where);
 
 // c = op(a) op(b), or c += scale op(a) op(b), for matrices of the sizes of `shape`. Either may be
 // called whatever `use` says, which only tells what the library is chosen for.
 class Product {
  public:
   // `dtype` is float32 or float64. The backend is what DUALTAPE_PRODUCTS names, else the one that
-  // is tuned for where the program being compiled asks for that, else the usual one; OpenBLAS where
+  // is tuned for where `options`, of the program, ask for that, else the usual one; OpenBLAS where
   // oneDNN is missing or does not have the dtype.
-  Product(const GemmShape& shape, DType dtype, ProductUse use = ProductUse::assign);
+  Product(const GemmShape& shape, DType dtype, ProductUse use = ProductUse::assign,
+          const CompileOptions& options = no_compile_options());
   Product(const GemmShape& shape, DType dtype, ProductChoice choice);
 
   const GemmShape& shape() const { return shape_; }
-  // Has oneDNN prepare the product where it is chosen so, where the program being compiled asks for
+  // Has oneDNN prepare the product where it is chosen so, where `options` ask for
   // bf16, and where `attributes`, of the node, say that its right operand may be kept packed. What
   // was prepared is used if there is scratch_bytes() of memory, aligned to 64 bytes; of float32
   // only where no team divides the product.
-  void prepare(const Attributes& attributes = {});
+  void prepare(const CompileOptions& options, const Attributes& attributes = {});
   std::size_t scratch_bytes() const;
   // With a team, c is cut into one part for each of its threads where the product is large.
   template <class T>

@@ -31,5 +31,8 @@ void accumulate_products(Plan& plan);
 void redraw_signs(Plan& plan);
 // One node for elementwise nodes of one shape that run next to each other; for plans in run order.
 void fuse(Plan& plan);
+// Gives products the attribute "kept_parameter" or "kept_constant" where their right operand is one
+// that stays the same from run to run.
+void mark_kept_weights(Plan& plan);
 
 }  // namespace dualtape::detail

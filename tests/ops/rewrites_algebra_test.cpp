@@ -27,7 +27,7 @@ namespace {
 Plan simplified(const std::vector<Var>& outputs, const std::vector<Assign>& assigns = {},
                 bool reassociate = false) {
   Plan plan = make_plan(outputs, assigns);
-  plan.reassociate = reassociate;
+  plan.options.reassociate = reassociate;
   detail::simplify(plan);
   return plan;
 }
