@@ -5,6 +5,8 @@
 namespace dualtape {
 namespace detail {
 
+[[gnu::weak]] void register_builtin_ops() {}
+
 [[gnu::weak]] const Library& library() {
   static constexpr std::array passes{
       Pass{"merge", "one node for equal computations", &merge_common},
@@ -15,8 +17,7 @@ namespace detail {
       Pass{"overwrite", "an update is written over the parameter where nobody can tell",
            &assign_in_place},
   };
-  static constexpr Library alone{[] {}, passes, [](const CompileOptions&, Location) {},
-                                 [](Plan&) {}};
+  static constexpr Library alone{passes, [](const CompileOptions&, Location) {}, [](Plan&) {}};
   return alone;
 }
 

@@ -6,7 +6,6 @@
 #include <stdexcept>
 #include <string>
 
-#include <dualtape/core/detail/library.hpp>
 #include <dualtape/core/error.hpp>
 #include <dualtape/core/kept.hpp>
 
@@ -27,7 +26,7 @@ Registry& registry() {
                     .help = "give yours another `name`: nodes are printed and found by it"});
 }
 void ensure_builtin_ops() {
-  static const bool done = (detail::library().register_ops(), true);
+  static const bool done = (detail::register_builtin_ops(), true);
   static_cast<void>(done);
 }
 

@@ -34,4 +34,10 @@ void register_composite(const Entry& entry);
 // Everything registered, by name.
 std::vector<Entry> all_entries();
 
+namespace detail {
+// Adds every operator of the library; called by the look-ups. Weakly defined in core, where there
+// are none, and in ops/families.cpp.
+void register_builtin_ops();
+}  // namespace detail
+
 }  // namespace dualtape

@@ -1,4 +1,5 @@
 // The one list of operator families.
+#include <dualtape/core/registry.hpp>
 #include <dualtape/ops/detail/families.hpp>
 
 namespace dualtape {

@@ -1,5 +1,4 @@
-// What core has of this layer: operators, and the one list of passes in the order compile() runs
-// them.
+// What core has of this layer: the one list of passes, in the order compile() runs them.
 #include <array>
 
 #include <dualtape/core/detail/library.hpp>
@@ -29,8 +28,7 @@ const detail::Library& detail::library_of_operators() {
       Pass{"overwrite", "an update is written over the parameter where nobody can tell",
            &assign_in_place},
   };
-  static constexpr Library with_operators{&register_builtin_ops, passes, &require_possible,
-                                          &mark_kept_weights};
+  static constexpr Library with_operators{passes, &require_possible, &mark_kept_weights};
   return with_operators;
 }
 

@@ -1,5 +1,4 @@
-// What the layers above hand to core, which names none of them: their operators and the passes that
-// know these. A program of core alone runs without. Private; any thread.
+// What the layers above hand to core, which names none of them: passes that know their operators. A program of core alone runs without. Private; any thread.
 #pragma once
 
 #include <span>
@@ -9,8 +8,6 @@
 namespace dualtape::detail {
 
 struct Library {
-  // Adds every operator to the registry; called once.
-  void (*register_ops)();
   std::span<const Pass> passes;  // in the order compile() runs them
   // ValueError if kernels cannot be had here as `options` ask for, at whatever sizes.
   void (*require_possible)(const CompileOptions& options, Location where);

@@ -8,8 +8,6 @@
 
 namespace dualtape::detail {
 
-void register_builtin_ops();
-
 // library() of operators, under a name that core does not define.
 const Library& library_of_operators();
 [[gnu::used]] inline const auto linked_with_operators = &library_of_operators;
