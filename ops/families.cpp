@@ -1,10 +1,9 @@
 // The one list of operator families.
-#include <dualtape/core/registry.hpp>
 #include <dualtape/ops/detail/families.hpp>
 
 namespace dualtape {
 
-void detail::register_builtin_ops() {
+void detail::register_families() {
   register_activations();
   register_arithmetic();
   register_compare();

@@ -1,7 +1,9 @@
-// What core has of this layer: the one list of passes, in the order compile() runs them.
+// What core has of this layer: its operators, and the one list of passes in the order compile()
+// runs them.
 #include <array>
 
 #include <dualtape/core/detail/library.hpp>
+#include <dualtape/core/registry.hpp>
 #include <dualtape/ops/detail/families.hpp>
 #include <dualtape/ops/detail/products.hpp>
 #include <dualtape/ops/detail/rewrites.hpp>
@@ -32,6 +34,8 @@ const detail::Library& detail::library_of_operators() {
   return with_operators;
 }
 
+// In place of what core defines weakly.
 const detail::Library& detail::library() { return library_of_operators(); }
+void detail::register_builtin_ops() { register_families(); }
 
 }  // namespace dualtape
