@@ -1,12 +1,14 @@
 // The families of built-in operators: each registers its own. A static library drops object files
-// that nothing names, so register_builtin_ops() in ops/families.cpp names them all, and each of
-// them names ops/library.cpp, whose library() then takes the place of core's. Private. Registering
-// is safe from any thread.
+// that nothing names, so register_families() in ops/families.cpp names them all, and each of them
+// names ops/library.cpp, whose functions then take the place of core's. Private. Registering is
+// safe from any thread.
 #pragma once
 
 #include <dualtape/core/detail/library.hpp>
 
 namespace dualtape::detail {
+
+void register_families();
 
 // library() of operators, under a name that core does not define.
 const Library& library_of_operators();
