@@ -160,7 +160,7 @@ OpInfo info_of(Kind kind) {
 }
 
 // What formulas share, whatever the descriptor: inference by broadcasting, the kernel from the
-// recording, sample calls from the domains. In core/elementwise.cpp.
+// recording, sample calls from the domains. In core/tile/elementwise.cpp.
 void infer_elementwise(Inference& inference, const Recording& recording);
 Kernel elementwise_kernel(const Recording& recording, const KernelRequest& request);
 std::vector<Case> elementwise_cases(const Op& op, std::vector<Domain> domains);

@@ -1,8 +1,8 @@
 // Passes: the functions from plan to plan that compile() runs, and what rewriting a plan needs.
 //
 // A pass leaves a plan that computes the same outputs, to rounding. The one list of them is in
-// ops/library.cpp, since some name operators. Plain data and pure functions; any thread, one plan
-// per thread.
+// ops/declare/library.cpp, since some name operators. Plain data and pure functions; any thread,
+// one plan per thread.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ struct Pass {
   bool optional = true;  // compile() may leave it out
 };
 
-// In the order compile() runs them: those of ops/library.cpp, or of core alone in a program that
-// links no operators.
+// In the order compile() runs them: those of ops/declare/library.cpp, or of core alone in a program
+// that links no operators.
 std::span<const Pass> passes();
 
 // make_plan() and every pass but those left out. GraphError if a name is no optional pass.

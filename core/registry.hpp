@@ -36,7 +36,7 @@ std::vector<Entry> all_entries();
 
 namespace detail {
 // Adds every operator of the library; called by the look-ups. Weakly defined in core, where there
-// are none, and in ops/library.cpp.
+// are none, and in ops/declare/library.cpp.
 void register_builtin_ops();
 }  // namespace detail
 

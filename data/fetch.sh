@@ -4,7 +4,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 sources=${DUALTAPE_SOURCES:-$here/sources.txt} # the tests have a table of their own
 
-# As data_cache() of data/paths.cpp.
+# As data_cache() of data/readers/paths.cpp.
 cache=${XDG_CACHE_HOME:-}
 [[ $cache == /* ]] || cache=${HOME:?is not set, nor is XDG_CACHE_HOME}/.cache
 cache=$cache/dualtape

@@ -8,9 +8,9 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/program.hpp>
-#include <dualtape/modes/detail/arithmetic.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
+#include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/math.hpp>
 

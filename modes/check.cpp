@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include <dualtape/core/callable.hpp>
-#include <dualtape/modes/detail/check_case.hpp>
+#include <dualtape/modes/check/check_case.hpp>
 
 namespace dualtape {
 

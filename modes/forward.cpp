@@ -4,9 +4,9 @@
 #include <cassert>
 #include <string>
 
-#include <dualtape/modes/detail/arithmetic.hpp>
-#include <dualtape/modes/detail/dependence.hpp>
-#include <dualtape/modes/detail/replay.hpp>
+#include <dualtape/modes/walk/arithmetic.hpp>
+#include <dualtape/modes/walk/dependence.hpp>
+#include <dualtape/modes/walk/replay.hpp>
 
 namespace dualtape {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <dualtape/modes/detail/dependence.hpp>
+#include <dualtape/modes/walk/dependence.hpp>
 
 namespace dualtape {
 namespace {

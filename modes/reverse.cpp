@@ -3,8 +3,8 @@
 #include <unordered_map>
 
 #include <dualtape/core/leaves.hpp>
-#include <dualtape/modes/detail/arithmetic.hpp>
-#include <dualtape/modes/detail/dependence.hpp>
+#include <dualtape/modes/walk/arithmetic.hpp>
+#include <dualtape/modes/walk/dependence.hpp>
 
 namespace dualtape {
 namespace {

@@ -4,10 +4,10 @@
 
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/ops/compare.hpp>
-#include <dualtape/ops/detail/builtin.hpp>
-#include <dualtape/ops/detail/edge_rows.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/tails.hpp>
+#include <dualtape/ops/declare/builtin.hpp>
+#include <dualtape/ops/declare/edge_rows.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/tails.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/shapes.hpp>
 #include <dualtape/ops/special.hpp>

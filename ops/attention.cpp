@@ -7,11 +7,11 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
-#include <dualtape/ops/detail/edge_calls.hpp>
-#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/declare/edge_calls.hpp>
+#include <dualtape/ops/declare/families.hpp>
 
-#include <dualtape/ops/detail/indices.hpp>
-#include <dualtape/ops/detail/softmax_limits.hpp>
+#include <dualtape/ops/declare/indices.hpp>
+#include <dualtape/ops/declare/softmax_limits.hpp>
 #include <dualtape/ops/dropout.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/shapes.hpp>

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
-#include <dualtape/ops/detail/builtin.hpp>
-#include <dualtape/ops/detail/edge_rows.hpp>
-#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/declare/builtin.hpp>
+#include <dualtape/ops/declare/edge_rows.hpp>
+#include <dualtape/ops/declare/families.hpp>
 
 namespace dualtape {
 namespace {

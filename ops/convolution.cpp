@@ -8,11 +8,11 @@
 
 #include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
-#include <dualtape/ops/detail/convolution_shapes.hpp>
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/matrix.hpp>
-#include <dualtape/ops/detail/operand.hpp>
+#include <dualtape/ops/declare/convolution_shapes.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/matrix.hpp>
+#include <dualtape/ops/declare/operand.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {

@@ -2,17 +2,17 @@
 #include <cmath>
 #include <span>
 
-#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
-#include <dualtape/ops/detail/edge_calls.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/fold_plan.hpp>
-#include <dualtape/ops/detail/in_graph.hpp>
-#include <dualtape/ops/detail/indices.hpp>
-#include <dualtape/ops/detail/losses.hpp>
+#include <dualtape/ops/declare/edge_calls.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/in_graph.hpp>
+#include <dualtape/ops/declare/indices.hpp>
+#include <dualtape/ops/declare/losses.hpp>
 #include <dualtape/ops/indexing.hpp>
+#include <dualtape/ops/kernels/rows/fold_plan.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>

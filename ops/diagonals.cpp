@@ -9,12 +9,12 @@
 #include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/matrix.hpp>
-#include <dualtape/ops/detail/operand.hpp>
-#include <dualtape/ops/detail/samples.hpp>
-#include <dualtape/ops/detail/strided.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/matrix.hpp>
+#include <dualtape/ops/declare/operand.hpp>
+#include <dualtape/ops/declare/samples.hpp>
+#include <dualtape/ops/kernels/rows/strided.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 

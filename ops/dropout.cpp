@@ -4,8 +4,8 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
-#include <dualtape/ops/detail/edge_calls.hpp>
-#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/declare/edge_calls.hpp>
+#include <dualtape/ops/declare/families.hpp>
 
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/random.hpp>

@@ -9,8 +9,8 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>

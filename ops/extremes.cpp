@@ -6,13 +6,13 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
-#include <dualtape/ops/detail/divided_fold.hpp>
-#include <dualtape/ops/detail/edge_calls.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/fold.hpp>
-#include <dualtape/ops/detail/reduction.hpp>
-#include <dualtape/ops/detail/samples.hpp>
-#include <dualtape/ops/detail/strided.hpp>
+#include <dualtape/ops/declare/edge_calls.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/reduction.hpp>
+#include <dualtape/ops/declare/samples.hpp>
+#include <dualtape/ops/kernels/rows/divided_fold.hpp>
+#include <dualtape/ops/kernels/rows/fold.hpp>
+#include <dualtape/ops/kernels/rows/strided.hpp>
 #include <dualtape/ops/reduce.hpp>
 
 namespace dualtape {

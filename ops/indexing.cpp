@@ -3,10 +3,10 @@
 #include <span>
 #include <utility>
 
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/indices.hpp>
-#include <dualtape/ops/detail/running.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/indices.hpp>
+#include <dualtape/ops/declare/running.hpp>
 #include <dualtape/ops/indexing.hpp>
 
 namespace dualtape {

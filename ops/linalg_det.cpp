@@ -6,12 +6,12 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/lapack.hpp>
-#include <dualtape/ops/detail/linalg.hpp>
-#include <dualtape/ops/detail/minors.hpp>
-#include <dualtape/ops/detail/partly_linear.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/linalg.hpp>
+#include <dualtape/ops/declare/partly_linear.hpp>
+#include <dualtape/ops/kernels/linalg/lapack.hpp>
+#include <dualtape/ops/kernels/linalg/minors.hpp>
 #include <dualtape/ops/linalg.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>

@@ -1,11 +1,11 @@
 #include <dualtape/ops/linalg_factor.hpp>
 
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/factor.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/partly_linear.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/partly_linear.hpp>
 #include <dualtape/ops/diagonals.hpp>
 #include <dualtape/ops/join.hpp>
+#include <dualtape/ops/kernels/linalg/factor.hpp>
 #include <dualtape/ops/linalg.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>

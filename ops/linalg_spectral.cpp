@@ -1,9 +1,9 @@
 // Eigenvalues, singular values and the norms made of them; declared in ops/linalg_factor.hpp.
 #include <dualtape/core/composite.hpp>
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/factor.hpp>
-#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/diagonals.hpp>
+#include <dualtape/ops/kernels/linalg/factor.hpp>
 #include <dualtape/ops/linalg_factor.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/moments.hpp>

@@ -6,14 +6,14 @@
 #include <vector>
 
 #include <dualtape/core/composite.hpp>
-#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
-#include <dualtape/ops/detail/blas.hpp>
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/matrix.hpp>
-#include <dualtape/ops/detail/operand.hpp>
-#include <dualtape/ops/detail/products.hpp>
+#include <dualtape/core/machine/team.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/matrix.hpp>
+#include <dualtape/ops/declare/operand.hpp>
+#include <dualtape/ops/kernels/products/blas.hpp>
+#include <dualtape/ops/kernels/products/products.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/detail/edge_calls.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/fold_plan.hpp>
-#include <dualtape/ops/detail/standardised.hpp>
+#include <dualtape/ops/declare/edge_calls.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/standardised.hpp>
+#include <dualtape/ops/kernels/rows/fold_plan.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/shapes.hpp>

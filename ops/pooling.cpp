@@ -3,14 +3,14 @@
 #include <concepts>
 
 #include <dualtape/core/composite.hpp>
-#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/operand.hpp>
-#include <dualtape/ops/detail/pool.hpp>
-#include <dualtape/ops/detail/pool_shapes.hpp>
-#include <dualtape/ops/detail/samples.hpp>
+#include <dualtape/core/machine/team.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/operand.hpp>
+#include <dualtape/ops/declare/pool_shapes.hpp>
+#include <dualtape/ops/declare/samples.hpp>
+#include <dualtape/ops/kernels/pooling/pool.hpp>
 #include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/shapes.hpp>
 

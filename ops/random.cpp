@@ -1,10 +1,10 @@
 #include <bit>
 #include <cmath>
 
-#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/families.hpp>
+#include <dualtape/core/machine/team.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/random.hpp>
 
 namespace dualtape {

@@ -2,11 +2,11 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/compare.hpp>
-#include <dualtape/ops/detail/divided_fold.hpp>
-#include <dualtape/ops/detail/edge_calls.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/fold.hpp>
-#include <dualtape/ops/detail/reduction.hpp>
+#include <dualtape/ops/declare/edge_calls.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/reduction.hpp>
+#include <dualtape/ops/kernels/rows/divided_fold.hpp>
+#include <dualtape/ops/kernels/rows/fold.hpp>
 
 namespace dualtape {
 namespace {

@@ -6,13 +6,13 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/fold.hpp>
-#include <dualtape/ops/detail/operand.hpp>
-#include <dualtape/ops/detail/reduction.hpp>
-#include <dualtape/ops/detail/running.hpp>
-#include <dualtape/ops/detail/strided.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/operand.hpp>
+#include <dualtape/ops/declare/reduction.hpp>
+#include <dualtape/ops/declare/running.hpp>
+#include <dualtape/ops/kernels/rows/fold.hpp>
+#include <dualtape/ops/kernels/rows/strided.hpp>
 #include <dualtape/ops/slice.hpp>
 
 namespace dualtape {

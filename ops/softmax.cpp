@@ -3,16 +3,16 @@
 #include <cmath>
 #include <limits>
 
-#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/detail/edge_calls.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/fold_plan.hpp>
-#include <dualtape/ops/detail/operand.hpp>
-#include <dualtape/ops/detail/partly_linear.hpp>
-#include <dualtape/ops/detail/softmax_limits.hpp>
-#include <dualtape/ops/detail/strided.hpp>
+#include <dualtape/ops/declare/edge_calls.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/operand.hpp>
+#include <dualtape/ops/declare/partly_linear.hpp>
+#include <dualtape/ops/declare/softmax_limits.hpp>
+#include <dualtape/ops/kernels/rows/fold_plan.hpp>
+#include <dualtape/ops/kernels/rows/strided.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
 

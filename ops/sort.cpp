@@ -4,15 +4,15 @@
 #include <array>
 #include <cmath>
 
-#include <dualtape/core/detail/kernel.hpp>
-#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
-#include <dualtape/ops/detail/edges.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/operand.hpp>
-#include <dualtape/ops/detail/samples.hpp>
-#include <dualtape/ops/detail/strided.hpp>
+#include <dualtape/core/machine/kernel.hpp>
+#include <dualtape/core/machine/team.hpp>
+#include <dualtape/ops/declare/edges.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/operand.hpp>
+#include <dualtape/ops/declare/samples.hpp>
 #include <dualtape/ops/indexing.hpp>
+#include <dualtape/ops/kernels/rows/strided.hpp>
 
 namespace dualtape {
 namespace {

@@ -3,15 +3,15 @@
 #include <array>
 #include <numbers>
 
-#include <dualtape/core/detail/team.hpp>
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
-#include <dualtape/ops/detail/builtin.hpp>
-#include <dualtape/ops/detail/edge_rows.hpp>
-#include <dualtape/ops/detail/families.hpp>
-#include <dualtape/ops/detail/special_functions.hpp>
+#include <dualtape/ops/declare/builtin.hpp>
+#include <dualtape/ops/declare/edge_rows.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/kernels/special/special_functions.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/shapes.hpp>
 

@@ -2,7 +2,7 @@
 # instruction set ISA: of an inline function compiled for several, the linker keeps any one, and a
 # processor without AVX must not be given the one with AVX. NM lists symbols.
 cmake_minimum_required(VERSION 3.22)
-# How xsimd names its versions, and Lane by number (core/detail/lane.hpp).
+# How xsimd names its versions, and Lane by number (core/machine/lane.hpp).
 set(tag_avx2 "avx2")
 set(tag_avx512 "avx512")
 # Left over from xsimd's reduction of large angles, which Lane's functions never reach; and the

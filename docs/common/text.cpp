@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include <dualtape/core/detail/words.hpp>
+#include <dualtape/core/base/words.hpp>
 
 namespace dualtape::docs {
 namespace {

@@ -11,7 +11,7 @@
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/ops/convolution.hpp>
-#include <dualtape/ops/detail/channel_blocks.hpp>
+#include <dualtape/ops/declare/channel_blocks.hpp>
 #include <dualtape/ops/pooling.hpp>
 
 #include <tests/bench/convolutions.hpp>

@@ -7,7 +7,7 @@
 #include <sstream>
 #include <thread>
 
-#include <dualtape/core/detail/isa.hpp>
+#include <dualtape/core/machine/isa.hpp>
 #include <nlohmann/json.hpp>
 
 #include <tests/bench/nets.hpp>

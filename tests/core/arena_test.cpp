@@ -6,8 +6,8 @@
 
 #include <doctest/doctest.h>
 
-#include <dualtape/core/detail/arena.hpp>
 #include <dualtape/core/tensor.hpp>
+#include <dualtape/core/tensor/arena.hpp>
 
 using namespace dualtape;
 using namespace dualtape::detail;

@@ -1,4 +1,4 @@
-#include <dualtape/core/detail/atomic_file.hpp>
+#include <dualtape/core/files/atomic_file.hpp>
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

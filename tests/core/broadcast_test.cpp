@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include <dualtape/core/detail/broadcast.hpp>
+#include <dualtape/core/tile/broadcast.hpp>
 
 using namespace dualtape;
 using detail::BoundKernel;

@@ -1,4 +1,4 @@
-#include <dualtape/core/detail/crc32c.hpp>
+#include <dualtape/core/files/crc32c.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // The kernels of every instruction set this processor has: the same bits where that is promised.
-#include <dualtape/core/detail/isa.hpp>
+#include <dualtape/core/machine/isa.hpp>
 
 #include <doctest/doctest.h>
 
@@ -14,10 +14,10 @@
 #include <string_view>
 #include <vector>
 
-#include <dualtape/core/detail/draws.hpp>
-#include <dualtape/core/detail/tile.hpp>
 #include <dualtape/core/error.hpp>
 #include <dualtape/core/random.hpp>
+#include <dualtape/core/random/draws.hpp>
+#include <dualtape/core/tile/tile.hpp>
 
 using namespace dualtape;
 using namespace dualtape::detail;

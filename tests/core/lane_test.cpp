@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <vector>
 
-#include <dualtape/core/detail/int_lane.hpp>
+#include <dualtape/core/machine/int_lane.hpp>
 
 using dualtape::detail::Lane;
 using dualtape::detail::LaneMask;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <dualtape/core/detail/tile.hpp>
+#include <dualtape/core/tile/tile.hpp>
 
 using namespace dualtape;
 using namespace dualtape::detail;

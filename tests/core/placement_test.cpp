@@ -7,9 +7,9 @@
 
 #include <dualtape/core/plan.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/detail/planned_products.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/passes/planned_products.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 

@@ -17,9 +17,9 @@
 
 #include <doctest/doctest.h>
 
-#include <dualtape/core/detail/box_muller.hpp>
-#include <dualtape/core/detail/draws.hpp>
 #include <dualtape/core/error.hpp>
+#include <dualtape/core/random/box_muller.hpp>
+#include <dualtape/core/random/draws.hpp>
 
 using namespace dualtape;
 

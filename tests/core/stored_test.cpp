@@ -1,4 +1,4 @@
-#include <dualtape/core/detail/stored.hpp>
+#include <dualtape/core/files/stored.hpp>
 
 #include <doctest/doctest.h>
 

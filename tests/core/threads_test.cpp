@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include <dualtape/core/detail/team.hpp>
+#include <dualtape/core/machine/team.hpp>
 #include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
 #include <dualtape/core/threads.hpp>

@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include <dualtape/core/detail/compiled.hpp>
-#include <dualtape/core/detail/isa.hpp>
-#include <dualtape/core/detail/tile.hpp>
 #include <dualtape/core/error.hpp>
+#include <dualtape/core/machine/isa.hpp>
+#include <dualtape/core/tile/compiled.hpp>
+#include <dualtape/core/tile/tile.hpp>
 
 using namespace dualtape;
 using namespace dualtape::detail;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include <dualtape/core/detail/transpose.hpp>
+#include <dualtape/core/tensor/transpose.hpp>
 
 using namespace dualtape::detail;
 

@@ -3,9 +3,9 @@
 #include <string>
 
 #include <doctest/doctest.h>
-#include <dualtape/data/detail/bundled.hpp>
 #include <dualtape/data/iris.hpp>
 #include <dualtape/data/penguins.hpp>
+#include <dualtape/data/readers/bundled.hpp>
 
 #include "temporary.hpp"
 

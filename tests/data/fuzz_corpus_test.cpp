@@ -5,7 +5,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
-#include <dualtape/data/detail/gunzip.hpp>
+#include <dualtape/data/readers/gunzip.hpp>
 
 #include "temporary.hpp"
 #include "tests/allocations.hpp"

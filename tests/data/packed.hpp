@@ -10,8 +10,8 @@
 
 #include <doctest/doctest.h>
 #include <dualtape/core/error.hpp>
-#include <dualtape/data/detail/gunzip.hpp>
 #include <dualtape/data/npz.hpp>
+#include <dualtape/data/readers/gunzip.hpp>
 
 #include "temporary.hpp"
 #include "tests/allocations.hpp"

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string>
 
-#include <dualtape/core/detail/crc32c.hpp>
+#include <dualtape/core/files/crc32c.hpp>
 #include <dualtape/data/batches.hpp>
 #include <dualtape/data/npz.hpp>
 #include <dualtape/models/checkpoint.hpp>

@@ -249,7 +249,7 @@ TEST_CASE("layers that are given an empty Var name the line of the call") {
     CAPTURE(name);
     const std::string text = testing::error_of<GraphError>(call);
     CHECK(testing::has(text, "layers_test.cpp:"));
-    CHECK(!testing::contains(text, "models/layers.cpp:"));
+    CHECK(!testing::contains(text, "models/layers/layers.cpp:"));
   };
   const Var none;
   refused("Linear", [&] { nn::Linear("l", 2, 2, Key{1})(none); });

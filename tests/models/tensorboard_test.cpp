@@ -11,11 +11,11 @@
 #include <tuple>
 #include <vector>
 
-#include <dualtape/core/detail/crc32c.hpp>
+#include <dualtape/core/files/crc32c.hpp>
 #include <dualtape/data/batches.hpp>
-#include <dualtape/models/detail/event_file.hpp>
 #include <dualtape/models/layers.hpp>
 #include <dualtape/models/trainer.hpp>
+#include <dualtape/models/training/event_file.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <tests/models/files.hpp>
 

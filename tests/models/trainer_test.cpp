@@ -396,7 +396,9 @@ std::string refusal(const ObjectiveFunction& objective, const std::vector<Parame
 }
 
 std::string here(int line) { return "trainer_test.cpp:" + std::to_string(line); }
-bool names_library(const std::string& text) { return contains(text, "models/trainer.cpp"); }
+bool names_library(const std::string& text) {
+  return contains(text, "models/training/trainer.cpp");
+}
 
 }  // namespace
 

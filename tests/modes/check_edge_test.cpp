@@ -5,7 +5,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/modes/check.hpp>
-#include <dualtape/modes/detail/check_case.hpp>
+#include <dualtape/modes/check/check_case.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/math.hpp>
 

@@ -13,8 +13,8 @@
 #include <dualtape/modes/functional.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/convolution.hpp>
-#include <dualtape/ops/detail/convolve.hpp>
-#include <dualtape/ops/detail/onednn_convolution.hpp>
+#include <dualtape/ops/kernels/convolution/convolve.hpp>
+#include <dualtape/ops/kernels/convolution/onednn_convolution.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <tests/errors.hpp>
 

@@ -10,7 +10,7 @@
 #include <dualtape/core/registry.hpp>
 #include <dualtape/modes/functional.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/detail/blas.hpp>
+#include <dualtape/ops/kernels/products/blas.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <tests/errors.hpp>

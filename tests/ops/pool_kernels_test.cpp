@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include <dualtape/core/detail/isa.hpp>
-#include <dualtape/ops/detail/pool.hpp>
+#include <dualtape/core/machine/isa.hpp>
+#include <dualtape/ops/kernels/pooling/pool.hpp>
 
 using namespace dualtape;
 using namespace dualtape::detail;

@@ -15,9 +15,9 @@
 #include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/detail/bf16.hpp>
-#include <dualtape/ops/detail/onednn.hpp>
-#include <dualtape/ops/detail/products.hpp>
+#include <dualtape/ops/kernels/products/bf16.hpp>
+#include <dualtape/ops/kernels/products/onednn.hpp>
+#include <dualtape/ops/kernels/products/products.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>

@@ -11,10 +11,10 @@
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
-#include <dualtape/ops/detail/onednn.hpp>
-#include <dualtape/ops/detail/planned_products.hpp>
-#include <dualtape/ops/detail/products.hpp>
+#include <dualtape/ops/kernels/products/onednn.hpp>
+#include <dualtape/ops/kernels/products/products.hpp>
 #include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/passes/planned_products.hpp>
 #include <tests/errors.hpp>
 
 namespace dt = dualtape;

@@ -13,9 +13,9 @@
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/detail/rewrites.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/moments.hpp>
+#include <dualtape/ops/passes/rewrites.hpp>
 #include <dualtape/ops/random.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>

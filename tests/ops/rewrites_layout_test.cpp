@@ -14,9 +14,9 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/convolution.hpp>
-#include <dualtape/ops/detail/channel_blocks.hpp>
-#include <dualtape/ops/detail/convolve.hpp>
-#include <dualtape/ops/detail/onednn_convolution.hpp>
+#include <dualtape/ops/declare/channel_blocks.hpp>
+#include <dualtape/ops/kernels/convolution/convolve.hpp>
+#include <dualtape/ops/kernels/convolution/onednn_convolution.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/pooling.hpp>

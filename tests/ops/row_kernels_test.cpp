@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include <dualtape/core/detail/isa.hpp>
-#include <dualtape/ops/detail/fold_plan.hpp>
+#include <dualtape/core/machine/isa.hpp>
+#include <dualtape/ops/kernels/rows/fold_plan.hpp>
 
 using namespace dualtape;
 using namespace dualtape::detail;

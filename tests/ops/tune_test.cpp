@@ -14,8 +14,8 @@
 
 #include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
-#include <dualtape/ops/detail/onednn.hpp>
-#include <dualtape/ops/detail/tune.hpp>
+#include <dualtape/ops/kernels/products/onednn.hpp>
+#include <dualtape/ops/kernels/products/tune.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <tests/errors.hpp>
 

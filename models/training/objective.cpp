@@ -1,0 +1,103 @@
+#include <dualtape/models/training/objective.hpp>
+
+#include <algorithm>
+#include <string>
+#include <unordered_set>
+
+namespace dualtape::detail {
+namespace {
+
+void check_graph(const char* what, Var var, Var labels, Location where) {
+  if (&var.graph() == &labels.graph()) return;
+  fail<GraphError>({.op = "Trainer",
+                    .label = var.label(),
+                    .what = std::string("the ") + what +
+                            " of the objective is a node of another graph than its inputs",
+                    .where = where,
+                    .help = "make it of the Vars that the objective is given"});
+}
+
+void check_loss(Var loss, Var labels, bool training, Location call) {
+  if (!loss.defined())
+    fail<GraphError>({.op = "Trainer",
+                      .what = "the objective returned a loss that is an empty Var",
+                      .where = call,
+                      .help = "return the scalar to be lowered"});
+  const Location where = loss.node().where;
+  check_graph("loss", loss, labels, where);
+  if (loss.shape().count() != 1)
+    fail<ShapeError>(
+        {.op = "Trainer",
+         .label = loss.label(),
+         .what = "the objective's loss must be one number, but it is " + to_string(loss.type()),
+         .where = where,
+         .help = "reduce it with mean, over the batch's rows"});
+  if (training && !is_floating(loss.dtype()))
+    fail<TypeError>(
+        {.op = "Trainer",
+         .label = loss.label(),
+         .what = "the objective's loss is " + to_string(loss.type()) + ", which has no derivative",
+         .where = where,
+         .help = "make the loss of float32 or float64"});
+}
+
+bool fit_rows(const Shape& logits, const Shape& labels) {
+  return logits.rank() > 0 && labels.rank() > 0 && logits[0] == labels[0];
+}
+
+}  // namespace
+
+bool fits_classes(const Shape& logits, const Shape& labels) {
+  return logits.rank() == labels.rank() + 1 && logits.back() > 0 &&
+         std::equal(labels.begin(), labels.end(), logits.begin());
+}
+
+void check_objective(const Objective& objective, Var labels, bool training, bool any_outputs,
+                     Location call) {
+  check_loss(objective.loss, labels, training, call);
+  const Var logits = objective.logits;
+  if (!logits.defined()) return;
+  const Location where = logits.node().where;
+  check_graph("logits", logits, labels, where);
+  const bool classes = is_integer(labels.dtype());
+  if (classes && fits_classes(logits.shape(), labels.shape())) return;
+  if (!classes && logits.shape() == labels.shape()) return;
+  if (((training && !classes) || any_outputs) && fit_rows(logits.shape(), labels.shape())) return;
+  const bool regression = classes && logits.shape() == labels.shape();
+  fail<ShapeError>(
+      {.op = "Trainer",
+       .label = logits.label(),
+       .what = "the objective's logits " + to_string(logits.type()) + " do not fit the labels " +
+               to_string(labels.type()) + (classes ? ", which integers make class numbers" : ""),
+       .where = where,
+       .help = regression
+                   ? "convert the labels of a regression: labels.to(dt::" +
+                         std::string(name_of(logits.dtype())) + ")"
+                   : std::string("logits are (..., classes) and labels (...), predictions have the "
+                                 "shape of floating labels; return the loss alone where neither is "
+                                 "wanted")});
+}
+
+void check_listed_once(const std::vector<Parameter>& parameters,
+                       const std::vector<Parameter>& buffers, Location where) {
+  const auto refuse = [where](const Parameter& parameter, const char* what, const char* help) {
+    fail<ValueError>({.op = "Trainer",
+                      .label = parameter.name(),
+                      .what = "'" + parameter.name() + "' " + what,
+                      .where = where,
+                      .help = help});
+  };
+  const auto hash = [](const Parameter& parameter) { return parameter.hash(); };
+  std::unordered_set<Parameter, decltype(hash)> seen;
+  const std::unordered_set<Parameter, decltype(hash)> saved(buffers.begin(), buffers.end());
+  for (auto at = parameters.begin(); at != parameters.end(); ++at) {
+    if (!seen.insert(*at).second)
+      refuse(*at, "is listed twice among the parameters",
+             "list a Parameter once, also where layers share it");
+    if (saved.contains(*at))
+      refuse(*at, "is listed among the parameters and among the buffers",
+             "leave what is trained out of TrainerOptions::buffers");
+  }
+}
+
+}  // namespace dualtape::detail

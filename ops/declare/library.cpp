@@ -1,0 +1,41 @@
+// What core has of this layer: its operators, and the one list of passes in the order compile()
+// runs them.
+#include <array>
+
+#include <dualtape/core/plan/library.hpp>
+#include <dualtape/core/registry.hpp>
+#include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/kernels/products/products.hpp>
+#include <dualtape/ops/passes/rewrites.hpp>
+
+namespace dualtape {
+
+const detail::Library& detail::library_of_operators() {
+  static constexpr std::array passes{
+      Pass{"merge", "one node for equal computations", &merge_common},
+      Pass{"fold", "what depends on constants alone is computed now", &fold_constants},
+      Pass{"simplify", "algebra that changes no result beyond rounding", &simplify},
+      Pass{"thin", "products in the cheaper order, (x a) b for x (a b)", &thin_products},
+      Pass{"layout", "images stay in blocks of channels from one convolution to the next",
+           &choose_layouts},
+      Pass{"remerge", "one node for computations that became equal", &merge_common},
+      Pass{"share", "outputs and assigned values get memory of their own", &copy_shared, false},
+      Pass{"schedule", "a tangent runs right after its primal", &schedule},
+      Pass{"stack", "products with one right operand run as one", &stack_products},
+      Pass{"gather", "sums of thin products are one product", &gather_products},
+      Pass{"accumulate", "sums with a product are written by the product", &accumulate_products},
+      Pass{"hasten", "updates run as soon as they may", &hasten_updates},
+      Pass{"redraw", "large random signs are drawn again, not kept, for updates", &redraw_signs},
+      Pass{"fuse", "elementwise nodes next to each other run as one, in cache", &fuse},
+      Pass{"overwrite", "an update is written over the parameter where nobody can tell",
+           &assign_in_place},
+  };
+  static constexpr Library with_operators{passes, &require_possible, &mark_kept_weights};
+  return with_operators;
+}
+
+// In place of what core defines weakly.
+const detail::Library& detail::library() { return library_of_operators(); }
+void detail::register_builtin_ops() { register_families(); }
+
+}  // namespace dualtape
