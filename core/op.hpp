@@ -69,19 +69,32 @@ struct NodeView {
   const Attributes& attributes;
 };
 
-// What infer() is given; `out` receives one Type per output. Inputs are seen by type only.
+// The types of a node's operands, in order.
+class OperandTypes {
+ public:
+  explicit OperandTypes(std::span<const Type* const> types) : types_(types) {}
+  const Type& operator[](std::size_t i) const { return *types_[i]; }
+  std::size_t size() const { return types_.size(); }
+  bool empty() const { return types_.empty(); }
+
+ private:
+  std::span<const Type* const> types_;
+};
+
+// What infer() is given; `out` receives one Type per output. Graphs and passes ask alike, so there
+// is nothing but types to go by.
 class Inference {
  public:
-  Inference(const Op& op, std::span<const Var> inputs, const Attributes& attributes_of_node,
+  Inference(const Op& op, OperandTypes operands, const Attributes& attributes_of_node,
             Location where, std::string_view label)
-      : in(inputs), attributes(attributes_of_node), op_(op), where_(where), label_(label) {}
+      : in(operands), attributes(attributes_of_node), op_(op), where_(where), label_(label) {}
 
-  std::span<const Var> in;
+  OperandTypes in;
   const Attributes& attributes;
   std::vector<Type> out;
 
-  const Shape& shape(std::size_t i) const { return in[i].shape(); }
-  DType dtype(std::size_t i) const { return in[i].dtype(); }
+  const Shape& shape(std::size_t i) const { return in[i].shape; }
+  DType dtype(std::size_t i) const { return in[i].dtype; }
   void require_count(std::size_t count) const;  // GraphError unless there are so many inputs
   void require_floating(std::size_t i) const;   // TypeError
   // The axis as 0 .. rank-1; ShapeError if it is outside -rank .. rank-1.

@@ -58,10 +58,13 @@ class Rewriter {
   bool is_constant(ValueId value, double number) const;
 
   // Adds a node with one output in front of the one being looked at, from whose graph node it takes
-  // role, origin, label and line.
-  ValueId add(const Op& op, Attributes attributes, std::initializer_list<ValueId> operands,
-              Type type);
-  ValueId add(const Op& op, Attributes attributes, std::span<const ValueId> operands, Type type);
+  // role, origin, label and line. Its type is what the operator infers from attributes and
+  // operands.
+  ValueId add(const Op& op, Attributes attributes, std::initializer_list<ValueId> operands);
+  ValueId add(const Op& op, Attributes attributes, std::span<const ValueId> operands);
+  // The same with a type that infer() does not know of: of a layout that only plans have.
+  ValueId add_laid_out(const Op& op, Attributes attributes, std::span<const ValueId> operands,
+                       Type type);
   // From now on readers of the looked-at node's output read `value`, which has the same type.
   void replace_by(ValueId value);
 

@@ -208,7 +208,7 @@ struct Call {
     for (std::size_t i = 0; i < f.inputs().size(); ++i) {
       const std::string seen = "argument " + std::to_string(i) + " of '" + f.name() + "' is " +
                                to_string(f.inputs()[i].type()) + ", got " +
-                               to_string(inference.in[i].type());
+                               to_string(inference.in[i]);
       if (inference.shape(i) != f.inputs()[i].shape()) inference.shape_error(seen);
       if (inference.dtype(i) != f.inputs()[i].dtype())
         inference.type_error(seen, "cast the argument");

@@ -47,7 +47,7 @@ void require_images(const Inference& inference, std::size_t i, std::string_view 
                     std::string_view axes) {
   inference.require_floating(i);
   if (inference.shape(i).rank() == 4) return;
-  inference.shape_error(std::string(what) + " is " + to_string(inference.in[i].type()) +
+  inference.shape_error(std::string(what) + " is " + to_string(inference.in[i]) +
                             ", and takes 4 axes: " + std::string(axes),
                         "reshape it; a single image is a batch of 1, and conv1d takes sequences");
 }

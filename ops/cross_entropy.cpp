@@ -68,7 +68,7 @@ void infer_labels(const Inference& inference) {
   const Shape& labels = inference.shape(1);
   if (!is_integer(inference.dtype(1)))
     inference.type_error(
-        "labels must be int32 or int64 class numbers, got " + to_string(inference.in[1].type()),
+        "labels must be int32 or int64 class numbers, got " + to_string(inference.in[1]),
         labels_help(logits, labels));
   if (!detail::are_labels_of(logits, labels))
     inference.shape_error(detail::misfit_text(logits, labels), labels == logits
@@ -103,7 +103,7 @@ struct CrossEntropySlope {
 
   static void infer(Inference& inference) {
     infer_labels(inference);
-    inference.out.push_back(inference.in[0].type());
+    inference.out.push_back(inference.in[0]);
   }
   static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
   template <class T, class Label>

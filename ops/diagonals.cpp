@@ -38,7 +38,7 @@ std::int64_t start_of(std::int64_t columns, std::int64_t k) { return k >= 0 ? k 
 void require_matrix(const Inference& inference) {
   inference.require_count(1);
   if (inference.shape(0).rank() < 2)
-    inference.shape_error("takes matrices, got " + to_string(inference.in[0].type()),
+    inference.shape_error("takes matrices, got " + to_string(inference.in[0]),
                           "leading axes are batches; unsqueeze(x, 0) makes a row");
 }
 
@@ -50,7 +50,7 @@ struct Triangle {
 
   static void infer(Inference& inference) {
     require_matrix(inference);
-    inference.out = {inference.in[0].type()};
+    inference.out = {inference.in[0]};
   }
   static Kernel kernel(const KernelRequest& request) {
     const Shape& shape = request.in[0].shape;

@@ -22,11 +22,11 @@ namespace {
 Shape infer_extreme(const Inference& inference) {
   Shape shape = detail::infer_reduction(inference);
   if (inference.dtype(0) == boolean)
-    inference.type_error("the operand must be of numbers, got " + to_string(inference.in[0].type()),
+    inference.type_error("the operand must be of numbers, got " + to_string(inference.in[0]),
                          "any() and all() reduce bools");
   const auto& axes = inference.attributes.get<Ints>("axes");
   if (detail::reduced_count(inference.shape(0), axes) == 0)
-    inference.shape_error("there is no element to choose: " + to_string(inference.in[0].type()) +
+    inference.shape_error("there is no element to choose: " + to_string(inference.in[0]) +
                               " along axes " + to_string(Attribute(axes)),
                           "reduce axes that are not empty");
   return shape;

@@ -225,9 +225,8 @@ struct OneHot {
   static void infer(Inference& inference) {
     inference.require_count(1);
     if (!is_integer(inference.dtype(0)))
-      inference.type_error(
-          "labels must be int32 or int64, got " + to_string(inference.in[0].type()),
-          "cast(labels, dt::int64)");
+      inference.type_error("labels must be int32 or int64, got " + to_string(inference.in[0]),
+                           "cast(labels, dt::int64)");
     const auto classes = inference.attributes.get<std::int64_t>("classes");
     if (classes < 1)
       inference.value_error("the number of classes is " + std::to_string(classes),

@@ -144,7 +144,7 @@ struct Split {
     if (left != 0 || sizes.empty())
       inference.shape_error("the sizes " + to_string(Attribute(sizes)) + " do not add up to " +
                                 std::to_string(shape[axis]) + ", the size of axis " +
-                                std::to_string(axis) + " of " + to_string(inference.in[0].type()),
+                                std::to_string(axis) + " of " + to_string(inference.in[0]),
                             "give sizes of 0 or more that add up; slice() takes a part only");
   }
   static Kernel kernel(const KernelRequest& request) {

@@ -169,7 +169,7 @@ struct Inverse {
   static void infer(Inference& inference) {
     inference.require_count(1);
     require_square(inference);
-    inference.out.push_back(inference.in[0].type());
+    inference.out.push_back(inference.in[0]);
   }
   static Kernel kernel(const KernelRequest& request) {
     const Batch batch = batch_sizes(request.in[0]);
@@ -215,7 +215,7 @@ struct Cholesky {
   static void infer(Inference& inference) {
     inference.require_count(1);
     require_square(inference);
-    inference.out.push_back(inference.in[0].type());
+    inference.out.push_back(inference.in[0]);
   }
   // The lower triangle of the symmetric part; to LAPACK it is the upper one.
   template <class T>

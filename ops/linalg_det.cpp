@@ -112,7 +112,7 @@ struct Cofactors {
   static void infer(Inference& inference) {
     inference.require_count(1);
     require_square(inference);
-    inference.out.push_back(inference.in[0].type());
+    inference.out.push_back(inference.in[0]);
   }
   static Kernel kernel(const KernelRequest& request) {
     if (request.out[0].shape.count() == 0) return {[](const KernelArgs&) {}};
@@ -157,7 +157,7 @@ struct CofactorChange {
       inference.shape_error("matrices " + to_string(inference.shape(0)) + " and their changes " +
                                 to_string(inference.shape(1)) + " must have one shape",
                             "broadcast_to() repeats the smaller one");
-    inference.out.push_back(inference.in[0].type());
+    inference.out.push_back(inference.in[0]);
   }
   static Kernel kernel(const KernelRequest& request) {
     if (request.out[0].shape.count() == 0) return {[](const KernelArgs&) {}};

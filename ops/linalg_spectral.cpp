@@ -44,7 +44,7 @@ struct EighFactors {
     detail::require_square(inference);
     const Shape& shape = inference.shape(0);
     inference.out = {{with_vector(batch_of(shape), rows_of(shape)), inference.dtype(0)},
-                     inference.in[0].type()};
+                     inference.in[0]};
   }
   template <class T>
   static void check_symmetric(const Batch& batch, std::size_t number, const T* a) {

@@ -76,8 +76,8 @@ struct Matmul {
     for (std::size_t i = 0; i < 2; ++i) {
       inference.require_floating(i);
       if (inference.shape(i).rank() < 2)
-        inference.shape_error("operand " + std::to_string(i) + " is " +
-                                  to_string(inference.in[i].type()) + ", not a matrix or vector",
+        inference.shape_error("operand " + std::to_string(i) + " is " + to_string(inference.in[i]) +
+                                  ", not a matrix or vector",
                               "multiply by a scalar with *");
     }
     const Shape& a = inference.shape(0);

@@ -50,7 +50,7 @@ struct LayerNorm {
     std::vector<std::int64_t> sizes(shape.sizes().begin(), shape.sizes().end());
     sizes.back() = 1;
     const Type each_row{Shape(sizes), inference.dtype(0)};
-    inference.out = {inference.in[0].type(), each_row, each_row, each_row};
+    inference.out = {inference.in[0], each_row, each_row, each_row};
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);

@@ -76,7 +76,7 @@ struct RmsNorm {
   static void infer(Inference& inference) {
     Ints sizes = inference.shape(0).vector();
     sizes.back() = 1;
-    inference.out = {inference.in[0].type(), {Shape(sizes), inference.dtype(0)}};
+    inference.out = {inference.in[0], {Shape(sizes), inference.dtype(0)}};
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);
@@ -243,7 +243,7 @@ struct BatchNorm {
   static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
   static void infer(Inference& inference) {
     const Type channels{{inference.shape(0)[1]}, inference.dtype(0)};
-    inference.out = {inference.in[0].type(), channels, channels, channels, channels};
+    inference.out = {inference.in[0], channels, channels, channels, channels};
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);

@@ -209,7 +209,7 @@ struct MaxPoolScatter : Pooling<scatter_loop, true> {
   static void infer(Inference& inference) {
     inference.require_count(2);
     require_pooled(inference, inference.shape(0), inference.shape(1));
-    inference.out = {inference.in[0].type()};
+    inference.out = {inference.in[0]};
   }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent) {
     return select_op(node.in[0], cotangent, node.attributes);

@@ -15,10 +15,10 @@ constexpr std::string_view no_dependence =
 
 void require_key(const Inference& inference) {
   if (inference.dtype(0) != int64)
-    inference.type_error("the key must be int64, got " + to_string(inference.in[0].type()),
+    inference.type_error("the key must be int64, got " + to_string(inference.in[0]),
                          "feed Key(seed).to_tensor()");
   if (inference.shape(0).rank() != 0)
-    inference.shape_error("the key must have shape (), got " + to_string(inference.in[0].type()),
+    inference.shape_error("the key must have shape (), got " + to_string(inference.in[0]),
                           "feed Key(seed).to_tensor()");
 }
 
@@ -183,7 +183,7 @@ struct FoldKey {
     require_key(inference);
     if (!is_integer(inference.dtype(1)) || inference.shape(1).rank() != 0)
       inference.type_error("the number of the sub-stream must be an int32 or int64 scalar, got " +
-                           to_string(inference.in[1].type()));
+                           to_string(inference.in[1]));
     inference.out = {{Shape{}, int64}};
   }
   static Kernel kernel(const KernelRequest& request) {

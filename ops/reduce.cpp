@@ -80,7 +80,7 @@ struct Truth {
   static void infer(Inference& inference) {
     Shape shape = detail::infer_reduction(inference);
     if (inference.dtype(0) != boolean)
-      inference.type_error("the operand must be bool, got " + to_string(inference.in[0].type()),
+      inference.type_error("the operand must be bool, got " + to_string(inference.in[0]),
                            "compare first, as in not_equal(x, 0)");
     inference.out.push_back({std::move(shape), boolean});
   }

@@ -90,7 +90,7 @@ struct Recurrence {
                                 " and terms of shape " + to_string(inference.shape(1)) +
                                 " must have one shape",
                             "broadcast_to() repeats the smaller one");
-    inference.out = {inference.in[1].type()};
+    inference.out = {inference.in[1]};
   }
   template <class T>
   static Kernel kernel_of(const Lines& lines, bool reverse) {
@@ -227,7 +227,7 @@ struct Logcumsumexp {
     inference.require_count(1);
     inference.require_floating(0);
     check_axis(inference);
-    inference.out = {3, inference.in[0].type()};
+    inference.out = {3, inference.in[0]};
   }
   // The sum so far is e^largest times 1 + rest, or nothing while all are -inf; `own` and `before`
   // are its last term and what stood there before.
@@ -302,7 +302,7 @@ struct RunningExtreme {
   static void infer(Inference& inference) {
     inference.require_count(1);
     check_axis(inference);
-    inference.out = {inference.in[0].type(), {inference.shape(0), int64}};
+    inference.out = {inference.in[0], {inference.shape(0), int64}};
   }
   template <class T>
   static bool beats(T x, T best) {

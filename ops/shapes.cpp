@@ -57,7 +57,7 @@ struct Reshape {
     const Ints& wanted = inference.attributes.get<Ints>("sizes");
     const std::optional<Ints> sizes = resolve(wanted, inference.shape(0).count());
     if (!sizes)
-      inference.shape_error("cannot give " + to_string(inference.in[0].type()) + " with " +
+      inference.shape_error("cannot give " + to_string(inference.in[0]) + " with " +
                                 std::to_string(inference.shape(0).count()) +
                                 " elements the sizes " + to_string(Attribute(wanted)),
                             "sizes of 0 or more with the same product; one may be -1 and is "
@@ -124,7 +124,7 @@ struct Permute {
     if (sizes.size() != shape.rank())
       inference.shape_error("axes " + to_string(Attribute(axes)) + " do not name all " +
                                 std::to_string(shape.rank()) + " axes of " +
-                                to_string(inference.in[0].type()),
+                                to_string(inference.in[0]),
                             "name every axis of the operand once");
     inference.out = {{Shape(sizes), inference.dtype(0)}};
   }
@@ -242,7 +242,7 @@ struct StopGradient {
 
   static void infer(Inference& inference) {
     inference.require_count(1);
-    inference.out = {inference.in[0].type()};
+    inference.out = {inference.in[0]};
   }
   static Kernel kernel(const KernelRequest& request) { return copy_kernel(request); }
   static std::vector<Edge> edges() { return detail::move_edges(name); }

@@ -39,7 +39,7 @@ struct Slice {
     if (starts.size() != shape.rank() || counts.size() != shape.rank() ||
         steps.size() != shape.rank())
       inference.shape_error("needs a start, a count and a step for each axis of " +
-                            to_string(inference.in[0].type()));
+                            to_string(inference.in[0]));
     for (std::size_t d = 0; d < shape.rank(); ++d)
       check_places(inference, d, shape[d], starts[d], counts[d], steps[d]);
     inference.out = {{Shape(counts), inference.dtype(0)}};
@@ -118,8 +118,8 @@ struct SliceScatter {
     const Ints& steps = inference.attributes.get<Ints>("steps");
     if (shape.rank() != part.rank() || starts.size() != part.rank() || steps.size() != part.rank())
       inference.shape_error("needs a size, a start and a step for each axis of " +
-                                to_string(inference.in[0].type()) +
-                                ", but the shape asked for is " + to_string(shape),
+                                to_string(inference.in[0]) + ", but the shape asked for is " +
+                                to_string(shape),
                             "unsqueeze() puts in an axis");
     for (std::size_t d = 0; d < shape.rank(); ++d)
       Slice::check_places(inference, d, shape[d], starts[d], part[d], steps[d]);

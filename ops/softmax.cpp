@@ -43,11 +43,11 @@ struct AnySlope {
     inference.require_count(2);
     inference.require_floating(0);
     static_cast<void>(inference.axis(axis_of(inference.attributes), inference.shape(0).rank()));
-    if (inference.in[1].type() != inference.in[0].type())
-      inference.shape_error("y is " + to_string(inference.in[0].type()) + " and t is " +
-                                to_string(inference.in[1].type()),
-                            "give both one shape and dtype");
-    inference.out.push_back(inference.in[0].type());
+    if (inference.in[1] != inference.in[0])
+      inference.shape_error(
+          "y is " + to_string(inference.in[0]) + " and t is " + to_string(inference.in[1]),
+          "give both one shape and dtype");
+    inference.out.push_back(inference.in[0]);
   }
   static Kernel kernel_of(const KernelRequest& request, std::size_t mode) {
     const Type& type = request.in[0];
@@ -255,7 +255,7 @@ struct AnySoftmax {
   static void infer(Inference& inference) {
     inference.require_count(1);
     static_cast<void>(inference.axis(axis_of(inference.attributes), inference.shape(0).rank()));
-    inference.out.push_back(inference.in[0].type());
+    inference.out.push_back(inference.in[0]);
   }
   static Kernel kernel(const KernelRequest& request) {
     const Type& type = request.in[0];

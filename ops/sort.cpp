@@ -126,7 +126,7 @@ struct Sort {
 
   static void infer(Inference& inference) {
     check_axis(inference);
-    inference.out = {inference.in[0].type(), {inference.shape(0), int64}};
+    inference.out = {inference.in[0], {inference.shape(0), int64}};
   }
   static Kernel kernel(const KernelRequest& request) {
     return kernel_for<false>(request, request.attributes.get<bool>("descending"));
@@ -187,7 +187,7 @@ struct TopK {
     const std::int64_t size = inference.shape(0)[axis];
     if (k < 0 || k > size)
       inference.shape_error("k = " + std::to_string(k) + ", but axis " + std::to_string(axis) +
-                                " of " + to_string(inference.in[0].type()) + " has " +
+                                " of " + to_string(inference.in[0]) + " has " +
                                 std::to_string(size) + " elements",
                             "give k from 0 to " + std::to_string(size));
     Ints sizes = inference.shape(0).vector();

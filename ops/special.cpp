@@ -32,7 +32,7 @@ struct Pointwise {
   static void infer(Inference& inference) {
     inference.require_count(1);
     inference.require_floating(0);
-    inference.out.push_back(inference.in[0].type());
+    inference.out.push_back(inference.in[0]);
   }
   static Cost cost(const KernelRequest& request) { return per_operand_element(request); }
   static Kernel kernel(const KernelRequest& request) {

@@ -1,6 +1,7 @@
 #include <dualtape/core/graph.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <mutex>
 #include <unordered_set>
@@ -345,7 +346,12 @@ void Graph::fill(NodeId id, const Op& op, std::span<const Var> inputs) {
 void Graph::infer(NodeId id, std::span<const Var> inputs) {
   Node& node = nodes_[id];
   const Op& op = *node.op;
-  Inference inference(op, inputs, node.attributes, node.where,
+  // Few are looked at without memory of their own.
+  std::array<const Type*, 4> few{};
+  std::vector<const Type*> many(inputs.size() > few.size() ? inputs.size() : 0);
+  const Type** const types = many.empty() ? few.data() : many.data();
+  for (std::size_t i = 0; i < inputs.size(); ++i) types[i] = &inputs[i].type(node.where);
+  Inference inference(op, OperandTypes({types, inputs.size()}), node.attributes, node.where,
                       emission_ ? "" : names(node.where)[node.label]);
   try {
     op.infer(inference);

@@ -86,16 +86,16 @@ void Inference::require_count(std::size_t count) const {
 
 void Inference::require_floating(std::size_t i) const {
   if (is_floating(dtype(i))) return;
-  type_error("operand " + std::to_string(i) + " must be float32 or float64, got " +
-                 to_string(in[i].type()),
-             "cast(x, dt::float32)");
+  type_error(
+      "operand " + std::to_string(i) + " must be float32 or float64, got " + to_string(in[i]),
+      "cast(x, dt::float32)");
 }
 
 std::size_t Inference::axis(std::int64_t axis, std::size_t rank) const {
   const auto signed_rank = static_cast<std::int64_t>(rank);
   if (axis < -signed_rank || axis >= signed_rank)
     shape_error("axis " + std::to_string(axis) + " is out of range for rank " +
-                    std::to_string(rank) + " (operand 0 is " + to_string(in[0].type()) + ")",
+                    std::to_string(rank) + " (operand 0 is " + to_string(in[0]) + ")",
                 rank == 0 ? "a scalar has no axes"
                           : "use an axis from " + std::to_string(-signed_rank) + " to " +
                                 std::to_string(signed_rank - 1));

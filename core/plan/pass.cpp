@@ -102,14 +102,22 @@ bool Rewriter::is_constant(ValueId value, double number) const {
   });
 }
 
-ValueId Rewriter::add(const Op& op, Attributes attributes, std::initializer_list<ValueId> operands,
-                      Type type) {
-  return add(op, std::move(attributes), std::span(operands.begin(), operands.size()),
-             std::move(type));
+ValueId Rewriter::add(const Op& op, Attributes attributes,
+                      std::initializer_list<ValueId> operands) {
+  return add(op, std::move(attributes), std::span(operands.begin(), operands.size()));
 }
 
-ValueId Rewriter::add(const Op& op, Attributes attributes, std::span<const ValueId> operands,
-                      Type type) {
+ValueId Rewriter::add(const Op& op, Attributes attributes, std::span<const ValueId> operands) {
+  std::vector<const Type*> types;
+  for (const ValueId v : operands) types.push_back(&plan_.values[v]);
+  Inference inference(op, OperandTypes(types), attributes, current_.where, {});
+  op.infer(inference);
+  assert(inference.out.size() == 1);
+  return add_laid_out(op, std::move(attributes), operands, std::move(inference.out[0]));
+}
+
+ValueId Rewriter::add_laid_out(const Op& op, Attributes attributes,
+                               std::span<const ValueId> operands, Type type) {
   PlanNode node = current_;
   node.op = &op;
   node.attributes = std::move(attributes);

@@ -149,7 +149,7 @@ class CopyOp : public Op {
     info_.kind = Kind::linear;
   }
   const OpInfo& info() const override { return info_; }
-  void infer(Inference& inference) const override { inference.out = {inference.in[0].type()}; }
+  void infer(Inference& inference) const override { inference.out = {inference.in[0]}; }
   Kernel kernel(const KernelRequest& request) const override {
     const std::size_t bytes = bytes_of(request.out[0]);
     return {[bytes](const KernelArgs& args) {

@@ -22,7 +22,7 @@ bool is_mask(const Recording& recording, std::size_t i) {
 }
 
 std::string operand(const Inference& inference, std::size_t i) {
-  return "operand " + std::to_string(i) + " is " + to_string(inference.in[i].type());
+  return "operand " + std::to_string(i) + " is " + to_string(inference.in[i]);
 }
 
 std::string list(bool integers, bool booleans) {

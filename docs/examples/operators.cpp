@@ -35,8 +35,8 @@ struct ReverseRows {
   static void infer(dt::Inference& inference) {
     inference.require_count(1);
     if (inference.shape(0).rank() != 2)
-      inference.shape_error("needs a matrix, got " + to_string(inference.in[0].type()));
-    inference.out = {inference.in[0].type()};
+      inference.shape_error("needs a matrix, got " + to_string(inference.in[0]));
+    inference.out = {inference.in[0]};
   }
   static void apply(std::span<const dt::Tensor> in, std::span<dt::Tensor> out,
                     const dt::Attributes& /*attributes*/) {

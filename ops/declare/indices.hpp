@@ -80,11 +80,11 @@ inline void require_index(const Inference& inference, std::size_t i) {
   if (is_integer(inference.dtype(i))) return;
   // A cast would take rows 0 and 1.
   if (inference.dtype(i) == DType::boolean)
-    inference.type_error("the index is " + to_string(inference.in[i].type()) +
+    inference.type_error("the index is " + to_string(inference.in[i]) +
                              ", but truth values cannot select: how many they are would decide "
                              "the result's shape",
                          "keep the shape with where(mask, x, 0), or give the places as int64");
-  inference.type_error("the index must be int32 or int64, got " + to_string(inference.in[i].type()),
+  inference.type_error("the index must be int32 or int64, got " + to_string(inference.in[i]),
                        "cast(index, dt::int64)");
 }
 inline std::size_t axis_of(const Attributes& attributes, std::size_t rank) {
@@ -118,9 +118,9 @@ inline void start_sum(const KernelArgs& args, bool has_base, std::size_t bytes) 
 inline void infer_sum(Inference& inference, const Shape& shape) {
   require_sum(inference, 0);
   if (inference.in.size() == 3 && inference.dtype(2) != inference.dtype(0))
-    inference.type_error("x is " + to_string(inference.in[2].type()) + " but the updates are " +
-                             to_string(inference.in[0].type()),
-                         "cast() one of them");
+    inference.type_error(
+        "x is " + to_string(inference.in[2]) + " but the updates are " + to_string(inference.in[0]),
+        "cast() one of them");
   inference.out = {{shape, inference.dtype(0)}};
 }
 

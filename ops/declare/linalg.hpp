@@ -21,7 +21,7 @@ inline void require_square(const Inference& inference) {
   inference.require_floating(0);
   const Shape& shape = inference.shape(0);
   if (shape.rank() < 2 || rows_of(shape) != columns_of(shape))
-    inference.shape_error("takes square matrices, got " + to_string(inference.in[0].type()),
+    inference.shape_error("takes square matrices, got " + to_string(inference.in[0]),
                           "the last two sizes must be equal; leading axes are batches");
   // LAPACK counts the elements of some workspaces in an int.
   if (rows_of(shape) > INT_MAX / 64)

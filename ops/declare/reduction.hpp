@@ -47,9 +47,9 @@ inline Shape infer_reduction(const Inference& inference) {
   for (std::size_t i = 0; i < axes.size(); ++i) {
     static_cast<void>(inference.axis(axes[i], shape.rank()));
     if (i > 0 && axes[i] == axes[i - 1])
-      inference.shape_error("axis " + std::to_string(axes[i]) + " is named twice for " +
-                                to_string(inference.in[0].type()),
-                            "name each axis once");
+      inference.shape_error(
+          "axis " + std::to_string(axes[i]) + " is named twice for " + to_string(inference.in[0]),
+          "name each axis once");
   }
   return reduced_shape(shape, axes, inference.attributes.get<bool>("keepdims"));
 }

@@ -43,7 +43,7 @@ class MatmulAdd : public PlannedProduct {
     info_.doc = "C + s A B, written over C where nobody reads C again";
     info_.kind = Kind::general;
   }
-  void infer(Inference& inference) const override { inference.out = {inference.in[0].type()}; }
+  void infer(Inference& inference) const override { inference.out = {inference.in[0]}; }
   bool in_place(std::size_t i, std::size_t) const override { return i == 0; }
   Cost cost(const KernelRequest& request) const override {
     return product_cost(request, request.in[1].shape, request.attributes.get<bool>("transpose_a"));

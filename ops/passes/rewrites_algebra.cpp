@@ -51,7 +51,7 @@ bool chained_reshapes(Rewriter& plan, const PlanNode& node) {
   }
   const PlanNode* const inner = plan.producer(x, "reshape");
   if (inner == nullptr) return false;
-  plan.replace_by(plan.add(*node.op, node.attributes, {plan.operands(*inner)[0]}, type));
+  plan.replace_by(plan.add(*node.op, node.attributes, {plan.operands(*inner)[0]}));
   return true;
 }
 
@@ -79,8 +79,8 @@ bool gathered_factors(const OwnDraws& draws, Rewriter& plan, const PlanNode& nod
       (product == nullptr || !draws.made_of_draws(plan, *product)))
     return false;
   const Type number{Shape{}, type.dtype};
-  const ValueId factor = plan.add(*node.op, node.attributes, {outer->first, inner->first}, number);
-  plan.replace_by(plan.add(*node.op, node.attributes, {factor, inner->second}, type));
+  const ValueId factor = plan.add(*node.op, node.attributes, {outer->first, inner->first});
+  plan.replace_by(plan.add(*node.op, node.attributes, {factor, inner->second}));
   return true;
 }
 

@@ -11,8 +11,7 @@ namespace dualtape::detail {
 namespace {
 
 ValueId reshaped(Rewriter& plan, ValueId x, const Shape& shape) {
-  const DType dtype = plan.type(x).dtype;
-  return plan.add(require_op("reshape"), {{"sizes", shape.vector()}}, {x}, {shape, dtype});
+  return plan.add(require_op("reshape"), {{"sizes", shape.vector()}}, {x});
 }
 
 // The product of two matrices, neither transposed, that `x` is a reshape of; null if it is none.
@@ -49,17 +48,15 @@ bool thin_convolution(const OwnDraws& draws, Rewriter& plan, const PlanNode& nod
   if (2 * r * (taps + m) > m * taps) return false;
 
   const Op& conv = *node.op;
-  const Type out = plan.type(node.first_value);
   const ValueId few = reshaped(plan, b, {r, filters[1], filters[2], filters[3]});
-  const ValueId thin = plan.add(conv, node.attributes, {x, few},
-                                {{out.shape[0], r, out.shape[2], out.shape[3]}, out.dtype});
+  const ValueId thin = plan.add(conv, node.attributes, {x, few});
   const ValueId pixels = reshaped(plan, a, {m, r, 1, 1});
   plan.replace_by(plan.add(conv,
                            {{"stride", Ints{1, 1}},
                             {"padding", Ints{0, 0, 0, 0}},
                             {"dilation", Ints{1, 1}},
                             {"groups", std::int64_t{1}}},
-                           {thin, pixels}, out));
+                           {thin, pixels}));
   return true;
 }
 

@@ -544,7 +544,7 @@ void spread_outer_products(Plan& plan) {
   const Op& reshape = require_op("reshape");
   const auto as = [&](Rewriter& sweep, ValueId v, Shape shape) {
     const Type type{std::move(shape), sweep.type(v).dtype};
-    return sweep.type(v) == type ? v : sweep.add(reshape, {{"shape", type.shape}}, {v}, type);
+    return sweep.type(v) == type ? v : sweep.add(reshape, {{"sizes", type.shape.vector()}}, {v});
   };
   const std::array<Rewriter::Rule, 1> rules{[&](Rewriter& sweep, const PlanNode& node) {
     if (node.op->name() != "matmul" || node.first_value >= read_by_formula.size() ||
@@ -558,7 +558,7 @@ void spread_outer_products(Plan& plan) {
       return false;
     const ValueId column = as(sweep, a, {type.shape[0], 1});
     const ValueId row = as(sweep, b, {1, type.shape[1]});
-    sweep.replace_by(sweep.add(mul, {}, {column, row}, type));
+    sweep.replace_by(sweep.add(mul, {}, {column, row}));
     return true;
   }};
   rewrite(plan, rules, 1);

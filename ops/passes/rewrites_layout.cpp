@@ -24,26 +24,15 @@ std::optional<ValueId> unpacked_from(const Rewriter& plan, ValueId x) {
 
 ValueId packed(Rewriter& plan, ValueId x) {
   if (const auto before = unpacked_from(plan, x)) return *before;
-  const Type type = plan.type(x);
-  return plan.add(pack_channels_op(), {}, {x}, {packed_shape(type.shape), type.dtype});
+  return plan.add(pack_channels_op(), {}, {x});
 }
 
 ValueId reshaped(Rewriter& plan, ValueId x, const Shape& shape) {
-  const DType dtype = plan.type(x).dtype;
-  return plan.add(require_op("reshape"), {{"sizes", shape.vector()}}, {x}, {shape, dtype});
+  return plan.add(require_op("reshape"), {{"sizes", shape.vector()}}, {x});
 }
 
-ValueId add_node(Rewriter& plan, const Op& op, Attributes attributes,
-                 const std::vector<ValueId>& in, const Type& type) {
-  switch (in.size()) {
-    case 1: return plan.add(op, std::move(attributes), {in[0]}, type);
-    case 2: return plan.add(op, std::move(attributes), {in[0], in[1]}, type);
-    default: return plan.add(op, std::move(attributes), {in[0], in[1], in[2]}, type);
-  }
-}
-
-void replace_by_unpacked(Rewriter& plan, const PlanNode& node, ValueId value) {
-  plan.replace_by(plan.add(unpack_channels_op(), {}, {value}, plan.type(node.first_value)));
+void replace_by_unpacked(Rewriter& plan, ValueId value) {
+  plan.replace_by(plan.add(unpack_channels_op(), {}, {value}));
 }
 
 // ---- convolutions ------------------------------------------------------------------------------
@@ -105,9 +94,9 @@ bool packed_convolution(Rewriter& plan, const PlanNode& node) {
   if (layout.y_blocked && y < 2) in[y] = packed(plan, in[y]);
   const bool packs_result = (layout.x_blocked && x == 2) || (layout.y_blocked && y == 2);
   if (packs_result) out.shape = packed_shape(out.shape);
-  const ValueId result = add_node(plan, *node.op, with_layout(node.attributes, layout), in, out);
+  const ValueId result = plan.add_laid_out(*node.op, with_layout(node.attributes, layout), in, out);
   if (packs_result)
-    replace_by_unpacked(plan, node, result);
+    replace_by_unpacked(plan, result);
   else
     plan.replace_by(result);
   return true;
@@ -164,8 +153,7 @@ bool packed_elementwise(Rewriter& plan, const PlanNode& node) {
     }
   }
   replace_by_unpacked(
-      plan, node,
-      add_node(plan, *node.op, node.attributes, in, {packed_shape(out.shape), out.dtype}));
+      plan, plan.add_laid_out(*node.op, node.attributes, in, {packed_shape(out.shape), out.dtype}));
   return true;
 }
 
@@ -193,9 +181,9 @@ bool packed_pooling(Rewriter& plan, const PlanNode& node) {
   for (const auto& [name, value] : node.attributes.entries())
     attributes = attributes.with(
         name, name == "shape" ? Attribute(blocks_as_images(std::get<Shape>(value))) : value);
-  const ValueId pooled = add_node(plan, *node.op, attributes.with("channels_last", true), in,
-                                  {blocks_as_images(out.shape), out.dtype});
-  replace_by_unpacked(plan, node, reshaped(plan, pooled, packed_shape(out.shape)));
+  const ValueId pooled = plan.add_laid_out(*node.op, attributes.with("channels_last", true), in,
+                                           {blocks_as_images(out.shape), out.dtype});
+  replace_by_unpacked(plan, reshaped(plan, pooled, packed_shape(out.shape)));
   return true;
 }
 
@@ -219,8 +207,8 @@ bool packed_sum(Rewriter& plan, const PlanNode& node) {
   if (!summed(1) && !(summed(2) && summed(3))) return false;
   const Op& op = *node.op;
   const Type out = plan.type(node.first_value);
-  const auto sum_of = [&](ValueId x, const Ints& over, const Shape& left) {
-    return plan.add(op, {{"axes", over}, {"keepdims", false}}, {x}, {left, out.dtype});
+  const auto sum_of = [&](ValueId x, const Ints& over) {
+    return plan.add(op, {{"axes", over}, {"keepdims", false}}, {x});
   };
   const Shape shape = plan.type(*image).shape;
   if (!summed(1)) {
@@ -229,18 +217,13 @@ bool packed_sum(Rewriter& plan, const PlanNode& node) {
     const std::int64_t batch = summed(0) ? 1 : shape[0];
     const ValueId rows =
         reshaped(plan, *image, {shape[0], shape[1], plane / pixels, pixels * shape[4]});
-    const ValueId parts = summed(0) ? sum_of(rows, {0, 2}, {shape[1], pixels * shape[4]})
-                                    : sum_of(rows, {2}, {shape[0], shape[1], pixels * shape[4]});
-    const ValueId sum = sum_of(reshaped(plan, parts, {batch * shape[1], pixels, shape[4]}), {1},
-                               {batch * shape[1], shape[4]});
+    const ValueId parts = summed(0) ? sum_of(rows, {0, 2}) : sum_of(rows, {2});
+    const ValueId sum = sum_of(reshaped(plan, parts, {batch * shape[1], pixels, shape[4]}), {1});
     plan.replace_by(reshaped(plan, sum, out.shape));
     return true;
   }
   axes.push_back(4);
-  std::vector<std::int64_t> left;
-  for (std::size_t axis = 0; axis < shape.rank(); ++axis)
-    if (!summed(static_cast<std::int64_t>(axis))) left.push_back(shape[axis]);
-  plan.replace_by(reshaped(plan, sum_of(*image, axes, Shape(left)), out.shape));
+  plan.replace_by(reshaped(plan, sum_of(*image, axes), out.shape));
   return true;
 }
 
@@ -265,8 +248,8 @@ bool absorbed_operand(Rewriter& plan, const PlanNode& node) {
   absorb(x, layout.x_blocked);
   absorb(y, layout.y_blocked);
   if (!found) return false;
-  plan.replace_by(add_node(plan, *node.op, with_layout(node.attributes, layout), in,
-                           plan.type(node.first_value)));
+  plan.replace_by(plan.add_laid_out(*node.op, with_layout(node.attributes, layout), in,
+                                    plan.type(node.first_value)));
   return true;
 }
 
@@ -281,8 +264,8 @@ bool absorbed_result(Rewriter& plan, const PlanNode& node) {
   (*pass == ConvPass::forward ? layout.y_blocked : layout.x_blocked) = false;
   const Op& op = *source->op;
   const std::vector<ValueId> in(plan.operands(*source).begin(), plan.operands(*source).end());
-  plan.replace_by(
-      add_node(plan, op, with_layout(source->attributes, layout), in, plan.type(node.first_value)));
+  plan.replace_by(plan.add_laid_out(op, with_layout(source->attributes, layout), in,
+                                    plan.type(node.first_value)));
   return true;
 }
 

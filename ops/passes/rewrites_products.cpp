@@ -46,8 +46,7 @@ std::optional<Factors> product_of(const Rewriter& plan, const PlanNode* node) {
 
 ValueId add_product(Rewriter& plan, const Op& matmul, Factor2d left, Factor2d right) {
   return plan.add(matmul, {{"transpose_a", left.transposed}, {"transpose_b", right.transposed}},
-                  {left.value, right.value},
-                  {{rows(plan, left), columns(plan, right)}, plan.type(left.value).dtype});
+                  {left.value, right.value});
 }
 
 // `x` as s y or y s with s of rank 0 and y of x's type.
@@ -73,9 +72,7 @@ struct Scale {
   bool negative = false;
 };
 Scale times(Rewriter& plan, Scale scale, ValueId scalar) {
-  scale.scalar = scale.scalar
-                     ? plan.add(require_op("mul"), {}, {*scale.scalar, scalar}, plan.type(scalar))
-                     : scalar;
+  scale.scalar = scale.scalar ? plan.add(require_op("mul"), {}, {*scale.scalar, scalar}) : scalar;
   return scale;
 }
 
@@ -102,8 +99,8 @@ bool absorbed_transpose(Rewriter& plan, const PlanNode& node) {
     found = true;
   }
   if (!found) return false;
-  plan.replace_by(plan.add(*node.op, {{"transpose_a", flags[0]}, {"transpose_b", flags[1]}},
-                           {in[0], in[1]}, plan.type(node.first_value)));
+  plan.replace_by(
+      plan.add(*node.op, {{"transpose_a", flags[0]}, {"transpose_b", flags[1]}}, {in[0], in[1]}));
   return true;
 }
 
@@ -149,18 +146,18 @@ bool split_sum(const OwnDraws& draws, const Rewriter& plan, Factor2d x, Term so_
   return split_sum(draws, plan, {in[1], x.transposed}, std::move(so_far), terms, exclusive);
 }
 
-ValueId add_sum(Rewriter& plan, const std::vector<Term>& terms, const std::vector<ValueId>& values,
-                const Type& type) {
+ValueId add_sum(Rewriter& plan, const std::vector<Term>& terms,
+                const std::vector<ValueId>& values) {
   std::optional<ValueId> sum;
   for (std::size_t i = 0; i < terms.size(); ++i) {
     Scale scale;
     for (const ValueId scalar : terms[i].scalars) scale = times(plan, scale, scalar);
     ValueId value = values[i];
-    if (scale.scalar) value = plan.add(require_op("mul"), {}, {*scale.scalar, value}, type);
+    if (scale.scalar) value = plan.add(require_op("mul"), {}, {*scale.scalar, value});
     if (sum)
-      sum = plan.add(require_op(terms[i].negative ? "sub" : "add"), {}, {*sum, value}, type);
+      sum = plan.add(require_op(terms[i].negative ? "sub" : "add"), {}, {*sum, value});
     else
-      sum = terms[i].negative ? plan.add(require_op("neg"), {}, {value}, type) : value;
+      sum = terms[i].negative ? plan.add(require_op("neg"), {}, {value}) : value;
   }
   return *sum;
 }
@@ -203,7 +200,7 @@ bool association(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
       values.push_back(
           add_product(plan, *node.op, l, {add_product(plan, *node.op, r, outer->right), false}));
   }
-  plan.replace_by(add_sum(plan, terms, values, plan.type(node.first_value)));
+  plan.replace_by(add_sum(plan, terms, values));
   return true;
 }
 
@@ -223,7 +220,7 @@ bool moved_scalar(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
     Factors bare = *outer;
     (right ? bare.right : bare.left).value = inner->rest;
     const ValueId product = add_product(plan, *node.op, bare.left, bare.right);
-    plan.replace_by(plan.add(require_op("mul"), {}, {inner->scalar, product}, type));
+    plan.replace_by(plan.add(require_op("mul"), {}, {inner->scalar, product}));
     return true;
   }
   return false;
@@ -300,9 +297,8 @@ bool accumulated(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
   const Op& op = matmul_add_op();
   const ValueId a = factors.left.value;
   const ValueId b = factors.right.value;
-  plan.replace_by(scale.scalar
-                      ? plan.add(op, std::move(attributes), {addend, a, b, *scale.scalar}, type)
-                      : plan.add(op, std::move(attributes), {addend, a, b}, type));
+  plan.replace_by(scale.scalar ? plan.add(op, std::move(attributes), {addend, a, b, *scale.scalar})
+                               : plan.add(op, std::move(attributes), {addend, a, b}));
   return true;
 }
 

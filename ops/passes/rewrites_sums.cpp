@@ -157,7 +157,7 @@ std::optional<Side> side_of(Rewriter& plan, const std::vector<ValueId>& values,
     const Type row{{1, type.shape.count()}, type.dtype};
     side.parts.push_back(
         type == row ? value
-                    : plan.add(require_op("reshape"), {{"shape", row.shape}}, {value}, row));
+                    : plan.add(require_op("reshape"), {{"sizes", row.shape.vector()}}, {value}));
   }
   return side;
 }
@@ -169,7 +169,7 @@ ValueId joined(Rewriter& plan, const Side& side) {
     sizes[static_cast<std::size_t>(side.axis)] +=
         plan.type(side.parts[i]).shape[static_cast<std::size_t>(side.axis)];
   type.shape = Shape(sizes);
-  return plan.add(require_op("concat"), {{"axis", side.axis}}, side.parts, type);
+  return plan.add(require_op("concat"), {{"axis", side.axis}}, side.parts);
 }
 
 // The right factor with what stands in front of the product.
@@ -177,10 +177,10 @@ ValueId scaled_right(Rewriter& plan, const Factors& product) {
   const Type type = plan.type(product.right);
   std::optional<ValueId> scale;
   for (const ValueId s : product.scalars)
-    scale = scale ? plan.add(require_op("mul"), {}, {*scale, s}, plan.type(s)) : s;
+    scale = scale ? plan.add(require_op("mul"), {}, {*scale, s}) : s;
   ValueId value = product.right;
-  if (scale) value = plan.add(require_op("mul"), {}, {*scale, value}, type);
-  if (product.negative) value = plan.add(require_op("neg"), {}, {value}, type);
+  if (scale) value = plan.add(require_op("mul"), {}, {*scale, value});
+  if (product.negative) value = plan.add(require_op("neg"), {}, {value});
   return value;
 }
 
@@ -209,7 +209,7 @@ bool gathered(Rewriter& plan, const PlanNode& node) {
   if (!right) return false;
   plan.replace_by(plan.add(require_op("matmul"),
                            {{"transpose_a", left->transposed}, {"transpose_b", right->transposed}},
-                           {joined(plan, *left), joined(plan, *right)}, type));
+                           {joined(plan, *left), joined(plan, *right)}));
   return true;
 }
 

@@ -6,7 +6,7 @@ namespace dt = dualtape;
 struct Copy {
   static constexpr auto name = "copy";
   static constexpr auto doc = "x";
-  static void infer(dt::Inference& inference) { inference.out = {inference.in[0].type()}; }
+  static void infer(dt::Inference& inference) { inference.out = {inference.in[0]}; }
   static std::vector<dt::Case> cases() { return {}; }
   static dt::MaybeVar jvp(const dt::NodeView&, std::span<const dt::MaybeVar> tangents) {
     return tangents[0];

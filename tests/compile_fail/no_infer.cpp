@@ -15,7 +15,7 @@ struct Copy {
     return cotangent;
   }
 #ifdef DUALTAPE_MENDED
-  static void infer(dt::Inference& inference) { inference.out = {inference.in[0].type()}; }
+  static void infer(dt::Inference& inference) { inference.out = {inference.in[0]}; }
 #endif
 };
 inline constexpr dt::Linear<Copy> copy;

@@ -6,7 +6,7 @@ namespace dt = dualtape;
 struct Copy {
   static constexpr auto name = "copy";
   static constexpr auto doc = "x";
-  static void infer(dt::Inference& inference) { inference.out = {inference.in[0].type()}; }
+  static void infer(dt::Inference& inference) { inference.out = {inference.in[0]}; }
   static void apply(std::span<const dt::Tensor> in, std::span<dt::Tensor> out,
                     const dt::Attributes&) {
     out[0].assign(in[0]);

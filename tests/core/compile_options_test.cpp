@@ -17,7 +17,7 @@ struct Remember {
   static constexpr auto name = "remember_compile_options";
   static constexpr auto doc = "y = x";
   static constexpr auto reason = "only for this test";
-  static void infer(Inference& inference) { inference.out = {inference.in[0].type()}; }
+  static void infer(Inference& inference) { inference.out = {inference.in[0]}; }
   static Kernel kernel(const KernelRequest& request) {
     asked.push_back(request.options);
     return {[bytes = bytes_of(request.out[0])](const KernelArgs& args) {

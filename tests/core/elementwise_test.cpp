@@ -68,7 +68,7 @@ struct Doubled {
   static constexpr auto doc = "2 x";
   static void infer(dt::Inference& inference) {
     inference.require_count(1);
-    inference.out.push_back(inference.in[0].type());
+    inference.out.push_back(inference.in[0]);
   }
   static void apply(std::span<const Tensor> in, std::span<Tensor> out, const dt::Attributes&) {
     if (rebinds) out[0] = Tensor(in[0].type());
@@ -86,7 +86,7 @@ struct Lying {
   static constexpr auto name = "test_lying";
   static constexpr auto doc = "infers one shape and makes another";
   static constexpr auto reason = "a test";
-  static void infer(dt::Inference& inference) { inference.out.push_back(inference.in[0].type()); }
+  static void infer(dt::Inference& inference) { inference.out.push_back(inference.in[0]); }
   static void apply(std::span<const Tensor>, std::span<Tensor> out, const dt::Attributes&) {
     out[0] = Tensor(Shape{7});
   }

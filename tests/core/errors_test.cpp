@@ -105,7 +105,7 @@ struct Wait {
   static constexpr auto name = "wait";
   static constexpr auto doc = "for tests";
   static constexpr auto reason = "it only waits";
-  static void infer(dt::Inference& inference) { inference.out = {inference.in[0].type()}; }
+  static void infer(dt::Inference& inference) { inference.out = {inference.in[0]}; }
   static void apply(std::span<const dt::Tensor> in, std::span<dt::Tensor> out,
                     const dt::Attributes&) {
     gate.entered = true;

@@ -209,7 +209,7 @@ struct Hungry {
   static constexpr auto name = "test_hungry";
   static constexpr auto doc = "a kernel that finds no memory";
   static constexpr auto reason = "for tests";
-  static void infer(Inference& inference) { inference.out = {inference.in[0].type()}; }
+  static void infer(Inference& inference) { inference.out = {inference.in[0]}; }
   static void apply(std::span<const Tensor>, std::span<Tensor>, const Attributes&) {
     throw MemoryError("nothing left");
   }

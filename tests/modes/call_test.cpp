@@ -76,7 +76,7 @@ struct Named {
   static constexpr auto name = "test_named";
   static constexpr auto doc = "x";
   static constexpr auto math = "x";
-  static void infer(Inference& inference) { inference.out = {inference.in[0].type()}; }
+  static void infer(Inference& inference) { inference.out = {inference.in[0]}; }
   static void apply(std::span<const Tensor> in, std::span<Tensor> out, const Attributes&) {
     out[0].assign(in[0]);
   }

@@ -89,7 +89,7 @@ struct OneVector {
   static void infer(dt::Inference& inference) {
     inference.require_count(1);
     inference.require_floating(0);
-    inference.out = {inference.in[0].type()};
+    inference.out = {inference.in[0]};
   }
   static std::vector<dt::Case> cases() { return {}; }
 };
@@ -167,7 +167,7 @@ struct Product {
   static constexpr auto doc = "x^2 y";
   static void infer(dt::Inference& inference) {
     inference.require_count(2);
-    inference.out = {inference.in[0].type()};
+    inference.out = {inference.in[0]};
   }
   static void apply(std::span<const dt::Tensor> in, std::span<dt::Tensor> out,
                     const dt::Attributes&) {

@@ -30,8 +30,7 @@ struct Differences {
     inference.require_count(1);
     inference.require_floating(0);
     if (inference.shape(0).rank() != 1 || inference.shape(0).count() < 2)
-      inference.shape_error("needs a vector of two or more, got " +
-                            to_string(inference.in[0].type()));
+      inference.shape_error("needs a vector of two or more, got " + to_string(inference.in[0]));
     inference.out = {{{inference.shape(0).count() - 1}, inference.dtype(0)}};
   }
   template <class T>

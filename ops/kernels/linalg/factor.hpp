@@ -38,7 +38,7 @@ inline void require_matrices(const Inference& inference) {
   inference.require_floating(0);
   const Shape& shape = inference.shape(0);
   if (shape.rank() < 2)
-    inference.shape_error("takes matrices, got " + to_string(inference.in[0].type()),
+    inference.shape_error("takes matrices, got " + to_string(inference.in[0]),
                           "leading axes are batches; unsqueeze(x, 1) makes a column");
   if (std::max(rows_of(shape), columns_of(shape)) > largest_factored)
     inference.shape_error("LAPACK takes up to " + std::to_string(largest_factored) +
