@@ -75,9 +75,9 @@ Plan make_plan(std::span<const Var> outputs, std::span<const Assign> assigns,
                Location where = Location::current());
 
 void eliminate_dead(Plan& plan);  // drops pure nodes nobody needs
-void merge_common(Plan& plan);    // one node for equal computations
-void fold_constants(Plan& plan);  // computes now what depends on constants alone, unless it grows
-void copy_shared(Plan& plan);     // outputs and assigned values get memory of their own
+void merge(Plan& plan);           // one node for equal computations
+void precompute(Plan& plan);      // computes now what depends on constants alone, unless it grows
+void unshare(Plan& plan);         // outputs and assigned values get memory of their own
 // Orders the nodes by origin: a tangent runs right after its primal, a coefficient or a random
 // direction right before its first reader, so that forward memory does not grow with depth.
 void schedule(Plan& plan);
@@ -86,10 +86,10 @@ void schedule(Plan& plan);
 // then it may be written over the parameter, and gradients do not wait for the end of the run. What
 // would only take memory, such as a direction drawn again, waits for its reader. For plans in run
 // order.
-void hasten_updates(Plan& plan);
+void hasten(Plan& plan);
 // Marks the assignments whose value may be written over the parameter while the program runs: then
 // nobody reads the old value any more and no kernel to come can fail. For plans in run order.
-void assign_in_place(Plan& plan);
+void overwrite(Plan& plan);
 
 std::string to_string(const Plan& plan);  // one node a line
 

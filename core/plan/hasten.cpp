@@ -4,6 +4,7 @@
 
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/plan.hpp>
+#include <dualtape/core/plan/index.hpp>
 
 namespace dualtape {
 namespace {
@@ -17,7 +18,7 @@ class Hastener {
   explicit Hastener(Plan& plan)
       : plan_(plan),
         count_(plan.nodes.size()),
-        producer_(plan.values.size()),
+        index_(plan),
         for_output_(count_),
         kinds_(count_, Kind::in_turn),
         waits_for_(count_),
@@ -25,8 +26,6 @@ class Hastener {
         placed_(count_) {}
 
   void run() {
-    for (std::uint32_t n = 0; n < count_; ++n)
-      for (const ValueId v : values_of(plan_.nodes[n])) producer_[v] = n;
     sort_into_kinds();
     link();
     for (std::uint32_t n = 0; n < count_; ++n)
@@ -108,7 +107,7 @@ class Hastener {
       if (node.op == &parameter_op())
         read[node.first_value] = node.attributes.get<Parameter>("parameter").hash();
       if (node.op->is_alias()) read[node.first_value] = read[operands[0]];
-      for (const ValueId v : operands) edges.push_back({producer_[v], n});
+      for (const ValueId v : operands) edges.push_back({index_.producer(v), n});
       if (is_leaf(*node.op) || node.op->is_alias()) continue;
       for (const ValueId v : operands)
         if (read[v] != 0) readers[read[v]].push_back(n);
@@ -164,7 +163,7 @@ class Hastener {
       const std::size_t height = stack.size();
       if (!placed_[n])
         for (const ValueId v : plan_.operands_of(plan_.nodes[n]))
-          if (!placed_[producer_[v]]) stack.push_back(producer_[v]);
+          if (const std::uint32_t made = index_.producer(v); !placed_[made]) stack.push_back(made);
       if (stack.size() != height) continue;
       stack.pop_back();
       if (placed_[n]) continue;
@@ -175,8 +174,8 @@ class Hastener {
 
   Plan& plan_;
   std::size_t count_;
-  std::vector<std::uint32_t> producer_;  // of each value
-  std::vector<bool> for_output_;         // of each node: an output needs it
+  detail::PlanIndex index_;
+  std::vector<bool> for_output_;  // of each node: an output needs it
   std::vector<Kind> kinds_;
   std::uint32_t turn_ = 0;                // the node whose turn it is
   std::vector<std::size_t> first_;        // of each node, in waiting_
@@ -189,7 +188,7 @@ class Hastener {
 
 }  // namespace
 
-void hasten_updates(Plan& plan) {
+void hasten(Plan& plan) {
   if (!plan.assigns.empty()) Hastener(plan).run();
 }
 

@@ -14,7 +14,7 @@ struct Library {
   void (*require_possible)(const CompileOptions& options, Location where);
   // Gives products the attribute "kept_parameter" or "kept_constant" where their right operand is
   // one that stays the same from run to run.
-  void (*mark_kept_weights)(Plan& plan);
+  void (*keep_weights)(Plan& plan);
 };
 
 // Defined twice: weakly in core, with core's own passes, and in ops/declare/library.cpp, which

@@ -103,4 +103,25 @@ std::string to_string(const Plan& plan) {
   return out.str();
 }
 
+void eliminate_dead(Plan& plan) {
+  std::vector<bool> needed_value(plan.values.size());
+  for (const ValueId v : plan.outputs) needed_value[v] = true;
+  for (const PlanAssign& a : plan.assigns) needed_value[a.value] = true;
+  std::vector<bool> keep(plan.nodes.size());
+  for (std::size_t n = plan.nodes.size(); n-- > 0;) {
+    const PlanNode& node = plan.nodes[n];
+    for (ValueId v = node.first_value; v < node.first_value + node.value_count; ++v)
+      if (needed_value[v]) keep[n] = true;
+    if (keep[n])
+      for (const ValueId v : plan.operands_of(node)) needed_value[v] = true;
+  }
+  std::size_t kept = 0;
+  for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
+    if (!keep[n]) continue;
+    if (kept != n) plan.nodes[kept] = std::move(plan.nodes[n]);
+    ++kept;
+  }
+  plan.nodes.resize(kept);
+}
+
 }  // namespace dualtape

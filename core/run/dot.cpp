@@ -7,6 +7,7 @@
 #include <variant>
 
 #include <dualtape/core/leaves.hpp>
+#include <dualtape/core/plan/index.hpp>
 #include <dualtape/core/program.hpp>
 
 namespace dualtape {
@@ -131,22 +132,21 @@ std::string to_dot(const Graph& graph, Location where) {
 std::string to_dot(const Plan& plan) {
   std::ostringstream out;
   open_drawing(out);
-  std::vector<std::size_t> producer(plan.values.size());
+  const detail::PlanIndex index(plan);
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
     const PlanNode& node = plan.nodes[n];
-    for (std::uint32_t i = 0; i < node.value_count; ++i) producer[node.first_value + i] = n;
     draw_box(
         out, "n", n,
         {node.op, &node.attributes, node.value_count ? &plan.values[node.first_value] : nullptr,
          plan.labels[node.label], node.role});
     for (const ValueId v : plan.operands_of(node))
-      out << "  n" << producer[v] << " -> n" << n << ";\n";
+      out << "  n" << index.producer(v) << " -> n" << n << ";\n";
   }
   std::size_t end = plan.nodes.size();
   for (const PlanAssign& a : plan.assigns) {
     out << "  n" << end << " [label=" << quoted("assign " + a.parameter.name())
-        << ", shape=ellipse, fillcolor=\"#f6d8ae\"];\n  n" << producer[a.value] << " -> n" << end
-        << ";\n";
+        << ", shape=ellipse, fillcolor=\"#f6d8ae\"];\n  n" << index.producer(a.value) << " -> n"
+        << end << ";\n";
     ++end;
   }
   out << "}\n";

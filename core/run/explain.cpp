@@ -6,6 +6,7 @@
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/machine/isa.hpp>
 #include <dualtape/core/machine/kernel.hpp>
+#include <dualtape/core/plan/index.hpp>
 #include <dualtape/core/run/program.hpp>
 #include <dualtape/core/tile/fused.hpp>
 
@@ -39,16 +40,16 @@ bool could_fuse(const Plan& plan, const PlanNode& node) {
 // Why elementwise steps run alone.
 class Neighbours {
  public:
-  explicit Neighbours(const Plan& plan) : plan_(plan), producer_(plan.values.size()) {
+  explicit Neighbours(const Plan& plan) : plan_(plan) {
+    const detail::PlanIndex index(plan);
     for (std::uint32_t n = 0; n < plan.nodes.size(); ++n) {
       const PlanNode& node = plan.nodes[n];
-      for (std::uint32_t i = 0; i < node.value_count; ++i) producer_[node.first_value + i] = n;
       if (!joins(node)) continue;
       for (const ValueId v : plan.operands_of(node)) {
-        const PlanNode& from = plan.nodes[producer_[v]];
+        const PlanNode& from = plan.nodes[index.producer(v)];
         if (!joins(from) || plan.values[v].shape != shape(node)) continue;
         has_neighbour_.insert(n);
-        has_neighbour_.insert(producer_[v]);
+        has_neighbour_.insert(index.producer(v));
       }
     }
   }
@@ -70,7 +71,6 @@ class Neighbours {
   const Shape& shape(const PlanNode& node) const { return plan_.values[node.first_value].shape; }
 
   const Plan& plan_;
-  std::vector<std::uint32_t> producer_;
   std::set<std::uint32_t> has_neighbour_;
 };
 

@@ -8,6 +8,7 @@
 
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/machine/denormals.hpp>
+#include <dualtape/core/plan/index.hpp>
 #include <dualtape/core/plan/library.hpp>
 #include <dualtape/core/run/program.hpp>
 #include <dualtape/core/threads.hpp>
@@ -201,17 +202,14 @@ Program::Impl::ResultSlot* Program::Impl::slot_of(ValueId value) {
 
 // Everything but fed inputs and results has a fixed address.
 void Program::Impl::bind_operands() {
-  std::vector<std::uint32_t> producer(plan.values.size());
-  for (std::uint32_t n = 0; n < plan.nodes.size(); ++n)
-    for (std::uint32_t i = 0; i < plan.nodes[n].value_count; ++i)
-      producer[plan.nodes[n].first_value + i] = n;
+  const detail::PlanIndex index(plan);
   std::unordered_map<ValueId, std::size_t> input_of;
   for (std::size_t i = 0; i < inputs.size(); ++i) input_of[inputs[i].value] = i;
   for (const Step& step : steps) {
     const auto operands = plan.operands_of(plan.nodes[step.node]);
     for (std::uint32_t i = 0; i < operands.size(); ++i) {
       const Placement::Value& value = placement.values[operands[i]];
-      const PlanNode& root = plan.nodes[producer[value.root]];
+      const PlanNode& root = plan.nodes[index.producer(value.root)];
       const void*& operand = in[step.first_in + i];
       switch (value.storage) {
         case Storage::arena: operand = address(operands[i]); break;
@@ -286,7 +284,7 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
   CompileOptions wanted = options;
   wanted.threads = impl->threads;
   impl->plan = optimised_plan(outputs, assigns, wanted, where);
-  if (options.keep_weights) library.mark_kept_weights(impl->plan);
+  if (options.keep_weights) library.keep_weights(impl->plan);
   impl->build(outputs);
   impl->without = options.without;
   Program program(std::move(impl));

@@ -6,31 +6,30 @@
 #include <dualtape/core/registry.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/kernels/products/products.hpp>
-#include <dualtape/ops/passes/rewrites.hpp>
+#include <dualtape/ops/passes/passes.hpp>
 
 namespace dualtape {
 
 const detail::Library& detail::library_of_operators() {
   static constexpr std::array passes{
-      Pass{"merge", "one node for equal computations", &merge_common},
-      Pass{"fold", "what depends on constants alone is computed now", &fold_constants},
+      Pass{"merge", "one node for equal computations", &merge},
+      Pass{"precompute", "what depends on constants alone is computed now", &precompute},
       Pass{"simplify", "algebra that changes no result beyond rounding", &simplify},
-      Pass{"thin", "products in the cheaper order, (x a) b for x (a b)", &thin_products},
-      Pass{"layout", "images stay in blocks of channels from one convolution to the next",
-           &choose_layouts},
-      Pass{"remerge", "one node for computations that became equal", &merge_common},
-      Pass{"share", "outputs and assigned values get memory of their own", &copy_shared, false},
+      Pass{"thin", "products in the cheaper order, (x a) b for x (a b)", &thin},
+      Pass{"layout", "images stay in blocks of channels from one convolution to the next", &layout},
+      Pass{"remerge", "one node for computations that became equal", &merge},
+      Pass{"unshare", "outputs and assigned values get memory of their own", &unshare, false},
       Pass{"schedule", "a tangent runs right after its primal", &schedule},
-      Pass{"stack", "products with one right operand run as one", &stack_products},
-      Pass{"gather", "sums of thin products are one product", &gather_products},
-      Pass{"accumulate", "sums with a product are written by the product", &accumulate_products},
-      Pass{"hasten", "updates run as soon as they may", &hasten_updates},
-      Pass{"redraw", "large random signs are drawn again, not kept, for updates", &redraw_signs},
+      Pass{"stack_products", "products with one right operand run as one", &stack_products},
+      Pass{"sum_products", "sums of thin products are one product", &sum_products},
+      Pass{"accumulate", "sums with a product are written by the product", &accumulate},
+      Pass{"hasten", "updates run as soon as they may", &hasten},
+      Pass{"redraw", "large random signs are drawn again, not kept, for updates", &redraw},
       Pass{"fuse", "elementwise nodes next to each other run as one, in cache", &fuse},
       Pass{"overwrite", "an update is written over the parameter where nobody can tell",
-           &assign_in_place},
+           &overwrite},
   };
-  static constexpr Library with_operators{passes, &require_possible, &mark_kept_weights};
+  static constexpr Library with_operators{passes, &require_possible, &keep_weights};
   return with_operators;
 }
 

@@ -56,7 +56,7 @@ TEST_CASE("equal computations become one, different attributes stay apart") {
   const Var x = g.input("x", {3, 4});
   const std::vector<Var> outputs{sum(x, {0}), sum(x, {0}), sum(x, {1}), exp(sin(x)), exp(sin(x))};
   Plan plan = make_plan(outputs, {});
-  merge_common(plan);
+  merge(plan);
   CHECK(count_of(plan, "sum") == 2);
   CHECK(count_of(plan, "sin") == 1);
   CHECK(count_of(plan, "exp") == 1);
@@ -71,7 +71,7 @@ TEST_CASE("two random draws are one only under the same key") {
   const std::vector<Var> outputs{random_normal(key, {4}), random_normal(key, {4}),
                                  random_normal(fold_key(key, 1), {4})};
   Plan plan = make_plan(outputs, {});
-  merge_common(plan);
+  merge(plan);
   CHECK(count_of(plan, "random_normal") == 2);
 }
 
@@ -82,7 +82,7 @@ TEST_CASE("what depends on constants alone is computed once, unless it would gro
   const Var small = exp(c) * 2.0 + x;
   const Var large = broadcast_to(g.constant(0.5, float32), {1000, 1000});
   Plan plan = make_plan(std::vector<Var>{small, large}, {});
-  fold_constants(plan);
+  precompute(plan);
   CHECK(count_of(plan, "exp") == 0);
   CHECK(count_of(plan, "mul") == 0);
   CHECK(count_of(plan, "add") == 1);
@@ -100,7 +100,7 @@ TEST_CASE("a tangent runs right behind its primal") {
   for (int i = 0; i < 10; ++i) layers.push_back(sin(layers.back()));
   const Var tangent = forward(layers.back(), {x}, std::vector<Var>{v});
   Plan plan = make_plan(std::vector<Var>{layers.back(), tangent}, {});
-  merge_common(plan);
+  merge(plan);
   schedule(plan);
   CHECK(is_ordered(plan));
   // In creation order every primal would come before the first tangent.
@@ -139,9 +139,9 @@ TEST_CASE("values alive together never overlap in the arena") {
   const Var loss = sum(h);
   const Var gradient = reverse(loss, {x})[x];
   Plan plan = make_plan(std::vector<Var>{loss, gradient}, {});
-  merge_common(plan);
-  fold_constants(plan);
-  copy_shared(plan);
+  merge(plan);
+  precompute(plan);
+  unshare(plan);
   schedule(plan);
   const Placement placement = place(plan);
   // Each value's last reader; outputs live on.

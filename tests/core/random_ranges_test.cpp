@@ -95,8 +95,8 @@ std::string failure(RandomGraph& graph, Tally& tally) {
   // gathered.
   CompileOptions options;
   if (multiplies_matrices(plan)) {
-    options.without = {"thin", "stack", "accumulate"};
-    if (graph.mode != GraphMode::plain) options.without.emplace_back("gather");
+    options.without = {"thin", "stack_products", "accumulate"};
+    if (graph.mode != GraphMode::plain) options.without.emplace_back("sum_products");
     ++tally.with_products;
   }
   ++tally.compared;

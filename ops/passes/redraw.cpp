@@ -5,7 +5,7 @@
 
 #include <dualtape/core/op.hpp>
 #include <dualtape/core/plan.hpp>
-#include <dualtape/ops/passes/rewrites.hpp>
+#include <dualtape/ops/passes/passes.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -27,7 +27,7 @@ bool is_elementwise(const Plan& plan, const PlanNode& node, const Type& drawn) {
 
 }  // namespace
 
-void redraw_signs(Plan& plan) {
+void redraw(Plan& plan) {
   std::vector<const PlanNode*> draw(plan.values.size(), nullptr);
   std::vector<std::size_t> others(plan.values.size());  // readers that need it in memory
   for (const PlanNode& node : plan.nodes)

@@ -27,7 +27,7 @@ namespace {
 std::ptrdiff_t count_of(const Plan& plan, std::string_view op) {
   return std::ranges::count_if(plan.nodes, [&](const PlanNode& n) { return n.op->name() == op; });
 }
-const CompileOptions plain{{"thin", "stack", "accumulate", "hasten"}};
+const CompileOptions plain{{"thin", "stack_products", "accumulate", "hasten"}};
 
 // Leaves of one graph with values, in float64 unless told otherwise.
 struct Leaves {

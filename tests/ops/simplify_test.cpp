@@ -15,7 +15,7 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/moments.hpp>
-#include <dualtape/ops/passes/rewrites.hpp>
+#include <dualtape/ops/passes/passes.hpp>
 #include <dualtape/ops/random.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>

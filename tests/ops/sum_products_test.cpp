@@ -37,7 +37,7 @@ struct Leaves {
 // The product and sum nodes left of the value, which is what it is without the pass.
 std::ptrdiff_t products_left(const Leaves& leaves, const Var& value) {
   Program with = compile({value}, {}, {.reassociate = true});
-  Program without = compile({value}, {}, {.without = {"gather"}, .reassociate = true});
+  Program without = compile({value}, {}, {.without = {"sum_products"}, .reassociate = true});
   CAPTURE(to_string(with.plan()));
   const Tensor a = with.run(leaves.feeds)[value].copy();
   const Tensor b = without.run(leaves.feeds)[value].copy();
@@ -105,7 +105,7 @@ TEST_CASE("an estimate from many directions of low rank updates its weight at on
   std::ptrdiff_t adds = 0;
   std::ptrdiff_t plain_adds = 0;
   const Tensor a = updated(1, {}, adds);
-  const Tensor b = updated(1, CompileOptions{{"gather"}}, plain_adds);
+  const Tensor b = updated(1, CompileOptions{{"sum_products"}}, plain_adds);
   CHECK(adds == 1);
   CHECK(plain_adds > 1);
   for (std::size_t i = 0; i < a.data<double>().size(); ++i)

@@ -12,7 +12,7 @@
 #include <dualtape/core/pass.hpp>
 #include <dualtape/core/registry.hpp>
 #include <dualtape/ops/passes/own_draws.hpp>
-#include <dualtape/ops/passes/rewrites.hpp>
+#include <dualtape/ops/passes/passes.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -215,7 +215,7 @@ bool gathered(Rewriter& plan, const PlanNode& node) {
 
 }  // namespace
 
-void gather_products(Plan& plan) {
+void sum_products(Plan& plan) {
   const Sums sums(plan);
   const std::array<Rewriter::Rule, 1> rules{[&](Rewriter& rewriter, const PlanNode& node) {
     return node.value_count == 1 && sums.is_root(node.first_value) && gathered(rewriter, node);

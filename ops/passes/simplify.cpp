@@ -5,7 +5,7 @@
 
 #include <dualtape/core/pass.hpp>
 #include <dualtape/ops/passes/own_draws.hpp>
-#include <dualtape/ops/passes/rewrites.hpp>
+#include <dualtape/ops/passes/passes.hpp>
 
 namespace dualtape::detail {
 namespace {

@@ -10,7 +10,7 @@
 #include <dualtape/ops/declare/channel_blocks.hpp>
 #include <dualtape/ops/declare/convolution_shapes.hpp>
 #include <dualtape/ops/kernels/convolution/onednn_convolution.hpp>
-#include <dualtape/ops/passes/rewrites.hpp>
+#include <dualtape/ops/passes/passes.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -271,13 +271,13 @@ bool absorbed_result(Rewriter& plan, const PlanNode& node) {
 
 }  // namespace
 
-void choose_layouts(Plan& plan) {
+void layout(Plan& plan) {
   const auto convolves = [](const PlanNode& node) { return pass_of(*node.op).has_value(); };
   if (!has_onednn_convolution() || std::ranges::none_of(plan.nodes, convolves)) return;
   const std::array<Rewriter::Rule, 4> packing{packed_convolution, packed_elementwise,
                                               packed_pooling, packed_sum};
   rewrite(plan, packing, 1);
-  merge_common(plan);
+  merge(plan);
   // One after the other, since uses are counted before a sweep.
   rewrite(plan, std::array<Rewriter::Rule, 1>{absorbed_operand}, 1);
   rewrite(plan, std::array<Rewriter::Rule, 1>{absorbed_result}, 1);
