@@ -5,10 +5,9 @@
 // A TorchGenerator may be used by one thread at a time; copies go on independently.
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <random>
 #include <span>
 
 #include <dualtape/core/tensor.hpp>
@@ -37,17 +36,12 @@ class TorchGenerator {
   Tensor randn(const Shape& shape);
 
  private:
-  static constexpr std::size_t words = 624;
-
-  std::uint32_t next_word();
-  void twist();
   float next_uniform();        // 24 bits
   double next_uniform_wide();  // 53 bits
   double next_normal();
   void fill_uniform(std::span<float> out);
 
-  std::array<std::uint32_t, words> state_{};
-  std::size_t next_ = words;  // the next word of state_ to hand out
+  std::mt19937 words_;
   std::optional<double> kept_;
 };
 

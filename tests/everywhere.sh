@@ -135,7 +135,7 @@ test_layers() {
 }
 
 aarch64() {
-  local arm=(libopenblas-dev libdnnl-dev zlib1g-dev libzip-dev libprotobuf-dev libstdc++6) tools
+  local arm=(libopenblas-dev libdnnl-dev zlib1g-dev libzip-dev libstdc++6) tools
   tools=(crossbuild-essential-arm64 g++-s390x-linux-gnu qemu-user-static cmake ninja-build ccache
     libxtensor-dev libxtensor-blas-dev libxsimd-dev doctest-dev libcli11-dev nlohmann-json3-dev)
   make_tree aarch64 trixie "ca-certificates,$(IFS=,; echo "${tools[*]},${arm[*]/%/:arm64}")" \

@@ -8,13 +8,7 @@
 namespace dualtape {
 namespace {
 
-constexpr std::size_t middle = 397;  // MT19937's m
-constexpr std::size_t block = 16;    // PyTorch transforms normals in blocks of this many
-
-constexpr std::uint32_t twisted(std::uint32_t high, std::uint32_t low) {
-  const std::uint32_t joined = (high & 0x80000000U) | (low & 0x7fffffffU);
-  return (joined >> 1U) ^ ((joined & 1U) != 0 ? 0x9908b0dfU : 0U);
-}
+constexpr std::size_t block = 16;  // PyTorch transforms normals in blocks of this many
 
 // Sixteen uniforms to sixteen normals in place: element j gives the radius, j + 8 the angle, in
 // float32 throughout.
@@ -33,37 +27,15 @@ void transform_block(float* x) {
 TorchGenerator::TorchGenerator(std::uint64_t seed) { reseed(seed); }
 
 void TorchGenerator::reseed(std::uint64_t seed) {
-  state_[0] = static_cast<std::uint32_t>(seed);
-  for (std::size_t i = 1; i < words; ++i) {
-    const std::uint32_t before = state_[i - 1];
-    state_[i] = 1812433253U * (before ^ (before >> 30U)) + static_cast<std::uint32_t>(i);
-  }
-  next_ = words;
+  words_.seed(static_cast<std::uint32_t>(seed));
   kept_.reset();
 }
 
-void TorchGenerator::twist() {
-  for (std::size_t i = 0; i < words; ++i)
-    state_[i] = state_[(i + middle) % words] ^ twisted(state_[i], state_[(i + 1) % words]);
-  next_ = 0;
-}
-
-std::uint32_t TorchGenerator::next_word() {
-  if (next_ == words) twist();
-  std::uint32_t y = state_[next_++];
-  y ^= y >> 11U;
-  y ^= (y << 7U) & 0x9d2c5680U;
-  y ^= (y << 15U) & 0xefc60000U;
-  return y ^ (y >> 18U);
-}
-
-float TorchGenerator::next_uniform() {
-  return static_cast<float>(next_word() & 0xffffffU) * 0x1p-24F;
-}
+float TorchGenerator::next_uniform() { return static_cast<float>(words_() & 0xffffffU) * 0x1p-24F; }
 
 double TorchGenerator::next_uniform_wide() {
-  const std::uint64_t high = next_word();
-  const std::uint64_t both = (high << 32U) | next_word();
+  const std::uint64_t high = words_();
+  const std::uint64_t both = (high << 32U) | words_();
   return static_cast<double>(both & ((std::uint64_t{1} << 53U) - 1)) * 0x1p-53;
 }
 

@@ -1,15 +1,9 @@
 #include <dualtape/models/training/event_file.hpp>
 
+#include <bit>
 #include <cstddef>
 
-#include <dualtape/core/error.hpp>
 #include <dualtape/core/files/crc32c.hpp>
-
-#if defined(DUALTAPE_PROTOBUF)
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <google/protobuf/wire_format_lite.h>
-#endif
 
 namespace dualtape::detail {
 namespace {
@@ -32,63 +26,39 @@ std::string record_of(std::string_view bytes) {
   return length + masked_crc(length) + std::string(bytes) + masked_crc(bytes);
 }
 
-#if defined(DUALTAPE_PROTOBUF)
-
 namespace {
 
-namespace io = google::protobuf::io;
-using Wire = google::protobuf::internal::WireFormatLite;
-
-// What `write` writes to a stream of protobuf's.
-template <class F>
-std::string written(F&& write) {
+// Protobuf's encoding: a field is its number and the kind of what follows, then that. Integers come
+// seven bits a byte, the low ones first, and all but the last byte have their top bit set.
+std::string varint(std::uint64_t value) {
   std::string bytes;
-  {
-    io::StringOutputStream text(&bytes);
-    io::CodedOutputStream out(&text);
-    write(out);
-  }
-  return bytes;
+  for (; value > 0x7F; value >>= 7) bytes += static_cast<char>((value & 0x7F) | 0x80);
+  return bytes += static_cast<char>(value);
+}
+std::string key(std::uint64_t field, std::uint64_t kind) { return varint(field << 3 | kind); }
+
+std::string integer(std::uint64_t field, std::int64_t value) {
+  return key(field, 0) + varint(static_cast<std::uint64_t>(value));
+}
+std::string real(std::uint64_t field, double value) {
+  return key(field, 1) + little_endian(std::bit_cast<std::uint64_t>(value), 8);
+}
+std::string real32(std::uint64_t field, float value) {
+  return key(field, 5) + little_endian(std::bit_cast<std::uint32_t>(value), 4);
+}
+std::string bytes(std::uint64_t field, std::string_view value) {
+  return key(field, 2) + varint(value.size()) + std::string(value);
 }
 
 }  // namespace
 
 std::string version_event(double wall_time) {
-  return written([&](io::CodedOutputStream& out) {
-    Wire::WriteDouble(1, wall_time, &out);
-    Wire::WriteString(3, "brain.Event:2", &out);
-  });
+  return real(1, wall_time) + bytes(3, "brain.Event:2");
 }
 
 std::string scalar_event(double wall_time, std::int64_t step, const std::string& tag, float value) {
-  const std::string entry = written([&](io::CodedOutputStream& out) {
-    Wire::WriteString(1, tag, &out);
-    Wire::WriteFloat(2, value, &out);
-  });
-  const std::string summary =
-      written([&](io::CodedOutputStream& out) { Wire::WriteBytes(1, entry, &out); });
-  return written([&](io::CodedOutputStream& out) {
-    Wire::WriteDouble(1, wall_time, &out);
-    Wire::WriteInt64(2, step, &out);
-    Wire::WriteBytes(5, summary, &out);
-  });
+  const std::string entry = bytes(1, tag) + real32(2, value);
+  return real(1, wall_time) + integer(2, step) + bytes(5, bytes(1, entry));
 }
-
-#else
-
-namespace {
-
-[[noreturn]] void refuse() {
-  fail<DataError>({.op = "TensorBoard",
-                   .what = "dualtape was built with no protobuf",
-                   .help = "on Debian: apt-get install libprotobuf-dev, and build dualtape again"});
-}
-
-}  // namespace
-
-std::string version_event(double) { refuse(); }
-std::string scalar_event(double, std::int64_t, const std::string&, float) { refuse(); }
-
-#endif
 
 }  // namespace dualtape::detail

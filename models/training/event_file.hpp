@@ -1,5 +1,5 @@
-// TensorBoard's event files: protobuf messages, each between its length and checksums. Any thread
-// may call. Built without protobuf (DUALTAPE_PROTOBUF not defined) the messages throw DataError.
+// TensorBoard's event files: messages in protobuf's encoding, each between its length and
+// checksums. Any thread may call.
 #pragma once
 
 #include <cstdint>

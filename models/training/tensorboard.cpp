@@ -35,7 +35,7 @@ TensorBoard::TensorBoard(const std::filesystem::path& folder, std::int64_t every
                       .what = "every_steps is " + std::to_string(every_steps),
                       .where = here,
                       .help = "1 writes every step"});
-  const std::string first = detail::version_event(now());  // throws without protobuf
+  const std::string first = detail::version_event(now());
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error)
