@@ -9,11 +9,13 @@
 // thread at a time; programs that share an optimiser must not run at the same time.
 #pragma once
 
+#include <concepts>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/program.hpp>
@@ -25,6 +27,9 @@ namespace dualtape {
 class Optimiser {
  public:
   Optimiser() = default;
+  // What is moved from throws GraphError whatever is asked of it; a copy would share its memory.
+  Optimiser(Optimiser&&) noexcept = default;
+  Optimiser& operator=(Optimiser&&) = delete;
   Optimiser(const Optimiser&) = delete;
   Optimiser& operator=(const Optimiser&) = delete;
   virtual ~Optimiser() = default;
@@ -76,10 +81,27 @@ class Optimiser {
     std::map<std::string, Tensor> restored;  // not yet asked for
     bool anew = true;                        // what is missing there starts at zero
   };
+  Memory& memory() const;  // GraphError where it was moved from
   void check_used(const std::vector<Parameter>& parameters) const;
 
   // Shared with the functions of prepare_restore(), which may be called when this has ended.
   std::shared_ptr<Memory> memory_ = std::make_shared<Memory>();
+};
+
+// An optimiser that whoever holds this owns: `dt::Adam{}` becomes one by itself. One that is shared
+// is given as a std::shared_ptr.
+class OwnedOptimiser {
+ public:
+  OwnedOptimiser() = default;  // none
+  template <std::derived_from<Optimiser> T>
+  OwnedOptimiser(T optimiser) : held_(std::make_shared<T>(std::move(optimiser))) {}
+  template <std::derived_from<Optimiser> T>
+  OwnedOptimiser(std::shared_ptr<T> optimiser) : held_(std::move(optimiser)) {}
+
+  const std::shared_ptr<Optimiser>& get() const { return held_; }  // null for none
+
+ private:
+  std::shared_ptr<Optimiser> held_;
 };
 
 struct SgdOptions {

@@ -38,8 +38,10 @@
 #include <dualtape/models/optimisers.hpp>
 #include <dualtape/models/safetensors.hpp>
 #include <dualtape/models/schedules.hpp>
+#include <dualtape/models/sequential.hpp>
 #include <dualtape/modes/estimators.hpp>
 #include <dualtape/modes/wrt.hpp>
+#include <dualtape/ops/losses.hpp>
 
 namespace dualtape {
 
@@ -111,6 +113,10 @@ struct Metric {
 };
 
 struct TrainerOptions {
+  // Of a Trainer that is made of a net and a loss; Sgd and backpropagation() where they are left
+  // out.
+  OwnedOptimiser optimiser = {};
+  GradientMethod gradients = {};
   Schedule schedule = constant_rate(0.01);
   Key key{0};                     // of random directions; step n uses key.fold(n)
   std::int64_t cosine_every = 0;  // measure StepInfo::cosine at steps 1, 1 + n, ...; 0: never
@@ -119,7 +125,8 @@ struct TrainerOptions {
   std::function<bool(const EpochInfo&)> on_epoch = {};
   // Called after these two, in this order.
   std::vector<std::shared_ptr<Callback>> callbacks = {};
-  // What steps change beside the parameters, such as running statistics: a model's buffers().
+  // What steps change beside the parameters, such as running statistics: a model's buffers(). Those
+  // of a net that the Trainer is made of are found without.
   std::vector<Parameter> buffers = {};
   // Of the objective's logits or predictions, in evaluations.
   std::vector<Metric> metrics = {};
@@ -231,9 +238,44 @@ decltype(auto) epoch_of(Source& source, std::int64_t epoch, Location where) {
 
 }  // namespace detail
 
+// The usual objective: loss(net(x), y) as what is lowered, net(x) as what is evaluated.
+namespace detail {
+template <class Loss>
+ObjectiveFunction objective_of(nn::Layer net, Loss loss) {
+  return [net = std::move(net), loss = std::move(loss)](Var x, Var y, nn::Context& context) {
+    const Var out = net(x, context);
+    return Objective(loss(out, y), out);
+  };
+}
+}  // namespace detail
+
 class Trainer {
  public:
-  // The optimiser must outlive the Trainer. Throws ValueError without parameters or schedule, for a
+  // Trains the parameters of `net`, which is anything that may stand where a layer is wanted, to
+  // lower loss(net(x), y), where `loss` is a function such as cross_entropy or mse, taken as a
+  // mean, or one of your own of two Vars. The optimiser and where gradients come from are options:
+  //
+  //   dt::Trainer trainer(net, dt::cross_entropy, {.optimiser = dt::Adam{}});
+  //
+  // Throws what the other constructor does.
+  template <nn::LayerLike Net>
+  Trainer(const Net& net, Var (*loss)(In, In, Reduction), TrainerOptions options = {},
+          Location where = Location::current())
+      : Trainer(
+            net, [loss](Var out, Var y) { return loss(out, y, Reduction::mean); },
+            std::move(options), where) {}
+  template <nn::LayerLike Net, class Loss>
+  requires std::is_invocable_r_v<Var, Loss&, Var, Var> Trainer(const Net& net, Loss loss,
+                                                               TrainerOptions options = {},
+                                                               Location where = Location::current())
+      : Trainer(parts_of(nn::Layer(net, where),
+                         detail::is_null(loss)
+                             ? ObjectiveFunction()
+                             : detail::objective_of(nn::Layer(net, where), std::move(loss)),
+                         std::move(options)),
+                where) {}
+  // What is no loss of a net's outputs, and parameters that are not all a net's. The optimiser must
+  // outlive the Trainer. Throws ValueError without parameters or schedule, for a
   // parameter that is listed twice and for one that is among the buffers, too, and for a callback
   // or metric that is null. What is moved from may be assigned to, and else throws GraphError.
   Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters, GradientMethod method,
@@ -312,6 +354,14 @@ class Trainer {
 
  private:
   struct Impl;
+  struct NetParts {
+    ObjectiveFunction objective;
+    std::vector<Parameter> parameters;
+    TrainerOptions options;
+  };
+  static NetParts parts_of(const nn::Layer& net, ObjectiveFunction objective,
+                           TrainerOptions options);
+  Trainer(NetParts parts, Location where);
   Impl& impl(const char* function, Location where) const;  // GraphError where it was moved from
   std::shared_ptr<Impl> impl_;                             // fit() has a hold on it, too
 };

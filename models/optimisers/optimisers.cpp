@@ -80,6 +80,14 @@ Var scalar_in(Graph& graph, const In& lr) {
 
 }  // namespace
 
+Optimiser::Memory& Optimiser::memory() const {
+  if (memory_ == nullptr)
+    fail<GraphError>({.op = "Optimiser",
+                      .what = "this one was moved from and remembers nothing",
+                      .help = "use the one that it was moved to"});
+  return *memory_;
+}
+
 std::vector<Assign> Optimiser::update(const std::vector<Parameter>& parameters,
                                       const Gradients& gradients, In lr) {
   std::vector<Assign> assigns;
@@ -102,35 +110,35 @@ std::vector<Assign> Optimiser::update(const std::vector<Parameter>& parameters,
 
 std::vector<Parameter> Optimiser::state() const {
   std::vector<Parameter> all;
-  for (const Slot& slot : memory_->slots) all.push_back(slot.value);
+  for (const Slot& slot : memory().slots) all.push_back(slot.value);
   return all;
 }
 
 std::vector<NamedTensor> Optimiser::named_state() const {
   std::vector<NamedTensor> all;
-  for (const Slot& slot : memory_->slots) all.push_back({slot.value.name(), slot.value.value()});
-  for (const auto& [name, value] : memory_->restored) all.push_back({name, value});
+  for (const Slot& slot : memory().slots) all.push_back({slot.value.name(), slot.value.value()});
+  for (const auto& [name, value] : memory().restored) all.push_back({name, value});
   return all;
 }
 
 Parameter Optimiser::remembered(const Parameter& of, const std::string& name, const Type& type) {
-  for (const Slot& slot : memory_->slots)
+  for (const Slot& slot : memory().slots)
     if (slot.of == of && slot.name == name) return slot.value;
   Tensor start(type);
   const std::string full = of.name() + "." + name;
-  const auto kept = memory_->restored.find(full);
-  if (kept != memory_->restored.end()) {
+  const auto kept = memory().restored.find(full);
+  if (kept != memory().restored.end()) {
     check_restored(full, kept->second.type(), type);
     start = kept->second;
-  } else if (!memory_->anew) {
+  } else if (!memory().anew) {
     fail<ValueError>({.op = "Optimiser",
                       .label = full,
                       .what = "the restored state has no '" + full + "'",
                       .help = "restore into the optimiser, with the options, that was saved"});
   }
-  memory_->slots.push_back({of, name, Parameter(full, start)});
-  if (kept != memory_->restored.end()) memory_->restored.erase(kept);
-  return memory_->slots.back().value;
+  memory().slots.push_back({of, name, Parameter(full, start)});
+  if (kept != memory().restored.end()) memory().restored.erase(kept);
+  return memory().slots.back().value;
 }
 
 void Optimiser::restore(const std::vector<NamedTensor>& state, Location where) {
@@ -146,6 +154,7 @@ std::function<void()> Optimiser::prepare_restore(const std::vector<NamedTensor>&
                       .where = where,
                       .help = "restore into the optimiser, with the options, that was saved"});
   };
+  static_cast<void>(memory());
   std::map<std::string, Tensor> kept;
   for (const NamedTensor& named : state) {
     check_steps(named, where);
@@ -153,7 +162,7 @@ std::function<void()> Optimiser::prepare_restore(const std::vector<NamedTensor>&
       refuse(named.name, "two tensors of the name '" + named.name + "'");
   }
   std::vector<Tensor> values;  // of the slots, in their order
-  for (const Slot& slot : memory_->slots) {
+  for (const Slot& slot : memory().slots) {
     const std::string& name = slot.value.name();
     const auto found = kept.find(name);
     if (found == kept.end() && !state.empty()) refuse(name, "no '" + name + "'");
@@ -164,7 +173,7 @@ std::function<void()> Optimiser::prepare_restore(const std::vector<NamedTensor>&
       values.push_back(found->second);
     }
   }
-  for (const Slot& slot : memory_->slots) kept.erase(slot.value.name());
+  for (const Slot& slot : memory().slots) kept.erase(slot.value.name());
   return [memory = memory_, kept = std::move(kept), values = std::move(values),
           anew = state.empty()]() mutable {
     for (std::size_t i = 0; i < values.size(); ++i) memory->slots[i].value.set(values[i]);
@@ -175,7 +184,7 @@ std::function<void()> Optimiser::prepare_restore(const std::vector<NamedTensor>&
 
 // What is kept for these parameters and nobody asked for was another optimiser's.
 void Optimiser::check_used(const std::vector<Parameter>& parameters) const {
-  for (const auto& [name, value] : memory_->restored)
+  for (const auto& [name, value] : memory().restored)
     for (const Parameter& parameter : parameters)
       if (name.starts_with(parameter.name() + ".") &&
           name.find('.', parameter.name().size() + 1) == std::string::npos)

@@ -88,6 +88,10 @@ Trainer::Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters,
     if (!good) fail<ValueError>({.op = "Trainer", .what = what, .where = where, .help = help});
   };
   const TrainerOptions& given = impl_->options;
+  const std::shared_ptr<Optimiser>& owned = given.optimiser.get();
+  require(owned == nullptr || owned.get() == &optimiser,
+          "TrainerOptions::optimiser is given beside the optimiser",
+          "leave it out here: it is for a Trainer that is made of a net and a loss");
   require(!impl_->parameters.empty(), "there are no parameters to train",
           "list the model's parameters()");
   require(given.schedule && impl_->objective && impl_->method,
@@ -103,6 +107,18 @@ Trainer::Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters,
   }
   detail::check_listed_once(impl_->parameters, given.buffers, where);
 }
+Trainer::NetParts Trainer::parts_of(const nn::Layer& net, ObjectiveFunction objective,
+                                    TrainerOptions options) {
+  if (options.optimiser.get() == nullptr) options.optimiser = Sgd();
+  if (!options.gradients) options.gradients = backpropagation();
+  for (const Parameter& buffer : net.buffers())
+    if (std::ranges::find(options.buffers, buffer) == options.buffers.end())
+      options.buffers.push_back(buffer);
+  return {std::move(objective), net.parameters(), std::move(options)};
+}
+Trainer::Trainer(NetParts parts, Location where)
+    : Trainer(std::move(parts.objective), std::move(parts.parameters), parts.options.gradients,
+              *parts.options.optimiser.get(), parts.options, where) {}
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;

@@ -1,0 +1,116 @@
+// A Trainer made of a net and a loss in one line trains as one that is given all its parts.
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dualtape/dualtape.hpp>
+
+#include <tests/errors.hpp>
+
+using namespace dualtape;
+
+namespace {
+
+Dataset points() {
+  return {
+      normal(Key{3}, {12, 4}), Tensor::of({0, 1, 2, 0, 1, 2, 0, 1, 2, 2, 1, 0}), {}, {}, "points"};
+}
+
+std::vector<float> numbers(const std::vector<Parameter>& parameters) {
+  std::vector<float> all;
+  for (const Parameter& parameter : parameters) {
+    const Tensor value = parameter.value();
+    const auto data = value.data<float>();
+    all.insert(all.end(), data.begin(), data.end());
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("a trainer of a net and a loss has the bits of one that is given its parts") {
+  const Dataset data = points();
+  const auto trained = [&](auto make) {
+    const Mlp net({4, 5, 3}, Key{1});
+    Batches batches(data, 4, Key{2});
+    Trainer trainer = make(net);
+    trainer.fit(batches, {.epochs = 3});
+    return numbers(net.parameters());
+  };
+  Adam adam;
+  const auto parts = trained([&](const Mlp& net) {
+    return Trainer(
+        [net](Var x, Var y) {
+          const Var out = net(x);
+          return Objective(cross_entropy(out, y), out);
+        },
+        net.parameters(), forward_gradients(), adam, {.schedule = constant_rate(0.02)});
+  });
+  const auto line = trained([](const Mlp& net) {
+    return Trainer(
+        net, cross_entropy,
+        {.optimiser = Adam{}, .gradients = forward_gradients(), .schedule = constant_rate(0.02)});
+  });
+  CHECK(line == parts);
+  const auto own_loss = trained([](const Mlp& net) {
+    return Trainer(net, [](Var out, Var y) { return cross_entropy(out, y); },
+                   {.optimiser = std::make_shared<Adam>(),
+                    .gradients = forward_gradients(),
+                    .schedule = constant_rate(0.02)});
+  });
+  CHECK(own_loss == parts);
+}
+
+TEST_CASE("what is left out is backpropagation and plain gradient descent") {
+  const Dataset data = points();
+  const Mlp net({4, 3}, Key{1});
+  const Mlp same({4, 3}, Key{1});
+  Batches batches(data, 4);
+  Trainer(net, cross_entropy).fit(batches, {.epochs = 2});
+  Sgd sgd;
+  Trainer([&](Var x, Var y) { return cross_entropy(same(x), y); }, same.parameters(),
+          backpropagation(), sgd)
+      .fit(batches, {.epochs = 2});
+  CHECK(numbers(net.parameters()) == numbers(same.parameters()));
+}
+
+TEST_CASE("running statistics of the net's layers are found, saved and used in evaluation") {
+  const Dataset data = points();
+  const nn::Sequential net{nn::Linear("in", 4, 6, Key{1}), nn::BatchNorm1d("norm", 6), relu,
+                           nn::Dropout(0.25), nn::Linear("out", 6, 3, Key{2})};
+  Trainer trainer(net, cross_entropy, {.optimiser = Sgd{{.momentum = 0.9}}});
+  REQUIRE(trainer.buffers().size() == net.buffers().size());
+  CHECK(trainer.buffers().size() >= 2);
+  Batches batches(data, 6, Key{2});
+  trainer.fit(batches, {.epochs = 4});
+  const Evaluation measured = trainer.evaluate(data.inputs, data.labels);
+  CHECK(measured.loss == trainer.evaluate(data.inputs, data.labels).loss);
+  CHECK(measured.accuracy >= 0);
+  CHECK(trainer.predict(data.inputs).shape() == Shape{12, 3});
+  CHECK_NOTHROW(trainer.state());
+}
+
+TEST_CASE("a trainer of a net says what is missing") {
+  const Mlp net({4, 3}, Key{1});
+  Sgd sgd;
+  using dualtape::testing::error_of;
+  using dualtape::testing::has;
+  CHECK(has(error_of<ValueError>([&] {
+              Trainer([&](Var x, Var y) { return cross_entropy(net(x), y); }, net.parameters(),
+                      backpropagation(), sgd, {.optimiser = Adam{}});
+            }),
+            "TrainerOptions::optimiser"));
+  CHECK(has(error_of<ValueError>([&] { Trainer(nn::Flatten{}, cross_entropy); }), "no parameters"));
+  const std::string text =
+      error_of<ValueError>([&] { Trainer(net, std::function<Var(Var, Var)>{}); });
+  CHECK(has(text, "empty"));
+  CHECK(has(text, "trainer_of_net_test.cpp:"));
+  Adam adam;
+  const Adam moved(std::move(adam));
+  CHECK(moved.state().empty());
+  CHECK(has(error_of<GraphError>([&] { static_cast<void>(adam.state()); }), "moved from"));
+}
