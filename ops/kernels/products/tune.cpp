@@ -65,7 +65,7 @@ class TimedProduct {
  public:
   TimedProduct(const GemmShape& shape, ProductChoice choice, ProductUse use)
       : product_(shape, float32, choice), use_(use) {
-    if (use == ProductUse::assign) product_.prepare();
+    if (use == ProductUse::assign) product_.prepare(no_compile_options());
     scratch_ = make_block(product_.scratch_bytes());
   }
   double seconds(int repeats, const float* a, const float* b, float* c) const {

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <dualtape/core/attributes.hpp>
 #include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/kernels/rows/fold_plan.hpp>
 
