@@ -35,6 +35,7 @@ void register_builtin_ops() {
   detail::register_special();
   detail::register_sort();
   detail::register_running();
+  detail::register_recurrences();
   detail::register_diagonals();
   detail::register_creation();
   detail::register_factorisations();
