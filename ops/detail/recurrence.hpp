@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <cfenv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -25,11 +26,21 @@
 
 namespace dualtape::detail {
 
-// float64 as it is; `left` tells whether a product was lost below its range.
-class DirectArithmetic {
+// float64 as it is.
+class PlainArithmetic {
  public:
   using Number = double;
-  Number times(double factor, Number y) {
+  static double times(double factor, Number y) { return factor * y; }
+  static double value(Number y) { return y; }
+  static void last(Number) {}
+  static bool left() { return false; }
+};
+
+// The same; `left` tells whether a product was lost below its range, or a state beyond it.
+class WatchedArithmetic {
+ public:
+  using Number = double;
+  double times(double factor, Number y) {
     const double product = factor * y;
     left_ |= static_cast<unsigned>(std::abs(product) < std::numeric_limits<double>::min()) &
              static_cast<unsigned>(factor != 0) & static_cast<unsigned>(y != 0);
@@ -186,19 +197,24 @@ void with_directions(std::size_t directions, F&& f) {
   return f(directions);
 }
 
-// Every line in float64, and once more in Scaled where that was left.
+// All lines in float64. The processor's flags tell whether any number became too large or too
+// small, maybe only as it was rounded to T: then each line is watched, and what left float64 is
+// done once more in Scaled.
 template <class T>
 void run_recurrence(const RecurrencePlan& plan, const RecurrenceOperands<T>& operands,
                     void* workspace) {
   with_directions(plan.directions, [&](auto directions) {
     using Directions = decltype(directions);
+    const auto run = [&]<class Arithmetic>(std::size_t first, Arithmetic) {
+      RecurrenceLine<Arithmetic, T, Directions> line(plan, operands, directions, first, workspace);
+      return operands.c == nullptr ? line.change() : line.slope();
+    };
+    constexpr int out_of_range = FE_UNDERFLOW | FE_OVERFLOW;
+    std::feclearexcept(out_of_range);
+    plan.lines.each([&](std::size_t first) { run(first, PlainArithmetic{}); });
+    if (std::fetestexcept(out_of_range) == 0) return;
     plan.lines.each([&](std::size_t first) {
-      const auto run = [&]<class Arithmetic>(Arithmetic) {
-        RecurrenceLine<Arithmetic, T, Directions> line(plan, operands, directions, first,
-                                                       workspace);
-        return operands.c == nullptr ? line.change() : line.slope();
-      };
-      if (!run(DirectArithmetic{})) run(ScaledArithmetic{});
+      if (!run(first, WatchedArithmetic{})) run(first, ScaledArithmetic{});
     });
   });
 }
