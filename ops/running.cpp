@@ -49,6 +49,17 @@ std::vector<Case> axis_cases(F f) {
 
 // ---- products and logarithms of sums ------------------------------------------------------------
 
+// The running products of one line, whatever they pass through.
+template <class T>
+void scaled_products(const RunningLines& lines, const T* in, T* out, std::size_t first) {
+  detail::Scaled product(1);
+  for (std::size_t i = 0; i < lines.size; ++i) {
+    const std::size_t at = first + i * lines.inner;
+    product *= detail::Scaled(static_cast<double>(in[at]));
+    out[at] = static_cast<T>(product.value());
+  }
+}
+
 struct Cumprod {
   static constexpr auto name = "cumprod";
   static constexpr auto doc = "running products along an axis";
@@ -83,15 +94,6 @@ struct Cumprod {
         });
       }};
     });
-  }
-  template <class T>
-  static void scaled_products(const RunningLines& lines, const T* in, T* out, std::size_t first) {
-    detail::Scaled product(1);
-    for (std::size_t i = 0; i < lines.size; ++i) {
-      const std::size_t at = first + i * lines.inner;
-      product *= detail::Scaled(static_cast<double>(in[at]));
-      out[at] = static_cast<T>(product.value());
-    }
   }
   static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     return detail::cumprod_change(node.in[0], *tangents[0], running_axis(node.attributes));

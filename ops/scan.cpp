@@ -49,6 +49,14 @@ struct ProductFold {
   }
 };
 
+// Output k, whatever its factors multiply to on the way.
+template <class T>
+T scaled_product(const detail::FoldPlan& plan, const T* in, std::size_t k) {
+  detail::Scaled product(1);
+  detail::each_folded(plan, in, k, [&](double x) { product *= detail::Scaled(x); });
+  return static_cast<T>(product.value());
+}
+
 struct Prod {
   static constexpr auto name = "prod";
   static constexpr auto doc = "the product over axes";
@@ -78,13 +86,6 @@ struct Prod {
       }};
     });
   }
-  template <class T>
-  static T scaled_product(const detail::FoldPlan& plan, const T* in, std::size_t k) {
-    detail::Scaled product(1);
-    detail::each_folded(plan, in, k, [&](double x) { product *= detail::Scaled(x); });
-    return static_cast<T>(product.value());
-  }
-
   // x with its reduced axes as one, the last.
   static Var factors_last(const NodeView& node, Var x) {
     const Ints& axes = detail::axes_of(node);
