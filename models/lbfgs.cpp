@@ -444,7 +444,16 @@ LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds, Location where) {
     read_into(impl.parameters[i].value(), part);
   });
   Vector point = start;
+  const auto check_there = [&] {
+    if (impl_ == held) return;
+    fail<GraphError>({.op = "minimise",
+                      .what = "the Lbfgs was moved, or another was assigned to it, while it "
+                              "minimised",
+                      .where = where,
+                      .help = "move an Lbfgs before or after minimise(), not in on_iteration"});
+  };
   const LossAndGradient function = [&](std::span<const double> at, std::span<double> gradient) {
+    check_there();
     return impl.evaluate(at, gradient, feeds, where);
   };
   const bool resumed = std::exchange(impl.resumed, false);
@@ -453,6 +462,7 @@ LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds, Location where) {
     Minimiser minimiser(function, impl.options, *impl.progress);
     if (!resumed) minimiser.begin(point, where);
     const LbfgsResult result = minimiser.run(point);
+    check_there();
     impl.set(point);
     return result;
   } catch (...) {

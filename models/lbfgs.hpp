@@ -85,7 +85,8 @@ class Lbfgs {
 
   // The parameters end at the best point; each call begins with an empty history, but after
   // restore(). All arithmetic but the program's is float64. Throws what lbfgs() and Program::run
-  // throw, and GraphError within on_iteration; the parameters then are as they were.
+  // throw, and GraphError within on_iteration or if that moves the Lbfgs; the parameters then are
+  // as they were.
   LbfgsResult minimise(std::initializer_list<Feed> feeds = {},
                        Location where = Location::current());
   LbfgsResult minimise(std::span<const Feed> feeds, Location where = Location::current());

@@ -100,4 +100,29 @@ void check_listed_once(const std::vector<Parameter>& parameters,
   }
 }
 
+void check_names(const std::vector<Parameter>& parameters, const TrainerOptions& options,
+                 Location where) {
+  const auto differ = [where](const std::vector<std::string>& names, const char* what,
+                              const char* help) {
+    std::unordered_set<std::string_view> seen;
+    for (const std::string& name : names)
+      if (!name.empty() && !seen.insert(name).second)
+        fail<ValueError>({.op = "Trainer",
+                          .label = name,
+                          .what = "two " + std::string(what) + " have the name '" + name + "'",
+                          .where = where,
+                          .help = help});
+  };
+  std::vector<std::string> saved;
+  for (const Parameter& parameter : parameters) saved.push_back(parameter.name());
+  for (const Parameter& buffer : options.buffers) saved.push_back(buffer.name());
+  differ(saved, "parameters or buffers", "give layers names of their own, for checkpoints");
+  std::vector<std::string> callbacks;
+  for (const auto& callback : options.callbacks) callbacks.push_back(callback->name());
+  differ(callbacks, "callbacks", "one is enough, or let name() of your own ones differ");
+  std::vector<std::string> metrics;
+  for (const Metric& metric : options.metrics) metrics.push_back(metric.name);
+  differ(metrics, "metrics", "give each its own, which it is reported by");
+}
+
 }  // namespace dualtape::detail
