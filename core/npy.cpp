@@ -5,6 +5,7 @@
 #include <cstring>
 #include <dualtape/core/detail/atomic_file.hpp>
 #include <dualtape/core/detail/input_file.hpp>
+#include <dualtape/core/detail/memory_for.hpp>
 #include <dualtape/core/detail/npy.hpp>
 #include <dualtape/core/detail/stored.hpp>
 #include <optional>
@@ -435,8 +436,10 @@ std::string npy_header(std::string_view op, const fs::path& path, const Tensor& 
 }  // namespace detail
 
 Tensor load_npy(const fs::path& path, Location here) {
-  Source source(path, here);
-  return read_npy(source);
+  return detail::memory_for("load_npy", path, here, [&] {
+    Source source(path, here);
+    return read_npy(source);
+  });
 }
 
 void save_npy(const fs::path& path, const Tensor& tensor, Location here) {
