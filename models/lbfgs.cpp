@@ -12,6 +12,7 @@
 #include <dualtape/models/detail/at_work.hpp>
 #include <dualtape/models/detail/counts.hpp>
 #include <dualtape/models/detail/line_search.hpp>
+#include <dualtape/models/detail/minimised.hpp>
 #include <dualtape/models/detail/optimiser_parts.hpp>
 
 namespace dualtape {
@@ -398,26 +399,11 @@ struct Lbfgs::Impl {
 Lbfgs::Lbfgs(std::vector<Parameter> parameters, Var loss, const Gradients& gradients,
              LbfgsOptions options, Location where) {
   check(options, where);
-  if (!loss.defined() || loss.shape().count() != 1)
-    fail<ShapeError>({.op = "Lbfgs",
-                      .what = "the loss must be one number, got " +
-                              (loss.defined() ? to_string(loss.type()) : "an empty Var"),
-                      .where = where});
+  std::vector<Var> slopes = detail::check_minimised(parameters, loss, gradients, where);
   std::vector<Var> outputs{loss};
-  for (const Parameter& parameter : parameters) {
-    const Var gradient = gradients[Wrt(parameter, where)];
-    if (!gradient.defined() || gradient.shape() != parameter.shape())
-      fail<ShapeError>({.op = "Lbfgs",
-                        .label = parameter.name(),
-                        .what = "the gradient of '" + parameter.name() + "' is " +
-                                (gradient.defined() ? to_string(gradient.type()) : "an empty Var") +
-                                ", but the parameter is " + to_string(parameter.type()),
-                        .where = where});
-    outputs.push_back(gradient);
-  }
-  const std::vector<Var> slopes(outputs.begin() + 1, outputs.end());
-  impl_ = std::make_shared<Impl>(
-      Impl{std::move(parameters), loss, slopes, std::move(options), compile(outputs, {}, where)});
+  outputs.insert(outputs.end(), slopes.begin(), slopes.end());
+  impl_ = std::make_shared<Impl>(Impl{std::move(parameters), loss, std::move(slopes),
+                                      std::move(options), compile(outputs, {}, where)});
 }
 Lbfgs::Lbfgs(Lbfgs&&) noexcept = default;
 Lbfgs& Lbfgs::operator=(Lbfgs&&) noexcept = default;

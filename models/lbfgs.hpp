@@ -74,9 +74,10 @@ LbfgsResult lbfgs(const LossAndGradient& function, std::span<double> point,
 // gradients make no sense here: the method takes differences of them.
 class Lbfgs {
  public:
-  // Throws GraphError for a parameter without gradient, ShapeError unless the loss has one element
-  // and each gradient its parameter's shape. What is moved from may be assigned to, and else throws
-  // GraphError.
+  // Throws GraphError for a parameter without gradient, ValueError without parameters and for one
+  // that is listed twice, ShapeError unless the loss has one element and each gradient its
+  // parameter's shape, TypeError unless the loss is floating. What is moved from may be assigned
+  // to, and else throws GraphError.
   Lbfgs(std::vector<Parameter> parameters, Var loss, const Gradients& gradients,
         LbfgsOptions options = {}, Location where = Location::current());
   Lbfgs(Lbfgs&&) noexcept;

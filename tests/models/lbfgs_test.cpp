@@ -11,6 +11,7 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
@@ -288,6 +289,10 @@ TEST_CASE(
   Gradients scalar;
   CHECK(here([&] { scalar.add(p, g.read(p), loss); }));
   CHECK(here([&] { Lbfgs({p}, loss, scalar); }));  // which has none for p
+  const Gradients slopes = reverse(loss, {p});
+  CHECK(here([&] { Lbfgs({}, loss, slopes); }));
+  CHECK(here([&] { Lbfgs({p, p}, loss, slopes); }));
+  CHECK(here([&] { Lbfgs({p}, cast(loss, int64), slopes); }));
 }
 
 TEST_CASE("an Lbfgs that is called or moved while it minimises says so") {
