@@ -101,6 +101,14 @@ Var Linear::operator()(Var x, Location where) const {
 
 Var Flatten::operator()(Var x, Location where) const { return flatten({x, where}, start_, end_); }
 
+Dropout::Dropout(double p, Location where) : p_(p) {
+  if (!(p >= 0 && p < 1))
+    fail<ValueError>({.op = "Dropout",
+                      .what = "p is " + std::to_string(p) + ", the probability of being dropped",
+                      .where = where,
+                      .help = "give 0 <= p < 1"});
+}
+
 Var Dropout::operator()(Var x, Location where) const {
   if (needs_context()) detail::refuse_without_context("Dropout", {}, detail::Called::layer, where);
   return x;

@@ -90,10 +90,10 @@ class Flatten {
 };
 
 // Each element is 0 with probability p, else divided by 1 - p, while training; else x itself. Draws
-// from the context's next key. ValueError unless 0 <= p < 1.
+// from the context's next key. Making one throws ValueError unless 0 <= p < 1.
 class Dropout {
  public:
-  explicit Dropout(double p = 0.5) : p_(p) {}
+  explicit Dropout(double p = 0.5, Location where = Location::current());
   bool needs_context() const { return p_ != 0; }
   // GraphError unless p is 0: whether to train or to evaluate must be said.
   Var operator()(Var x, Location where = Location::current()) const;

@@ -10,6 +10,14 @@ namespace {
 Tensor filled(std::string_view layer, const std::string& name, std::string_view what,
               std::int64_t size, int value, DType dtype, Location where) {
   const Shape shape = dualtape::detail::layer_shape(layer, name, what, {size}, where);
+  dualtape::detail::check_dtype(layer, dtype, where);
+  if (!is_floating(dtype))
+    fail<TypeError>(
+        {.op = layer,
+         .label = name,
+         .what = "its " + std::string(what) + " cannot be " + std::string(name_of(dtype)),
+         .where = where,
+         .help = "make it float32 or float64"});
   return dualtape::detail::layer_tensor(layer, name, what, {shape, dtype}, where,
                                         [&] { return full(shape, value, dtype, where); });
 }

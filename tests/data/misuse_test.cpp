@@ -187,6 +187,7 @@ TEST_CASE("mistakes with tables and files are told at the user's line") {
   told("numbers", [&] { table.numbers(beyond); });
   told("numbers missing", [&] { table.numbers(first); });
   told("numbers bool", [&] { table.numbers(first, boolean); });
+  told("numbers of no dtype", [&] { table.numbers(first, static_cast<DType>(99)); });
   told("categories", [&] { table.categories(2, classes); });
   told("categories unknown", [&] { table.categories(1, classes); });
   told("an empty table", [&] { Table().numbers(first); });

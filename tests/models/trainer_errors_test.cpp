@@ -15,10 +15,13 @@
 #include <dualtape/models/callbacks.hpp>
 #include <dualtape/models/clipping.hpp>
 #include <dualtape/models/layers.hpp>
+#include <dualtape/models/nets.hpp>
+#include <dualtape/models/normalise.hpp>
+#include <dualtape/models/synthetic_gradients.hpp>
 #include <dualtape/models/trainer.hpp>
 #include <dualtape/modes/reverse.hpp>
-#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
@@ -229,6 +232,22 @@ TEST_CASE("errors of layers and optimisers name the line where they are made") {
   check([] { Sgd({.momentum = 2}); });
   check([] { Adam({.beta1 = 2}); });
   check([] { AdamW({.epsilon = 0}); });
+  check([] { Adam({.epsilon = std::numeric_limits<double>::infinity()}); });
+  check([] { nn::Dropout(1.0); });
+  check([] { nn::Dropout(std::numeric_limits<double>::quiet_NaN()); });
+  check([] { nn::LayerNorm("l", 4, {.dtype = boolean}); });
+  check([] { nn::RmsNorm("l", 4, {.dtype = int32}); });
+  check([] { nets::lenet5(Key{1}, -1); });
+  check([] { nets::small_resnet(Key{1}, {.channels = -1}); });
+  check([] { nets::small_transformer(Key{1}, {.blocks = -1}); });
+  check([] { nets::small_transformer(Key{1}, {.dropout = 2}); });
+  check([] {
+    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+    GradientModel("m", most, Key{1}, {.classes = most});
+  });
+  Graph g;
+  const Var x = g.input("x", {2, 3});
+  check([&] { activate(static_cast<Activation>(99), x); });
 }
 
 TEST_CASE("a callback that trains its own trainer is refused, and training goes on after it") {
@@ -376,6 +395,8 @@ TEST_CASE("two parameters, buffers, callbacks or metrics of one name are refused
             "two callbacks have the name 'early stopping by test loss'"));
   const auto zero = [](const Tensor&, const Tensor&) { return 0.0; };
   CHECK(has(refused({w}, {.metrics = {{"top", zero}, {"top", zero}}}), "two metrics"));
+  const auto full = std::make_shared<FullDisk>(1);
+  CHECK(has(refused({w}, {.callbacks = {full, full}}), "callback 1 (from 0) is listed twice"));
   // Callbacks without a name are not saved.
   const std::vector<std::shared_ptr<Callback>> nameless{std::make_shared<FullDisk>(1),
                                                         std::make_shared<FullDisk>(2)};

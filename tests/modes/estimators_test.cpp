@@ -282,6 +282,12 @@ TEST_CASE("what cannot be estimated is refused") {
   for (const std::int64_t count : {std::int64_t{65537}, std::numeric_limits<std::int64_t>::max()})
     CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(loss, {x}, key, {.count = count})),
                     dt::SizeError);
+  CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(
+                      loss, {x}, key, {.rank = std::numeric_limits<std::int64_t>::max()})),
+                  dt::SizeError);
+  CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(
+                      loss, {x}, key, {.perturbation = static_cast<dt::Perturbation>(99)})),
+                  dt::ValueError);
   CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(x, {x}, key)), dt::ShapeError);
   CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(dt::Var(), {x}, key)), dt::GraphError);
   for (const dt::Directions directions : {dt::Directions::joint, dt::Directions::per_parameter})
