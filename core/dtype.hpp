@@ -10,7 +10,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include <dualtape/core/needs_cxx20.hpp>
+#include <dualtape/core/error.hpp>
 
 namespace dualtape {
 
@@ -24,7 +24,18 @@ inline constexpr DType float64 = DType::float64;
 
 std::ostream& operator<<(std::ostream& out, DType dtype);
 std::string_view name_of(DType dtype);  // "bool", "int32", ... as in NumPy
-std::size_t size_of(DType dtype);       // bytes of one element
+std::size_t size_of(DType dtype);       // bytes of one element; TypeError for what is no dtype
+
+// Whether it is one of the five, and not a number that was cast to a DType.
+constexpr bool is_dtype(DType dtype) { return dtype <= DType::float64; }
+
+namespace detail {
+[[noreturn]] void refuse_dtype(std::string_view function, DType dtype, Location where);
+// TypeError, at the user's line, unless it is a dtype.
+inline void check_dtype(std::string_view function, DType dtype, Location where) {
+  if (!is_dtype(dtype)) refuse_dtype(function, dtype, where);
+}
+}  // namespace detail
 
 constexpr bool is_floating(DType dtype) { return dtype >= DType::float32; }
 constexpr bool is_integer(DType dtype) { return dtype == DType::int32 || dtype == DType::int64; }

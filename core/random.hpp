@@ -34,7 +34,7 @@ class Key {
   // The 64 bits as an int64 tensor of shape (): the form in which keys travel through graphs.
   Tensor to_tensor() const;
   // Throws TypeError unless int64, ShapeError unless the shape is ().
-  static Key from_tensor(const Tensor& tensor);
+  static Key from_tensor(const Tensor& tensor, Location where = Location::current());
 
   friend constexpr bool operator==(Key, Key) = default;
 
@@ -69,16 +69,20 @@ void fill_normal(std::span<float> out, Key key, double mean, double stddev,
 void fill_normal(std::span<double> out, Key key, double mean, double stddev,
                  std::uint64_t first = 0);
 
-// New tensors of `shape`; `dtype` must be float32 or float64, else TypeError.
-// Uniform on [lo, hi), or the constant lo where lo == hi. ValueError unless lo <= hi, both finite
-// in `dtype`, and hi - lo too.
-Tensor uniform(Key key, Shape shape, double lo = 0.0, double hi = 1.0, DType dtype = float32);
+// New tensors of `shape`; `dtype` must be float32 or float64, else TypeError. MemoryError where
+// there is no memory. All of these name the line of the call. Uniform on [lo, hi), or the constant
+// lo where lo == hi. ValueError unless lo <= hi, both finite in `dtype`, and hi - lo too.
+Tensor uniform(Key key, Shape shape, double lo = 0.0, double hi = 1.0, DType dtype = float32,
+               Location where = Location::current());
 // Normal. ValueError unless mean is finite and stddev is finite and >= 0.
-Tensor normal(Key key, Shape shape, double mean = 0.0, double stddev = 1.0, DType dtype = float32);
-Tensor rademacher(Key key, Shape shape, DType dtype = float32);
+Tensor normal(Key key, Shape shape, double mean = 0.0, double stddev = 1.0, DType dtype = float32,
+              Location where = Location::current());
+Tensor rademacher(Key key, Shape shape, DType dtype = float32,
+                  Location where = Location::current());
 
 // 0 ... n - 1 in random order, all n! orders equally likely (Fisher-Yates with unbiased bounded
 // integers). ValueError if n < 0.
-std::vector<std::int64_t> permutation(Key key, std::int64_t n);
+std::vector<std::int64_t> permutation(Key key, std::int64_t n,
+                                      Location where = Location::current());
 
 }  // namespace dualtape

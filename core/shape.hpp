@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <dualtape/core/dtype.hpp>
+#include <dualtape/core/error.hpp>
 
 namespace dualtape {
 
@@ -21,9 +22,9 @@ class Shape {
   Shape() = default;  // rank 0
   // Throws ShapeError if a size is negative or the element count overflows, or for more than 1024
   // sizes.
-  Shape(std::initializer_list<std::int64_t> sizes);
-  explicit Shape(std::span<const std::int64_t> sizes);
-  explicit Shape(const std::vector<std::int64_t>& sizes);
+  Shape(std::initializer_list<std::int64_t> sizes, Location where = Location::current());
+  explicit Shape(std::span<const std::int64_t> sizes, Location where = Location::current());
+  explicit Shape(const std::vector<std::int64_t>& sizes, Location where = Location::current());
   Shape(const Shape& other);
   Shape(Shape&& other) noexcept;
   Shape& operator=(const Shape& other);

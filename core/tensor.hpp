@@ -34,8 +34,10 @@ class Tensor {
   Tensor& operator=(Tensor&& other) noexcept;
   ~Tensor() = default;
 
-  explicit Tensor(Shape shape, DType dtype = DType::float32);  // zeros
-  explicit Tensor(Type type) : Tensor(std::move(type.shape), type.dtype) {}
+  // Zeros. TypeError, at `where`, for what is no dtype.
+  explicit Tensor(Shape shape, DType dtype = DType::float32, Location where = Location::current());
+  explicit Tensor(Type type, Location where = Location::current())
+      : Tensor(std::move(type.shape), type.dtype, where) {}
 
   // Rank 0. A C++ double or float literal makes float32, the default dtype; say
   // Tensor::scalar<double>(x) for float64. bool -> bool, int -> int32, long/int64_t -> int64.
@@ -57,8 +59,10 @@ class Tensor {
   Tensor(std::initializer_list<std::initializer_list<double>> rows);
   // The same in the dtype named: of({1, 0.1}, float64), of({{1, 0.1}}, float64). ValueError for an
   // integer that an integer dtype cannot hold.
-  static Tensor of(std::initializer_list<Number> values, DType dtype);
-  static Tensor of(std::initializer_list<std::initializer_list<double>> rows, DType dtype);
+  static Tensor of(std::initializer_list<Number> values, DType dtype,
+                   Location where = Location::current());
+  static Tensor of(std::initializer_list<std::initializer_list<double>> rows, DType dtype,
+                   Location where = Location::current());
   static Tensor of(std::initializer_list<std::int64_t> values);  // int64, rank 1
 
   // Copies `values` into a new tensor. Throws ShapeError unless the count fits.
@@ -124,7 +128,7 @@ class Tensor {
 
   Tensor copy() const;
   // Converts by convert_element; shares where the dtype is already right.
-  Tensor to(DType dtype) const;
+  Tensor to(DType dtype, Location where = Location::current()) const;
   // Shares; one size of a list may be -1 and is worked out. ShapeError if the counts differ.
   Tensor reshape(Shape shape) const;
   Tensor reshape(std::span<const std::int64_t> sizes) const;
@@ -167,9 +171,12 @@ class Tensor {
   Type type_;
 };
 
-Tensor zeros(Shape shape, DType dtype = DType::float32);
-Tensor ones(Shape shape, DType dtype = DType::float32);
-Tensor full(Shape shape, Number value, DType dtype = DType::float32);  // ValueError as of()
+// MemoryError and TypeError, at `where`, where there is no memory or no such dtype.
+Tensor zeros(Shape shape, DType dtype = DType::float32, Location where = Location::current());
+Tensor ones(Shape shape, DType dtype = DType::float32, Location where = Location::current());
+// ValueError as of(), too.
+Tensor full(Shape shape, Number value, DType dtype = DType::float32,
+            Location where = Location::current());
 
 // Same dtype, shape and bits (NaNs equal themselves).
 bool identical(const Tensor& a, const Tensor& b);

@@ -30,7 +30,8 @@ struct LoaderOptions {
   Augmentation augmentation = {};
   // Runs on the loader's thread on each batch, after the augmentation; may write to its tensors, or
   // put others of the same type in their place, which are copied (ValueError for other types). The
-  // key is the batch's own: it depends on the Loader's key, epoch and index.
+  // key is the batch's own: it depends on the Loader's key, epoch and index. ValueError where it
+  // asks its own Loader for a batch, an epoch or its state, which wait for it.
   std::function<void(Batch& batch, Key key)> transform = {};
 };
 

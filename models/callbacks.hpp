@@ -39,7 +39,8 @@ struct EvaluateOptions {
 class EvaluateEvery final : public Callback {
  public:
   // Shares the tensors. ValueError for options out of range.
-  EvaluateEvery(std::string name, Tensor inputs, Tensor labels, EvaluateOptions options = {});
+  EvaluateEvery(std::string name, Tensor inputs, Tensor labels, EvaluateOptions options = {},
+                Location where = Location::current());
   bool step(Trainer& trainer, const StepInfo& info) override;
   bool epoch(Trainer& trainer, const EpochInfo& info) override;
   void begin(Trainer& trainer, const StopRules& rules) override;
@@ -72,7 +73,9 @@ struct EarlyStoppingOptions {
 // the last parameters, not from the best, unless they were changed in between.
 class EarlyStopping final : public Callback {
  public:
-  explicit EarlyStopping(std::string scalar, EarlyStoppingOptions options = {});
+  // ValueError for options out of range.
+  explicit EarlyStopping(std::string scalar, EarlyStoppingOptions options = {},
+                         Location where = Location::current());
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   void begin(Trainer& trainer, const StopRules& rules) override;
   void settled(Trainer& trainer) override;
@@ -100,7 +103,9 @@ class EarlyStopping final : public Callback {
 // schedule is plateau->schedule().
 class ReduceRate final : public Callback {
  public:
-  ReduceRate(std::string scalar, std::shared_ptr<Plateau> plateau);
+  // ValueError without a plateau.
+  ReduceRate(std::string scalar, std::shared_ptr<Plateau> plateau,
+             Location where = Location::current());
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   std::string awaits() const override { return scalar_; }
   std::optional<Names> reports() const override { return Names(); }
@@ -122,7 +127,9 @@ struct CheckpointsOptions {
 // finite there.
 class Checkpoints final : public Callback {
  public:
-  explicit Checkpoints(std::filesystem::path path, CheckpointsOptions options = {});
+  // ValueError for options out of range.
+  explicit Checkpoints(std::filesystem::path path, CheckpointsOptions options = {},
+                       Location where = Location::current());
   bool step(Trainer& trainer, const StepInfo& info) override;
   bool epoch(Trainer& trainer, const EpochInfo& info) override;
   void settled(Trainer& trainer) override;
@@ -138,7 +145,9 @@ class Checkpoints final : public Callback {
 // Writes a checkpoint whenever a reported number is the best so far, which checkpoints remember.
 class BestCheckpoint final : public Callback {
  public:
-  BestCheckpoint(std::filesystem::path path, std::string scalar, bool larger_is_better = false);
+  // ValueError for an empty name.
+  BestCheckpoint(std::filesystem::path path, std::string scalar, bool larger_is_better = false,
+                 Location where = Location::current());
   bool scalar(Trainer& trainer, const Scalar& scalar) override;
   void settled(Trainer& trainer) override;
   std::string awaits() const override { return scalar_; }

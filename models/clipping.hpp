@@ -21,8 +21,8 @@ Gradients clip_by_value(const WrtList& wrt, const Gradients& gradients, double l
 Gradients clip_by_norm(const WrtList& wrt, const Gradients& gradients, double limit,
                        Location where = Location::current());
 
-// |g| of all gradients as one vector: a float64 scalar.
-Var global_norm(const Gradients& gradients);
+// |g| of all gradients as one vector: a float64 scalar. ValueError where there are none.
+Var global_norm(const Gradients& gradients, Location where = Location::current());
 
 // A method's gradients, clipped. ValueError for the limit, and for a null method, at once.
 GradientMethod clipped_by_value(GradientMethod method, double limit,

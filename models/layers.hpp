@@ -37,6 +37,7 @@ class Weighted {
   // How a layer is to be started: "<name>.weight" and, if wanted, "<name>.bias" of shape (outputs),
   // drawn from sub-streams of the key by name.
   struct Start {
+    std::string_view layer;  // "Linear", for errors
     Shape weight;
     Fans fans;
     std::int64_t outputs = 0;
@@ -46,6 +47,11 @@ class Weighted {
     Location where = {};  // of errors
   };
   Weighted(const std::string& name, Key key, const Start& start);
+  // That of a convolution, whose options say the rest.
+  template <class Options>
+  static Start start_of(std::string_view layer, const std::string& name,
+                        std::initializer_list<std::int64_t> weight, std::int64_t outputs,
+                        const Options& options, Location where);
 
   // What `build` makes; its errors get the layer's name in front, as an operator knows only itself.
   Var named_in_errors(std::string_view layer, const std::function<Var()>& build) const;
@@ -62,7 +68,8 @@ class Weighted {
 class Linear : public Weighted {
  public:
   // Parameters are called "<name>.weight" and "<name>.bias" and drawn from sub-streams of the key
-  // by name. Throws ShapeError for sizes below 1.
+  // by name. Throws ShapeError for sizes below 1 and for more elements than a tensor may
+  // have, MemoryError where there is no memory: all name the layer, its label and sizes.
   Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
          const LinearOptions& options = {}, Location where = Location::current());
 
@@ -83,10 +90,10 @@ class Flatten {
 };
 
 // Each element is 0 with probability p, else divided by 1 - p, while training; else x itself. Draws
-// from the context's next key. ValueError unless 0 <= p < 1.
+// from the context's next key. Making one throws ValueError unless 0 <= p < 1.
 class Dropout {
  public:
-  explicit Dropout(double p = 0.5) : p_(p) {}
+  explicit Dropout(double p = 0.5, Location where = Location::current());
   bool needs_context() const { return p_ != 0; }
   // GraphError unless p is 0: whether to train or to evaluate must be said.
   Var operator()(Var x, Location where = Location::current()) const;
@@ -164,12 +171,15 @@ class Mlp {
 // at zero: the loss is convex, and all classes begin equally likely.
 class LogisticRegression : public nn::Linear {
  public:
-  LogisticRegression(std::int64_t features, std::int64_t classes, DType dtype = float32)
-      : Linear("logits", features, classes, Key{0}, {Initialiser::Rule::zeros, true, dtype}) {}
+  LogisticRegression(std::int64_t features, std::int64_t classes, DType dtype = float32,
+                     Location where = Location::current())
+      : Linear("logits", features, classes, Key{0}, {Initialiser::Rule::zeros, true, dtype},
+               where) {}
 };
 
 // Bit for bit. Throws GraphError unless there are equally many, ShapeError or TypeError unless each
 // fits its partner; then none has changed.
-void copy_parameters(const std::vector<Parameter>& from, std::vector<Parameter> to);
+void copy_parameters(const std::vector<Parameter>& from, std::vector<Parameter> to,
+                     Location where = Location::current());
 
 }  // namespace dualtape

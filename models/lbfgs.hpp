@@ -74,9 +74,10 @@ LbfgsResult lbfgs(const LossAndGradient& function, std::span<double> point,
 // gradients make no sense here: the method takes differences of them.
 class Lbfgs {
  public:
-  // Throws GraphError for a parameter without gradient, ShapeError unless the loss has one element
-  // and each gradient its parameter's shape. What is moved from may be assigned to, and else throws
-  // GraphError.
+  // Throws GraphError for a parameter without gradient, ValueError without parameters and for one
+  // that is listed twice, ShapeError unless the loss has one element and each gradient its
+  // parameter's shape, TypeError unless the loss is floating. What is moved from may be assigned
+  // to, and else throws GraphError.
   Lbfgs(std::vector<Parameter> parameters, Var loss, const Gradients& gradients,
         LbfgsOptions options = {}, Location where = Location::current());
   Lbfgs(Lbfgs&&) noexcept;
@@ -85,7 +86,8 @@ class Lbfgs {
 
   // The parameters end at the best point; each call begins with an empty history, but after
   // restore(). All arithmetic but the program's is float64. Throws what lbfgs() and Program::run
-  // throw, and GraphError within on_iteration; the parameters then are as they were.
+  // throw, and GraphError within on_iteration or if that moves the Lbfgs; the parameters then are
+  // as they were.
   LbfgsResult minimise(std::initializer_list<Feed> feeds = {},
                        Location where = Location::current());
   LbfgsResult minimise(std::span<const Feed> feeds, Location where = Location::current());

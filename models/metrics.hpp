@@ -21,7 +21,8 @@ Var accuracy(In logits, In labels);
 
 // The share of rows whose label is among the k largest logits (the first of equal ones; NaN above
 // all). Throws what accuracy does, and ValueError unless k is in 1 .. C.
-double top_k_accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k);
+double top_k_accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k,
+                      Location where = Location::current());
 
 // e to a mean cross-entropy in nats: how many equally likely choices would be as hard.
 double perplexity(double mean_cross_entropy);
@@ -118,7 +119,7 @@ class RunningMean {
 class FadingMean {
  public:
   // ValueError unless decay is in [0, 1).
-  explicit FadingMean(double decay = 0.99);
+  explicit FadingMean(double decay = 0.99, Location where = Location::current());
   void add(double value) {
     sum_ = decay_ * sum_ + (1 - decay_) * value;
     weight_ = decay_ * weight_ + (1 - decay_);

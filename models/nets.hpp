@@ -34,7 +34,7 @@ nn::Sequential kmnist_cnn(Key key);
 // subsampling of 1998 (LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to
 // Document Recognition"): convolutions 5 x 5 of 6 (padding 2) and 16 channels, 400-120-84-10.
 // 61 706 numbers.
-nn::Sequential lenet5(Key key, std::int64_t classes = 10);
+nn::Sequential lenet5(Key key, std::int64_t classes = 10, Location where = Location::current());
 
 struct ResnetOptions {
   std::int64_t channels = 3;  // of the images
@@ -44,7 +44,8 @@ struct ResnetOptions {
 // Residual Learning", CVPR 2016, section 4.2 with n = 1, its shortcuts by convolutions 1 x 1): a
 // convolution and one block each of 16, 32 and 64 channels with batch norm, the mean over the
 // image, a linear layer. For images of any size from 4 x 4. 78 042 numbers.
-nn::Sequential small_resnet(Key key, const ResnetOptions& options = {});
+nn::Sequential small_resnet(Key key, const ResnetOptions& options = {},
+                            Location where = Location::current());
 
 struct TransformerOptions {
   std::int64_t length = 28;  // places in a sequence
@@ -59,6 +60,7 @@ struct TransformerOptions {
 // Sequences (N, length, features), such as the rows of images (N, 1, 28, 28), which it takes as
 // well: a linear layer, learned positions, transformer blocks, a layer norm, the mean over places,
 // a linear layer. 104 394 numbers.
-nn::Sequential small_transformer(Key key, const TransformerOptions& options = {});
+nn::Sequential small_transformer(Key key, const TransformerOptions& options = {},
+                                 Location where = Location::current());
 
 }  // namespace dualtape::nets

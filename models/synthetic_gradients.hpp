@@ -37,7 +37,7 @@ class GradientModel {
  public:
   // `width` is the activation's. ShapeError for sizes below 1, ValueError for negative classes.
   GradientModel(const std::string& name, std::int64_t width, Key key,
-                const GradientModelOptions& options = {});
+                const GradientModelOptions& options = {}, Location where = Location::current());
 
   // (rows, width) to (rows, width); the labels, int64 of shape (rows,), are concatenated as one-hot
   // rows where the model has classes. GraphError for labels that it lacks or cannot use.

@@ -274,10 +274,11 @@ class Trainer {
                              : detail::objective_of(nn::Layer(net, where), std::move(loss)),
                          std::move(options)),
                 where) {}
-  // What is no loss of a net's outputs, and parameters that are not all a net's. The optimiser must
-  // outlive the Trainer. Throws ValueError without parameters or schedule, for a
-  // parameter that is listed twice and for one that is among the buffers, too, and for a callback
-  // or metric that is null. What is moved from may be assigned to, and else throws GraphError.
+  // What is no loss of a net's outputs, and parameters that are not all a net's.
+  // The optimiser must outlive the Trainer. Throws ValueError without parameters or schedule, for a
+  // parameter that is listed twice and for one that is among the buffers, too, for two parameters,
+  // buffers, callbacks or metrics of one name, for a callback or metric that is null, and for
+  // cosine_every below 0. What is moved from may be assigned to, and else throws GraphError.
   Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters, GradientMethod method,
           Optimiser& optimiser, TrainerOptions options = {}, Location where = Location::current());
   Trainer(Trainer&&) noexcept;
@@ -286,13 +287,14 @@ class Trainer {
 
   // Trains until a rule stops it. A second call goes on with the next step number and the next
   // epoch, so keys and orders are not used twice; after an error it goes on in the epoch's midst,
-  // if the batches are cut as they were. Throws ValueError for rules that are below 1 or that stop
-  // nothing, for batches that differ from those of the epoch that is resumed or that are as those
-  // of the resumed run but drawn from another key, and for a callback whose scalar nobody reports
-  // though others are: at once where that can be seen, else at the end; ShapeError, TypeError or
-  // GraphError, at its line, for a loss that is not one floating-point number of the inputs' graph
-  // and for logits that do not fit the labels; GraphError where it is called from within itself, or
-  // the Trainer is moved meanwhile; and what building and running the graph throws.
+  // if the batches are cut as they were. Throws ValueError for rules that are below 1, or of those
+  // counted since the Trainer was made below 0, or that stop nothing, for batches that differ from
+  // those of the epoch that is resumed or that are as those of the resumed run but drawn from
+  // another key, and for a callback whose scalar nobody reports though others are: at once where
+  // that can be seen, else at the end; ShapeError, TypeError or GraphError, at its line, for a loss
+  // that is not one floating-point number of the inputs' graph and for logits that do not fit the
+  // labels; GraphError where it is called from within itself, or the Trainer is moved meanwhile;
+  // and what building and running the graph throws.
   TrainResult fit(const EpochFunction& epochs, const StopRules& rules, EpochLayout layout = {},
                   Location where = Location::current());
   template <BatchSource Source>
@@ -348,8 +350,8 @@ class Trainer {
   // Goes on from a state(): the next fit() goes on in the midst of the epoch, passing over the
   // batches that were done, with the bits of a run that had not stopped. The data and the options
   // must be those of then: fit() refuses batches of other sizes or from another key. Throws
-  // ValueError for tensors missing or of another type, before anything has changed; the optimiser's
-  // may be found wrong when the first step is built.
+  // ValueError for tensors missing, those of callbacks included, or of another type, before
+  // anything has changed; the optimiser's may be found wrong when the first step is built.
   void restore(const std::vector<NamedTensor>& state, Location where = Location::current());
 
  private:

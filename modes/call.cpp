@@ -90,6 +90,17 @@ std::vector<Var> Function::inlined(std::span<const Var> arguments, Location wher
                       .where = where,
                       .help = "give one Var for each, at least one: they tell the graph"});
   Graph& target = detail::require_one_graph(arguments, "function", "arguments", where);
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    const Complaint complaint{.op = "function",
+                              .label = name_,
+                              .what = "argument " + std::to_string(i) + " is " +
+                                      to_string(inputs_[i].type()) + ", got " +
+                                      to_string(arguments[i].type()),
+                              .where = where,
+                              .help = "make a Function for each type of its arguments"};
+    if (arguments[i].shape() != inputs_[i].shape()) fail<ShapeError>(complaint);
+    if (arguments[i].dtype() != inputs_[i].dtype()) fail<TypeError>(complaint);
+  }
   std::vector<NodeId> copies(graph_->size(), no_node);
   std::vector<Var> first(graph_->size());
   for (std::size_t i = 0; i < inputs_.size(); ++i) first[inputs_[i].id()] = arguments[i];
@@ -177,7 +188,8 @@ FunctionPtr transposed_function(const Function& function, std::size_t first_line
     Graph& graph = arguments[0].graph();
     for (std::size_t i = first_linear; i < function.inputs().size(); ++i) {
       const Type& type = function.inputs()[i].type();
-      full.push_back(graph.constant(zeros(type.shape, type.dtype), function.where()));
+      full.push_back(
+          graph.constant(zeros(type.shape, type.dtype, function.where()), function.where()));
       wrt.emplace_back(full.back(), function.where());
     }
     const std::vector<Var> outputs = function.inlined(full, function.where());
@@ -256,8 +268,9 @@ struct Call {
                               node.in.begin() + static_cast<std::ptrdiff_t>(first));
     for (std::size_t k = 0; k < cotangents.size(); ++k) {
       const Type& type = f.outputs()[k].type();
-      arguments.emplace_back(cotangents[k] ? *cotangents[k]
-                                           : graph.constant(zeros(type.shape, type.dtype)));
+      arguments.emplace_back(cotangents[k]
+                                 ? *cotangents[k]
+                                 : graph.constant(zeros(type.shape, type.dtype, f.where())));
     }
     const FunctionPtr derived = f.derived(
         "transpose " + std::to_string(first), [&] { return transposed_function(f, first); },

@@ -39,7 +39,9 @@ class Function {
   // 0 for a body that calls no Function, else one more than the deepest of those it calls.
   int depth() const { return depth_; }
 
-  // Adds the body's nodes to the graph of `arguments`; returns what the outputs become.
+  // Adds the body's nodes to the graph of `arguments`; returns what the outputs become. GraphError
+  // unless there is one argument for each input, of one graph; ShapeError or TypeError unless it
+  // has that one's type.
   std::vector<Var> inlined(std::span<const Var> arguments,
                            Location where = Location::current()) const;
 

@@ -106,7 +106,20 @@ void check(Perturbation perturbation, const DirectionOptions& options, Location 
                               ", but must be at least 0",
                       .where = where,
                       .help = "0 draws dense directions, 1 is the cheapest low rank"});
+  if (name_of(perturbation).empty())
+    fail<ValueError>({.op = "forward_gradient",
+                      .what = "there is no perturbation of the number " +
+                              std::to_string(static_cast<int>(perturbation)),
+                      .where = where,
+                      .help = "dt::Perturbation::normal, or another one"});
   if (options.rank == 0) return;
+  constexpr std::int64_t most = std::int64_t{1} << 20U;  // more than matrices have rows
+  if (options.rank > most)
+    fail<SizeError>({.op = "forward_gradient",
+                     .what = "the rank of a direction is " + std::to_string(options.rank) +
+                             ", the limit is " + std::to_string(most),
+                     .where = where,
+                     .help = "0 draws dense directions"});
   if (perturbation == Perturbation::sphere)
     fail<ValueError>({.op = "forward_gradient",
                       .what = "low-rank directions are not drawn on a sphere",

@@ -77,6 +77,16 @@ void check(Var loss, Var key, const ForwardGradientOptions& options, Location wh
          .what = "needs at least one direction, got count = " + std::to_string(options.count),
          .where = where,
          .help = "set ForwardGradientOptions::count to 1 or more"});
+  // Each direction is a sweep of its own in the graph, whose nodes have numbers of 32 bits.
+  constexpr std::int64_t most = std::int64_t{1} << 16U;
+  if (options.count > most)
+    fail<SizeError>({.op = "forward_gradient",
+                     .label = loss.label(),
+                     .what = "a graph of count = " + std::to_string(options.count) +
+                             " sweeps is too large, the limit is " + std::to_string(most),
+                     .where = where,
+                     .help = "average fewer directions, or the estimates of several runs with "
+                             "different keys"});
   if (!(options.slope_limit > 0))
     fail<ValueError>(
         {.op = "forward_gradient",

@@ -54,8 +54,9 @@ struct ForwardGradient {
 };
 
 // The estimate of the gradient of the scalar `loss`. Direction k draws from fold_key(key, k).
-// Throws ShapeError unless `loss` has one element, ValueError if count < 1, if slope_limit is not
-// above 0 and for what RandomDirection refuses, and what forward() throws.
+// Throws ShapeError unless `loss` has one element, ValueError if count < 1, SizeError if it is
+// above 65536, ValueError if slope_limit is not above 0 and for what RandomDirection refuses, and
+// what forward() throws.
 ForwardGradient forward_gradient(Var loss, const WrtList& wrt, Var key,
                                  const ForwardGradientOptions& options = {},
                                  Location where = Location::current());

@@ -126,7 +126,7 @@ JvpResult jvp_at(const VarFunction& f, const std::vector<Tensor>& x, const std::
   feed(feeds, inputs, x, where);
   feed(feeds, directions, v, where);
   const Outputs out = program.run(feeds, where);
-  return {out[y], dy ? out[*dy] : zeros(y.shape(), y.dtype())};
+  return {out[y], dy ? out[*dy] : zeros(y.shape(), y.dtype(), where)};
 }
 
 VjpResult vjp_at(const VarFunction& f, const std::vector<Tensor>& x, Location where) {
@@ -141,7 +141,7 @@ Tensor hvp_at(const VarFunction& f, const Tensor& x, const Tensor& v, Location w
   const WrtList by{{input, where}};
   const Var slope = reverse(value, by, Unreachable::zero, where).all()[0];
   const MaybeVar product = forward_all({slope}, by, {direction}, where)[0];
-  if (!product) return zeros(x.shape(), x.dtype());
+  if (!product) return zeros(x.shape(), x.dtype(), where);
   Program program = compile({*product}, {}, where);
   const std::vector<Feed> feeds{{input, x, where}, {direction, v, where}};
   return program.run(feeds, where)[*product];

@@ -287,6 +287,10 @@ struct Pow {
                 {0x1p60, -1.5, 0x1p-90, -0x3p-151, 3.3595190004198024e-26},
                 {0x1p-40, -2, 0x1p80, -0x1p121, -3.351854093488005e25},
                 {1 + 0x1p-20, 0x1p20, 2.718280532282396, 2850321.009140606, 2.5923530922947463e-06},
+                {0x1p-66, 2, 0x1p-132, 0x1p-65, -8.40252801131506e-39},
+                {0x1p-80, 1.75, 0x1p-140, 0x1.cp-60, -3.978469702327206e-41},
+                {0x1p64, -1.984375, 0x1p-127, -0x1.fcp-191, 2.6073299041171578e-37},
+                {0x1p-600, 2, 0, 0x1p-599, 0},
                 {3, 0, 1, 0, 1.0986122886681098},
                 {0, 0, 1, 0, 0},
                 {0, 1, 0, 1, 0},
@@ -336,11 +340,17 @@ struct Pow {
   // 0 is the limit where a power vanishes: at a = 0, and at infinite a or b.
   static Var by_exponent(Var a, Var b, Var y) {
     const Var zero = equal(a, 0);
-    const Var limit = logical_or(equal(y, 0), logical_and(zero, logical_not(isnan(y))));
+    // Where y is merely too small to be a number, its slopes may still be some: there it is taken
+    // as the square of a^(b/2).
+    const Var faint =
+        logical_and(logical_and(equal(y, 0), a > 0), logical_and(isfinite(a), isfinite(b)));
+    const Var limit = logical_and(logical_or(equal(y, 0), logical_and(zero, logical_not(isnan(y)))),
+                                  logical_not(faint));
     // Not y itself: its slope at a = 0 may be infinite and would meet a 0.
-    const Var power = pow(where(zero, 1, a), where(zero, 1, b));
+    const Var power = pow(where(zero, 1, a), where(zero, 1, where(faint, 0.5 * b, b)));
     // Of y log(a), xlogy takes the slope y / a in one quotient.
-    return xlogy(where(limit, 0, power), where(limit, 1, a));
+    const Var slope = xlogy(where(limit, 0, power), where(limit, 1, a));
+    return where(faint, where(faint, power, 0) * where(faint, slope, 0), slope);
   }
 };
 constexpr detail::BuiltinElementwise<Pow> pow_op;

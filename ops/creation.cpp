@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 
 #include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/core/tensor/new_tensor.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
@@ -17,10 +19,31 @@
 namespace dualtape {
 namespace {
 
+// Zeros of a rank 1 or 2 whose sizes a user gave.
+Tensor sized(std::string_view function, std::initializer_list<std::int64_t> sizes, DType dtype,
+             Location where) {
+  try {
+    Tensor result = detail::new_tensor(function, {Shape(sizes, where), dtype}, where);
+    std::memset(result.raw(), 0, result.bytes());
+    return result;
+  } catch (const ShapeError& error) {
+    std::string_view what = error.what();
+    what = what.substr(0, what.find('\n'));
+    if (what.starts_with("[Shape] ")) what.remove_prefix(8);
+    const Complaint complaint{.op = function,
+                              .what = std::string(what),
+                              .where = where,
+                              .help = "give sizes from 0 to what memory holds"};
+    if (dynamic_cast<const SizeError*>(&error) != nullptr) fail<SizeError>(complaint);
+    fail<ShapeError>(complaint);
+  }
+}
+
 // A vector of value(i); integers are not rounded through doubles that hold them.
 template <class F>
-Tensor counted(std::int64_t count, DType dtype, F value) {
-  Tensor result(Shape{count}, dtype);
+Tensor counted(std::string_view function, std::int64_t count, DType dtype, Location where,
+               F value) {
+  Tensor result = sized(function, {count}, dtype, where);
   dispatch(dtype, [&]<class T>() {
     const auto out = result.data<T>();
     for (std::size_t i = 0; i < out.size(); ++i)
@@ -29,8 +52,10 @@ Tensor counted(std::int64_t count, DType dtype, F value) {
   return result;
 }
 
-[[noreturn]] void refuse(std::string_view function, std::string what, std::string help) {
-  fail<ValueError>({.op = function, .what = std::move(what), .help = std::move(help)});
+[[noreturn]] void refuse(std::string_view function, std::string what, std::string help,
+                         Location where) {
+  fail<ValueError>(
+      {.op = function, .what = std::move(what), .where = where, .help = std::move(help)});
 }
 
 template <class F>
@@ -121,8 +146,8 @@ Ints products(const Ints& a, const Ints& b) {
 
 }  // namespace
 
-Tensor eye(std::int64_t rows, std::int64_t columns, std::int64_t k, DType dtype) {
-  Tensor result(Shape{rows, columns}, dtype);
+Tensor eye(std::int64_t rows, std::int64_t columns, std::int64_t k, DType dtype, Location where) {
+  Tensor result = sized("eye", {rows, columns}, dtype, where);
   dispatch(dtype, [&]<class T>() {
     const auto out = result.data<T>();
     if (k <= -rows || k >= columns) return;  // -k and i + k below cannot overflow
@@ -131,24 +156,25 @@ Tensor eye(std::int64_t rows, std::int64_t columns, std::int64_t k, DType dtype)
   });
   return result;
 }
-Tensor eye(std::int64_t n) { return eye(n, n); }
+Tensor eye(std::int64_t n, Location where) { return eye(n, n, 0, float32, where); }
 
 namespace {
 
 constexpr auto step_of_zero = "give finite numbers and a step that is not 0";
 
 // Counts in the integers that wrap, where no difference of two int64 overflows.
-Tensor arange_of_integers(Number first, Number past, Number by, DType dtype) {
+Tensor arange_of_integers(Number first, Number past, Number by, DType dtype, Location where) {
   const std::int64_t start = first.integer();
   const std::int64_t stop = past.integer();
   const std::int64_t step = by.integer();
-  if (step == 0) refuse("arange", "the step is 0", step_of_zero);
+  if (step == 0) refuse("arange", "the step is 0", step_of_zero, where);
   const bool some = step > 0 ? start < stop : start > stop;
   const auto bits = [](std::int64_t x) { return static_cast<std::uint64_t>(x); };
   const std::uint64_t way = step > 0 ? bits(stop) - bits(start) : bits(start) - bits(stop);
   const std::uint64_t size = step > 0 ? bits(step) : 0 - bits(step);
   const std::uint64_t count = some ? (way - 1) / size + 1 : 0;
-  if (count > 9'000'000'000'000'000) refuse("arange", "too many values", "take larger steps");
+  if (count > 9'000'000'000'000'000)
+    refuse("arange", "too many values", "take larger steps", where);
   const auto at = [=](std::int64_t i) {
     return static_cast<std::int64_t>(bits(start) + bits(i) * bits(step));
   };
@@ -156,16 +182,16 @@ Tensor arange_of_integers(Number first, Number past, Number by, DType dtype) {
     for (const std::int64_t value : {start, at(static_cast<std::int64_t>(count - 1))})
       if (!Number(value).fits(dtype))
         refuse("arange", std::to_string(value) + " does not fit " + std::string(name_of(dtype)),
-               "use dt::int64");
-  return counted(static_cast<std::int64_t>(count), dtype, at);
+               "use dt::int64", where);
+  return counted("arange", static_cast<std::int64_t>(count), dtype, where, at);
 }
 
 }  // namespace
 
-Tensor arange(Number first, Number past, Number by, DType dtype) {
+Tensor arange(Number first, Number past, Number by, DType dtype, Location where) {
   const auto is_real = [](Number n) { return n.kind() == Number::Kind::real; };
   if (!is_real(first) && !is_real(past) && !is_real(by))
-    return arange_of_integers(first, past, by, dtype);
+    return arange_of_integers(first, past, by, dtype, where);
   const double start = first.real();
   const double stop = past.real();
   const double step = by.real();
@@ -173,21 +199,26 @@ Tensor arange(Number first, Number past, Number by, DType dtype) {
     refuse("arange",
            "from " + std::to_string(start) + " to " + std::to_string(stop) + " by steps of " +
                std::to_string(step) + " there is no finite number of values",
-           step_of_zero);
+           step_of_zero, where);
   const double count = std::max(0.0, std::ceil((stop - start) / step));
-  if (count > 9e15) refuse("arange", "too many values", "take larger steps");
-  return counted(static_cast<std::int64_t>(count), dtype,
+  if (count > 9e15) refuse("arange", "too many values", "take larger steps", where);
+  return counted("arange", static_cast<std::int64_t>(count), dtype, where,
                  [=](std::int64_t i) { return start + static_cast<double>(i) * step; });
 }
-Tensor arange(std::int64_t stop) {
-  return counted(std::max<std::int64_t>(0, stop), int64, [](std::int64_t i) { return i; });
+Tensor arange(std::int64_t stop, Location where) {
+  return counted("arange", std::max<std::int64_t>(0, stop), int64, where,
+                 [](std::int64_t i) { return i; });
 }
 
-Tensor linspace(double start, double stop, std::int64_t count, DType dtype) {
+Tensor linspace(double start, double stop, std::int64_t count, DType dtype, Location where) {
+  if (!std::isfinite(start) || !std::isfinite(stop))
+    refuse("linspace",
+           "from " + std::to_string(start) + " to " + std::to_string(stop) + " is no finite way",
+           "give finite numbers", where);
   if (count < 0)
-    refuse("linspace", std::to_string(count) + " values cannot be made", "give 0 or more");
+    refuse("linspace", std::to_string(count) + " values cannot be made", "give 0 or more", where);
   const double step = count > 1 ? (stop - start) / static_cast<double>(count - 1) : 0;
-  return counted(count, dtype, [=](std::int64_t i) {
+  return counted("linspace", count, dtype, where, [=](std::int64_t i) {
     return i > 0 && i == count - 1 ? stop : start + static_cast<double>(i) * step;
   });
 }

@@ -241,6 +241,7 @@ struct CrossEntropy {
     const Reduction reduction = reduction_of(request.attributes);
     const bool each = reduction == Reduction::none;
     const LabelCheck check(classes, request.attributes);
+    const detail::FoldPlan all(Shape{request.in[1].shape.count()}, {0});
     return {[=, kernels = &detail::row_kernels<T>()](const KernelArgs& args) {
               const auto* x = args.input<T>(0);
               const auto* labels = args.input<Label>(1);
@@ -255,9 +256,16 @@ struct CrossEntropy {
               double total = 0;  // a float would lose digits over many rows
               for (std::size_t row = 0; row < rows; ++row)
                 total += static_cast<double>(of_rows[row]);
-              if (reduction == Reduction::mean)
-                total /= static_cast<double>(check.counted(labels, rows));
               *args.output<T>() = static_cast<T>(total);
+              if (reduction != Reduction::mean) return;
+              const auto counted = static_cast<double>(check.counted(labels, rows));
+              // The sum may overflow where the mean does not.
+              const bool lost = !std::isfinite(total) && counted > 0;
+              const double mean =
+                  lost ? static_cast<double>(kernels->mean_of_output(all, of_rows, 0)) *
+                             (static_cast<double>(rows) / counted)
+                       : total / counted;
+              *args.output<T>() = static_cast<T>(mean);
             },
             each ? 0 : rows * sizeof(T)};
   }
@@ -293,8 +301,26 @@ struct CrossEntropy {
     const auto half = [](std::span<const Var> in) {
       return std::vector<Var>{cross_entropy(in[0], table({1, 2}, {0.5, 0}).to(in[0].dtype()))};
     };
+    const auto of_two = [](std::span<const Var> in) {
+      CrossEntropyOptions options;
+      if (in.size() > 1) options.weights = in[1];
+      return std::vector<Var>{cross_entropy(in[0], Tensor::of({1, 1}), options)};
+    };
+    std::vector<Edge> huge;
+    for (const double size : {0x1.8p127, 0x1.8p1023}) {
+      const std::string name = "a sum of losses beyond floats, " + std::to_string(std::ilogb(size));
+      const Tensor logits = table({2, 2}, {size, 0, size, 0});
+      const Tensor slopes = table({2, 2}, {0.5, -0.5, 0.5, -0.5});
+      huge.push_back({name, {logits}, {number(size)}, {slopes}});
+      for (const double weight : {1, 4})
+        huge.push_back({name + ", weighted by " + std::to_string(weight),
+                        {logits, row({1, weight})},
+                        {number(size)},
+                        {slopes, row({0, 0})}});
+    }
     return joined(
-        {edges_of(of_label(0),
+        {edges_of(of_two, huge),
+         edges_of(of_label(0),
                   {{"nearly certain and right",
                     {table({1, 2}, {20, 0})},
                     {number(2.061153620314381e-09)},

@@ -5,8 +5,8 @@
 
 namespace dualtape {
 
-Tensor zeros_like(const Tensor& x) { return zeros(x.shape(), x.dtype()); }
-Tensor ones_like(const Tensor& x) { return ones(x.shape(), x.dtype()); }
+Tensor zeros_like(const Tensor& x, Location where) { return zeros(x.shape(), x.dtype(), where); }
+Tensor ones_like(const Tensor& x, Location where) { return ones(x.shape(), x.dtype(), where); }
 
 void detail::check_like(Var x, Location where) {
   if (!x.defined())

@@ -259,35 +259,70 @@ struct CosineSimilarity {
       return std::vector<Var>{cosine_similarity(in[0], in[1])};
     };
     // 64 ulp are allowed where slopes are differences of larger numbers.
-    return edges_of(
-        call, {{"huge",
-                {row({0x1.8p101, 0x1p102}), row({1, -2})},
-                {number(-0.4472135954999579)},
-                {row({1.1289258296743688e-31, -8.466943722557765e-32}),
-                 row({0.35777087639996635, 0.17888543819998318})},
-                4,
-                64},
-               {"tiny against huge",
-                {row({0x1.8p-19, 0x1p-18}), row({0x1p100, 0})},
-                {number(0.6)},
-                {row({134217.728, -100663.296}), row({0, 6.310887241768095e-31})},
-                4,
-                64},
-               {"beyond float64",
-                {row({0x1.8p701, 0x1p702}), row({0x1p700, 0})},
-                {number(0.6)},
-                {row({0.512 * 0x1p-702, -0.384 * 0x1p-702}), row({0, 0.8 * 0x1p-700})},
-                4,
-                64},
-               {"zeros",
-                {row({0, 0}), row({1, 2})},
-                {number(0)},
-                {row({44721359.549995795, 89442719.09999159}), row({0, 0})}},
-               {"zeros both", {row({0, 0}), row({0, 0})}, {number(0)}, {row({0, 0}), row({0, 0})}},
-               {"NaN",
-                {row({not_a_number, 0}), row({1, 2})},
-                {number(not_a_number)},
-                {row({not_a_number, not_a_number}), row({not_a_number, not_a_number})}}});
+    const auto to_five = [](std::span<const Var> in) {
+      return std::vector<Var>{cosine_similarity(in[0], in[1], -1, 5)};
+    };
+    return joined(
+        {edges_of(
+             call,
+             {{"huge",
+               {row({0x1.8p101, 0x1p102}), row({1, -2})},
+               {number(-0.4472135954999579)},
+               {row({1.1289258296743688e-31, -8.466943722557765e-32}),
+                row({0.35777087639996635, 0.17888543819998318})},
+               4,
+               64},
+              {"tiny against huge",
+               {row({0x1.8p-19, 0x1p-18}), row({0x1p100, 0})},
+               {number(0.6)},
+               {row({134217.728, -100663.296}), row({0, 6.310887241768095e-31})},
+               4,
+               64},
+              {"beyond float64",
+               {row({0x1.8p701, 0x1p702}), row({0x1p700, 0})},
+               {number(0.6)},
+               {row({0.512 * 0x1p-702, -0.384 * 0x1p-702}), row({0, 0.8 * 0x1p-700})},
+               4,
+               64},
+              {"zeros",
+               {row({0, 0}), row({1, 2})},
+               {number(0)},
+               {row({44721359.549995795, 89442719.09999159}), row({0, 0})}},
+              {"below eps",
+               {row({0x1p-60, 0}), row({3, 4})},
+               {number(0.6e8 * 0x1p-60)},
+               {row({0.6e8, 0.8e8}), row({0.128e8 * 0x1p-60, -0.096e8 * 0x1p-60})},
+               4,
+               64},
+              {"far below eps",
+               {row({0x1p-120, -0x1p-124}), row({0x1.8p100, 0x1p101})},
+               {number(0.55e8 * 0x1p-120)},
+               {row({0.6e8, 0.8e8}), row({0.268e8 * 0x1p-220, -0.201e8 * 0x1p-220})},
+               4,
+               64},
+              {"both far below eps",
+               {row({0x1p-100, 0}), row({0x1p-100, 0x1p-101})},
+               {number(1e16 * 0x1p-200)},
+               {row({1e16 * 0x1p-100, 1e16 * 0x1p-101}), row({1e16 * 0x1p-100, 0})},
+               4,
+               64},
+              {"zeros both", {row({0, 0}), row({0, 0})}, {number(0)}, {row({0, 0}), row({0, 0})}},
+              {"NaN",
+               {row({not_a_number, 0}), row({1, 2})},
+               {number(not_a_number)},
+               {row({not_a_number, not_a_number}), row({not_a_number, not_a_number})}}}),
+         edges_of(to_five, {{"a norm of eps: half its slope",
+                             {row({3, 4}), row({8, 0})},
+                             {number(0.6)},
+                             {row({0.164, -0.048}), row({0, 0.1})}},
+                            {"just below",
+                             {row({3, 3.9990234375}), row({8, 0})},
+                             {number(0.6)},
+                             {row({0.2, 0}), row({0, 3.9990234375 / 40})}},
+                            {"below, both in one direction",
+                             {row({0, 0x1p-60}), row({0, 0x1p-90})},
+                             {number(0x1p-150 / 25)},
+                             {row({0, 0x1p-90 / 25}), row({0, 0x1p-60 / 25})}}})});
   }
   static std::vector<Case> cases() {
     const auto along = [](std::int64_t axis) {
@@ -350,16 +385,23 @@ Var hinge(In scores, In y, Reduction reduction) {
 
 namespace {
 
-// x / max(|x|, eps) along an axis, the largest element taken out first: no square over- or
-// underflows. What is taken out changes nothing, so it has no derivative.
+// x / max(|x|, eps) along an axis, its largest element or eps taken out first: no square over- or
+// underflows. What is taken out changes nothing, so it has no derivative. Below eps all is x / eps:
+// the norm is that of a constant there, since its own second slope grows beyond floats towards 0,
+// and a factor of 0 would not take that away.
 Var direction(const In& x, std::int64_t axis, double eps) {
   const auto here = [where = x.where()](auto value) { return In(value, where); };
-  const Var largest = stop_gradient(here(max(here(abs(x)), {axis}, true)));
-  const Var scale = where(here(here(largest) > here(0)), here(largest), here(1));
-  const Var scaled = x / here(scale);
-  const Var least = here(eps) / here(scale);
-  const Var length = maximum(here(norm(here(scaled), {axis}, true)), here(least));
-  return here(scaled) / here(length);
+  const In largest = here(max(here(abs(x)), {axis}, true));
+  const In most = here(stop_gradient(here(maximum(largest, here(eps)))));
+  const In is_scale = here(logical_and(here(most > here(0)), here(most < here(infinity))));
+  const In scale = here(where(is_scale, most, here(1)));
+  const In scaled = here(x / scale);
+  const In least = here(here(eps) / scale);
+  const In size = here(stop_gradient(here(norm(scaled, {axis}, true))));
+  const In below = here(size < least);
+  const In kept = here(where(below, here(1), scaled));
+  const Var above = maximum(here(norm(kept, {axis}, true)), least);
+  return scaled / here(where(below, least, here(above)));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Losses of classes and their probabilities; the kernels of cross-entropy are in
-// ops/cross_entropy.cpp.
+// Losses of classes and their probabilities; cross-entropy is in ops/cross_entropy.cpp, its options
+// in ops/cross_entropy_options.cpp.
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
@@ -40,11 +40,21 @@ struct BinaryCrossEntropy {
     const Var p = in[0];
     const Var y = in[1];
     if (i == 0) return (1 - y) / maximum(1 - p, least) - y / maximum(p, least);
-    return maximum(log1p(-p), lowest_log) - maximum(log(p), lowest_log);
+    return cut_log(1 - p, log1p(where(1 - p < least, 0, -p))) -
+           cut_log(p, log(where(p < least, 1, p)));
+  }
+  // log(share), `log` where that is not cut off. Its slope is the one that dL/dp has, so that mixed
+  // second slopes are the same by either order: value and slope are bounded apart, as in PyTorch.
+  static Var cut_log(Var share, Var log) {
+    const Var cut = share < least;
+    const Var inside = where(cut, share, 0);
+    const Var fixed = stop_gradient(inside);
+    const Var value = maximum(dualtape::log(where(cut, fixed, 1)), lowest_log);
+    return where(cut, value + (inside - fixed) / least, log);
   }
   static std::vector<Edge> edges() {
     const double cut = 100;  // the most a certain probability costs
-    std::vector<Edge> edges{
+    return {
         edge("certain and right, 0", {0, 0}, 0, {1, cut}),
         edge("certain and right, 1", {1, 1}, 0, {-1, -cut}),
         edge("certain and wrong, 0", {0, 1}, cut, {-1e12, cut}),
@@ -56,10 +66,6 @@ struct BinaryCrossEntropy {
         edge("a denormal of float32", {0x1p-130, 0}, 0x1p-130, {1}),
         edge("NaN", {not_a_number, 1}, not_a_number, {not_a_number, not_a_number}),
         edge("outside", {-0.5, 0.5}, not_a_number)};
-    // Where p is cut off, value and slope are bounded apart, as in PyTorch, and so are the mixed
-    // second slopes.
-    for (Edge& one : edges) one.mixed = one.at[0].item() >= least && one.at[0].item() <= 1 - least;
-    return edges;
   }
   static auto sample() { return std::array{domain(0.1, 0.9), domain(0, 1)}; }
 };
@@ -228,125 +234,6 @@ struct KlDivergence {
   }
 };
 
-// The operands of a cross-entropy with options, in one graph.
-struct Operands {
-  Var logits;
-  Var targets;
-  MaybeVar weights;
-  const CrossEntropyOptions& options;
-  Location where;
-
-  In here(const Var& x) const { return {x, where}; }
-  In here(double x) const { return {x, where}; }
-  double classes() const { return static_cast<double>(logits.shape().back()); }
-  // x, which a weight of 0 takes away also where it is infinite.
-  Var weighted(const Var& x, const Var& weight) const {
-    const In nothing = here(equal(here(weight), here(0.0)));
-    const In infinite = here(equal(here(abs(here(x))), here(infinity)));
-    const In none = here(logical_and(nothing, infinite));
-    return mul(here(dualtape::where(none, here(0.0), here(x))), here(weight));
-  }
-  // -sum_c w_c q_c log softmax(x)_c of each row, where 0 times what is not finite is 0.
-  Var against(const Var& q) const {
-    const In all = here(log_softmax(here(logits)));
-    const In lost = here(logical_not(here(isfinite(all))));
-    const In none = here(logical_and(here(equal(here(q), here(0.0))), lost));
-    Var terms = mul(here(q), here(dualtape::where(none, here(0.0), all)));
-    if (weights) terms = weighted(terms, *weights);
-    return neg(here(sum(here(terms), {-1})));
-  }
-};
-
-// x[n, label(n)] of each row, where labels outside the classes are refused.
-Var at_labels(const Operands& o, const Var& x, const Var& labels) {
-  Ints column = labels.shape().vector();
-  column.push_back(1);
-  const Var places = reshape(o.here(labels), Shape(column));
-  const Var chosen = detail::gather_of("cross_entropy", o.here(x), o.here(places), -1);
-  return reshape(o.here(chosen), labels.shape());
-}
-
-// Label smoothing: a share of each target, spread evenly over the classes. `labels` are 0 where a
-// row is not kept.
-Var smoothed_losses(const Operands& o, const Var& labels, const MaybeVar& kept) {
-  const double smoothing = o.options.label_smoothing;
-  Var logits = o.logits;
-  // Rows passed over may hold anything: they are replaced before a NaN of theirs meets a 0.
-  if (kept) logits = where(o.here(unsqueeze(o.here(*kept), -1)), o.here(logits), o.here(0.0));
-  Var logs = log_softmax(o.here(logits));
-  if (o.weights) logs = o.weighted(logs, *o.weights);
-  Var losses = mul(o.here(sum(o.here(logs), {-1})), o.here(-smoothing / o.classes()));
-  if (smoothing == 1) {
-    // The label's own loss, which may be infinite, would meet a 0. That it is a label is still
-    // asked: every class holds the row's loss.
-    const Var column = unsqueeze(o.here(losses), -1);
-    losses = at_labels(o, broadcast_to(o.here(column), logs.shape()), labels);
-  } else {
-    const Var own = mul(o.here(at_labels(o, logs, labels)), o.here(smoothing - 1));
-    losses = add(o.here(own), o.here(losses));
-  }
-  return kept ? where(o.here(*kept), o.here(losses), o.here(0.0)) : losses;
-}
-
-Var of_labels(const Operands& o) {
-  const In labels = o.here(o.targets);
-  // Built for smoothed losses, too: it refuses logits and labels of other types.
-  Var each = detail::cross_entropy_of_labels(o.here(o.logits), labels, Reduction::none,
-                                             o.options.ignore_index);
-  MaybeVar kept;  // none where every row is
-  Var safe = o.targets;
-  if (o.options.ignore_index) {
-    kept = not_equal(labels, In(*o.options.ignore_index, o.where));
-    safe = where(o.here(*kept), labels, In(std::int64_t{0}, o.where));
-  }
-  MaybeVar share;  // what each row counts for; none where that is 1
-  if (o.weights) {
-    share = detail::rows_of("cross_entropy: label", o.here(*o.weights), o.here(safe));
-    if (kept) share = where(o.here(*kept), o.here(*share), o.here(0.0));
-    each = o.weighted(each, *share);
-  } else if (kept) {
-    share = cast(o.here(*kept), each.dtype());
-  }
-  if (o.options.label_smoothing != 0) each = smoothed_losses(o, safe, kept);
-  if (o.options.reduction != Reduction::mean || !share)
-    return detail::reduced(o.here(each), o.options.reduction);
-  // The mean of nothing is NaN in every mode, also where smoothing leaves something to divide.
-  const In total = o.here(sum(o.here(*share)));
-  const In nothing = o.here(equal(total, o.here(0.0)));
-  return div(o.here(sum(o.here(each))), o.here(where(nothing, o.here(not_a_number), total)));
-}
-
-Var of_probabilities(const Operands& o) {
-  Var q = cast(o.here(o.targets), o.logits.dtype());
-  const double smoothing = o.options.label_smoothing;
-  if (smoothing != 0)
-    q = add(o.here(mul(o.here(q), o.here(1 - smoothing))), o.here(smoothing / o.classes()));
-  return detail::reduced(o.here(o.against(q)), o.options.reduction);
-}
-
-void check_options(const Operands& o, bool probabilities) {
-  const auto refuse = [&](std::string what, std::string help) {
-    fail<ValueError>({.op = "cross_entropy",
-                      .what = std::move(what),
-                      .where = o.where,
-                      .help = std::move(help)});
-  };
-  const double smoothing = o.options.label_smoothing;
-  if (!(smoothing >= 0 && smoothing <= 1))
-    refuse("label_smoothing is " + std::to_string(smoothing),
-           "give a share from 0 to 1; 0.1 is usual");
-  if (probabilities && o.options.ignore_index)
-    refuse("ignore_index is of labels, and the targets are probabilities",
-           "give rows of zeros where a sample is to count for nothing");
-  const Shape classes{o.logits.shape().back()};
-  if (o.weights && o.weights->shape() != classes)
-    fail<ShapeError>({.op = "cross_entropy",
-                      .what = "the weights have shape " + to_string(o.weights->shape()) +
-                              ", and the logits " + to_string(o.logits.shape()),
-                      .where = o.where,
-                      .help = "give one weight for each class: shape " + to_string(classes)});
-}
-
 }  // namespace
 
 Var detail::reduced(const In& entries, Reduction reduction) {
@@ -380,56 +267,6 @@ void detail::require_one_shape(std::string_view loss, const In& a, const In& b) 
                             " and " + to_string(detail::shape_of(b)),
                     .where = a.where(),
                     .help = "reshape one of them; a loss does not broadcast"});
-}
-
-std::vector<Case> detail::cross_entropy_option_cases() {
-  const Arg logits{{4, 3}};
-  const Arg weights{{3}, domain(0.5, 2)};
-  const Arg probabilities{{4, 3}, domain(0.1, 0.6)};
-  std::vector<Case> cases;
-  for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
-    const auto call = [reduction](double smoothing, bool ignoring) {
-      return [=](std::span<const Var> in) {
-        CrossEntropyOptions options{.reduction = reduction, .label_smoothing = smoothing};
-        if (ignoring) options.ignore_index = 1;
-        if (in.size() > 2) options.weights = in[2];
-        return std::vector<Var>{cross_entropy(in[0], in[1], options)};
-      };
-    };
-    const std::string name = ", reduction " + std::to_string(static_cast<int>(reduction));
-    const Arg labels = detail::sample_labels();
-    cases.push_back({"labels passed over" + name, {logits, labels}, call(0, true)});
-    cases.push_back({"weights and smoothing" + name, {logits, labels, weights}, call(0.1, false)});
-    cases.push_back({"all options" + name, {logits, labels, weights}, call(0.2, true)});
-    cases.push_back({"probabilities" + name, {logits, probabilities}, call(0, false)});
-    cases.push_back(
-        {"weighted probabilities" + name, {logits, probabilities, weights}, call(0.1, false)});
-  }
-  // Fixed labels: with drawn ones all could be ignored, and the mean would be NaN.
-  for (Case& sample : cases)
-    if (sample.args[1].dtype == int64)
-      sample.args[1].make = [](Key) { return Tensor::of({0, 1, 2, 2}); };
-  return cases;
-}
-
-Var cross_entropy(In logits, In targets, const CrossEntropyOptions& options) {
-  const Location where = logits.where();
-  const Shape shape = detail::shape_of(logits);
-  const bool probabilities = !shape.empty_rank() && detail::shape_of(targets) == shape &&
-                             is_floating(detail::dtype_of_operand(targets));
-  const bool plain = !options.ignore_index && !options.weights && options.label_smoothing == 0;
-  if (plain && !probabilities)
-    return detail::cross_entropy_of_labels(logits, targets, options.reduction, {});
-  const std::vector<Var> vars = detail::in_one_graph("cross_entropy", {logits, targets});
-  Operands o{vars[0], vars[1], options.weights, options, where};
-  if (o.weights && is_floating(vars[0].dtype()))
-    o.weights = cast(o.here(*o.weights), vars[0].dtype());
-  if (!probabilities) detail::require_labels("cross_entropy", logits, shape, vars[1].shape());
-  check_options(o, probabilities);
-  return probabilities ? of_probabilities(o) : of_labels(o);
-}
-Var cross_entropy(In logits, In targets, Reduction reduction) {
-  return cross_entropy(logits, targets, CrossEntropyOptions{.reduction = reduction});
 }
 
 Var clamped_cross_entropy(In logits, In labels, Reduction reduction) {

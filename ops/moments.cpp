@@ -221,8 +221,10 @@ bool folds_rows(const Shape& shape, const Ints& axes) {
   return plan.inner_folded && plan.folded.empty();
 }
 
-// Variances of rows, or their roots. The derivative reads outputs 1 and 2: the means, and what
-// their rounding missed. var() and stddev() bring other axes to the end.
+// Variances of rows, or their roots. The derivative reads outputs 1, 2 and 3: the means, what their
+// rounding missed, and the power of two that rows are multiplied by for both; of roots output 4 is
+// the root times that, too, which is a number where the root itself is beyond or below all numbers.
+// var() and stddev() bring other axes to the end.
 template <bool root>
 struct AnyVariance {
   static constexpr auto promotion = Promotion::common_floating;
@@ -235,7 +237,7 @@ struct AnyVariance {
   }
   static void infer(Inference& inference) {
     infer_same_dtype(inference);
-    inference.out = {3, inference.out[0]};
+    inference.out = {root ? 5U : 4U, inference.out[0]};
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);
@@ -250,12 +252,12 @@ struct AnyVariance {
     const double divisor = divisor_of(shape, request.attributes);
     return dispatch_floating(request.in[0].dtype, [&]<class T>() -> Kernel {
       return {[=, variance = detail::row_kernels<T>().variance](const KernelArgs& args) {
-        detail::in_ranges(args, rows, 1, rows * size,
-                          [&](std::size_t first, std::size_t last, void*) {
-                            variance(args.input<T>(0) + first * size, last - first, size, divisor,
-                                     root, args.output<T>(0) + first, args.output<T>(1) + first,
-                                     args.output<T>(2) + first);
-                          });
+        detail::in_ranges(
+            args, rows, 1, rows * size, [&](std::size_t first, std::size_t last, void*) {
+              const auto of = [&](std::size_t o) { return args.output<T>(o) + first; };
+              variance(args.input<T>(0) + first * size, last - first, size, divisor, root, of(0),
+                       {of(1), of(2), root ? of(4) : nullptr, of(3)});
+            });
       }};
     });
   }
@@ -264,16 +266,18 @@ struct AnyVariance {
     const bool keepdims = detail::keeps_dims(node);
     const Var t = *tangents[0];
     const double divisor = divisor_of(node.in[0].shape(), node.attributes);
-    const Var centre = detail::with_kept_axes(node, node.out[1]);
-    const Var rest = detail::with_kept_axes(node, node.out[2]);
-    const Var level = mean(t, axes, keepdims);
+    const auto kept = [&](Var numbers) { return detail::with_kept_axes(node, numbers); };
+    const Var part = node.out[3];
+    const Var centred =
+        detail::deviations(node.in[0], kept(node.out[1]), kept(node.out[2]), kept(part));
+    const Var level = mean(t, axes, keepdims) * part;
     if constexpr (root) {
-      const Var spread = detail::with_kept_axes(node, detail::divisor_by_root(node.out[0]));
-      const Var unit = detail::over_spread(node.in[0], centre, rest, spread);
-      return {sum(unit * t, axes, keepdims) / divisor, level, std::nullopt};
+      const Var unit = centred / kept(detail::divisor_by_root(node.out[4]));
+      const Var slope = sum(unit * t, axes, keepdims) / divisor;
+      return {slope, level, std::nullopt, std::nullopt, slope * part};
     }
-    const Var centred = node.in[0] - centre - rest;
-    return {sum(centred * t, axes, keepdims) * (2 / divisor), level, std::nullopt};
+    return {sum(centred * t, axes, keepdims) * (2 / divisor) / part, level, std::nullopt,
+            std::nullopt};
   }
 };
 
@@ -300,6 +304,14 @@ struct Variance : AnyVariance<false> {
           {row({0x1p60, -0x1p60, 0, 0})},
           {number(0x1p119)},
           {row({0x1p59, -0x1p59, 0, 0})}},
+         {"a mean below float32",
+          {row({0, 0x1.8p-125})},
+          {number(0x1.2p-251)},
+          {row({-0x1.8p-126, 0x1.8p-126})}},
+         {"differences beyond float32",
+          {row({0x1p127, -0x1p127, -0x1p127})},
+          {number(2.573157538607026e+76)},
+          {row({1.512366075204171e+38, -7.561830376020855e+37, -7.561830376020855e+37})}},
          {"nothing", {row({})}, {number(not_a_number)}, {row({})}},
          {"infinity",
           {row({infinity, 1})},
@@ -327,47 +339,76 @@ struct StandardDeviation : AnyVariance<true> {
   static constexpr auto example = Example{"stddev(g.constant(Tensor{1, 2, 3}))", "1.0"};
   static std::vector<Edge> edges() {
     using namespace detail;
-    return edges_of(
-        [](std::span<const Var> in) { return std::vector<Var>{stddev(in[0], {}, false, 0)}; },
-        {{"far from zero", {row({1e6, 1e6 + 0.25})}, {number(0.125)}, {row({-0.5, 0.5})}},
-         {"a mean between floats",
-          {row({16777214, 16777214, 16777215})},
-          {number(0.4714045207910317)},
-          {row({-0.23570226039551584, -0.23570226039551584, 0.4714045207910317})}},
-         {"equal elements", {row({7, 7, 7})}, {number(0)}, {row({0, 0, 0})}},
-         {"squares beyond float32",
-          {row({0x1p100, -0x1p100, 0})},
-          {number(1.035032380897329e+30)},
-          {row({0.408248290463863, -0.408248290463863, 0})}},
-         {"squares below float32",
-          {row({0x1p-100, -0x1p-100, 0})},
-          {number(6.441022319405071e-31)},
-          {row({0.408248290463863, -0.408248290463863, 0})}},
-         {"squares beyond float64",
-          {row({0x1p700, -0x1p700, 0})},
-          {number(4.2948829788294287e+210)},
-          {row({0.408248290463863, -0.408248290463863, 0})}},
-         {"squares below float64",
-          {row({0x1p-700, -0x1p-700, 0})},
-          {number(1.5522347639105334e-211)},
-          {row({0.408248290463863, -0.408248290463863, 0})}},
-         // Of two elements each second slope is 0: a difference of equal terms, which are rounded.
-         {"differences beyond float32",
-          {row({0x1.8p127, -0x1.8p127})},
-          {number(0x1.8p127)},
-          {row({0.5, -0.5})},
-          4,
-          16,
-          false},
-         {"elements further from the mean than float32 reaches",
-          {row({0x1.8p127, -0x1.8p127, -0x1.8p127})},
-          {number(2.4061596916800453e+38)},
-          {row({0.4714045207910317, -0.23570226039551584, -0.23570226039551584})}},
-         {"nothing", {row({})}, {number(not_a_number)}, {row({})}},
-         {"NaN",
-          {row({not_a_number, 1})},
-          {number(not_a_number)},
-          {row({not_a_number, not_a_number})}}});
+    const auto call = [](std::int64_t correction) {
+      return [=](std::span<const Var> in) {
+        return std::vector<Var>{stddev(in[0], {}, false, correction)};
+      };
+    };
+    return joined(
+        {edges_of(call(0),
+                  {{"far from zero", {row({1e6, 1e6 + 0.25})}, {number(0.125)}, {row({-0.5, 0.5})}},
+                   {"a mean between floats",
+                    {row({16777214, 16777214, 16777215})},
+                    {number(0.4714045207910317)},
+                    {row({-0.23570226039551584, -0.23570226039551584, 0.4714045207910317})}},
+                   {"equal elements", {row({7, 7, 7})}, {number(0)}, {row({0, 0, 0})}},
+                   {"squares beyond float32",
+                    {row({0x1p100, -0x1p100, 0})},
+                    {number(1.035032380897329e+30)},
+                    {row({0.408248290463863, -0.408248290463863, 0})}},
+                   {"squares below float32",
+                    {row({0x1p-100, -0x1p-100, 0})},
+                    {number(6.441022319405071e-31)},
+                    {row({0.408248290463863, -0.408248290463863, 0})}},
+                   {"squares beyond float64",
+                    {row({0x1p700, -0x1p700, 0})},
+                    {number(4.2948829788294287e+210)},
+                    {row({0.408248290463863, -0.408248290463863, 0})}},
+                   {"squares below float64",
+                    {row({0x1p-700, -0x1p-700, 0})},
+                    {number(1.5522347639105334e-211)},
+                    {row({0.408248290463863, -0.408248290463863, 0})}},
+                   // Of two elements each second slope is 0: a difference of equal terms, which are
+                   // rounded.
+                   {"differences beyond float32",
+                    {row({0x1.8p127, -0x1.8p127})},
+                    {number(0x1.8p127)},
+                    {row({0.5, -0.5})},
+                    4,
+                    16,
+                    false},
+                   {"elements further from the mean than float32 reaches",
+                    {row({0x1.8p127, -0x1.8p127, -0x1.8p127})},
+                    {number(2.4061596916800453e+38)},
+                    {row({0.4714045207910317, -0.23570226039551584, -0.23570226039551584})}},
+                   {"a mean below float32",
+                    {row({0, 0x1.8p-126, -0x1.4p-126})},
+                    {number(1.3215238161671081e-38)},
+                    {row({-0.02470831055537004, 0.42004127944129067, -0.39533296888592063})},
+                    4,
+                    16,
+                    false},  // second slopes are beyond all floats
+                   {"below float32",
+                    {row({0, 0, 0x1.cp-126})},
+                    {number(9.697333644984043e-39)},
+                    {row({-0.23570226039551584, -0.23570226039551584, 0.4714045207910317})},
+                    4,
+                    16,
+                    false},
+                   {"nothing", {row({})}, {number(not_a_number)}, {row({})}},
+                   {"NaN",
+                    {row({not_a_number, 1})},
+                    {number(not_a_number)},
+                    {row({not_a_number, not_a_number})}}}),
+         edges_of(call(1),
+                  {{"beyond float32",
+                    {row({0x1.cp127, -0x1.cp127, 0x1.cp127})},
+                    {number(3.4380870324900195e+38)},
+                    {row({0.28867513459481288, -0.57735026918962576, 0.28867513459481288})}},
+                   {"beyond float64",
+                    {row({0x1.cp1023, -0x1.cp1023, 0x1.cp1023})},
+                    {number(infinity)},
+                    {row({0.28867513459481288, -0.57735026918962576, 0.28867513459481288})}}})});
   }
   static std::vector<Case> cases() {
     const auto call = [](std::span<const Var> in) { return std::vector<Var>{stddev(in[0], {-1})}; };

@@ -8,6 +8,8 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/in_graph.hpp>
+#include <dualtape/ops/declare/operand.hpp>
 #include <dualtape/ops/declare/standardised.hpp>
 #include <dualtape/ops/kernels/rows/fold_plan.hpp>
 #include <dualtape/ops/math.hpp>
@@ -18,7 +20,8 @@ namespace dualtape {
 namespace {
 
 // Output 0 is the result; 1, 2 and 3 are the mean, 1 / sqrt(variance + epsilon) and what the mean's
-// rounding missed of each row, which the derivative reads instead of finding them again.
+// rounding missed of each row times the power of two that is output 4: the derivative reads them
+// instead of finding them again.
 struct LayerNorm {
   static constexpr bool can_fail = false;
   static constexpr auto promotion = Promotion::common_floating;
@@ -50,7 +53,7 @@ struct LayerNorm {
     std::vector<std::int64_t> sizes(shape.sizes().begin(), shape.sizes().end());
     sizes.back() = 1;
     const Type each_row{Shape(sizes), inference.dtype(0)};
-    inference.out = {inference.in[0], each_row, each_row, each_row};
+    inference.out = {inference.in[0], each_row, each_row, each_row, each_row};
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);
@@ -63,36 +66,35 @@ struct LayerNorm {
     const auto size = static_cast<std::size_t>(request.in[0].shape.sizes().back());
     const auto rows = static_cast<std::size_t>(request.out[1].shape.count());
     const auto epsilon = request.attributes.get<double>("epsilon");
-    const auto plan = [&]<class T>() -> Kernel {
+    return detail::for_floats(request, [&]<class T>() -> Kernel {
       return {[=, normalise = detail::row_kernels<T>().layer_norm](const KernelArgs& args) {
         detail::in_ranges(
             args, rows, 1, rows * size, [&](std::size_t first, std::size_t last, void*) {
+              const auto of = [&](std::size_t o) { return args.output<T>(o) + first; };
               normalise(args.input<T>(0) + first * size, affine ? args.input<T>(1) : nullptr,
                         affine ? args.input<T>(2) : nullptr, last - first, size, epsilon,
-                        args.output<T>(0) + first * size, args.output<T>(1) + first,
-                        args.output<T>(2) + first, args.output<T>(3) + first);
+                        args.output<T>(0) + first * size, {of(1), of(3), of(2), of(4)});
             });
       }};
-    };
-    return request.in[0].dtype == float32 ? plan.template operator()<float>()
-                                          : plan.template operator()<double>();
+    });
   }
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     const bool affine = node.in.size() == 3;
     const Var inverse = node.out[2];
+    const Var part = node.out[4];
     // The standardised rows: cheap operations, which cost less than keeping them.
-    const Var z =
-        affine ? detail::standardised(node.in[0], node.out[1], node.out[3], inverse) : node.out[0];
-    std::vector<MaybeVar> out(4);
+    const Var z = affine ? detail::deviations(node.in[0], node.out[1], node.out[3], part) * inverse
+                         : node.out[0];
+    std::vector<MaybeVar> out(5);
     const auto add_to_result = [&](Var term) { out[0] = out[0] ? *out[0] + term : term; };
     if (tangents[0]) {
-      const Var t = *tangents[0];
-      const Var level = mean(t, {-1}, true);
+      // One factor before all else and one after it: products with both at once may overflow.
+      const Var t = *tangents[0] * inverse;
       const Var along = mean(z * t, {-1}, true);
-      const Var dz = (t - level - z * along) * inverse;
+      const Var dz = (t - mean(t, {-1}, true) - z * along) * part;
       add_to_result(affine ? dz * node.in[1] : dz);
-      out[1] = level;
-      out[2] = -(inverse * along * inverse);
+      out[1] = mean(*tangents[0], {-1}, true) * part;
+      out[2] = -(along * inverse * part);
     }
     if (affine && tangents[1]) add_to_result(z * *tangents[1]);
     if (affine && tangents[2]) add_to_result(broadcast_to(*tangents[2], node.out[0].shape()));
@@ -151,6 +153,32 @@ std::vector<Edge> LayerNorm::edges() {
                           {row({0x1p-40, -0x1p-40, 0})},
                           {row({0x1p-32, 0x1p-31, 0})},
                           {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}}};
+  // Whose second slopes are beyond all floats.
+  const std::vector<Edge> tiny{
+      {"a mean below float32",
+       {row({0, 0x1.8p-126, -0x1.4p-126})},
+       {row({-0.07412493166611012, -2.520247676647744, -3.557996719973286})},
+       {row({1.3720424792991652e+37, -6.236556724087114e+36, -7.483868068904537e+36})}},
+      {"differences below float32",
+       {row({0x1p-126, 0x1.2p-126, 0x1.4p-126})},
+       {row({-1.224744871391589, 0, 3.6742346141747673})},
+       {row({1.1113575565637608e+39, -2.2227151131275216e+39, 1.1113575565637608e+39})}},
+      {"a mean below float64",
+       {row({0, 0x1.8p-1022, -0x1.4p-1022})},
+       {row({-0.07412493166611012, -2.520247676647744, -3.557996719973286})},
+       {row({7.248425382995681e+306, -3.2947388104525825e+306, -3.953686572543099e+306})}}};
+  for (const Edge& edge : tiny) {
+    far.push_back(edge);
+    far.back().second_order = false;
+  }
+  // Second slopes are differences of products that are below all floats.
+  near.push_back({"a mean below float32, beside epsilon",
+                  {row({0, 0, 0x1.8p-126})},
+                  {row({-0x1p-119, 0x1p-118, 0x1.8p-117})},
+                  {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})},
+                  4,
+                  16,
+                  false});
   for (Edge& edge : far)
     edge.slope_ulp = std::max(edge.slope_ulp, 64.0);  // slopes that are differences of larger ones
   return joined({edges_of(call(0, false), far), edges_of(call(0, true), far),
@@ -180,6 +208,154 @@ std::vector<Case> LayerNorm::cases() {
   return cases;
 }
 
+std::vector<Var> one(Var value) { return {value}; }
+
+// Output 0 is the result, 1 is 1 / sqrt(mean x^2 + epsilon) of each row times the power of two that
+// is output 2.
+struct RmsNorm {
+  static constexpr bool can_fail = false;
+  static constexpr auto promotion = Promotion::common_floating;
+  static constexpr auto name = "rms_norm";
+  static constexpr auto doc = "rows along the last axis brought to mean square 1";
+  static constexpr auto math =
+      "y = x r with r = 1 / sqrt(mean x^2 + epsilon), or y = scale x r; dy = r (dx - x r^2 "
+      "mean(x dx))";
+  static constexpr Example example{"rms_norm(g.constant(Tensor{3, -3}), 0.0)", "[ 1. -1.]"};
+
+  static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
+  static void infer(Inference& inference) {
+    Ints sizes = inference.shape(0).vector();
+    sizes.back() = 1;
+    const Type each_row{Shape(sizes), inference.dtype(0)};
+    inference.out = {inference.in[0], each_row, each_row};
+  }
+  static Cost cost(const KernelRequest& request) {
+    Cost cost = bytes_only(request);
+    cost.flops = 4.0 * static_cast<double>(request.in[0].shape.count());
+    return cost;
+  }
+  static Kernel kernel(const KernelRequest& request) {
+    const bool scaled = request.in.size() == 2;
+    const auto size = static_cast<std::size_t>(request.in[0].shape.back());
+    const auto rows = static_cast<std::size_t>(request.out[1].shape.count());
+    const auto epsilon = request.attributes.get<double>("epsilon");
+    return detail::for_floats(request, [&]<class T>() -> Kernel {
+      return {[=, normalise = detail::row_kernels<T>().rms_norm](const KernelArgs& args) {
+        detail::in_ranges(
+            args, rows, 1, rows * size, [&](std::size_t first, std::size_t last, void*) {
+              normalise(args.input<T>(0) + first * size, scaled ? args.input<T>(1) : nullptr,
+                        last - first, size, epsilon, args.output<T>(0) + first * size,
+                        args.output<T>(1) + first, args.output<T>(2) + first);
+            });
+      }};
+    });
+  }
+  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const bool scaled = node.in.size() == 2;
+    const Var inverse = node.out[1];
+    const Var part = node.out[2];
+    const Var z = scaled ? node.in[0] * part * inverse : node.out[0];
+    std::vector<MaybeVar> out(3);
+    if (tangents[0]) {
+      const Var t = *tangents[0] * inverse;  // and by `part` at the end, as in LayerNorm
+      const Var along = mean(z * t, {-1}, true);
+      const Var dz = (t - z * along) * part;
+      out[0] = scaled ? dz * node.in[1] : dz;
+      out[1] = -(along * inverse * part);
+    }
+    if (scaled && tangents[1]) {
+      const Var by_scale = z * *tangents[1];
+      out[0] = out[0] ? *out[0] + by_scale : by_scale;
+    }
+    return out;
+  }
+  static std::vector<Edge> edges() {
+    using namespace detail;
+    const auto call = [](double epsilon) {
+      return [=](std::span<const Var> in) {
+        const Tensor weights = row({1, -2}).to(in[0].dtype());
+        return one(rms_norm(in[0], weights, epsilon));
+      };
+    };
+    // The slope by the scale is the row brought to mean square 1, whatever its size.
+    const auto by_scale = [](std::vector<double> x) {
+      return [=](std::span<const Var> in) {
+        return one(rms_norm(row(x).to(in[0].dtype()), in[0], 0));
+      };
+    };
+    std::vector<double> lone(64);
+    lone[0] = 0x1p-126;
+    std::vector<double> eight(64);
+    eight[0] = 8;
+    const Tensor weights = row(std::vector<double>(64, 1));
+    return joined(
+        {edges_of(by_scale({0x1p127, 0x1p127}),
+                  {{"the scale of a row that has no reciprocal in float32",
+                    {row({1, -2})},
+                    {row({1, -2})},
+                    {row({1, 1})}}}),
+         edges_of(by_scale(lone), {{"the scale of a row shorter than floats have reciprocals for",
+                                    {weights},
+                                    {row(eight)},
+                                    {row(eight)}}}),
+         edges_of(call(0), {{"squares beyond float32",
+                             {row({0x1.8p101, 0x1p102})},
+                             {row({0.848528137423857, -2.262741699796952})},
+                             {row({3.569976931166309e-31, -2.677482698374732e-31})}},
+                            {"squares below float32",
+                             {row({0x1.8p-99, 0x1p-98})},
+                             {row({0.848528137423857, -2.262741699796952})},
+                             {row({5.736731747818101e+29, -4.302548810863576e+29})}},
+                            {"squares beyond float64",
+                             {row({0x1.8p701, 0x1p702})},
+                             {row({0.848528137423857, -2.262741699796952})},
+                             {row({8.60335832437672e-212, -6.45251874328254e-212})}},
+                            {"squares below float64",
+                             {row({0x1.8p-699, 0x1p-698})},
+                             {row({0.848528137423857, -2.262741699796952})},
+                             {row({2.380465770206508e+210, -1.785349327654881e+210})}},
+                            {"a length that has no reciprocal in float32",
+                             {row({0x1p127, 0x1p127})},
+                             {row({1, -2})},
+                             {row({0x1.8p-127, -0x1.8p-127})}},
+                            {"NaN",
+                             {row({not_a_number, 1})},
+                             {row({not_a_number, not_a_number})},
+                             {row({not_a_number, not_a_number})}}}),
+         edges_of(call(0x1p-16), {{"zeros", {row({0, 0})}, {row({0, 0})}, {row({256, -512})}},
+                                  {"tiny beside epsilon",
+                                   {row({0x1p-126, 0})},
+                                   {row({0x1p-118, 0})},
+                                   {row({256, -512})},
+                                   4,
+                                   16,
+                                   false},
+                                  {"below epsilon",
+                                   {row({0x1p-40, 0x1p-41})},
+                                   {row({0x1p-32, -0x1p-32})},
+                                   {row({256, -512})}}})});
+  }
+  static std::vector<Case> cases() {
+    std::vector<Case> cases;
+    const auto add = [&](const std::string& name, const Shape& shape, double epsilon) {
+      cases.push_back({name, {Arg{shape}}, [epsilon](std::span<const Var> in) {
+                         return one(rms_norm(in[0], epsilon));
+                       }});
+      cases.push_back(
+          {name + ", scaled",
+           {Arg{shape}, Arg{Shape{shape.sizes().back()}}},
+           [epsilon](std::span<const Var> in) { return one(rms_norm(in[0], in[1], epsilon)); }});
+    };
+    add("rows", {3, 5}, 1e-2);
+    add("three axes", {2, 2, 3}, 1e-2);
+    add("a vector", {6}, 1e-2);
+    add("one column", {3, 1}, 0.5);
+    add("no rows", {0, 3}, 1e-2);
+    return cases;
+  }
+};
+constexpr General<RmsNorm> rms_norm_op;
+
 }  // namespace
 
 Var layer_norm(In x, double epsilon) { return layer_norm_op(x, Attributes{{"epsilon", epsilon}}); }
@@ -187,6 +363,27 @@ Var layer_norm(In x, In scale, In shift, double epsilon) {
   return layer_norm_op(x, scale, shift, Attributes{{"epsilon", epsilon}});
 }
 
-void detail::register_normalise() { register_all(layer_norm_op); }
+Var rms_norm(In x, double epsilon) {
+  detail::require_epsilon("rms_norm", epsilon, x.where());
+  static_cast<void>(detail::require_axis("rms_norm", x, -1, detail::shape_of(x).rank()));
+  return rms_norm_op(x, Attributes{{"epsilon", epsilon}});
+}
+Var rms_norm(In x, In scale, double epsilon) {
+  const Location where = x.where();
+  detail::require_epsilon("rms_norm", epsilon, where);
+  static_cast<void>(detail::require_axis("rms_norm", x, -1, detail::shape_of(x).rank()));
+  const std::vector<Var> vars = detail::in_one_graph("rms_norm", {x, scale});
+  const Shape& shape = vars[0].shape();
+  if (vars[1].shape() != Shape{shape.back()})
+    fail<ShapeError>(
+        {.op = "rms_norm",
+         .what = "scale has shape " + to_string(vars[1].shape()) + ", and x has shape " +
+                 to_string(shape),
+         .where = where,
+         .help = "give one number per column: shape " + to_string(Shape{shape.back()})});
+  return rms_norm_op(In(vars[0], where), In(vars[1], where), Attributes{{"epsilon", epsilon}});
+}
+
+void detail::register_normalise() { register_all(layer_norm_op, rms_norm_op); }
 
 }  // namespace dualtape

@@ -1,4 +1,4 @@
-// Normalisation by mean squares, groups and the batch.
+// Normalisation of groups and over the batch.
 #include <cmath>
 #include <limits>
 
@@ -16,14 +16,6 @@
 
 namespace dualtape {
 namespace {
-
-void require_epsilon(std::string_view function, double epsilon, Location where) {
-  if (epsilon >= 0 && std::isfinite(epsilon)) return;
-  fail<ValueError>({.op = function,
-                    .what = "epsilon is " + std::to_string(epsilon),
-                    .where = where,
-                    .help = "use a small number that is not negative, such as 1e-5"});
-}
 
 // x of shape (N, C, ...) as a floating Var.
 void require_channels(std::string_view function, const Shape& shape, Location where) {
@@ -53,128 +45,6 @@ Var each_channel(std::string_view function, const char* what, const Var& numbers
 }
 
 std::vector<Var> one(Var value) { return {value}; }
-
-// Calls f.template operator()<T>() for the dtype of operand 0.
-template <class F>
-Kernel for_floats(const KernelRequest& request, F f) {
-  return request.in[0].dtype == float32 ? f.template operator()<float>()
-                                        : f.template operator()<double>();
-}
-
-// Output 0 is the result, 1 is 1 / sqrt(mean x^2 + epsilon) of each row.
-struct RmsNorm {
-  static constexpr bool can_fail = false;
-  static constexpr auto promotion = Promotion::common_floating;
-  static constexpr auto name = "rms_norm";
-  static constexpr auto doc = "rows along the last axis brought to mean square 1";
-  static constexpr auto math =
-      "y = x r with r = 1 / sqrt(mean x^2 + epsilon), or y = scale x r; dy = r (dx - x r^2 "
-      "mean(x dx))";
-  static constexpr Example example{"rms_norm(g.constant(Tensor{3, -3}), 0.0)", "[ 1. -1.]"};
-
-  static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
-  static void infer(Inference& inference) {
-    Ints sizes = inference.shape(0).vector();
-    sizes.back() = 1;
-    inference.out = {inference.in[0], {Shape(sizes), inference.dtype(0)}};
-  }
-  static Cost cost(const KernelRequest& request) {
-    Cost cost = bytes_only(request);
-    cost.flops = 4.0 * static_cast<double>(request.in[0].shape.count());
-    return cost;
-  }
-  static Kernel kernel(const KernelRequest& request) {
-    const bool scaled = request.in.size() == 2;
-    const auto size = static_cast<std::size_t>(request.in[0].shape.back());
-    const auto rows = static_cast<std::size_t>(request.out[1].shape.count());
-    const auto epsilon = request.attributes.get<double>("epsilon");
-    return for_floats(request, [&]<class T>() -> Kernel {
-      return {[=, normalise = detail::row_kernels<T>().rms_norm](const KernelArgs& args) {
-        detail::in_ranges(
-            args, rows, 1, rows * size, [&](std::size_t first, std::size_t last, void*) {
-              normalise(args.input<T>(0) + first * size, scaled ? args.input<T>(1) : nullptr,
-                        last - first, size, epsilon, args.output<T>(0) + first * size,
-                        args.output<T>(1) + first);
-            });
-      }};
-    });
-  }
-  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
-    const bool scaled = node.in.size() == 2;
-    const Var inverse = node.out[1];
-    const Var z = scaled ? node.in[0] * inverse : node.out[0];
-    std::vector<MaybeVar> out(2);
-    if (tangents[0]) {
-      const Var along = mean(z * *tangents[0], {-1}, true);
-      const Var dz = (*tangents[0] - z * along) * inverse;
-      out[0] = scaled ? dz * node.in[1] : dz;
-      out[1] = -(inverse * along * inverse);
-    }
-    if (scaled && tangents[1]) {
-      const Var by_scale = z * *tangents[1];
-      out[0] = out[0] ? *out[0] + by_scale : by_scale;
-    }
-    return out;
-  }
-  static std::vector<Edge> edges() {
-    using namespace detail;
-    const auto call = [](double epsilon) {
-      return [=](std::span<const Var> in) {
-        const Tensor weights = row({1, -2}).to(in[0].dtype());
-        return one(rms_norm(in[0], weights, epsilon));
-      };
-    };
-    return joined(
-        {edges_of(call(0), {{"squares beyond float32",
-                             {row({0x1.8p101, 0x1p102})},
-                             {row({0.848528137423857, -2.262741699796952})},
-                             {row({3.569976931166309e-31, -2.677482698374732e-31})}},
-                            {"squares below float32",
-                             {row({0x1.8p-99, 0x1p-98})},
-                             {row({0.848528137423857, -2.262741699796952})},
-                             {row({5.736731747818101e+29, -4.302548810863576e+29})}},
-                            {"squares beyond float64",
-                             {row({0x1.8p701, 0x1p702})},
-                             {row({0.848528137423857, -2.262741699796952})},
-                             {row({8.60335832437672e-212, -6.45251874328254e-212})}},
-                            {"squares below float64",
-                             {row({0x1.8p-699, 0x1p-698})},
-                             {row({0.848528137423857, -2.262741699796952})},
-                             {row({2.380465770206508e+210, -1.785349327654881e+210})}},
-                            {"a length that has no reciprocal in float32",
-                             {row({0x1p127, 0x1p127})},
-                             {row({1, -2})},
-                             {row({0x1.8p-127, -0x1.8p-127})}},
-                            {"NaN",
-                             {row({not_a_number, 1})},
-                             {row({not_a_number, not_a_number})},
-                             {row({not_a_number, not_a_number})}}}),
-         edges_of(call(0x1p-16), {{"zeros", {row({0, 0})}, {row({0, 0})}, {row({256, -512})}},
-                                  {"below epsilon",
-                                   {row({0x1p-40, 0x1p-41})},
-                                   {row({0x1p-32, -0x1p-32})},
-                                   {row({256, -512})}}})});
-  }
-  static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    const auto add = [&](const std::string& name, const Shape& shape, double epsilon) {
-      cases.push_back({name, {Arg{shape}}, [epsilon](std::span<const Var> in) {
-                         return one(rms_norm(in[0], epsilon));
-                       }});
-      cases.push_back(
-          {name + ", scaled",
-           {Arg{shape}, Arg{Shape{shape.sizes().back()}}},
-           [epsilon](std::span<const Var> in) { return one(rms_norm(in[0], in[1], epsilon)); }});
-    };
-    add("rows", {3, 5}, 1e-2);
-    add("three axes", {2, 2, 3}, 1e-2);
-    add("a vector", {6}, 1e-2);
-    add("one column", {3, 1}, 0.5);
-    add("no rows", {0, 3}, 1e-2);
-    return cases;
-  }
-};
-constexpr General<RmsNorm> rms_norm_op;
 
 struct GroupNorm {
   static constexpr auto name = "group_norm";
@@ -224,8 +94,9 @@ struct GroupNorm {
 
 const Arg variances{{3}, domain(0.3, 2)};
 
-// Output 0 is the result; 1 to 4 are the mean, the variance, 1 / sqrt(variance + epsilon) and what
-// the mean's rounding missed, one number for each channel.
+// Output 0 is the result; 1 and 2 are the mean and the variance, one number for each channel. Those
+// that derivatives read are outputs 3 to 5, 1 / sqrt(variance + epsilon), the mean and what its
+// rounding missed, all times the power of two that is output 6.
 struct BatchNorm {
   static constexpr bool can_fail = false;
   static constexpr auto promotion = Promotion::common_floating;
@@ -243,7 +114,8 @@ struct BatchNorm {
   static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
   static void infer(Inference& inference) {
     const Type channels{{inference.shape(0)[1]}, inference.dtype(0)};
-    inference.out = {inference.in[0], channels, channels, channels, channels};
+    inference.out = {7, channels};
+    inference.out[0] = inference.in[0];
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);
@@ -258,12 +130,17 @@ struct BatchNorm {
     const std::size_t inner = count == 0 ? 0 : count / channels / outer;
     const detail::ChannelBlocks blocks{outer, channels, inner};
     const auto epsilon = request.attributes.get<double>("epsilon");
-    return for_floats(request, [&]<class T>() -> Kernel {
+    return detail::for_floats(request, [&]<class T>() -> Kernel {
       return {[=, normalise = detail::row_kernels<T>().batch_norm](const KernelArgs& args) {
         const detail::BatchNormArgs<T> parts{
-            args.input<T>(0),  args.input<T>(1),  args.input<T>(2),
-            epsilon,           args.output<T>(0), args.output<T>(1),
-            args.output<T>(2), args.output<T>(3), args.output<T>(4)};
+            args.input<T>(0),
+            args.input<T>(1),
+            args.input<T>(2),
+            epsilon,
+            args.output<T>(0),
+            args.output<T>(1),
+            args.output<T>(2),
+            {args.output<T>(4), args.output<T>(5), args.output<T>(3), args.output<T>(6)}};
         detail::in_ranges(args, channels, blocks.inner == 1 ? 64 : 1, count,
                           [&](std::size_t first, std::size_t last, void*) {
                             normalise(blocks, parts, first, last);
@@ -280,19 +157,21 @@ struct BatchNorm {
       axes.push_back(static_cast<std::int64_t>(axis));
     const auto each = [&](const Var& numbers) { return reshape(numbers, sizes); };
     const Var inverse = node.out[3];
-    const Var centre = each(node.out[1]);
-    const Var rest = each(node.out[4]);
-    const Var z = detail::standardised(x, centre, rest, each(inverse));
-    std::vector<MaybeVar> out(5);
+    const Var part = node.out[6];
+    const Var centred = detail::deviations(x, each(node.out[4]), each(node.out[5]), each(part));
+    const Var z = centred * each(inverse);
+    std::vector<MaybeVar> out(7);
     const auto add_to_result = [&](Var term) { out[0] = out[0] ? *out[0] + term : term; };
     if (tangents[0]) {
       const Var t = *tangents[0];
-      const Var level = mean(t, axes);
-      const Var along = mean(z * t, axes);
-      add_to_result((t - each(level) - z * each(along)) * each(inverse * node.in[1]));
-      out[1] = level;
-      out[2] = 2 * mean((x - centre - rest) * t, axes);
-      out[3] = -(inverse * along * inverse);
+      const Var scaled = t * each(inverse);  // and by `part` at the end, as in LayerNorm
+      const Var along = mean(z * scaled, axes);
+      const Var dz = scaled - each(mean(scaled, axes)) - z * each(along);
+      add_to_result(dz * each(part * node.in[1]));
+      out[1] = mean(t, axes);
+      out[2] = 2 * mean(centred * t, axes) / part;
+      out[3] = -(along * inverse * part);
+      out[4] = *out[1] * part;
     }
     if (tangents[1]) add_to_result(z * each(*tangents[1]));
     if (tangents[2]) add_to_result(broadcast_to(each(*tangents[2]), x.shape()));
@@ -330,8 +209,30 @@ struct BatchNorm {
          {row({0x1.8p127, -0x1.8p127, -0x1p127})},
          {row({1.3970013970020956, 1.778001778002667, -1.524001524002286})},
          {row({-1.9503745934253867e-39, -9.751872967126933e-39, 1.170224756055232e-38})}}};
+    std::vector<Edge> tiny{
+        {"a mean below float32",
+         {row({0, 0x1.8p-126, -0x1.4p-126})},
+         {row({-0.07412493166611012, -2.520247676647744, -3.557996719973286})},
+         {row({1.3720424792991652e+37, -6.236556724087114e+36, -7.483868068904537e+36})},
+         4,
+         64,
+         false},  // second slopes are beyond all floats
+        {"a mean below float64",
+         {row({0, 0x1.8p-1022, -0x1.4p-1022})},
+         {row({-0.07412493166611012, -2.520247676647744, -3.557996719973286})},
+         {row({7.248425382995681e+306, -3.2947388104525825e+306, -3.953686572543099e+306})},
+         4,
+         64,
+         false}};
     for (Edge& edge : far) edge.slope_ulp = 64;  // slopes that are differences of larger ones
-    const std::vector<Edge> near{{"equal elements",
+    const std::vector<Edge> near{{"a mean below float32, beside epsilon",
+                                  {row({0, 0, 0x1.8p-126})},
+                                  {row({-0x1p-119, 0x1p-118, 0x1.8p-117})},
+                                  {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})},
+                                  4,
+                                  16,
+                                  false},
+                                 {"equal elements",
                                   {row({7, 7, 7})},
                                   {row({0, 0, 0})},
                                   {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}},
@@ -342,7 +243,7 @@ struct BatchNorm {
     std::vector<Edge> all;
     for (const Shape& shape : {Shape{3, 1}, Shape{3, 1, 1}, Shape{1, 1, 3}})
       all = joined({all, edges_of(call(0, shape), far), edges_of(call(0, shape, false), huge),
-                    edges_of(call(0x1p-16, shape), near)});
+                    edges_of(call(0, shape), tiny), edges_of(call(0x1p-16, shape), near)});
     return all;
   }
   static std::vector<Case> cases() {
@@ -403,31 +304,10 @@ struct BatchNormInference {
 
 }  // namespace
 
-Var rms_norm(In x, double epsilon) {
-  require_epsilon("rms_norm", epsilon, x.where());
-  static_cast<void>(detail::require_axis("rms_norm", x, -1, detail::shape_of(x).rank()));
-  return rms_norm_op(x, Attributes{{"epsilon", epsilon}});
-}
-Var rms_norm(In x, In scale, double epsilon) {
-  const Location where = x.where();
-  require_epsilon("rms_norm", epsilon, where);
-  static_cast<void>(detail::require_axis("rms_norm", x, -1, detail::shape_of(x).rank()));
-  const std::vector<Var> vars = detail::in_one_graph("rms_norm", {x, scale});
-  const Shape& shape = vars[0].shape();
-  if (vars[1].shape() != Shape{shape.back()})
-    fail<ShapeError>(
-        {.op = "rms_norm",
-         .what = "scale has shape " + to_string(vars[1].shape()) + ", and x has shape " +
-                 to_string(shape),
-         .where = where,
-         .help = "give one number per column: shape " + to_string(Shape{shape.back()})});
-  return rms_norm_op(In(vars[0], where), In(vars[1], where), Attributes{{"epsilon", epsilon}});
-}
-
 Var group_norm(In x, std::int64_t groups, double epsilon) {
   const Location where = x.where();
   const Shape shape = detail::shape_of(x);
-  require_epsilon("group_norm", epsilon, where);
+  detail::require_epsilon("group_norm", epsilon, where);
   require_channels("group_norm", shape, where);
   if (groups < 1 || shape[1] % groups != 0)
     fail<ShapeError>({.op = "group_norm",
@@ -456,7 +336,7 @@ BatchNormed batch_norm(In x, In scale, In shift, double epsilon) {
   const auto here = [where](Var var) { return In(var, where); };
   const std::vector<Var> vars = detail::in_one_graph("batch_norm", {x, scale, shift});
   const Shape shape = vars[0].shape();
-  require_epsilon("batch_norm", epsilon, where);
+  detail::require_epsilon("batch_norm", epsilon, where);
   require_channels("batch_norm", shape, where);
   if (shape.count() == 0)
     fail<ShapeError>({.op = "batch_norm",
@@ -480,7 +360,7 @@ Var batch_norm_inference(In x, In mean, In variance, In scale, In shift, double 
   const auto here = [where](Var var) { return In(var, where); };
   const std::vector<Var> vars = detail::in_one_graph(function, {x, mean, variance, scale, shift});
   const Shape shape = vars[0].shape();
-  require_epsilon(function, epsilon, where);
+  detail::require_epsilon(function, epsilon, where);
   require_channels(function, shape, where);
   const Var centre = each_channel(function, "mean", vars[1], shape, where);
   const Var spread = each_channel(function, "variance", vars[2], shape, where);
@@ -492,7 +372,7 @@ Var batch_norm_inference(In x, In mean, In variance, In scale, In shift, double 
 }
 
 void detail::register_normalise_batch() {
-  register_all(rms_norm_op, batch_norm_op);
+  register_all(batch_norm_op);
   register_composite<GroupNorm>();
   register_composite<BatchNormInference>();
 }

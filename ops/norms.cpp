@@ -4,6 +4,7 @@
 #include <string>
 
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/core/tensor.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
@@ -20,41 +21,56 @@
 namespace dualtape {
 namespace {
 
-// Calls each(|x|) for the elements that output k folds.
-template <class T, class Each>
-void each_size(const detail::FoldPlan& plan, const T* in, std::size_t k, const Each& each) {
-  const std::size_t run = plan.inner_folded ? plan.inner : 1;
-  const T* const first = plan.inner_folded
-                             ? in + detail::offset(plan.kept, k)
-                             : in + detail::offset(plan.kept, k / plan.inner) + k % plan.inner;
-  for (std::size_t line = 0; line < plan.lines; ++line) {
-    const T* const from = first + detail::offset(plan.folded, line);
-    for (std::size_t i = 0; i < run; ++i) each(std::abs(static_cast<double>(from[i])));
-  }
-}
-
-// The element that weighs most is taken out first, so that no power over- or underflows.
+// The norm is most times root: the element that weighs most is taken out first, so that no power
+// over- or underflows.
+struct PowerNorm {
+  double most;
+  double root = 1;
+};
 template <class T>
-double power_norm(const detail::FoldPlan& plan, const T* in, std::size_t k, double p) {
+PowerNorm power_norm(const detail::FoldPlan& plan, const T* in, std::size_t k, double p) {
   double most = p > 0 ? 0 : infinity;
-  each_size(plan, in, k, [&](double size) {
+  detail::each_folded(plan, in, k, [&](double x) {
+    const double size = std::abs(x);
     if (p > 0 ? size > most : size < most) most = size;
     if (std::isnan(size)) most = size;
   });
-  if (!(most > 0 && most < infinity)) return most;
+  if (!(most > 0 && most < infinity)) return {most};
   double total = 0;
   double lost = 0;  // the total's rounding so far
-  each_size(plan, in, k, [&](double size) {
-    const double term = std::pow(size / most, p) - lost;
+  detail::each_folded(plan, in, k, [&](double x) {
+    const double term = std::pow(std::abs(x) / most, p) - lost;
     const double next = total + term;
     lost = (next - total) - term;
     total = next;
   });
-  return most * std::pow(total, 1 / p);
+  return {most, std::pow(total, 1 / p)};
+}
+template <class T>
+void power_norms(const detail::FoldPlan& plan, double p, const T* in, T* out, T* scaled) {
+  for (std::size_t k = 0; k < plan.outputs(); ++k) {
+    const PowerNorm norm = power_norm(plan, in, k, p);
+    out[k] = static_cast<T>(norm.most * norm.root);
+    scaled[k] = static_cast<T>(norm.most * detail::FarNorm<T>::part(out[k]) * norm.root);
+  }
+}
+
+// FarNorm<T>::part() of norms in a graph.
+Var part_of(const Var& y) {
+  const auto choose = [&]<class T>() {
+    using Far = detail::FarNorm<T>;
+    const auto number = [&](double value) { return full({}, value, y.dtype()); };
+    return where(y < Far::small, number(Far::up),
+                 where(y > Far::largest, number(1 / Far::up), number(1)));
+  };
+  return y.dtype() == float32 ? choose.template operator()<float>()
+                              : choose.template operator()<double>();
 }
 
 constexpr auto power_name = "p";  // of a norm that is not the Euclidean one
 
+// Output 0 is the norm. Output 1 is part_of() it times the norm, a number also where the norm
+// itself is beyond all numbers or below them: the derivative divides by it.
 struct Norm {
   static constexpr auto name = "norm";
   static constexpr auto doc = "the Euclidean norm over axes, or a p-norm";
@@ -68,24 +84,25 @@ struct Norm {
   static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
-    inference.out.push_back({detail::infer_reduction(inference), inference.dtype(0)});
+    inference.out = {2, {detail::infer_reduction(inference), inference.dtype(0)}};
   }
   static Kernel kernel(const KernelRequest& request) {
     const detail::DividedFold folds({request.in[0].shape, request.attributes.get<Ints>("axes")},
                                     false);
     const auto plan = [&]<class T>() -> Kernel {
-      if (request.attributes.has(power_name)) {
-        const auto p = request.attributes.get<double>(power_name);
-        return {[folds, p](const KernelArgs& args) {
-          folds.run<T, T>(args, [p](const detail::FoldPlan& part, const T* in, T* out) {
-            for (std::size_t k = 0; k < part.outputs(); ++k)
-              out[k] = static_cast<T>(power_norm(part, in, k, p));
+      // run(part of the plan, in, out, scaled), the latter two at the place of that part.
+      const auto each_part = [folds](auto run) -> Kernel {
+        return {[=](const KernelArgs& args) {
+          folds.template run<T, T>(args, [&](const detail::FoldPlan& part, const T* in, T* out) {
+            run(part, in, out, args.output<T>(1) + (out - args.output<T>(0)));
           });
         }};
-      }
-      return {[folds, norm = detail::row_kernels<T>().norm](const KernelArgs& args) {
-        folds.run<T, T>(args, norm);
-      }};
+      };
+      if (!request.attributes.has(power_name)) return each_part(detail::row_kernels<T>().norm);
+      const auto p = request.attributes.get<double>(power_name);
+      return each_part([p](const detail::FoldPlan& part, const T* in, T* out, T* scaled) {
+        power_norms(part, p, in, out, scaled);
+      });
     };
     return request.in[0].dtype == float32 ? plan.template operator()<float>()
                                           : plan.template operator()<double>();
@@ -106,14 +123,16 @@ struct Norm {
     const Var near = where(far, 1, size) / where(far, 1, whole);
     return where(flat, 0, sign(x) * where(far, of_roots, pow(near, p - 1)));
   }
-  static Var jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
-    const Var y = node.out[0];
-    const Var direction =
-        node.attributes.has(power_name)
-            ? power_slope(node.in[0], detail::with_kept_axes(node, y),
-                          node.attributes.get<double>(power_name))
-            : node.in[0] / detail::with_kept_axes(node, detail::divisor_by_root(y));
-    return sum(direction * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
+  static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const Var part = part_of(node.out[0]);
+    const Var x = node.in[0] * detail::with_kept_axes(node, part);
+    const Var y = detail::with_kept_axes(node, node.out[1]);
+    const Var direction = node.attributes.has(power_name)
+                              ? power_slope(x, y, node.attributes.get<double>(power_name))
+                              : x / detail::divisor_by_root(y);
+    const Var slope =
+        sum(direction * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
+    return {slope, slope * part};
   }
   static std::vector<Edge> edges() {
     using namespace detail;
@@ -141,6 +160,14 @@ struct Norm {
                     {row({0x1.8p-699, 0x1p-698, 0})},
                     {number(0x1.4p-698)},
                     {row({0.6, 0.8, 0})}},
+                   {"beyond float32",
+                    {row({0x1.cp127, -0x1.cp127, 0x1p127})},
+                    {number(4.5415268242516137e+38)},
+                    {row({0.6556100681071858, -0.6556100681071858, 0.3746343246326776})}},
+                   {"beyond float64",
+                    {row({0x1.cp1023, -0x1.cp1023, 0x1p1023})},
+                    {number(infinity)},
+                    {row({0.6556100681071858, -0.6556100681071858, 0.3746343246326776})}},
                    {"far apart", {row({0x1p60, 1})}, {number(0x1p60)}, {row({1, 0x1p-60})}},
                    {"one element", {row({-0x1p-90})}, {number(0x1p-90)}, {row({-1})}},
                    {"nothing", {row({})}, {number(0)}, {row({})}},
@@ -180,6 +207,11 @@ struct Norm {
                            {number(0x1.4p126 * 1.2599210498948732)},
                            {row({0.6299605249474366, 0.6299605249474366})},
                            16},
+                          {"3: beyond float32",
+                           {row({0x1.cp127, -0x1.cp127, 0x1p127})},
+                           {number(3.8645881019356211e+38)},
+                           {row({0.5935927269918323, -0.5935927269918323, 0.19382619656876156})},
+                           16},
                           {"3: powers below float32",
                            {row({0x1p-60, 0x1p-60})},
                            {number(1.0928073115649913e-18)},
@@ -195,7 +227,14 @@ struct Norm {
                    {"1/2: a zero among others", {row({0, 4})}, {number(4)}, {row({0, 1})}}}),
          edges_of(
              of(-1),
-             {{"-1: a zero", {row({0, 4})}, {number(0)}, {row({0, 0})}},
+             {{"-1: below float32",
+               {row({0x1p-126, 0x1p-126})},
+               {number(0x1p-127)},
+               {row({0.25, 0.25})},
+               4,
+               16,
+               false},  // second slopes are beyond all floats
+              {"-1: a zero", {row({0, 4})}, {number(0)}, {row({0, 0})}},
               {"-1: huge", {row({0x1p100, 0x1p100})}, {number(0x1p99)}, {row({0.25, 0.25})}}})});
   }
   static std::vector<Case> cases() {

@@ -464,12 +464,8 @@ Var max_pool2d_scatter(In x, In t, Size2d window, const PoolOptions& options) {
   return scatter_op(stop_gradient(c[0]), c[1], pool_attributes(window, options));
 }
 Var avg_pool2d_spread(In t, Size2d size, Size2d window, const PoolOptions& options) {
-  std::vector<std::int64_t> sizes = shape_of(t).vector();
-  if (sizes.size() == 4) {
-    sizes[2] = size.rows;
-    sizes[3] = size.columns;
-  }
-  return spread_op(t, average_attributes(window, options).with("shape", Shape(sizes)));
+  const Shape images = detail::spread_shape("avg_pool2d_spread", t, size.rows, size.columns);
+  return spread_op(t, average_attributes(window, options).with("shape", images));
 }
 
 Var max_pool1d(In x, std::int64_t window, const PoolOptions& options) {

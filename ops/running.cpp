@@ -10,10 +10,10 @@
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/operand.hpp>
-#include <dualtape/ops/declare/partly_linear.hpp>
 #include <dualtape/ops/declare/running.hpp>
 #include <dualtape/ops/declare/samples.hpp>
 #include <dualtape/ops/indexing.hpp>
+#include <dualtape/ops/kernels/rows/recurrence.hpp>
 #include <dualtape/ops/kernels/rows/strided.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/scan.hpp>
@@ -25,35 +25,17 @@ namespace {
 
 using detail::unary_case;
 
-std::int64_t axis_of(const Attributes& attributes) { return attributes.get<std::int64_t>("axis"); }
-void check_axis(const Inference& inference) {
-  static_cast<void>(inference.axis(axis_of(inference.attributes), inference.shape(0).rank()));
-}
+using detail::check_running_axis;
+using detail::running_axis;
+using detail::RunningLines;
 
-// Lines along an axis of a tensor, neighbours side by side in memory.
-struct Lines {
-  std::size_t outer, size, inner;
-
-  static Lines along(const Type& type, const Attributes& attributes) {
-    const auto split = detail::split_at(type.shape, static_cast<std::size_t>(axis_of(attributes)));
-    return {static_cast<std::size_t>(split.outer), static_cast<std::size_t>(split.size),
-            static_cast<std::size_t>(split.inner)};
-  }
-  // f(place of the first element) for each; the others follow `inner` apart.
-  template <class F>
-  void each(F&& f) const {
-    for (std::size_t o = 0; o < outer; ++o)
-      for (std::size_t k = 0; k < inner; ++k) f(o * size * inner + k);
-  }
-};
-
-// x moved on by one place along the axis (back if reverse), `first` coming in where it was.
-Var shifted(Var x, std::int64_t axis, bool reverse, double first) {
+// x moved on by one place along the axis, 0 coming in where it was.
+Var shifted(Var x, std::int64_t axis) {
   const std::int64_t size = x.shape()[static_cast<std::size_t>(axis)];
-  Ints before(x.rank(), 0);
-  Ints after(x.rank(), 0);
-  (reverse ? after : before)[static_cast<std::size_t>(axis)] = 1;
-  return pad(reverse ? slice(x, axis, 1, size) : slice(x, axis, 0, size - 1), before, after, first);
+  const Ints after(x.rank(), 0);
+  Ints before = after;
+  before[static_cast<std::size_t>(axis)] = 1;
+  return pad(slice(x, axis, 0, size - 1), before, after, 0);
 }
 
 template <class F>
@@ -65,129 +47,56 @@ std::vector<Case> axis_cases(F f) {
           unary_case("nothing", {0, 2}, [f](Var x) { return f(x, 0); })};
 }
 
-// ---- linear recurrence --------------------------------------------------------------------------
-
-struct Recurrence {
-  static constexpr auto name = "linear_recurrence";
-  static constexpr auto doc = "y_i = a_i y_(i-1) + b_i along an axis";
-  static constexpr auto math =
-      "y_i = a_i y_(i-1) + b_i, y_0 = b_0 (i + 1 for i - 1 if reverse); dy is the recurrence of a "
-      "and db_i + y_(i-1) da_i. Linear in b: the vjp is the recurrence from the other end, with a "
-      "one place on.";
-  static constexpr Example example{
-      "linear_recurrence(g.constant(Tensor{9, 2, 3}), g.constant(Tensor{1, 1, 1}))",
-      "[ 1.  3. 10.]"};
-  static constexpr auto promotion = Promotion::common_floating;
-  static constexpr bool can_fail = false;
-
-  static void infer(Inference& inference) {
-    inference.require_count(2);
-    inference.require_floating(0);
-    inference.require_floating(1);
-    check_axis(inference);
-    if (inference.shape(0) != inference.shape(1))
-      inference.shape_error("factors of shape " + to_string(inference.shape(0)) +
-                                " and terms of shape " + to_string(inference.shape(1)) +
-                                " must have one shape",
-                            "broadcast_to() repeats the smaller one");
-    inference.out = {inference.in[1]};
-  }
-  template <class T>
-  static Kernel kernel_of(const Lines& lines, bool reverse) {
-    return {[lines, reverse](const KernelArgs& args) {
-      const T* const a = args.input<T>(0);
-      const T* const b = args.input<T>(1);
-      T* const out = args.output<T>();
-      lines.each([&](std::size_t first) {
-        double y = 0;
-        for (std::size_t i = 0; i < lines.size; ++i) {
-          const std::size_t at = first + (reverse ? lines.size - 1 - i : i) * lines.inner;
-          const auto term = static_cast<double>(b[at]);
-          y = i == 0 ? term : static_cast<double>(a[at]) * y + term;
-          out[at] = static_cast<T>(y);
-        }
-      });
-    }};
-  }
-  static Kernel kernel(const KernelRequest& request) {
-    const Lines lines = Lines::along(request.out[0], request.attributes);
-    const bool reverse = request.attributes.get<bool>("reverse");
-    return request.out[0].dtype == float32 ? kernel_of<float>(lines, reverse)
-                                           : kernel_of<double>(lines, reverse);
-  }
-  static bool linear_in(std::span<const bool> active) { return !active[0]; }
-  static Var transpose(const NodeView& node, Var cotangent) {
-    const bool reverse = node.attributes.get<bool>("reverse");
-    const std::int64_t axis = axis_of(node.attributes);
-    // What comes in at the end of a meets nothing.
-    return linear_recurrence(roll(node.in[0], reverse ? 1 : -1, axis), cotangent, axis, !reverse);
-  }
-  static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
-    const bool reverse = node.attributes.get<bool>("reverse");
-    const std::int64_t axis = axis_of(node.attributes);
-    MaybeVar change = tangents[1];
-    if (tangents[0]) {
-      if (node.out[0].shape().count() == 0) return *tangents[0];
-      const Var of_factors = mul(shifted(node.out[0], axis, reverse, 0), *tangents[0]);
-      change = change ? add(*change, of_factors) : of_factors;
-    }
-    return linear_recurrence(node.in[0], *change, axis, reverse);
-  }
-  static std::vector<Edge> edges() { return detail::line_edges(name); }
-  static std::vector<Case> cases() {
-    const auto along = [](std::int64_t axis, bool reverse) {
-      return [=](std::span<const Var> in) {
-        return std::vector<Var>{linear_recurrence(in[0], in[1], axis, reverse)};
-      };
-    };
-    return {{"a vector", {Arg{{5}}, Arg{{5}}}, along(0, false)},
-            {"from the end", {Arg{{5}}, Arg{{5}}}, along(-1, true)},
-            {"columns", {Arg{{3, 2}}, Arg{{3, 2}}}, along(0, false)},
-            {"a middle axis from the end", {Arg{{2, 3, 2}}, Arg{{2, 3, 2}}}, along(1, true)},
-            {"one entry", {Arg{{2, 1}}, Arg{{2, 1}}}, along(1, false)},
-            {"nothing", {Arg{{0, 2}}, Arg{{0, 2}}}, along(0, false)}};
-  }
-};
-constexpr detail::PartlyLinear<Recurrence> recurrence_op;
-
 // ---- products and logarithms of sums ------------------------------------------------------------
+
+// The running products of one line, whatever they pass through.
+template <class T>
+void scaled_products(const RunningLines& lines, const T* in, T* out, std::size_t first) {
+  detail::Scaled product(1);
+  for (std::size_t i = 0; i < lines.size; ++i) {
+    const std::size_t at = first + i * lines.inner;
+    product *= detail::Scaled(static_cast<double>(in[at]));
+    out[at] = static_cast<T>(product.value());
+  }
+}
 
 struct Cumprod {
   static constexpr auto name = "cumprod";
   static constexpr auto doc = "running products along an axis";
   static constexpr auto math =
       "y_i = x_0 ... x_i; dy_i = x_i dy_(i-1) + y_(i-1) dx_i, a linear recurrence: without "
-      "division, so zeros do no harm.";
+      "division, so zeros do no harm, and with y_(i-1) as it goes, so that none need be a float.";
   static constexpr Example example{"cumprod(g.constant(Tensor{1, 2, 3}))", "[1. 2. 6.]"};
   static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
     inference.require_count(1);
-    check_axis(inference);
+    check_running_axis(inference);
     const DType dtype = inference.dtype(0);
     inference.out = {{inference.shape(0), is_floating(dtype) ? dtype : int64}};
   }
   static Kernel kernel(const KernelRequest& request) {
-    const Lines lines = Lines::along(request.out[0], request.attributes);
+    const RunningLines lines = RunningLines::along(request.out[0], request.attributes);
     return dispatch(request.in[0].dtype, [&]<class T>() -> Kernel {
       using Result = std::conditional_t<std::floating_point<T>, T, std::int64_t>;
       return {[lines](const KernelArgs& args) {
+        const T* const in = args.input<T>(0);
+        auto* const out = args.output<Result>();
         lines.each([&](std::size_t first) {
           detail::Running<T> product = 1;
           for (std::size_t i = 0; i < lines.size; ++i) {
             const std::size_t at = first + i * lines.inner;
-            product *= static_cast<detail::Running<T>>(args.input<T>(0)[at]);
-            args.output<Result>()[at] = static_cast<Result>(product);
+            product *= static_cast<detail::Running<T>>(in[at]);
+            out[at] = static_cast<Result>(product);
           }
+          if constexpr (std::floating_point<T>)
+            if (detail::may_have_left(product)) scaled_products(lines, in, out, first);
         });
       }};
     });
   }
   static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
-    if (node.out[0].shape().count() == 0) return *tangents[0];
-    const std::int64_t axis = axis_of(node.attributes);
-    return linear_recurrence(node.in[0], mul(shifted(node.out[0], axis, false, 1), *tangents[0]),
-                             axis);
+    return detail::cumprod_change(node.in[0], *tangents[0], running_axis(node.attributes));
   }
   static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
@@ -226,7 +135,7 @@ struct Logcumsumexp {
   static void infer(Inference& inference) {
     inference.require_count(1);
     inference.require_floating(0);
-    check_axis(inference);
+    check_running_axis(inference);
     inference.out = {3, inference.in[0]};
   }
   // The sum so far is e^largest times 1 + rest, or nothing while all are -inf; `own` and `before`
@@ -257,7 +166,7 @@ struct Logcumsumexp {
     }
   };
   template <class T>
-  static Kernel kernel_of(const Lines& lines) {
+  static Kernel kernel_of(const RunningLines& lines) {
     return {[lines](const KernelArgs& args) {
       lines.each([&](std::size_t first) {
         Sum sum;
@@ -272,18 +181,18 @@ struct Logcumsumexp {
     }};
   }
   static Kernel kernel(const KernelRequest& request) {
-    const Lines lines = Lines::along(request.out[0], request.attributes);
+    const RunningLines lines = RunningLines::along(request.out[0], request.attributes);
     return request.out[0].dtype == float32 ? kernel_of<float>(lines) : kernel_of<double>(lines);
   }
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     const Var t = *tangents[0];
     if (node.out[0].shape().count() == 0) return {t, t, t};
-    const std::int64_t axis = axis_of(node.attributes);
+    const std::int64_t axis = running_axis(node.attributes);
     const Var own = node.out[1];
     const Var before = node.out[2];
     const Var dy = linear_recurrence(before, mul(own, t), axis);
     // t - dy and dy_(i-1) - dy would cancel where one share is near 1; both are of this difference.
-    const Var turn = own * before * (t - shifted(dy, axis, false, 0));
+    const Var turn = own * before * (t - shifted(dy, axis));
     return {dy, turn, -turn};
   }
   static std::vector<Edge> edges() { return detail::line_edges(name); }
@@ -301,7 +210,7 @@ struct RunningExtreme {
 
   static void infer(Inference& inference) {
     inference.require_count(1);
-    check_axis(inference);
+    check_running_axis(inference);
     inference.out = {inference.in[0], {inference.shape(0), int64}};
   }
   template <class T>
@@ -313,7 +222,7 @@ struct RunningExtreme {
     return larger ? x > best : x < best;
   }
   static Kernel kernel(const KernelRequest& request) {
-    const Lines lines = Lines::along(request.out[0], request.attributes);
+    const RunningLines lines = RunningLines::along(request.out[0], request.attributes);
     return dispatch(request.in[0].dtype, [&]<class T>() -> Kernel {
       return {[lines](const KernelArgs& args) {
         const T* const in = args.input<T>(0);
@@ -330,7 +239,7 @@ struct RunningExtreme {
     });
   }
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
-    return {gather(*tangents[0], node.out[1], axis_of(node.attributes)), std::nullopt};
+    return {gather(*tangents[0], node.out[1], running_axis(node.attributes)), std::nullopt};
   }
   static std::vector<Case> cases() {
     return axis_cases([](Var x, std::int64_t axis) {
@@ -408,10 +317,6 @@ std::int64_t axis_in(std::string_view function, const In& x, std::int64_t axis) 
 
 }  // namespace
 
-Var linear_recurrence(In a, In b, std::int64_t axis, bool reverse) {
-  const std::int64_t place = detail::wrap_axis(axis, detail::shape_of(b).rank());
-  return recurrence_op(a, b, Attributes{{"axis", place}, {"reverse", reverse}});
-}
 Var cumprod(In x, std::int64_t axis) {
   return cumprod_op(x, Attributes{{"axis", axis_in("cumprod", x, axis)}});
 }
@@ -475,7 +380,7 @@ Var trapz(In y, In x, std::int64_t axis) {
 }
 
 void detail::register_running() {
-  register_all(recurrence_op, cumprod_op, logcumsumexp_op, cummax_op, cummin_op);
+  register_all(cumprod_op, logcumsumexp_op, cummax_op, cummin_op);
   register_composite<Diff>();
   register_composite<Trapz>();
 }

@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 
 #include <dualtape/core/kinds.hpp>
-#include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/operand.hpp>
 #include <dualtape/ops/declare/reduction.hpp>
 #include <dualtape/ops/declare/running.hpp>
 #include <dualtape/ops/kernels/rows/fold.hpp>
+#include <dualtape/ops/kernels/rows/recurrence.hpp>
 #include <dualtape/ops/kernels/rows/strided.hpp>
 #include <dualtape/ops/slice.hpp>
 
@@ -50,12 +49,20 @@ struct ProductFold {
   }
 };
 
+// Output k, whatever its factors multiply to on the way.
+template <class T>
+T scaled_product(const detail::FoldPlan& plan, const T* in, std::size_t k) {
+  detail::Scaled product(1);
+  detail::each_folded(plan, in, k, [&](double x) { product *= detail::Scaled(x); });
+  return static_cast<T>(product.value());
+}
+
 struct Prod {
   static constexpr auto name = "prod";
   static constexpr auto doc = "the product over axes";
   static constexpr auto math =
-      "y = prod_i x_i; dy = sum_i (prod_{j != i} x_j) dx_i, without division: halves are joined by "
-      "(p q)' = p' q + p q' until one is left, so zeros do no harm.";
+      "y = prod_i x_i; dy = sum_i (prod_{j != i} x_j) dx_i, the last of cumprod's: without "
+      "division, so zeros do no harm, nor partial products that are no floats.";
   static constexpr auto example =
       Example{"prod(g.constant(Tensor{{1, 2}, {3, 4}}), {1})", "[ 2. 12.]"};
   static constexpr bool can_fail = false;
@@ -70,12 +77,15 @@ struct Prod {
       using Fold = ProductFold<T>;
       using Result = typename Fold::Result;
       return {[plan](const KernelArgs& args) {
-        detail::fold<Fold>(plan, args.input<T>(0), args.output<Result>(),
-                           [](Result y) { return y; });
+        const T* const in = args.input<T>(0);
+        auto* const out = args.output<Result>();
+        detail::fold<Fold>(plan, in, out, [](Result y) { return y; });
+        if constexpr (std::floating_point<T>)
+          for (std::size_t k = 0; k < plan.outputs(); ++k)
+            if (detail::may_have_left(out[k])) out[k] = scaled_product(plan, in, k);
       }};
     });
   }
-
   // x with its reduced axes as one, the last.
   static Var factors_last(const NodeView& node, Var x) {
     const Ints& axes = detail::axes_of(node);
@@ -89,31 +99,13 @@ struct Prod {
     sizes.push_back(detail::reduced_count(x.shape(), axes));
     return reshape(permute(x, order), sizes);
   }
-  // The last axis filled up to `size` entries with `value`.
-  static Var filled(Var x, std::int64_t size, double value) {
-    Ints none(x.rank(), 0);
-    Ints after = none;
-    after.back() = size - x.shape().back();
-    return after.back() == 0 ? x : pad(x, none, after, value);
-  }
   static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     if (!tangents[0] || node.in[0].shape().count() == 0) return std::nullopt;
-    Var p = factors_last(node, node.in[0]);
-    Var t = factors_last(node, *tangents[0]);
-    const auto count = static_cast<std::uint64_t>(p.shape().back());
-    auto size = static_cast<std::int64_t>(std::bit_ceil(count));
-    p = filled(p, size, 1);
-    t = filled(t, size, 0);
-    for (; size > 1; size /= 2) {
-      const auto half = [&](Var x, bool first) {
-        return first ? slice(x, -1, 0, size / 2) : slice(x, -1, size / 2, size);
-      };
-      const Var left = half(p, true);
-      const Var right = half(p, false);
-      t = right * half(t, true) + left * half(t, false);
-      p = left * right;
-    }
-    return reshape(t, node.out[0].shape());
+    const Var x = factors_last(node, node.in[0]);
+    const auto axis = static_cast<std::int64_t>(x.rank()) - 1;
+    const Var changes = detail::cumprod_change(x, factors_last(node, *tangents[0]), axis);
+    const std::int64_t size = x.shape().back();
+    return reshape(slice(changes, axis, size - 1, size), node.out[0].shape());
   }
   static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {

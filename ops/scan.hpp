@@ -42,6 +42,12 @@ Var logcumsumexp(In x, std::int64_t axis = -1);
 // way.
 Var linear_recurrence(In a, In b, std::int64_t axis = -1, bool reverse = false);
 
+// Its derivatives by the factors, from operands of one shape as above. `change` is how y moves
+// where a moves by t; `slope` is that of the sum of c y by a, with a 0 where a is not used. Both
+// are right also where a y[i] on the way is no float.
+Var recurrence_change(In a, In b, In t, std::int64_t axis = -1, bool reverse = false);
+Var recurrence_slope(In a, In b, In c, std::int64_t axis = -1, bool reverse = false);
+
 // x[i+1] - x[i] along an axis, `times` times over: each makes it one shorter. ValueError for a
 // negative number of times.
 Var diff(In x, std::int64_t times = 1, std::int64_t axis = -1);

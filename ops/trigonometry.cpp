@@ -322,10 +322,13 @@ struct Mod {
   static constexpr auto math = "y = a - floor(a / b) b; dy/da = 1; dy/db = -floor(a / b)";
   static constexpr Example example{"mod(g.constant(Tensor{-1, 5.5}), 3)", "[2.  2.5]"};
   static auto formula(auto a, auto b) { return mod(a, b); }
-  // a / b may be rounded up to a whole number that y says it has not reached, so the quotient comes
-  // from y.
+  // a / b may be rounded up to a whole number that y says it has not reached: there the quotient
+  // comes from y. Elsewhere it does not, since y may be too small a number to be one.
   static Factor partial(std::size_t i, Operands in, Var y) {
-    return i == 0 ? Factor(1.0) : Factor(round((y - in[0]) / in[1]));
+    if (i == 0) return 1.0;
+    const Var ratio = in[0] / in[1];
+    const Var whole = floor(ratio);
+    return where(equal(ratio, whole), round((y - in[0]) / in[1]), -whole);
   }
   // Quotients between -2.5 and -2.
   static auto sample() { return std::array{domain(-2.4, -2.1), domain(0.97, 1.03)}; }
@@ -337,6 +340,10 @@ struct Mod {
                                  {1048576.5, 0.75, 0, 1, -1398102},
                                  {0.25, 0x1p100, 0.25, 1, 0},
                                  {1048576.5, 1, 0.5, 1, -0x1p20},
+                                 {-0x1p-123, 0x1.cp-125, 0x1.4p-125, 1, 3},
+                                 {-0x1.4p-125, 0x1p-125, 0x1.8p-126, 1, 2},
+                                 {0x1.fp-126, 0x1p-126, 0x1.ep-127, 1, -1},
+                                 {-0x1.4p-1021, 0x1p-1021, 0x1.8p-1022, 1, 2},
                                  {1, 0, nan, 1, nan},
                                  {inf, 2, nan, 1, nan},
                                  {nan, 2, nan, 1, nan}});

@@ -15,7 +15,12 @@ std::atomic<std::uint64_t> bound{0};
 // Of this thread: which of its allocations to come fails, 0 for none.
 thread_local std::uint64_t failing = 0;
 
-bool refuses() { return failing > 0 && --failing == 0; }
+// Of this thread: how many bytes find no memory, 0 for any number that does.
+thread_local std::size_t large = 0;
+
+bool refuses(std::size_t bytes) {
+  return (failing > 0 && --failing == 0) || (large > 0 && bytes >= large);
+}
 
 void note(std::size_t bytes) {
   ++counter;
@@ -49,18 +54,21 @@ FailingAllocation::FailingAllocation(std::uint64_t which) { failing = which; }
 FailingAllocation::~FailingAllocation() { failing = 0; }
 bool FailingAllocation::happened() const { return failing == 0; }
 
+LargeAllocationsFail::LargeAllocationsFail(std::size_t bytes) { large = bytes; }
+LargeAllocationsFail::~LargeAllocationsFail() { large = 0; }
+
 void* operator new(std::size_t bytes) {
-  if (refuses()) throw std::bad_alloc();
+  if (refuses(bytes)) throw std::bad_alloc();
   return counted(std::malloc(bytes == 0 ? 1 : bytes), bytes);
 }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  if (refuses()) throw std::bad_alloc();
+  if (refuses(bytes)) throw std::bad_alloc();
   const auto step = static_cast<std::size_t>(alignment);
   return counted(std::aligned_alloc(step, (bytes + step) / step * step), bytes);
 }
 void* operator new(std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
   if (bounded && counter >= bound) return nullptr;
-  if (refuses()) return nullptr;
+  if (refuses(bytes)) return nullptr;
   note(bytes);
   return std::malloc(bytes == 0 ? 1 : bytes);
 }

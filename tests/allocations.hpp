@@ -2,6 +2,7 @@
 // lets one of its allocations fail.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 std::uint64_t allocations_so_far();
@@ -40,4 +41,13 @@ class FailingAllocation {
   FailingAllocation& operator=(const FailingAllocation&) = delete;
   ~FailingAllocation();
   bool happened() const;
+};
+
+// While it lives, allocations of this thread of so many bytes and more fail.
+class LargeAllocationsFail {
+ public:
+  explicit LargeAllocationsFail(std::size_t bytes);
+  LargeAllocationsFail(const LargeAllocationsFail&) = delete;
+  LargeAllocationsFail& operator=(const LargeAllocationsFail&) = delete;
+  ~LargeAllocationsFail();
 };

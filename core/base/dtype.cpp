@@ -1,6 +1,9 @@
 #include <dualtape/core/dtype.hpp>
 
 #include <ostream>
+#include <string>
+
+#include <dualtape/core/error.hpp>
 
 namespace dualtape {
 
@@ -19,7 +22,16 @@ std::string_view name_of(DType dtype) {
   return "no dtype";
 }
 
+void detail::refuse_dtype(std::string_view function, DType dtype, Location where) {
+  fail<TypeError>(
+      {.op = function,
+       .what = "there is no dtype of the number " + std::to_string(static_cast<int>(dtype)),
+       .where = where,
+       .help = "dt::boolean, dt::int32, dt::int64, dt::float32 or dt::float64"});
+}
+
 std::size_t size_of(DType dtype) {
+  if (!is_dtype(dtype)) detail::refuse_dtype("size_of", dtype, {});
   return dispatch(dtype, []<class T>() { return sizeof(T); });
 }
 

@@ -1,6 +1,15 @@
 #include <dualtape/core/error.hpp>
 
 namespace dualtape {
+namespace {
+
+// What std::make_shared and the like make is made at a line of theirs, which is none of the user's.
+bool is_users(Location where) {
+  return where.known() &&
+         std::string_view(where.file).find("include/c++/") == std::string_view::npos;
+}
+
+}  // namespace
 
 std::string to_string(Location where) {
   if (!where.known()) return "unknown place";
@@ -21,7 +30,7 @@ std::string to_string(const Complaint& complaint) {
     text += "] ";
   }
   text += complaint.what;
-  if (complaint.where.known()) text += "\n  at " + to_string(complaint.where);
+  if (is_users(complaint.where)) text += "\n  at " + to_string(complaint.where);
   if (!complaint.help.empty()) text += "\n  try: " + complaint.help;
   // what() ends where a label or a name of a file has a NUL.
   for (std::size_t at = text.find('\0'); at != std::string::npos; at = text.find('\0', at))

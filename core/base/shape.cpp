@@ -18,25 +18,28 @@ std::string join(std::span<const std::int64_t> sizes) {
 
 // Sizes of 0 are left out of the product: what remains then bounds every stride, too. The limit
 // leaves room for eight bytes an element, so that a count of bytes never overflows either.
-void check_sizes(std::span<const std::int64_t> sizes) {
+void check_sizes(std::span<const std::int64_t> sizes, Location where) {
   constexpr std::int64_t limit = std::numeric_limits<std::int64_t>::max() / 8;
   constexpr std::size_t most_axes = 1024;  // so that code that recurses over axes is safe
   if (sizes.size() > most_axes)
     fail<SizeError>({.op = "Shape",
                      .what = "a tensor cannot have " + std::to_string(sizes.size()) +
-                             " axes, the limit is " + std::to_string(most_axes)});
+                             " axes, the limit is " + std::to_string(most_axes),
+                     .where = where});
   std::int64_t product = 1;
   for (const std::int64_t size : sizes) {
     if (size < 0) {
       fail<ShapeError>({.op = "Shape",
                         .what = "negative size " + std::to_string(size) + " in " + join(sizes),
+                        .where = where,
                         .help = "sizes of 0 or more; only reshape() takes a -1"});
     }
     if (size == 0) continue;
     if (product > limit / size) {
       fail<SizeError>({.op = "Shape",
                        .what = "too many elements in " + join(sizes) + ", the limit is " +
-                               std::to_string(limit) + ", of up to 8 bytes each"});
+                               std::to_string(limit) + ", of up to 8 bytes each",
+                       .where = where});
     }
     product *= size;
   }
@@ -44,16 +47,16 @@ void check_sizes(std::span<const std::int64_t> sizes) {
 
 }  // namespace
 
-Shape::Shape(std::initializer_list<std::int64_t> sizes)
-    : Shape(std::span<const std::int64_t>(sizes.begin(), sizes.size())) {}
+Shape::Shape(std::initializer_list<std::int64_t> sizes, Location where)
+    : Shape(std::span<const std::int64_t>(sizes.begin(), sizes.size()), where) {}
 
-Shape::Shape(std::span<const std::int64_t> sizes) {
-  check_sizes(sizes);
+Shape::Shape(std::span<const std::int64_t> sizes, Location where) {
+  check_sizes(sizes, where);
   assign(sizes);
 }
 
-Shape::Shape(const std::vector<std::int64_t>& sizes)
-    : Shape(std::span<const std::int64_t>(sizes)) {}
+Shape::Shape(const std::vector<std::int64_t>& sizes, Location where)
+    : Shape(std::span<const std::int64_t>(sizes), where) {}
 
 Shape::Shape(const Shape& other) { assign(other.sizes()); }
 

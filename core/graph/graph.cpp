@@ -228,6 +228,7 @@ Var Graph::constant(const Tensor& value, Location where) {
 }
 
 Var Graph::constant(Number value, DType dtype) {
+  detail::check_dtype("constant", dtype, value.where());
   auto& known = literals_[static_cast<std::size_t>(dtype)];
   std::uint64_t bits = 0;
   dispatch(dtype, [&]<class T>() {
@@ -360,7 +361,9 @@ void Graph::infer(NodeId id, std::span<const Var> inputs) {
     for (const Var& var : inputs)
       operands += (operands.empty() ? "" : " and ") + to_string(var.type());
     const std::string of = operands.empty() ? "" : " of " + operands;
+    // Without the lines of ours that a Shape names.
     std::string_view why = error.what();
+    why = why.substr(0, why.find("\n  at "));
     if (why.starts_with("[Shape] ")) why.remove_prefix(8);
     fail<SizeError>({.op = op.name(),
                      .what = "its result" + of + " is too large: " + std::string(why),
@@ -371,6 +374,7 @@ void Graph::infer(NodeId id, std::span<const Var> inputs) {
                       .what = "its infer() left inference.out empty",
                       .where = node.where,
                       .help = "put one dt::Type per output there: inference.out = {...}"});
+  for (const Type& out : inference.out) detail::check_dtype(op.name(), out.dtype, node.where);
   if (inference.out.size() > 1) {
     node.more_types = std::make_unique<Type[]>(inference.out.size() - 1);
     std::move(inference.out.begin() + 1, inference.out.end(), node.more_types.get());

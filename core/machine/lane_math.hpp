@@ -95,14 +95,25 @@ template <class B>
 inline B atan2(const B& y, const B& x) {
   return each(y, x, [](auto a, auto b) { return std::atan2(a, b); });
 }
-// As Python's a % b: fmod, moved to the sign of b.
+// As Python's a % b: fmod, moved to the sign of b. The remainder of tiny numbers may be denormal,
+// which compares as 0 and is added as 0 here, so floats are taken as doubles and tiny doubles are
+// made larger first. A divisor so tiny that its multiples stay within doubles is all that needs it.
+inline double mod_of(double a, double b) {
+  constexpr double tiny = 0x1p-900;
+  constexpr double up = 0x1p400;
+  const bool far = std::abs(b) < tiny && std::abs(a) < 1;
+  if (far) a *= up, b *= up;
+  const double rest = std::fmod(a, b);
+  if (rest == 0) return std::copysign(rest, b);
+  const double moved = (rest < 0) != (b < 0) ? rest + b : rest;
+  return far ? moved / up : moved;
+}
+inline float mod_of(float a, float b) {
+  return static_cast<float>(mod_of(static_cast<double>(a), static_cast<double>(b)));
+}
 template <class B>
 inline B mod(const B& x, const B& y) {
-  return each(x, y, [](auto a, auto b) {
-    const auto rest = std::fmod(a, b);
-    if (rest == 0) return std::copysign(rest, b);
-    return (rest < 0) != (b < 0) ? rest + b : rest;
-  });
+  return each(x, y, [](auto a, auto b) { return mod_of(a, b); });
 }
 template <class B>
 inline B asin(const B& x) {

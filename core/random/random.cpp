@@ -12,6 +12,7 @@
 
 #include <dualtape/core/random/draws.hpp>
 #include <dualtape/core/random/philox.hpp>
+#include <dualtape/core/tensor/new_tensor.hpp>
 
 namespace dualtape {
 namespace {
@@ -35,14 +36,16 @@ const detail::DrawsOf<Real>& draws() {
 
 // Calls f with the elements of a new tensor, as floats or as doubles.
 template <class F>
-Tensor make_floating(std::string_view function, Shape shape, DType dtype, F&& f) {
+Tensor make_floating(std::string_view function, Shape shape, DType dtype, Location where, F&& f) {
+  detail::check_dtype(function, dtype, where);
   if (!is_floating(dtype)) {
     fail<TypeError>({.op = function,
                      .what = "random numbers of dtype " + std::string(name_of(dtype)) +
                              " were asked for, but only float32 and float64 exist",
+                     .where = where,
                      .help = "draw float32 and convert with .to(dtype)"});
   }
-  Tensor result = Tensor::uninitialised(Type{std::move(shape), dtype});
+  Tensor result = detail::new_tensor(function, {std::move(shape), dtype}, where);
   if (dtype == float32) {
     f(result.data<float>());
   } else {
@@ -144,10 +147,11 @@ Tensor Key::to_tensor() const {
   return Tensor::scalar<std::int64_t>(std::bit_cast<std::int64_t>(value_));
 }
 
-Key Key::from_tensor(const Tensor& tensor) {
+Key Key::from_tensor(const Tensor& tensor, Location where) {
   const Complaint complaint{
       .op = "Key::from_tensor",
       .what = "a key is int64 (), but the tensor is " + to_string(tensor.type()),
+      .where = where,
       .help = "make the tensor with Key(seed).to_tensor()"};
   if (tensor.dtype() != int64) fail<TypeError>(complaint);
   if (tensor.rank() != 0) fail<ShapeError>(complaint);
@@ -186,39 +190,42 @@ void fill_normal(std::span<double> out, Key key, double mean, double stddev, std
   fill_normal_of(out, key, mean, stddev, first);
 }
 
-Tensor uniform(Key key, Shape shape, double lo, double hi, DType dtype) {
+Tensor uniform(Key key, Shape shape, double lo, double hi, DType dtype, Location where) {
   if (!(lo <= hi) || !finite_in(dtype, lo) || !finite_in(dtype, hi) || !finite_in(dtype, hi - lo)) {
     fail<ValueError>({.op = "uniform",
                       .what = "the interval [" + std::to_string(lo) + ", " + std::to_string(hi) +
                               ") is empty or not finite in " + std::string(name_of(dtype)),
+                      .where = where,
                       .help = "give lo <= hi, both finite"});
   }
-  return make_floating("uniform", std::move(shape), dtype,
+  return make_floating("uniform", std::move(shape), dtype, where,
                        [&]<class Real>(std::span<Real> out) { fill_uniform(out, key, lo, hi); });
 }
 
-Tensor normal(Key key, Shape shape, double mean, double stddev, DType dtype) {
+Tensor normal(Key key, Shape shape, double mean, double stddev, DType dtype, Location where) {
   if (!finite_in(dtype, mean) || !finite_in(dtype, stddev) || stddev < 0.0) {
     fail<ValueError>({.op = "normal",
                       .what = "mean " + std::to_string(mean) + " and stddev " +
                               std::to_string(stddev) + " describe no normal distribution in " +
                               std::string(name_of(dtype)),
+                      .where = where,
                       .help = "give a finite mean and a finite stddev >= 0"});
   }
-  return make_floating("normal", std::move(shape), dtype, [&]<class Real>(std::span<Real> out) {
-    fill_normal(out, key, mean, stddev);
-  });
+  return make_floating(
+      "normal", std::move(shape), dtype, where,
+      [&]<class Real>(std::span<Real> out) { fill_normal(out, key, mean, stddev); });
 }
 
-Tensor rademacher(Key key, Shape shape, DType dtype) {
-  return make_floating("rademacher", std::move(shape), dtype,
+Tensor rademacher(Key key, Shape shape, DType dtype, Location where) {
+  return make_floating("rademacher", std::move(shape), dtype, where,
                        [&](auto out) { fill_rademacher(out, key); });
 }
 
-std::vector<std::int64_t> permutation(Key key, std::int64_t n) {
+std::vector<std::int64_t> permutation(Key key, std::int64_t n, Location where) {
   if (n < 0) {
     fail<ValueError>({.op = "permutation",
                       .what = "cannot order " + std::to_string(n) + " elements",
+                      .where = where,
                       .help = "give n >= 0"});
   }
   std::vector<std::int64_t> order;
@@ -227,7 +234,8 @@ std::vector<std::int64_t> permutation(Key key, std::int64_t n) {
   } catch (const std::exception&) {  // std::bad_alloc, or std::length_error
     fail<MemoryError>(
         {.op = "permutation",
-         .what = "there is no memory for " + std::to_string(n) + " numbers of 8 bytes each"});
+         .what = "there is no memory for " + std::to_string(n) + " numbers of 8 bytes each",
+         .where = where});
   }
   std::iota(order.begin(), order.end(), std::int64_t{0});
   WordSource source(key);

@@ -47,7 +47,8 @@ class Claim {
 }  // namespace
 
 Tensor Feed::tensor_for(Var input, Number literal) {
-  return full(Shape{}, literal, literal.beside(input.alive() ? input.dtype() : boolean));
+  const DType wanted = input.alive() ? input.dtype(literal.where()) : boolean;
+  return full(Shape{}, literal, literal.beside(wanted), literal.where());
 }
 
 void Program::Impl::bind_results(const Outputs::Results& results) {
@@ -159,6 +160,14 @@ void require_type(const Feed& feed, const Tensor& value, const std::string& labe
                      .help = mend_of_dtype(wanted, given.dtype)});
 }
 
+[[noreturn]] void refuse_no_output(const Feed& feed) {
+  fail<GraphError>({.op = "run",
+                    .what = "a feed is for output " + std::to_string(feed.input.output()) +
+                            " of an input, which has one alone, 0",
+                    .where = feed.where,
+                    .help = "feed what graph.input() returned"});
+}
+
 // A feed for what the outputs asked for do not need.
 void check_unneeded(const Feed& feed) {
   if (!feed.input.alive())
@@ -168,6 +177,8 @@ void check_unneeded(const Feed& feed) {
                       .where = feed.where,
                       .help = "leave that feed out"});
   const Node& node = feed.input.node(feed.where);
+  if (feed.input.output() >= node.output_count)
+    detail::require_alive(feed.input, "run", "the input of a feed", feed.where);
   if (node.op != &input_op())
     fail<GraphError>(
         {.op = "run",
@@ -191,6 +202,7 @@ void Program::Impl::bind_feed(const Feed& feed) {
                       .help = "feed the inputs of that graph"});
   }
   const auto found = input_numbers.find(feed.input.id());
+  if (feed.input.output() != 0 && found != input_numbers.end()) refuse_no_output(feed);
   if (found == input_numbers.end()) return check_unneeded(feed);
   InputSlot& input = inputs[found->second];
   const Type& wanted = plan.values[input.value];

@@ -6,6 +6,7 @@
 #include <dualtape/core/files/atomic_file.hpp>
 #include <dualtape/core/files/input_file.hpp>
 #include <dualtape/core/files/stored.hpp>
+#include <dualtape/core/tensor/memory_for.hpp>
 #include <dualtape/core/tensor/npy.hpp>
 #include <optional>
 
@@ -435,8 +436,10 @@ std::string npy_header(std::string_view op, const fs::path& path, const Tensor& 
 }  // namespace detail
 
 Tensor load_npy(const fs::path& path, Location here) {
-  Source source(path, here);
-  return read_npy(source);
+  return detail::memory_for("load_npy", path, here, [&] {
+    Source source(path, here);
+    return read_npy(source);
+  });
 }
 
 void save_npy(const fs::path& path, const Tensor& tensor, Location here) {

@@ -10,6 +10,7 @@
 #include <dualtape/core/base/sole_owner.hpp>
 #include <dualtape/core/machine/kernel.hpp>
 #include <dualtape/core/tensor/arena.hpp>
+#include <dualtape/core/tensor/new_tensor.hpp>
 
 namespace dualtape {
 namespace {
@@ -53,10 +54,11 @@ struct KeepBlock {
   void operator()(void* /*elements*/) const {}  // InBlock frees it as a whole
 };
 
-[[noreturn]] void refuse_memory(const Type& type) {
-  fail<MemoryError>({.op = "Tensor",
+[[noreturn]] void refuse_memory(std::string_view function, const Type& type, Location where) {
+  fail<MemoryError>({.op = function,
                      .what = "there is no memory for " + to_string(type) + ", " +
-                             std::to_string(bytes_of(type)) + " bytes"});
+                             std::to_string(bytes_of(type)) + " bytes",
+                     .where = where});
 }
 
 // The counts stand before the elements, but after those that fill huge pages: these begin at such a
@@ -70,7 +72,7 @@ std::shared_ptr<void> allocate(const Type& type) {
   try {
     block = detail::allocate_block(size);
   } catch (const std::bad_alloc&) {
-    refuse_memory(type);
+    refuse_memory("Tensor", type, {});
   }
   const bool large = size >= detail::huge_page_bytes;
   auto* const begin = static_cast<std::byte*>(block);
@@ -98,6 +100,11 @@ void check_has_axis(std::string_view op, const Shape& shape) {
   }
 }
 
+Type checked(Type type, Location where) {
+  detail::check_dtype("Tensor", type.dtype, where);
+  return type;
+}
+
 Shape without_first(const Shape& shape) { return Shape(shape.sizes().subspan(1)); }
 
 Shape with_first(const Shape& shape, std::int64_t size) {
@@ -117,12 +124,12 @@ Shape with_first(const Shape& shape, std::int64_t size) {
 Shape resolve_sizes(const Shape& from, std::span<const std::int64_t> sizes) {
   std::vector<std::int64_t> found(sizes.begin(), sizes.end());
   const auto open = std::find(found.begin(), found.end(), -1);
-  if (open == found.end()) return Shape(found);
+  if (open == found.end()) return Shape(found, Location{});
   if (std::find(open + 1, found.end(), -1) != found.end()) {
     fail<ShapeError>({.op = "reshape", .what = "more than one size is -1"});
   }
   *open = 1;
-  const Shape rest(found);
+  const Shape rest(found, Location{});
   if (rest.count() == 0 || from.count() % rest.count() != 0) {
     fail_reshape(from, "a -1 beside sizes that multiply to " + std::to_string(rest.count()),
                  "known sizes whose product divides the count of elements");
@@ -172,7 +179,8 @@ Tensor& Tensor::operator=(Tensor&& other) noexcept {
   return *this;
 }
 
-Tensor::Tensor(Shape shape, DType dtype) : Tensor(uninitialised({std::move(shape), dtype})) {
+Tensor::Tensor(Shape shape, DType dtype, Location where)
+    : Tensor(uninitialised(checked({std::move(shape), dtype}, where))) {
   std::memset(data_, 0, bytes());
 }
 
@@ -189,9 +197,10 @@ Tensor::Tensor(std::initializer_list<Number> values)
 }
 
 Tensor::Tensor(std::initializer_list<std::initializer_list<double>> rows)
-    : Tensor(of(rows, DType::float32)) {}
+    : Tensor(of(rows, DType::float32, Location{})) {}
 
-Tensor Tensor::of(std::initializer_list<Number> values, DType dtype) {
+Tensor Tensor::of(std::initializer_list<Number> values, DType dtype, Location where) {
+  detail::check_dtype("Tensor::of", dtype, where);
   Tensor made = uninitialised({Shape{static_cast<std::int64_t>(values.size())}, dtype});
   dispatch(dtype, [&]<class T>() {
     std::ranges::transform(values, made.data<T>().begin(),
@@ -200,7 +209,9 @@ Tensor Tensor::of(std::initializer_list<Number> values, DType dtype) {
   return made;
 }
 
-Tensor Tensor::of(std::initializer_list<std::initializer_list<double>> rows, DType dtype) {
+Tensor Tensor::of(std::initializer_list<std::initializer_list<double>> rows, DType dtype,
+                  Location where) {
+  detail::check_dtype("Tensor::of", dtype, where);
   const std::size_t width = rows.size() == 0 ? 0 : rows.begin()->size();
   Tensor made = uninitialised(
       {Shape{static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(width)}, dtype});
@@ -209,6 +220,7 @@ Tensor Tensor::of(std::initializer_list<std::initializer_list<double>> rows, DTy
       fail<ShapeError>({.op = "Tensor",
                         .what = "ragged rows: one of " + std::to_string(width) +
                                 " elements, one of " + std::to_string(row.size()),
+                        .where = where,
                         .help = "rows of equal length"});
   dispatch(dtype, [&]<class T>() {
     T* out = made.data<T>().data();
@@ -283,8 +295,9 @@ Tensor Tensor::copy() const {
   return made;
 }
 
-Tensor Tensor::to(DType wanted) const {
+Tensor Tensor::to(DType wanted, Location where) const {
   if (wanted == dtype()) return *this;
+  detail::check_dtype("to", wanted, where);
   Tensor made = uninitialised({shape(), wanted});
   dispatch(dtype(), [&]<class From>() {
     dispatch(wanted, [&]<class To>() {
@@ -363,12 +376,29 @@ bool Tensor::overlaps(const Tensor& other) const {
          before(theirs, mine + bytes());
 }
 
-Tensor zeros(Shape shape, DType dtype) { return Tensor(std::move(shape), dtype); }
+Tensor detail::new_tensor(std::string_view function, Type type, Location where) {
+  check_dtype(function, type.dtype, where);
+  try {
+    return Tensor::uninitialised(type);
+  } catch (const MemoryError&) {
+    refuse_memory(function, type, where);
+  }
+}
 
-Tensor ones(Shape shape, DType dtype) { return full(std::move(shape), 1, dtype); }
+Tensor zeros(Shape shape, DType dtype, Location where) {
+  Tensor made = detail::new_tensor("zeros", {std::move(shape), dtype}, where);
+  std::memset(made.raw(), 0, made.bytes());
+  return made;
+}
 
-Tensor full(Shape shape, Number value, DType dtype) {
-  Tensor made = Tensor::uninitialised({std::move(shape), dtype});
+Tensor ones(Shape shape, DType dtype, Location where) {
+  Tensor made = detail::new_tensor("ones", {std::move(shape), dtype}, where);
+  made.fill(1);
+  return made;
+}
+
+Tensor full(Shape shape, Number value, DType dtype, Location where) {
+  Tensor made = detail::new_tensor("full", {std::move(shape), dtype}, where);
   made.fill(value);
   return made;
 }

@@ -59,7 +59,8 @@ void Batches::start(std::int64_t number, Location here) {
   check_there(here);
   next_epoch_ = number + 1;
   if (key_) {
-    order_ = permutation(key_->fold(static_cast<std::uint64_t>(number)), dataset_.count(here));
+    order_ =
+        permutation(key_->fold(static_cast<std::uint64_t>(number)), dataset_.count(here), here);
   }
 }
 

@@ -138,13 +138,13 @@ Dataset take(const Dataset& dataset, std::span<const Index> rows, Location here)
 }
 
 Dataset shuffle(const Dataset& dataset, Key key, Location here) {
-  return take(dataset, permutation(key, dataset.count(here)), here);
+  return take(dataset, permutation(key, dataset.count(here), here), here);
 }
 
 Split split(const Dataset& dataset, double test_fraction, Key key, Stratify stratify,
             Location here) {
   const Index wanted = test_size(dataset, test_fraction, here);
-  const std::vector<Index> order = permutation(key, dataset.count(here));
+  const std::vector<Index> order = permutation(key, dataset.count(here), here);
   if (stratify == Stratify::no) {
     const std::span<const Index> all(order);
     const auto cut = static_cast<std::size_t>(wanted);

@@ -1,6 +1,7 @@
 #include <dualtape/data/loader.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
@@ -85,6 +86,14 @@ struct Loader::Impl {
 
   // ---- the consumer's side
 
+  // On the maker's thread nobody would make the batch that is waited for.
+  void refuse_within_transform(std::string_view function, Location here) const {
+    if (maker.load() != std::this_thread::get_id()) return;
+    refuse(batches.dataset(),
+           std::string(function) + "() is called from within the loader's own transform", here,
+           "a transform has the batch it is given; draw others from another Loader");
+  }
+
   void request(std::int64_t epoch, Location here) {
     if (epoch < 0 || epoch == std::numeric_limits<std::int64_t>::max()) {  // it has no next
       refuse(batches.dataset(), "epoch " + std::to_string(epoch) + " does not exist", here,
@@ -134,6 +143,7 @@ struct Loader::Impl {
   }
 
   void make_until_stopped() {
+    maker = std::this_thread::get_id();
     std::uint64_t begun = 0;  // the ticket whose order is drawn; the first is 1
     std::unique_lock lock(mutex);
     while (true) {
@@ -220,6 +230,8 @@ struct Loader::Impl {
   std::optional<Batches> order_source;
   Key made_for;
 
+  std::atomic<std::thread::id> maker;  // set before it makes anything
+
   // Both threads', under the mutex.
   std::mutex mutex;
   std::condition_variable wake_maker, wake_consumer;
@@ -269,6 +281,7 @@ std::optional<Key> Loader::key(Location here) const {
 
 Loader::Epoch Loader::epoch(std::int64_t number, Location here) {
   Impl& own = impl(here);
+  own.refuse_within_transform("epoch", here);
   own.request(number, here);
   own.begun_any = true;
   return Epoch(*this, here);
@@ -280,12 +293,21 @@ Loader::Iterator Loader::begin(Location here) {
   return epoch(own.state.epoch + (first ? 0 : 1), here).begin();
 }
 
-const Batch* Loader::next(Location here) { return impl(here).next(); }
+const Batch* Loader::next(Location here) {
+  Impl& own = impl(here);
+  own.refuse_within_transform("next", here);
+  return own.next();
+}
 
-LoaderState Loader::state(Location here) const { return impl(here).state; }
+LoaderState Loader::state(Location here) const {
+  const Impl& own = impl(here);
+  own.refuse_within_transform("state", here);
+  return own.state;
+}
 
 void Loader::resume(const LoaderState& state, Location here) {
   Impl& own = impl(here);
+  own.refuse_within_transform("resume", here);
   constexpr std::int64_t last_epoch = std::int64_t{1} << 53U;  // the next one is counted from it
   if (state.epoch < 0 || state.epoch > last_epoch || state.position < 0 ||
       state.position > own.per_epoch()) {

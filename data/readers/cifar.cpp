@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <dualtape/core/tensor/memory_for.hpp>
 #include <dualtape/data/paths.hpp>
 #include <dualtape/data/readers/bytes.hpp>
 
@@ -54,8 +55,10 @@ Dataset load_cifar10(std::span<const std::filesystem::path> files, Location here
     total += count_records(ByteReader("load_cifar10", file, here, detail::Packing::plain));
   }
   Dataset result;
-  result.inputs = Tensor::uninitialised({Shape{total, 3, 32, 32}, DType::float32});
-  result.labels = Tensor::uninitialised({Shape{total}, DType::int64});
+  detail::memory_for("load_cifar10", files.front(), here, [&] {
+    result.inputs = Tensor::uninitialised({Shape{total, 3, 32, 32}, DType::float32});
+    result.labels = Tensor::uninitialised({Shape{total}, DType::int64});
+  });
   result.class_names = names;
   result.name = "cifar-10";
   std::int64_t done = 0;

@@ -185,6 +185,7 @@ Table Table::without_missing(std::span<const Index> columns, Location here) cons
 Tensor Table::numbers(std::span<const Index> columns, DType dtype, Missing missing,
                       Location here) const {
   check_columns(columns, here);
+  detail::check_dtype("Table::numbers", dtype, here);
   if (dtype == DType::boolean || (missing == Missing::as_nan && !is_floating(dtype))) {
     fail<TypeError>({.op = "Table::numbers",
                      .what = std::string(name_of(dtype)) +

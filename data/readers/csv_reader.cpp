@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <dualtape/core/files/input_file.hpp>
+#include <dualtape/core/tensor/memory_for.hpp>
 #include <dualtape/data/csv.hpp>
 #include <dualtape/data/readers/bundled.hpp>
 
@@ -173,21 +174,23 @@ class CsvReader {
 };
 
 Table read_csv(const std::filesystem::path& path, const CsvOptions& options, Location here) {
-  CsvReader reader(path, options, here);
-  const detail::InputFile file(path, [&](std::uint64_t, const std::string& what) {
-    fail<DataError>({.op = "read_csv", .what = path.string() + ": " + what, .where = here});
+  return detail::memory_for("read_csv", path, here, [&] {
+    CsvReader reader(path, options, here);
+    const detail::InputFile file(path, [&](std::uint64_t, const std::string& what) {
+      fail<DataError>({.op = "read_csv", .what = path.string() + ": " + what, .where = here});
+    });
+    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+    std::array<char, 65536> buffer{};
+    std::uint64_t offset = 0;
+    for (std::size_t got = buffer.size(); got == buffer.size(); offset += got) {
+      got = file.read(offset, buffer.data(), buffer.size());
+      std::string_view chunk(buffer.data(), got);
+      if (offset == 0 && chunk.starts_with(byte_order_mark))
+        chunk.remove_prefix(byte_order_mark.size());
+      reader.feed(chunk);
+    }
+    return reader.finish();
   });
-  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-  std::array<char, 65536> buffer{};
-  std::uint64_t offset = 0;
-  for (std::size_t got = buffer.size(); got == buffer.size(); offset += got) {
-    got = file.read(offset, buffer.data(), buffer.size());
-    std::string_view chunk(buffer.data(), got);
-    if (offset == 0 && chunk.starts_with(byte_order_mark))
-      chunk.remove_prefix(byte_order_mark.size());
-    reader.feed(chunk);
-  }
-  return reader.finish();
 }
 
 Table detail::csv_of_text(std::string_view text, const std::filesystem::path& path,

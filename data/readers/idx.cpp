@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <dualtape/core/files/stored.hpp>
+#include <dualtape/core/tensor/memory_for.hpp>
 #include <dualtape/data/readers/bytes.hpp>
 
 namespace dualtape {
@@ -154,12 +155,15 @@ IdxHeader read_idx_header(const std::filesystem::path& path, Location here) {
 }
 
 Tensor load_idx(const std::filesystem::path& path, const ReadLimits& limits, Location here) {
-  return load(path, std::nullopt, limits, here);
+  return detail::memory_for("load_idx", path, here,
+                            [&] { return load(path, std::nullopt, limits, here); });
 }
 
 Tensor load_idx(const std::filesystem::path& path, DType dtype, const ReadLimits& limits,
                 Location here) {
-  return load(path, dtype, limits, here);
+  detail::check_dtype("load_idx", dtype, here);
+  return detail::memory_for("load_idx", path, here,
+                            [&] { return load(path, dtype, limits, here); });
 }
 
 Dataset load_idx_images(const std::filesystem::path& images, const std::filesystem::path& labels,
@@ -178,8 +182,10 @@ Dataset load_idx_images(const std::filesystem::path& images, const std::filesyst
                        "name the label file that belongs to these images");
   }
   Dataset result;
-  result.labels = read_labels(label_file, label_header, class_names.size());
-  result.inputs = read_images(image_file, image_header);
+  result.labels = detail::memory_for(
+      op, labels, here, [&] { return read_labels(label_file, label_header, class_names.size()); });
+  result.inputs =
+      detail::memory_for(op, images, here, [&] { return read_images(image_file, image_header); });
   result.class_names = std::move(class_names);
   result.name = std::move(name);
   return result;

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <memory>
 #include <set>
 
 #include <dualtape/core/base/shown.hpp>
 #include <dualtape/core/files/atomic_file.hpp>
+#include <dualtape/core/tensor/memory_for.hpp>
 #include <dualtape/core/tensor/npy.hpp>
 #include <dualtape/data/readers/bytes.hpp>
 
@@ -39,10 +41,20 @@ struct CloseMember {
   void operator()(zip_file_t* member) const { zip_fclose(member); }
 };
 
+// What libzip says; std::bad_alloc where all that is wrong is that it had no memory.
+std::string text_of(zip_error_t* error) {
+  const int code = zip_error_code_zip(error);
+  if (code == ZIP_ER_MEMORY ||
+      (zip_error_system_type(error) == ZIP_ET_SYS && zip_error_code_system(error) == ENOMEM))
+    throw std::bad_alloc();
+  return zip_error_strerror(error);
+}
+
 std::string text_of(int code) {
+  if (code == ZIP_ER_MEMORY) throw std::bad_alloc();
   zip_error_t error;
   zip_error_init_with_code(&error, code);
-  std::string text = zip_error_strerror(&error);
+  std::string text = text_of(&error);
   zip_error_fini(&error);
   return text;
 }
@@ -111,7 +123,7 @@ class Reader {
     }
     return result;
   }
-  std::string why() const { return zip_error_strerror(zip_get_error(archive_.get())); }
+  std::string why() const { return text_of(zip_get_error(archive_.get())); }
 
   std::string member(zip_uint64_t index) const {
     const zip_stat_t found = stat(index);
@@ -177,7 +189,7 @@ class Reader {
             zip_fread(file.get(), static_cast<std::byte*>(to) + done, bytes - done);
         if (got < 0) {
           refuse(index, ", offset " + std::to_string(offset + done) + ": ",
-                 zip_error_strerror(zip_file_get_error(file.get())));
+                 text_of(zip_file_get_error(file.get())));
         }
         if (got == 0) break;
         done += static_cast<std::size_t>(got);
@@ -237,16 +249,14 @@ void add(zip_t* archive, const fs::path& path, Location here, const std::string&
       source == nullptr ? -1 : zip_file_add(archive, member.c_str(), source, ZIP_FL_ENC_UTF_8);
   if (index < 0) {
     zip_source_free(source);
-    complain("save_npz", path, here,
-             ": '" + name + "': " + zip_error_strerror(zip_get_error(archive)));
+    complain("save_npz", path, here, ": '" + name + "': " + text_of(zip_get_error(archive)));
   }
   const auto at = static_cast<zip_uint64_t>(index);
   const bool pack = compression == Compression::deflate;
   constexpr zip_uint16_t first_day = (1U << 5U) | 1U;  // 1980-01-01, the earliest a zip file knows
   if (zip_set_file_compression(archive, at, pack ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0) != 0 ||
       zip_file_set_dostime(archive, at, 0, first_day, 0) != 0) {
-    complain("save_npz", path, here,
-             ": '" + name + "': " + zip_error_strerror(zip_get_error(archive)));
+    complain("save_npz", path, here, ": '" + name + "': " + text_of(zip_get_error(archive)));
   }
 }
 
@@ -276,7 +286,7 @@ struct FreeSource {
 using Memory = std::unique_ptr<zip_source_t, FreeSource>;
 
 std::vector<std::byte> bytes_of(zip_source_t* source, const fs::path& path, Location here) {
-  const auto why = [&] { return std::string(zip_error_strerror(zip_source_error(source))); };
+  const auto why = [&] { return text_of(zip_source_error(source)); };
   zip_stat_t found;
   zip_stat_init(&found);
   if (zip_source_stat(source, &found) != 0 || zip_source_open(source) != 0)
@@ -295,12 +305,14 @@ std::vector<std::byte> bytes_of(zip_source_t* source, const fs::path& path, Loca
 }  // namespace
 
 std::vector<NamedTensor> load_npz(const fs::path& path, const ReadLimits& limits, Location here) {
-  return Reader(path, limits, here).all();
+  return detail::memory_for("load_npz", path, here,
+                            [&] { return Reader(path, limits, here).all(); });
 }
 
 Tensor load_npz(const fs::path& path, std::string_view name, const ReadLimits& limits,
                 Location here) {
-  return Reader(path, limits, here).one(name);
+  return detail::memory_for("load_npz", path, here,
+                            [&] { return Reader(path, limits, here).one(name); });
 }
 
 void save_npz(const fs::path& path, std::span<const NamedTensor> tensors, Compression compression,
@@ -312,17 +324,17 @@ void save_npz(const fs::path& path, std::span<const NamedTensor> tensors, Compre
   zip_error_t error;
   zip_error_init(&error);
   const Memory memory(zip_source_buffer_create(nullptr, 0, 0, &error));
-  if (memory == nullptr) cannot_be_written(path, here, zip_error_strerror(&error));
+  if (memory == nullptr) cannot_be_written(path, here, text_of(&error));
   zip_source_keep(memory.get());  // the archive frees its own hold on it
   Archive archive(zip_open_from_source(memory.get(), ZIP_TRUNCATE, &error));
   if (archive == nullptr) {
     zip_source_free(memory.get());
-    cannot_be_written(path, here, zip_error_strerror(&error));
+    cannot_be_written(path, here, text_of(&error));
   }
   for (std::size_t i = 0; i < tensors.size(); ++i)
     add(archive.get(), path, here, headers[i], tensors[i], compression);
   if (zip_close(archive.get()) != 0)
-    cannot_be_written(path, here, zip_error_strerror(zip_get_error(archive.get())));
+    cannot_be_written(path, here, text_of(zip_get_error(archive.get())));
   static_cast<void>(archive.release());
   const std::vector<std::byte> bytes = bytes_of(memory.get(), path, here);
   const std::span<const std::byte> whole(bytes);

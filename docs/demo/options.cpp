@@ -110,7 +110,7 @@ void declare(CLI::App& app, Words& words) {
       ->check(positive_whole);
   add("--steps", words.steps, "N", "steps in all; with --epochs, whichever ends first", what)
       ->check(positive_whole);
-  add("--stop", words.stop, "X", "ends behind an epoch with a mean loss below X", what)
+  add("--stop", words.stop, "X", "ends after an epoch with a mean loss below X", what)
       ->check(positive_real);
   add("--batch", words.batch, "N", "rows in a step [" + by_data(digits.batch, iris.batch) + "]",
       what)

@@ -1,6 +1,9 @@
-// The two programs of docs/models.md that keep a net and load it; a test holds the page equal.
+// The programs of docs/models.md that keep a net and its scalings and load them; a test holds the
+// page equal.
+#include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <vector>
 
 #include <dualtape/dualtape.hpp>
 namespace dt = dualtape;
@@ -50,6 +53,46 @@ void load_and_predict(const std::filesystem::path& folder) {
 }
 // [/predict]
 
+// [scalings]
+// A regression scales its targets as well. Both scalings go into one file, under two names.
+void keep_scalings(const std::filesystem::path& file, const dt::Scaling& of_inputs,
+                   const dt::Scaling& of_targets) {
+  std::vector<dt::NamedTensor> both = of_inputs.state("inputs");
+  for (const dt::NamedTensor& tensor : of_targets.state("targets")) both.push_back(tensor);
+  dt::save_safetensors(file, {both});
+}
+
+// Scales the inputs, and brings predictions back to the targets' units.
+dt::Tensor predict(const std::filesystem::path& file, const nn::Sequential& net,
+                   const dt::Tensor& inputs) {
+  const std::vector<dt::NamedTensor> both = dt::load_safetensors(file).tensors;
+  const auto of_inputs = dt::Scaling::from_state(both, "inputs");
+  const auto of_targets = dt::Scaling::from_state(both, "targets");
+  const auto run = dt::jit([&](dt::Var x) { return net.evaluate(x); });
+  return of_targets.invert(run(of_inputs.apply(inputs)));
+}
+// [/scalings]
+
+// Learns how degrees Celsius become Fahrenheit, and whether 10 are 50 by the kept scalings.
+bool convert(const std::filesystem::path& folder) {
+  const dt::Tensor celsius{{-40}, {0}, {20}, {37}, {100}};
+  const dt::Tensor fahrenheit{{-40}, {32}, {68}, {98.6}, {212}};
+  const auto of_inputs = dt::Standardise::fit(celsius);
+  const auto of_targets = dt::Standardise::fit(fahrenheit);
+  const nn::Sequential net{nn::Linear("line", 1, 1, dt::Key{5})};
+  dt::Sgd sgd;
+  dt::Trainer trainer([&](dt::Var x, dt::Var y) { return dt::mse(net(x), y); }, net.parameters(),
+                      dt::backpropagation(), sgd, {.schedule = dt::constant_rate(0.4)});
+  dt::Batches batches({of_inputs.apply(celsius), of_targets.apply(fahrenheit), {}, {}, "degrees"},
+                      5, dt::Key{6});
+  trainer.fit(batches, {.epochs = 30});
+  const std::filesystem::path file = folder / "scalings.safetensors";
+  keep_scalings(file, of_inputs, of_targets);
+  const double found = predict(file, net, dt::Tensor{{10}}).item();
+  std::cout << "10 degrees Celsius are " << found << " Fahrenheit\n";
+  return std::abs(found - 50) < 0.01;
+}
+
 }  // namespace
 
 int main() {
@@ -58,6 +101,7 @@ int main() {
   std::filesystem::create_directories(folder);
   train_and_keep(folder);
   load_and_predict(folder);
+  const bool right = convert(folder);
   std::filesystem::remove_all(folder);
-  return 0;
+  return right ? 0 : 1;
 }

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include <dualtape/models/files/tensor_file.hpp>
 #include <dualtape/models/files/torch_parameters.hpp>
 #include <dualtape/models/files/written_by.hpp>
 
@@ -18,7 +19,8 @@ constexpr std::string_view of_lbfgs = "lbfgs/";
 // The tensors of a file, if some have names of this kind of run: those alone make a run go on.
 std::vector<NamedTensor> tensors_of_run(const std::filesystem::path& path, std::string_view kind,
                                         Location here) {
-  std::vector<NamedTensor> tensors = load_safetensors(path, {}, here).tensors;
+  std::vector<NamedTensor> tensors =
+      detail::load_tensors("load_checkpoint", path, {}, here).tensors;
   const auto any = [&](std::string_view prefix) {
     return std::ranges::any_of(
         tensors, [&](const NamedTensor& named) { return named.name.starts_with(prefix); });
@@ -41,12 +43,12 @@ std::vector<NamedTensor> tensors_of_run(const std::filesystem::path& path, std::
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& path, const Trainer& trainer, Location here) {
-  save_safetensors(path,
-                   {trainer.state(here),
-                    {{"format", "dualtape"},
-                     {"step", std::to_string(trainer.steps_done(here))},
-                     {"epochs_begun", std::to_string(trainer.epochs_begun(here))}}},
-                   here);
+  detail::save_tensors("save_checkpoint", path,
+                       {trainer.state(here),
+                        {{"format", "dualtape"},
+                         {"step", std::to_string(trainer.steps_done(here))},
+                         {"epochs_begun", std::to_string(trainer.epochs_begun(here))}}},
+                       here);
 }
 
 void load_checkpoint(const std::filesystem::path& path, Trainer& trainer, Location here) {
@@ -54,7 +56,8 @@ void load_checkpoint(const std::filesystem::path& path, Trainer& trainer, Locati
 }
 
 void save_checkpoint(const std::filesystem::path& path, const Lbfgs& lbfgs, Location here) {
-  save_safetensors(path, {lbfgs.state(here), {{"format", "dualtape"}}}, here);
+  detail::save_tensors("save_checkpoint", path, {lbfgs.state(here), {{"format", "dualtape"}}},
+                       here);
 }
 
 void load_checkpoint(const std::filesystem::path& path, Lbfgs& lbfgs, Location here) {
@@ -62,6 +65,7 @@ void load_checkpoint(const std::filesystem::path& path, Lbfgs& lbfgs, Location h
 }
 
 bool resume(const std::filesystem::path& path, Trainer& trainer, Location here) {
+  static_cast<void>(trainer.steps_done(here));  // one that was moved from says so, file or not
   std::error_code error;
   if (std::filesystem::status(path, error).type() == std::filesystem::file_type::not_found)
     return false;
@@ -75,7 +79,7 @@ void save_parameters(const std::filesystem::path& path, const std::vector<Parame
   file.metadata.emplace_back("format", "dualtape");
   for (const Parameter& parameter : parameters)
     file.tensors.push_back({parameter.name(), parameter.value()});
-  save_safetensors(path, file, here);
+  detail::save_tensors("save_parameters", path, file, here);
 }
 
 namespace {
@@ -100,7 +104,7 @@ void check_layout(const std::filesystem::path& path, const TensorFile& file,
 
 void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
                      Layout layout, Location here) {
-  const TensorFile file = load_safetensors(path, {}, here);
+  const TensorFile file = detail::load_tensors("load_parameters", path, {}, here);
   if (layout == Layout::torch) {
     detail::check_not_ours(path, file.metadata, "load_parameters", here);
     return detail::set_torch("load_parameters", file.tensors, std::move(parameters), {}, here);

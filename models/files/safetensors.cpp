@@ -14,8 +14,10 @@
 #include <dualtape/core/files/crc32c.hpp>
 #include <dualtape/core/files/input_file.hpp>
 #include <dualtape/core/files/stored.hpp>
+#include <dualtape/core/tensor/memory_for.hpp>
 #include <dualtape/models/files/json.hpp>
 #include <dualtape/models/files/safetensors_marks.hpp>
+#include <dualtape/models/files/tensor_file.hpp>
 
 namespace dualtape {
 namespace {
@@ -70,8 +72,10 @@ struct Claim {
 
 class Reader {
  public:
-  Reader(const fs::path& path, const SafetensorsOptions& options, Location here)
-      : path_(path),
+  Reader(std::string_view op, const fs::path& path, const SafetensorsOptions& options,
+         Location here)
+      : op_(op),
+        path_(path),
         options_(options),
         here_(here),
         file_(path, [this](auto at, const auto& what) { refuse(at, what); }) {
@@ -112,7 +116,7 @@ class Reader {
  private:
   [[noreturn]] void refuse(std::uint64_t offset, const std::string& what,
                            const std::string& help = {}) const {
-    fail<DataError>({.op = "load_safetensors",
+    fail<DataError>({.op = op_,
                      .what = path_.string() + ", offset " + std::to_string(offset) + ": " + what,
                      .where = here_,
                      .help = help});
@@ -285,6 +289,7 @@ class Reader {
     return false;
   }
 
+  std::string op_;
   const fs::path& path_;
   const SafetensorsOptions& options_;
   Location here_;
@@ -295,11 +300,11 @@ class Reader {
   bool checked_ = false;                    // the file has checksums
 };
 
-void check_names(const fs::path& path, const TensorFile& file, Location here) {
+void check_names(std::string_view op, const fs::path& path, const TensorFile& file, Location here) {
   std::set<std::string_view> names{"__metadata__"};
   for (const NamedTensor& named : file.tensors)
     if (!names.insert(named.name).second)
-      fail<ValueError>({.op = "save_safetensors",
+      fail<ValueError>({.op = op,
                         .label = named.name,
                         .what = path.string() + ": two tensors have the name '" + named.name + "'",
                         .where = here,
@@ -317,8 +322,9 @@ const Tensor* TensorFile::find(std::string_view name) const {
   return found == tensors.end() ? nullptr : &found->tensor;
 }
 
-void save_safetensors(const fs::path& path, const TensorFile& file, Location here) {
-  check_names(path, file, here);
+void detail::save_tensors(std::string_view op, const fs::path& path, const TensorFile& file,
+                          Location here) {
+  check_names(op, path, file, here);
   std::vector<const NamedTensor*> order;
   for (const NamedTensor& named : file.tensors) order.push_back(&named);
   // Wide elements first, so that all are aligned.
@@ -342,7 +348,7 @@ void save_safetensors(const fs::path& path, const TensorFile& file, Location her
   const std::string text =
       detail::marked_header(std::move(header), sums, alignment, length_bytes, here);
   if (text.size() > longest_header)
-    fail<DataError>({.op = "save_safetensors",
+    fail<DataError>({.op = op,
                      .what = path.string() + ": the header would take " +
                              std::to_string(text.size()) +
                              " bytes, but files of this format have "
@@ -354,12 +360,21 @@ void save_safetensors(const fs::path& path, const TensorFile& file, Location her
   std::vector<std::span<const std::byte>> pieces{std::as_bytes(std::span(&length, 1)),
                                                  std::as_bytes(std::span(text))};
   for (const NamedTensor* named : order) pieces.push_back(elements_of(named->tensor));
-  detail::write_atomically("save_safetensors", path, pieces, here);
+  detail::write_atomically(op, path, pieces, here);
+}
+
+TensorFile detail::load_tensors(std::string_view op, const fs::path& path,
+                                const SafetensorsOptions& options, Location here) {
+  return memory_for(op, path, here, [&] { return Reader(op, path, options, here).read(); });
+}
+
+void save_safetensors(const fs::path& path, const TensorFile& file, Location here) {
+  detail::save_tensors("save_safetensors", path, file, here);
 }
 
 TensorFile load_safetensors(const fs::path& path, const SafetensorsOptions& options,
                             Location here) {
-  return Reader(path, options, here).read();
+  return detail::load_tensors("load_safetensors", path, options, here);
 }
 
 }  // namespace dualtape

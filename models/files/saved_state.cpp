@@ -91,7 +91,7 @@ SavedRun SavedState::run() const {
                counts[1],
                counts[2],
                counts[3] != 0,
-               Key::from_tensor(need(key_name, {Shape{}, int64})),
+               Key::from_tensor(need(key_name, {Shape{}, int64}), where_),
                {},
                layout()};
   // An epoch takes a step at least, and each of its batches is one.

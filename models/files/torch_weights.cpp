@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <dualtape/core/base/shown.hpp>
+#include <dualtape/models/files/tensor_file.hpp>
 #include <dualtape/models/files/torch_parameters.hpp>
 #include <dualtape/models/files/written_by.hpp>
 #include <dualtape/models/safetensors.hpp>
@@ -160,7 +161,7 @@ void detail::set_torch(std::string_view op, const std::vector<NamedTensor>& tens
 
 void load_torch_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
                            const TorchOptions& options, Location where) {
-  const TensorFile file = load_safetensors(path, {}, where);
+  const TensorFile file = detail::load_tensors("load_torch_parameters", path, {}, where);
   detail::check_not_ours(path, file.metadata, "load_torch", where);
   detail::set_torch("load_torch", file.tensors, std::move(parameters), options, where);
 }

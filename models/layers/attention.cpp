@@ -41,7 +41,7 @@ Sequential parts_of(const std::string& name, std::int64_t size, std::int64_t hea
                     Location where) {
   const LinearOptions linear{.dtype = options.dtype};
   const NormOptions norm{.dtype = options.dtype};
-  const Dropout dropout(options.dropout);
+  const Dropout dropout(options.dropout, where);
   const MultiHeadAttention attention(
       name + ".attention", size, heads, key,
       {.causal = options.causal, .dtype = options.dtype, .dropout = options.attention_dropout},

@@ -1,5 +1,6 @@
 #include <dualtape/models/convolution.hpp>
 
+#include <dualtape/models/layers/layer_shape.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/shapes.hpp>
 
@@ -56,15 +57,23 @@ void check_images(std::string_view op, Var x, const std::string& name, std::int6
 
 }  // namespace
 
+template <class Options>
+Weighted::Start Weighted::start_of(std::string_view layer, const std::string& name,
+                                   std::initializer_list<std::int64_t> weight, std::int64_t outputs,
+                                   const Options& options, Location where) {
+  const Shape shape = dualtape::detail::layer_shape(layer, name, "weight", weight, where);
+  return {layer,         shape, fans_of(shape), outputs, options.bias, options.initialiser,
+          options.dtype, where};
+}
+
 Conv2d::Conv2d(const std::string& name, std::int64_t in, std::int64_t out, Size2d kernel, Key key,
                const Conv2dOptions& options, Location where)
     : Weighted(name, key,
                [&]() -> Start {
                  check_groups("Conv2d", name, in, out, options.groups, where);
-                 const Shape weight{out, in / options.groups, kernel.rows, kernel.columns};
-                 return {weight,       fans_of(weight),     out,
-                         options.bias, options.initialiser, options.dtype,
-                         where};
+                 return start_of("Conv2d", name,
+                                 {out, in / options.groups, kernel.rows, kernel.columns}, out,
+                                 options, where);
                }()),
       options_{options.stride, options.padding, options.dilation, options.groups} {}
 
@@ -81,10 +90,8 @@ Conv1d::Conv1d(const std::string& name, std::int64_t in, std::int64_t out, std::
     : Weighted(name, key,
                [&]() -> Start {
                  check_groups("Conv1d", name, in, out, options.groups, where);
-                 const Shape weight{out, in / options.groups, kernel};
-                 return {weight,       fans_of(weight),     out,
-                         options.bias, options.initialiser, options.dtype,
-                         where};
+                 return start_of("Conv1d", name, {out, in / options.groups, kernel}, out, options,
+                                 where);
                }()),
       options_{options.stride, options.padding, options.dilation, options.groups} {}
 
@@ -102,10 +109,9 @@ ConvTranspose2d::ConvTranspose2d(const std::string& name, std::int64_t in, std::
     : Weighted(name, key,
                [&]() -> Start {
                  check_groups("ConvTranspose2d", name, in, out, options.groups, where);
-                 const Shape weight{in, out / options.groups, kernel.rows, kernel.columns};
-                 return {weight,       fans_of(weight),     out,
-                         options.bias, options.initialiser, options.dtype,
-                         where};
+                 return start_of("ConvTranspose2d", name,
+                                 {in, out / options.groups, kernel.rows, kernel.columns}, out,
+                                 options, where);
                }()),
       options_{options.stride, options.padding, options.output_padding, options.dilation,
                options.groups} {}

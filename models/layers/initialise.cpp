@@ -56,6 +56,12 @@ bool is_normal(Rule rule) {
 }
 
 void check(const Initialiser& initialiser, Location where) {
+  if (name_of(initialiser.rule).empty())
+    fail<ValueError>({.op = "Initialiser",
+                      .what = "there is no rule of the number " +
+                              std::to_string(static_cast<int>(initialiser.rule)),
+                      .where = where,
+                      .help = "dt::Initialiser::Rule::he_uniform, or another one"});
   if (!std::isfinite(initialiser.scale) || initialiser.scale < 0)
     fail<ValueError>({.op = name_of(initialiser.rule),
                       .what = "the scale is " + std::to_string(initialiser.scale) +
@@ -64,6 +70,7 @@ void check(const Initialiser& initialiser, Location where) {
 }
 
 void check_dtype(DType dtype, Rule rule, Location where) {
+  detail::check_dtype(name_of(rule), dtype, where);
   if (is_floating(dtype)) return;
   fail<TypeError>({.op = name_of(rule),
                    .what = "weights cannot be " + std::string(name_of(dtype)),
@@ -76,9 +83,9 @@ Tensor draw(const Initialiser& initialiser, double spread, Key key, Shape shape,
   check(initialiser, where);
   check_dtype(dtype, initialiser.rule, where);
   const double width = initialiser.scale * spread;
-  if (is_normal(initialiser.rule)) return normal(key, std::move(shape), 0, width, dtype);
-  if (initialiser.rule == Rule::zeros) return zeros(std::move(shape), dtype);
-  return uniform(key, std::move(shape), -width, width, dtype);
+  if (is_normal(initialiser.rule)) return normal(key, std::move(shape), 0, width, dtype, where);
+  if (initialiser.rule == Rule::zeros) return zeros(std::move(shape), dtype, where);
+  return uniform(key, std::move(shape), -width, width, dtype, where);
 }
 
 }  // namespace
@@ -116,7 +123,7 @@ Tensor Initialiser::weight(Key key, Shape shape, Fans fans, DType dtype, Locatio
 Tensor Initialiser::bias(Key key, Shape shape, Fans fans, DType dtype, Location where) const {
   check_fans(fans, shape, rule, where);
   check_dtype(dtype, rule, where);
-  if (rule != Rule::torch_default) return zeros(std::move(shape), dtype);
+  if (rule != Rule::torch_default) return zeros(std::move(shape), dtype, where);
   return draw(*this, spread_of(rule, fans), key, std::move(shape), dtype, where);
 }
 

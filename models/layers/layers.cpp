@@ -1,5 +1,6 @@
 #include <dualtape/models/layers.hpp>
 
+#include <dualtape/models/layers/layer_shape.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/attention.hpp>
@@ -30,37 +31,28 @@ void check_linear(Var x, const Linear& layer, Location where) {
                                       wanted + ")"});
 }
 
-// Before there is a Shape of them, whose errors know no layer.
-void check_sizes(std::string_view op, const std::string& name, std::int64_t in, std::int64_t out,
-                 Location where) {
-  if (in > 0 && out > 0) return;
-  fail<ShapeError>(
-      {.op = op,
-       .label = name,
-       .what = "its weight would be (" + std::to_string(in) + ", " + std::to_string(out) + ")",
-       .where = where,
-       .help = "give sizes of 1 or more"});
-}
-
 }  // namespace
 
 // Errors of a rule know neither the layer nor its sizes.
 Tensor Weighted::drawn(Key key, const std::string& name, const Start& start) {
-  if (!(start.fans.in >= 1 && start.fans.out >= 1) || start.outputs < 1)
-    fail<ShapeError>({.op = "layer",
-                      .label = name,
-                      .what = "its weight would be " + to_string(start.weight),
-                      .where = start.where,
-                      .help = "give sizes of 1 or more"});
-  return start.initialiser.weight(key.fold(name + ".weight"), start.weight, start.fans, start.dtype,
-                                  start.where);
+  return dualtape::detail::layer_tensor(
+      start.layer, name, "weight", {start.weight, start.dtype}, start.where, [&] {
+        return start.initialiser.weight(key.fold(name + ".weight"), start.weight, start.fans,
+                                        start.dtype, start.where);
+      });
 }
 
 Weighted::Weighted(const std::string& name, Key key, const Start& start)
     : name_(name), weight_(name + ".weight", drawn(key, name, start)) {
-  if (start.bias)
-    bias_.emplace(name + ".bias", start.initialiser.bias(key.fold(name + ".bias"), {start.outputs},
-                                                         start.fans, start.dtype, start.where));
+  if (!start.bias) return;
+  const Shape outputs =
+      dualtape::detail::layer_shape(start.layer, name, "bias", {start.outputs}, start.where);
+  bias_.emplace(name + ".bias",
+                dualtape::detail::layer_tensor(
+                    start.layer, name, "bias", {outputs, start.dtype}, start.where, [&] {
+                      return start.initialiser.bias(key.fold(name + ".bias"), outputs, start.fans,
+                                                    start.dtype, start.where);
+                    }));
 }
 
 std::vector<Parameter> Weighted::parameters() const {
@@ -87,8 +79,8 @@ Var Weighted::named_in_errors(std::string_view layer, const std::function<Var()>
 Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key key,
                const LinearOptions& options, Location where)
     : Weighted(name, key, [&]() -> Start {
-        check_sizes("Linear", name, in, out, where);
-        return {.weight = {in, out},
+        return {.layer = "Linear",
+                .weight = dualtape::detail::layer_shape("Linear", name, "weight", {in, out}, where),
                 .fans = {static_cast<double>(in), static_cast<double>(out)},
                 .outputs = out,
                 .bias = options.bias,
@@ -109,6 +101,14 @@ Var Linear::operator()(Var x, Location where) const {
 
 Var Flatten::operator()(Var x, Location where) const { return flatten({x, where}, start_, end_); }
 
+Dropout::Dropout(double p, Location where) : p_(p) {
+  if (!(p >= 0 && p < 1))
+    fail<ValueError>({.op = "Dropout",
+                      .what = "p is " + std::to_string(p) + ", the probability of being dropped",
+                      .where = where,
+                      .help = "give 0 <= p < 1"});
+}
+
 Var Dropout::operator()(Var x, Location where) const {
   if (needs_context()) detail::refuse_without_context("Dropout", {}, detail::Called::layer, where);
   return x;
@@ -122,10 +122,14 @@ Var Dropout::operator()(Var x, Context& context, Location where) const {
 Embedding::Embedding(const std::string& name, std::int64_t rows, std::int64_t size, Key key,
                      const EmbeddingOptions& options, Location where)
     : name_(name), weight_(name + ".weight", [&] {
-        check_sizes("Embedding", name, rows, size, where);
-        return options.initialiser.weight(key.fold(name + ".weight"), {rows, size},
-                                          {static_cast<double>(rows), static_cast<double>(size)},
-                                          options.dtype, where);
+        const Shape shape =
+            dualtape::detail::layer_shape("Embedding", name, "weight", {rows, size}, where);
+        const Fans fans{static_cast<double>(rows), static_cast<double>(size)};
+        return dualtape::detail::layer_tensor(
+            "Embedding", name, "weight", {shape, options.dtype}, where, [&] {
+              return options.initialiser.weight(key.fold(name + ".weight"), shape, fans,
+                                                options.dtype, where);
+            });
       }()) {}
 
 Var Embedding::operator()(Var x, Location where) const {
@@ -148,13 +152,17 @@ std::string_view name_of(Activation activation) {
 Var activate(Activation activation, Var x, Location where) {
   const In in(x, where);
   switch (activation) {
-    case Activation::identity: break;
+    case Activation::identity: return x;
     case Activation::relu: return relu(in);
     case Activation::tanh: return tanh(in);
     case Activation::sigmoid: return sigmoid(in);
     case Activation::gelu: return gelu(in);
   }
-  return x;
+  fail<ValueError>({.op = "activate",
+                    .what = "there is no activation of the number " +
+                            std::to_string(static_cast<int>(activation)),
+                    .where = where,
+                    .help = "dt::Activation::relu, or another one"});
 }
 
 Mlp::Mlp(const std::vector<std::int64_t>& sizes, Key key, const MlpOptions& options, Location where)
@@ -196,11 +204,14 @@ std::int64_t Mlp::parameter_count() const {
   return count;
 }
 
-void copy_parameters(const std::vector<Parameter>& from, std::vector<Parameter> to) {
+void copy_parameters(const std::vector<Parameter>& from, std::vector<Parameter> to,
+                     Location where) {
   if (from.size() != to.size())
     fail<GraphError>({.op = "copy_parameters",
                       .what = std::to_string(from.size()) + " parameters cannot be copied to " +
-                              std::to_string(to.size())});
+                              std::to_string(to.size()),
+                      .where = where,
+                      .help = "build both models alike"});
   for (std::size_t i = 0; i < from.size(); ++i) {
     if (from[i].type() == to[i].type()) continue;
     const Complaint complaint{.op = "copy_parameters",
@@ -208,11 +219,12 @@ void copy_parameters(const std::vector<Parameter>& from, std::vector<Parameter> 
                               .what = "is " + to_string(to[i].type()) + ", but '" + from[i].name() +
                                       "', number " + std::to_string(i) + " of those copied, is " +
                                       to_string(from[i].type()),
+                              .where = where,
                               .help = "build both models with the same sizes and dtype"};
     if (from[i].shape() != to[i].shape()) fail<ShapeError>(complaint);
     fail<TypeError>(complaint);
   }
-  for (std::size_t i = 0; i < from.size(); ++i) to[i].set(from[i].value());
+  for (std::size_t i = 0; i < from.size(); ++i) to[i].set(from[i].value(), where);
 }
 
 }  // namespace dualtape

@@ -101,7 +101,7 @@ Sequential kmnist_cnn(Key key) {
           Linear("logits", 64, 10, key)};
 }
 
-Sequential lenet5(Key key, std::int64_t classes) {
+Sequential lenet5(Key key, std::int64_t classes, Location where) {
   return {Conv2d("conv1", 1, 6, 5, key, {.padding = 2}),
           relu,
           MaxPool2d(2),
@@ -113,35 +113,40 @@ Sequential lenet5(Key key, std::int64_t classes) {
           relu,
           Linear("fc2", 120, 84, key),
           relu,
-          Linear("logits", 84, classes, key)};
+          Linear("logits", 84, classes, key, {}, where)};
 }
 
-Sequential small_resnet(Key key, const ResnetOptions& options) {
-  return {Conv2d("conv", options.channels, 16, 3, key, {.padding = 1, .bias = false}),
+Sequential small_resnet(Key key, const ResnetOptions& options, Location where) {
+  return {Conv2d("conv", options.channels, 16, 3, key, {.padding = 1, .bias = false}, where),
           nn::BatchNorm2d("norm", 16),
           relu,
           residual_block("block1", 16, 16, 1, key),
           residual_block("block2", 16, 32, 2, key),
           residual_block("block3", 32, 64, 2, key),
           global_avg_pool,
-          Linear("logits", 64, options.classes, key)};
+          Linear("logits", 64, options.classes, key, {}, where)};
 }
 
-Sequential small_transformer(Key key, const TransformerOptions& options) {
+Sequential small_transformer(Key key, const TransformerOptions& options, Location where) {
   const auto to_sequence = [length = options.length, features = options.features](Var x,
-                                                                                  Location where) {
-    return reshape({x, where}, {-1, length, features});
+                                                                                  Location here) {
+    return reshape({x, here}, {-1, length, features});
   };
+  if (options.blocks < 0)
+    fail<ValueError>({.op = "small_transformer",
+                      .what = "there cannot be " + std::to_string(options.blocks) + " blocks",
+                      .where = where,
+                      .help = "give 0 or more"});
   std::vector<nn::Layer> layers{
-      to_sequence, Linear("in", options.features, options.width, key),
-      nn::PositionEmbedding("positions", options.length, options.width, key)};
+      to_sequence, Linear("in", options.features, options.width, key, {}, where),
+      nn::PositionEmbedding("positions", options.length, options.width, key, {}, where)};
   for (std::int64_t i = 1; i <= options.blocks; ++i)
     layers.emplace_back(nn::TransformerBlock("block" + std::to_string(i), options.width,
                                              options.heads, options.hidden, key,
-                                             {.dropout = options.dropout}));
-  layers.emplace_back(nn::LayerNorm("norm", options.width));
-  layers.emplace_back([](Var x, Location where) { return mean({x, where}, {1}); });
-  layers.emplace_back(Linear("logits", options.width, options.classes, key));
+                                             {.dropout = options.dropout}, where));
+  layers.emplace_back(nn::LayerNorm("norm", options.width, {}, where));
+  layers.emplace_back([](Var x, Location here) { return mean({x, here}, {1}); });
+  layers.emplace_back(Linear("logits", options.width, options.classes, key, {}, where));
   return Sequential(std::move(layers));
 }
 

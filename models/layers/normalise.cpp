@@ -1,19 +1,25 @@
 #include <dualtape/models/normalise.hpp>
 
+#include <dualtape/models/layers/layer_shape.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/normalise.hpp>
 
 namespace dualtape::nn {
 namespace {
 
-Shape sized(std::string_view layer, const std::string& name, std::int64_t size, Location where) {
-  if (size < 1)
-    fail<ShapeError>({.op = layer,
-                      .label = name,
-                      .what = "the size is " + std::to_string(size),
-                      .where = where,
-                      .help = "give 1 or more"});
-  return Shape{size};
+Tensor filled(std::string_view layer, const std::string& name, std::string_view what,
+              std::int64_t size, int value, DType dtype, Location where) {
+  const Shape shape = dualtape::detail::layer_shape(layer, name, what, {size}, where);
+  dualtape::detail::check_dtype(layer, dtype, where);
+  if (!is_floating(dtype))
+    fail<TypeError>(
+        {.op = layer,
+         .label = name,
+         .what = "its " + std::string(what) + " cannot be " + std::string(name_of(dtype)),
+         .where = where,
+         .help = "make it float32 or float64"});
+  return dualtape::detail::layer_tensor(layer, name, what, {shape, dtype}, where,
+                                        [&] { return full(shape, value, dtype, where); });
 }
 
 }  // namespace
@@ -21,8 +27,8 @@ Shape sized(std::string_view layer, const std::string& name, std::int64_t size, 
 ScaleAndShift::ScaleAndShift(std::string_view layer, const std::string& name, std::int64_t size,
                              const NormOptions& options, Location where)
     : name_(name),
-      weight_(name + ".weight", ones(sized(layer, name, size, where), options.dtype)),
-      bias_(name + ".bias", zeros({size}, options.dtype)),
+      weight_(name + ".weight", filled(layer, name, "weight", size, 1, options.dtype, where)),
+      bias_(name + ".bias", filled(layer, name, "bias", size, 0, options.dtype, where)),
       epsilon_(options.epsilon) {}
 
 Var LayerNorm::operator()(Var x, Location where) const {
@@ -32,7 +38,7 @@ Var LayerNorm::operator()(Var x, Location where) const {
 RmsNorm::RmsNorm(const std::string& name, std::int64_t size, const RmsNormOptions& options,
                  Location where)
     : name_(name),
-      weight_(name + ".weight", ones(sized("RmsNorm", name, size, where), options.dtype)),
+      weight_(name + ".weight", filled("RmsNorm", name, "weight", size, 1, options.dtype, where)),
       epsilon_(options.epsilon) {}
 
 Var RmsNorm::operator()(Var x, Location where) const {
@@ -64,8 +70,10 @@ BatchNorm::BatchNorm(std::string_view layer, const std::string& name, std::int64
       least_rank_(least_rank),
       most_rank_(most_rank),
       momentum_(options.momentum),
-      running_mean_(name + ".running_mean", zeros({channels}, options.dtype)),
-      running_var_(name + ".running_var", ones({channels}, options.dtype)) {
+      running_mean_(name + ".running_mean",
+                    filled(layer, name, "running mean", channels, 0, options.dtype, where)),
+      running_var_(name + ".running_var",
+                   filled(layer, name, "running variance", channels, 1, options.dtype, where)) {
   if (!(options.momentum >= 0 && options.momentum <= 1))
     fail<ValueError>(
         {.op = layer,

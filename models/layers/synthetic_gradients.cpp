@@ -1,6 +1,7 @@
 #include <dualtape/models/synthetic_gradients.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include <dualtape/modes/reverse.hpp>
@@ -16,13 +17,21 @@
 namespace dualtape {
 
 GradientModel::GradientModel(const std::string& name, std::int64_t width, Key key,
-                             const GradientModelOptions& options)
+                             const GradientModelOptions& options, Location where)
     : name_(name), classes_(options.classes), dtype_(options.dtype) {
   if (options.classes < 0)
     fail<ValueError>({.op = "GradientModel",
                       .label = name,
                       .what = "classes is " + std::to_string(options.classes),
+                      .where = where,
                       .help = "0 for a model that is not given the label"});
+  if (width < 1 || width > std::numeric_limits<std::int64_t>::max() - classes_)
+    fail<ShapeError>({.op = "GradientModel",
+                      .label = name,
+                      .what = "the width is " + std::to_string(width) + " beside " +
+                              std::to_string(classes_) + " classes",
+                      .where = where,
+                      .help = "give the activation's width, 1 or more"});
   std::vector<std::int64_t> sizes{width + classes_};
   sizes.insert(sizes.end(), options.hidden.begin(), options.hidden.end());
   sizes.push_back(width);
@@ -31,7 +40,8 @@ GradientModel::GradientModel(const std::string& name, std::int64_t width, Key ke
     layers_.emplace_back(name + ".layer" + std::to_string(i + 1), sizes[i], sizes[i + 1], key,
                          nn::LinearOptions{.initialiser = last ? Initialiser::Rule::zeros
                                                                : Initialiser::Rule::he_uniform,
-                                           .dtype = options.dtype});
+                                           .dtype = options.dtype},
+                         where);
   }
 }
 
@@ -45,9 +55,10 @@ Var GradientModel::operator()(Var activation, Var labels, Location where) const 
          .where = where,
          .help = "set GradientModelOptions::classes for a model that knows the label"});
   Var h = activation;
-  if (labels.defined()) h = concat({h, one_hot(labels, classes_, dtype_)}, 1);
+  if (labels.defined())
+    h = concat({In(h, where), In(one_hot({labels, where}, classes_, dtype_), where)}, 1);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    if (i > 0) h = relu(h);
+    if (i > 0) h = relu({h, where});
     h = layers_[i](h, where);
   }
   return h;

@@ -12,7 +12,8 @@ using namespace detail;
 RmsProp::RmsProp(const RmsPropOptions& options, Location where) : options_(options) {
   require(is_share(options.alpha), "RmsProp", "alpha", options.alpha, "in [0, 1)", where);
   require(is_share(options.momentum), "RmsProp", "momentum", options.momentum, "in [0, 1)", where);
-  require(options.epsilon > 0, "RmsProp", "epsilon", options.epsilon, "above 0", where);
+  require(options.epsilon > 0 && std::isfinite(options.epsilon), "RmsProp", "epsilon",
+          options.epsilon, "above 0 and finite", where);
   require(is_amount(options.weight_decay), "RmsProp", "weight_decay", options.weight_decay,
           "at least 0", where);
 }
@@ -34,7 +35,8 @@ Var RmsProp::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<
 }
 
 Adagrad::Adagrad(const AdagradOptions& options, Location where) : options_(options) {
-  require(options.epsilon > 0, "Adagrad", "epsilon", options.epsilon, "above 0", where);
+  require(options.epsilon > 0 && std::isfinite(options.epsilon), "Adagrad", "epsilon",
+          options.epsilon, "above 0 and finite", where);
   require(is_amount(options.rate_decay), "Adagrad", "rate_decay", options.rate_decay, "at least 0",
           where);
   require(is_amount(options.initial_sum), "Adagrad", "initial_sum", options.initial_sum,
@@ -60,7 +62,8 @@ Var Adagrad::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<
 AdaBelief::AdaBelief(const AdaBeliefOptions& options, Location where) : options_(options) {
   require(is_share(options.beta1), "AdaBelief", "beta1", options.beta1, "in [0, 1)", where);
   require(is_share(options.beta2), "AdaBelief", "beta2", options.beta2, "in [0, 1)", where);
-  require(options.epsilon > 0, "AdaBelief", "epsilon", options.epsilon, "above 0", where);
+  require(options.epsilon > 0 && std::isfinite(options.epsilon), "AdaBelief", "epsilon",
+          options.epsilon, "above 0 and finite", where);
   require(is_amount(options.weight_decay), "AdaBelief", "weight_decay", options.weight_decay,
           "at least 0", where);
 }

@@ -61,10 +61,11 @@ Gradients clip_by_value(const WrtList& wrt, const Gradients& gradients, double l
                  [&](Var g) { return clamp(g, -limit, limit); });
 }
 
-Var global_norm(const Gradients& gradients) {
+Var global_norm(const Gradients& gradients, Location where) {
   std::vector<Var> norms;
   for (const Var g : gradients.all()) norms.push_back(norm_in_double(g));
-  if (norms.empty()) fail<ValueError>({.op = "global_norm", .what = "there are no gradients"});
+  if (norms.empty())
+    fail<ValueError>({.op = "global_norm", .what = "there are no gradients", .where = where});
   return norms.size() == 1 ? norms[0] : norm(stack(norms));
 }
 
@@ -73,7 +74,7 @@ Gradients clip_by_norm(const WrtList& wrt, const Gradients& gradients, double li
   check_limit("clip_by_norm", limit, where);
   if (gradients.size() == 0) return gradients;
   // |g| below the limit makes limit / limit, which is 1; maximum() passes a NaN on.
-  const Var scale = limit / maximum(global_norm(gradients), limit);
+  const Var scale = limit / maximum(global_norm(gradients, where), limit);
   // In two steps where the scale is too small for float32: the first is a power of two.
   const Var tiny = scale < 0x1p-100;
   const Var first = dualtape::where(tiny, 0x1p-100, scale);

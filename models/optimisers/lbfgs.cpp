@@ -11,6 +11,7 @@
 
 #include <dualtape/models/files/counts.hpp>
 #include <dualtape/models/optimisers/line_search.hpp>
+#include <dualtape/models/optimisers/minimised.hpp>
 #include <dualtape/models/optimisers/optimiser_parts.hpp>
 #include <dualtape/models/training/at_work.hpp>
 
@@ -398,26 +399,11 @@ struct Lbfgs::Impl {
 Lbfgs::Lbfgs(std::vector<Parameter> parameters, Var loss, const Gradients& gradients,
              LbfgsOptions options, Location where) {
   check(options, where);
-  if (!loss.defined() || loss.shape().count() != 1)
-    fail<ShapeError>({.op = "Lbfgs",
-                      .what = "the loss must be one number, got " +
-                              (loss.defined() ? to_string(loss.type()) : "an empty Var"),
-                      .where = where});
+  std::vector<Var> slopes = detail::check_minimised(parameters, loss, gradients, where);
   std::vector<Var> outputs{loss};
-  for (const Parameter& parameter : parameters) {
-    const Var gradient = gradients[Wrt(parameter, where)];
-    if (!gradient.defined() || gradient.shape() != parameter.shape())
-      fail<ShapeError>({.op = "Lbfgs",
-                        .label = parameter.name(),
-                        .what = "the gradient of '" + parameter.name() + "' is " +
-                                (gradient.defined() ? to_string(gradient.type()) : "an empty Var") +
-                                ", but the parameter is " + to_string(parameter.type()),
-                        .where = where});
-    outputs.push_back(gradient);
-  }
-  const std::vector<Var> slopes(outputs.begin() + 1, outputs.end());
-  impl_ = std::make_shared<Impl>(
-      Impl{std::move(parameters), loss, slopes, std::move(options), compile(outputs, {}, where)});
+  outputs.insert(outputs.end(), slopes.begin(), slopes.end());
+  impl_ = std::make_shared<Impl>(Impl{std::move(parameters), loss, std::move(slopes),
+                                      std::move(options), compile(outputs, {}, where)});
 }
 Lbfgs::Lbfgs(Lbfgs&&) noexcept = default;
 Lbfgs& Lbfgs::operator=(Lbfgs&&) noexcept = default;
@@ -444,7 +430,16 @@ LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds, Location where) {
     read_into(impl.parameters[i].value(), part);
   });
   Vector point = start;
+  const auto check_there = [&] {
+    if (impl_ == held) return;
+    fail<GraphError>({.op = "minimise",
+                      .what = "the Lbfgs was moved, or another was assigned to it, while it "
+                              "minimised",
+                      .where = where,
+                      .help = "move an Lbfgs before or after minimise(), not in on_iteration"});
+  };
   const LossAndGradient function = [&](std::span<const double> at, std::span<double> gradient) {
+    check_there();
     return impl.evaluate(at, gradient, feeds, where);
   };
   const bool resumed = std::exchange(impl.resumed, false);
@@ -453,6 +448,7 @@ LbfgsResult Lbfgs::minimise(std::span<const Feed> feeds, Location where) {
     Minimiser minimiser(function, impl.options, *impl.progress);
     if (!resumed) minimiser.begin(point, where);
     const LbfgsResult result = minimiser.run(point);
+    check_there();
     impl.set(point);
     return result;
   } catch (...) {

@@ -231,7 +231,8 @@ Var Sgd::step(const Parameter& parameter, Var p, Var g, Var lr, std::vector<Assi
 Adam::Adam(const AdamOptions& options, Location where) : options_(options) {
   require(is_share(options.beta1), "Adam", "beta1", options.beta1, "in [0, 1)", where);
   require(is_share(options.beta2), "Adam", "beta2", options.beta2, "in [0, 1)", where);
-  require(options.epsilon > 0, "Adam", "epsilon", options.epsilon, "above 0", where);
+  require(options.epsilon > 0 && std::isfinite(options.epsilon), "Adam", "epsilon", options.epsilon,
+          "above 0 and finite", where);
   require(is_amount(options.weight_decay), "Adam", "weight_decay", options.weight_decay,
           "at least 0", where);
 }

@@ -15,9 +15,11 @@
 namespace dualtape {
 namespace {
 
-void require(bool good, const char* callback, const char* what) {
-  if (!good) fail<ValueError>({.op = callback, .what = what});
+void require(bool good, const char* callback, const char* what, Location where, const char* help) {
+  if (!good) fail<ValueError>({.op = callback, .what = what, .where = where, .help = help});
 }
+
+constexpr const char* name_the_scalar = "give the name of a reported number, such as \"test loss\"";
 
 bool is_due(std::int64_t every, std::int64_t now) { return every > 0 && now % every == 0; }
 
@@ -50,14 +52,17 @@ void check_counted(const char* callback, double best, double count) {
 }  // namespace
 
 EvaluateEvery::EvaluateEvery(std::string name, Tensor inputs, Tensor labels,
-                             EvaluateOptions options)
+                             EvaluateOptions options, Location where)
     : name_(std::move(name)),
       inputs_(std::move(inputs)),
       labels_(std::move(labels)),
       options_(options) {
   require(options.every_epochs >= 0 && options.every_steps >= 0 &&
-              options.every_epochs + options.every_steps > 0,
-          "EvaluateEvery", "neither epochs nor steps are above 0, or one is below");
+              (options.every_epochs > 0 || options.every_steps > 0),
+          "EvaluateEvery", "neither epochs nor steps are above 0, or one is below", where,
+          "{.every_epochs = 1} evaluates after each epoch");
+  require(options.rows_at_once >= 1, "EvaluateEvery", "rows_at_once is below 1", where,
+          "512 is the default");
 }
 
 void EvaluateEvery::evaluate(Trainer& trainer) {
@@ -99,10 +104,14 @@ bool EvaluateEvery::may_report(const std::string& scalar) const {
   return !evaluated_ && std::ranges::find(names, scalar) != names.end();
 }
 
-EarlyStopping::EarlyStopping(std::string scalar, EarlyStoppingOptions options)
+EarlyStopping::EarlyStopping(std::string scalar, EarlyStoppingOptions options, Location where)
     : scalar_(std::move(scalar)), options_(options), best_(worst(options.larger_is_better)) {
-  require(options.patience >= 0, "EarlyStopping", "the patience is below 0");
-  require(options.least_change >= 0, "EarlyStopping", "the least change is below 0");
+  require(!scalar_.empty(), "EarlyStopping", "the name of what it waits for is empty", where,
+          name_the_scalar);
+  require(options.patience >= 0, "EarlyStopping", "the patience is below 0", where,
+          "give how many reports without improvement are borne");
+  require(options.least_change >= 0 && std::isfinite(options.least_change), "EarlyStopping",
+          "the least change is below 0 or not finite", where, "0 takes any improvement");
 }
 
 namespace {
@@ -236,9 +245,12 @@ void EarlyStopping::restore(const Tensor& state) {
   if (!last_.empty()) std::memcpy(last_.data(), words.data() + 3 + kept_words, last_.size());
 }
 
-ReduceRate::ReduceRate(std::string scalar, std::shared_ptr<Plateau> plateau)
+ReduceRate::ReduceRate(std::string scalar, std::shared_ptr<Plateau> plateau, Location where)
     : scalar_(std::move(scalar)), plateau_(std::move(plateau)) {
-  require(plateau_ != nullptr, "ReduceRate", "there is no plateau");
+  require(!scalar_.empty(), "ReduceRate", "the name of what it waits for is empty", where,
+          name_the_scalar);
+  require(plateau_ != nullptr, "ReduceRate", "there is no plateau", where,
+          "make it with std::make_shared<dt::Plateau>");
 }
 
 bool ReduceRate::scalar(Trainer&, const Scalar& scalar) {
@@ -246,10 +258,10 @@ bool ReduceRate::scalar(Trainer&, const Scalar& scalar) {
   return true;
 }
 
-Checkpoints::Checkpoints(std::filesystem::path path, CheckpointsOptions options)
+Checkpoints::Checkpoints(std::filesystem::path path, CheckpointsOptions options, Location where)
     : path_(std::move(path)), options_(options) {
   require(options.every_steps >= 0 && options.every_epochs >= 0, "Checkpoints",
-          "a number of steps or epochs is below 0");
+          "a number of steps or epochs is below 0", where, "0 is never, but at the end");
 }
 
 bool Checkpoints::step(Trainer&, const StepInfo& info) {
@@ -272,11 +284,14 @@ void Checkpoints::end(Trainer& trainer, const TrainResult& result) {
 }
 
 BestCheckpoint::BestCheckpoint(std::filesystem::path path, std::string scalar,
-                               bool larger_is_better)
+                               bool larger_is_better, Location where)
     : path_(std::move(path)),
       scalar_(std::move(scalar)),
       larger_(larger_is_better),
-      best_(worst(larger_is_better)) {}
+      best_(worst(larger_is_better)) {
+  require(!scalar_.empty(), "BestCheckpoint", "the name of what it waits for is empty", where,
+          name_the_scalar);
+}
 
 bool BestCheckpoint::scalar(Trainer&, const Scalar& scalar) {
   if (scalar.name != scalar_) return true;

@@ -20,13 +20,15 @@ double share(std::int64_t part, std::int64_t whole) {
   return static_cast<double>(part) / static_cast<double>(whole);
 }
 
-void check_labels(std::string_view op, const Tensor& labels) {
+void check_labels(std::string_view op, const Tensor& labels, Location where = {}) {
   if (is_integer(labels.dtype())) return;
-  fail<TypeError>(
-      {.op = op, .what = "labels must be int32 or int64, got " + to_string(labels.type())});
+  fail<TypeError>({.op = op,
+                   .what = "labels must be int32 or int64, got " + to_string(labels.type()),
+                   .where = where});
 }
 
-void check_logits(std::string_view op, const Type& logits, const Type& labels) {
+void check_logits(std::string_view op, const Type& logits, const Type& labels,
+                  Location where = {}) {
   const Shape& shape = logits.shape;
   const bool fits = shape.rank() == labels.shape.rank() + 1 && shape.back() > 0 &&
                     std::equal(labels.shape.begin(), labels.shape.end(), shape.begin());
@@ -34,6 +36,7 @@ void check_logits(std::string_view op, const Type& logits, const Type& labels) {
   fail<ShapeError>(
       {.op = op,
        .what = "logits " + to_string(shape) + " do not fit labels " + to_string(labels.shape),
+       .where = where,
        .help = "logits are (..., classes) and labels (...)"});
 }
 
@@ -92,14 +95,15 @@ double accuracy(const Tensor& logits, const Tensor& labels) {
   return share(right, labels.count());
 }
 
-double top_k_accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k) {
-  check_labels("top_k_accuracy", labels);
-  check_logits("top_k_accuracy", logits.type(), labels.type());
+double top_k_accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k, Location where) {
+  check_labels("top_k_accuracy", labels, where);
+  check_logits("top_k_accuracy", logits.type(), labels.type(), where);
   const std::int64_t classes = logits.shape().back();
   if (k < 1 || k > classes)
-    fail<ValueError>({.op = "top_k_accuracy",
-                      .what = "k is " + std::to_string(k) + ", but must be within 1.." +
-                              std::to_string(classes)});
+    fail<ValueError>(
+        {.op = "top_k_accuracy",
+         .what = "k is " + std::to_string(k) + ", but must be within 1.." + std::to_string(classes),
+         .where = where});
   const std::vector<std::int64_t> wanted = as_classes(labels);
   const std::int64_t right = dispatch(logits.dtype(), [&]<class T>() {
     const auto values = logits.data<T>();
@@ -187,10 +191,11 @@ double r2(const Tensor& predictions, const Tensor& labels) {
 
 double perplexity(double mean_cross_entropy) { return std::exp(mean_cross_entropy); }
 
-FadingMean::FadingMean(double decay) : decay_(decay) {
+FadingMean::FadingMean(double decay, Location where) : decay_(decay) {
   if (!(decay >= 0 && decay < 1))
     fail<ValueError>({.op = "FadingMean",
-                      .what = "decay is " + std::to_string(decay) + ", but must be in [0, 1)"});
+                      .what = "decay is " + std::to_string(decay) + ", but must be in [0, 1)",
+                      .where = where});
 }
 
 std::vector<Misclassified> misclassified(const Tensor& logits, const Tensor& labels) {

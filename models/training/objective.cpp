@@ -17,13 +17,19 @@ void check_graph(const char* what, Var var, Var labels, Location where) {
                     .help = "make it of the Vars that the objective is given"});
 }
 
+// A literal has no line of its own.
+Location line_made(Var of, Location call) {
+  const Location made = of.node().where;
+  return made.known() ? made : call;
+}
+
 void check_loss(Var loss, Var labels, bool training, Location call) {
   if (!loss.defined())
     fail<GraphError>({.op = "Trainer",
                       .what = "the objective returned a loss that is an empty Var",
                       .where = call,
                       .help = "return the scalar to be lowered"});
-  const Location where = loss.node().where;
+  const Location where = line_made(loss, call);
   check_graph("loss", loss, labels, where);
   if (loss.shape().count() != 1)
     fail<ShapeError>(
@@ -57,7 +63,7 @@ void check_objective(const Objective& objective, Var labels, bool training, bool
   check_loss(objective.loss, labels, training, call);
   const Var logits = objective.logits;
   if (!logits.defined()) return;
-  const Location where = logits.node().where;
+  const Location where = line_made(logits, call);
   check_graph("logits", logits, labels, where);
   const bool classes = is_integer(labels.dtype());
   if (classes && fits_classes(logits.shape(), labels.shape())) return;
@@ -98,6 +104,38 @@ void check_listed_once(const std::vector<Parameter>& parameters,
       refuse(*at, "is listed among the parameters and among the buffers",
              "leave what is trained out of TrainerOptions::buffers");
   }
+}
+
+void check_names(const std::vector<Parameter>& parameters, const TrainerOptions& options,
+                 Location where) {
+  const auto differ = [where](const std::vector<std::string>& names, const char* what,
+                              const char* help) {
+    std::unordered_set<std::string_view> seen;
+    for (const std::string& name : names)
+      if (!name.empty() && !seen.insert(name).second)
+        fail<ValueError>({.op = "Trainer",
+                          .label = name,
+                          .what = "two " + std::string(what) + " have the name '" + name + "'",
+                          .where = where,
+                          .help = help});
+  };
+  std::vector<std::string> saved;
+  for (const Parameter& parameter : parameters) saved.push_back(parameter.name());
+  for (const Parameter& buffer : options.buffers) saved.push_back(buffer.name());
+  differ(saved, "parameters or buffers", "give layers names of their own, for checkpoints");
+  std::vector<std::string> callbacks;
+  for (const auto& callback : options.callbacks) callbacks.push_back(callback->name());
+  differ(callbacks, "callbacks", "one is enough, or let name() of your own ones differ");
+  for (auto at = options.callbacks.begin(); at != options.callbacks.end(); ++at)
+    if (std::find(options.callbacks.begin(), at, *at) != at)
+      fail<ValueError>({.op = "Trainer",
+                        .what = "callback " + std::to_string(at - options.callbacks.begin()) +
+                                " (from 0) is listed twice",
+                        .where = where,
+                        .help = "list each object once, or it acts twice"});
+  std::vector<std::string> metrics;
+  for (const Metric& metric : options.metrics) metrics.push_back(metric.name);
+  differ(metrics, "metrics", "give each its own, which it is reported by");
 }
 
 }  // namespace dualtape::detail

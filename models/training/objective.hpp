@@ -22,4 +22,10 @@ bool fits_classes(const Shape& logits, const Shape& labels);
 void check_listed_once(const std::vector<Parameter>& parameters,
                        const std::vector<Parameter>& buffers, Location where);
 
+// Throws ValueError for two parameters or buffers, two callbacks or two metrics of one name, which
+// no checkpoint could tell from each other, and for a callback that is listed twice. Callbacks
+// without a name are not saved.
+void check_names(const std::vector<Parameter>& parameters, const TrainerOptions& options,
+                 Location where);
+
 }  // namespace dualtape::detail

@@ -38,6 +38,13 @@ void check_rules(const StopRules& rules, Location where) {
                               ", steps = " + std::to_string(rules.steps),
                       .where = where,
                       .help = "both must be at least 1"});
+  if (rules.until_epoch < 0 || rules.until_step < 0)
+    fail<ValueError>(
+        {.op = "fit",
+         .what = "no training comes to until_epoch = " + std::to_string(rules.until_epoch) +
+                 ", until_step = " + std::to_string(rules.until_step),
+         .where = where,
+         .help = "both count from 0"});
   if (std::isnan(rules.loss_below))
     fail<ValueError>({.op = "fit",
                       .what = "loss_below is NaN, which no loss is below",
@@ -92,6 +99,9 @@ Trainer::Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters,
   require(owned == nullptr || owned.get() == &optimiser,
           "TrainerOptions::optimiser is given beside the optimiser",
           "leave it out here: it is for a Trainer that is made of a net and a loss");
+  require(given.cosine_every >= 0,
+          ("cosine_every is " + std::to_string(given.cosine_every)).c_str(),
+          "0 measures no cosine, 1 that of each step");
   require(!impl_->parameters.empty(), "there are no parameters to train",
           "list the model's parameters()");
   require(given.schedule && impl_->objective && impl_->method,
@@ -106,6 +116,7 @@ Trainer::Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters,
     require(!metric.name.empty(), "a metric has no name");
   }
   detail::check_listed_once(impl_->parameters, given.buffers, where);
+  detail::check_names(impl_->parameters, given, where);
 }
 Trainer::NetParts Trainer::parts_of(const nn::Layer& net, ObjectiveFunction objective,
                                     TrainerOptions options) {
@@ -311,6 +322,21 @@ std::vector<NamedTensor> Trainer::state(Location where) const {
 
 namespace {
 
+// What a callback has counted elsewhere is nothing to go on from.
+void check_all_saved(const std::vector<std::shared_ptr<Callback>>& callbacks,
+                     const detail::SavedState& saved, Location where) {
+  for (const auto& callback : callbacks) {
+    const std::string name = std::string(detail::callback_prefix) + callback->name();
+    if (!callback->name().empty() && saved.find(name) == nullptr)
+      fail<ValueError>({.op = "restore",
+                        .label = name,
+                        .what = "the state to restore has no '" + name + "'",
+                        .where = where,
+                        .help = "restore with the callbacks of then; to add one, put its own "
+                                "state() under that name into the list for restore()"});
+  }
+}
+
 // All of them, or none: those that took theirs are given back what they had.
 void restore_callbacks(const std::vector<std::shared_ptr<Callback>>& callbacks,
                        const detail::SavedState& saved, Location where) {
@@ -329,12 +355,9 @@ void restore_callbacks(const std::vector<std::shared_ptr<Callback>>& callbacks,
   try {
     for (const auto& callback : callbacks) {
       if (callback->name().empty()) continue;
-      // One that was added since has nothing to go on from.
       name = std::string(detail::callback_prefix) + callback->name();
-      const Tensor* found = saved.find(name);
-      if (found == nullptr) continue;
       before.emplace_back(callback.get(), callback->state().copy());
-      callback->restore(*found);
+      callback->restore(*saved.find(name));
     }
   } catch (const ValueError& error) {  // which knows no line
     take_back();
@@ -360,9 +383,10 @@ void Trainer::restore(const std::vector<NamedTensor>& state, Location where) {
   const detail::SavedRun run = saved.run();
   const std::function<void()> restore_optimiser =
       impl.optimiser->prepare_restore(saved.under(detail::optimiser_prefix), where);
+  check_all_saved(impl.options.callbacks, saved, where);
   restore_callbacks(impl.options.callbacks, saved, where);
   restore_optimiser();
-  for (std::size_t i = 0; i < values.size(); ++i) values[i].set(*tensors[i]);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i].set(*tensors[i], where);
   impl.step = run.step;
   impl.epoch = run.epoch;
   impl.batch = run.batch;

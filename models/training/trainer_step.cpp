@@ -29,6 +29,12 @@ Trainer::Impl::Taken Trainer::Impl::take_step(const Tensor& inputs, const Tensor
   StepInfo info;
   info.epoch = epoch - 1;
   info.rate = options.schedule(step);
+  if (!std::isfinite(info.rate))
+    fail<ValueError>({.op = "fit",
+                      .what = "the schedule gives a rate of " + std::to_string(info.rate) +
+                              " at step " + std::to_string(step) + ", counted from 0",
+                      .where = where,
+                      .help = "rates must be finite"});
   rate.data<double>()[0] = info.rate;
   key.data<std::int64_t>()[0] =
       static_cast<std::int64_t>(options.key.fold(static_cast<std::uint64_t>(step)).value());

@@ -5,6 +5,7 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/scan.hpp>
+#include <dualtape/ops/slice.hpp>
 #include <dualtape/ops/sort.hpp>
 
 namespace dualtape::detail {
@@ -65,15 +66,23 @@ std::vector<Edge> of_prod() {
                       std::vector<double> slopes) {
     return edge_of(std::move(name), wide(x), number(y), wide(slopes), f);
   };
-  return {of("one zero", {0, 2, 3}, 0, {6, 0, 0}),
-          of("two zeros", {0, 2, 0}, 0, {0, 0, 0}),
-          of("zeros of both signs", {-0.0, -1, 5}, 0, {-5, 0, 0}),
-          of("huge and tiny in turn", {huge, tiny, 4, 2}, 8, {8 * tiny, 8 * huge, 2, 4}),
-          value_of("limit", wide({infinity, -2}), number(-infinity), f),
-          value_of("limit and zero", wide({infinity, 0}), number(not_a_number), f),
-          value_of("not a number", wide({not_a_number, 2}), number(not_a_number), f),
-          of("one element", {7}, 7, {1}),
-          of("nothing", {}, 1, {})};
+  return {
+      of("one zero", {0, 2, 3}, 0, {6, 0, 0}),
+      of("two zeros", {0, 2, 0}, 0, {0, 0, 0}),
+      of("zeros of both signs", {-0.0, -1, 5}, 0, {-5, 0, 0}),
+      of("huge and tiny in turn", {huge, tiny, 4, 2}, 8, {8 * tiny, 8 * huge, 2, 4}),
+      of("partial products beyond float32", {huge, tiny, huge, tiny}, 1, {tiny, huge, tiny, huge}),
+      of("the same in a row", {huge, huge, tiny, tiny}, 1, {tiny, tiny, huge, huge}),
+      of("beyond float64", {0x1p700, 0x1p-700, 0x1p700, 0x1p-700}, 1,
+         {0x1p-700, 0x1p700, 0x1p-700, 0x1p700}),
+      of("below float64 in a longer row", {0x1p-700, 1, 0x1p700, 1, 0x1p-700, 0x1p700}, 1,
+         {0x1p700, 1, 0x1p-700, 1, 0x1p700, 0x1p-700}),
+      of("beyond float32 and a zero", {huge, tiny, 0, 1, huge, tiny}, 0, {0, 0, 1, 0, 0, 0}),
+      value_of("limit", wide({infinity, -2}), number(-infinity), f),
+      value_of("limit and zero", wide({infinity, 0}), number(not_a_number), f),
+      value_of("not a number", wide({not_a_number, 2}), number(not_a_number), f),
+      of("one element", {7}, 7, {1}),
+      of("nothing", {}, 1, {})};
 }
 std::vector<Edge> of_cumsum() {
   const auto f = [](Var x) { return cumsum(x); };
@@ -91,13 +100,24 @@ std::vector<Edge> of_cumsum() {
 }
 std::vector<Edge> of_cumprod() {
   const auto f = [](Var x) { return cumprod(x); };
-  return {edge_of("zeros", wide({2, 0, 3, 0, 5}), wide({2, 0, 0, 0, 0}), wide({1, 8, 0, 0, 0}), f),
-          edge_of("huge and tiny in turn", wide({huge, tiny, 4}), wide({huge, 1, 4}),
-                  wide({1 + 5 * tiny, 5 * huge, 1}), f),
-          value_of("limits", wide({2, infinity, -1, 0}),
-                   wide({2, infinity, -infinity, not_a_number}), f),
-          edge_of("one element", wide({-3}), wide({-3}), wide({1}), f),
-          edge_of("nothing", empty(), empty(), empty(), f)};
+  const auto last = [](Var x) { return slice(cumprod(x), 0, x.shape()[0] - 1, x.shape()[0]); };
+  return {
+      edge_of("zeros", wide({2, 0, 3, 0, 5}), wide({2, 0, 0, 0, 0}), wide({1, 8, 0, 0, 0}), f),
+      edge_of("huge and tiny in turn", wide({huge, tiny, 4}), wide({huge, 1, 4}),
+              wide({1 + 5 * tiny, 5 * huge, 1}), f),
+      edge_of("products beyond float32 on the way", wide({huge, huge, tiny, tiny}), wide({1}),
+              wide({tiny, tiny, huge, huge}), last),
+      edge_of("and a zero", wide({huge, huge, 0, tiny, tiny}), wide({0}), wide({0, 0, 1, 0, 0}),
+              last),
+      edge_of("products beyond float64 on the way", wide({0x1p700, 0x1p700, 0x1p-700, 0x1p-700}),
+              wide({0x1p700, infinity, 0x1p700, 1}), wide({0x1p700, 0x1p700, infinity, 0x1p700}),
+              f),
+      edge_of("products below float64 on the way", wide({0x1p-700, 0x1p-700, 0x1p700, 0x1p700}),
+              wide({0x1p-700, 0, 0x1p-700, 1}), wide({0x1p700, 0x1p700, 0x1p-700, 0x1p-700}), f),
+      value_of("limits", wide({2, infinity, -1, 0}), wide({2, infinity, -infinity, not_a_number}),
+               f),
+      edge_of("one element", wide({-3}), wide({-3}), wide({1}), f),
+      edge_of("nothing", empty(), empty(), empty(), f)};
 }
 
 std::vector<Edge> of_recurrence() {
@@ -113,12 +133,63 @@ std::vector<Edge> of_recurrence() {
       edge_of("from the end, the last is not used", {wide({2, infinity}), wide({1, 1})},
               wide({3, 1}), {wide({1, 0}), wide({1, 3})},
               [](Var a, Var b) { return linear_recurrence(a, b, 0, true); }),
+      edge_of("beyond float32 on the way", {wide({1, huge, tiny, tiny}), wide({huge, 0, 0, 0})},
+              wide({1}), {wide({0, tiny, huge, huge}), wide({tiny, tiny * tiny, tiny, 1})},
+              [](Var a, Var b) { return slice(linear_recurrence(a, b), 0, 3, 4); }),
+      edge_of("below float64 on the way, from the end",
+              {wide({0x1p700, 0x1p700, 0x1p-700, 1}), wide({0, 0, 0, 0x1p-700})},
+              wide({1, 0x1p-700, 0, 0x1p-700}),
+              {wide({0x1p-700, 0x1p-700, 0x1p700, 0}), wide({1, 0x1p700, infinity, 0x1p700})},
+              [](Var a, Var b) { return linear_recurrence(a, b, 0, true); }),
       value_of("a NaN goes on", wide({1, not_a_number, 1}), wide({1, not_a_number, not_a_number}),
                [](Var b) {
                  return linear_recurrence(Tensor{1, 2, 0}, b);
                }),
       edge_of("one element", {wide({5}), wide({3})}, wide({3}), {wide({0}), wide({1})}, f),
       edge_of("nothing", {empty(), empty()}, empty(), {empty(), empty()}, f)};
+}
+
+template <class F>
+Edge edge_of_three(std::string name, std::vector<Tensor> at, Tensor value,
+                   std::vector<Tensor> slopes, F f) {
+  Edge edge = edge_of(std::move(name), std::move(at), std::move(value), std::move(slopes),
+                      [](Var a, Var) { return a; });
+  edge.build = [f](std::span<const Var> in) { return std::vector<Var>{f(in[0], in[1], in[2])}; };
+  return edge;
+}
+std::vector<Edge> of_recurrence_change() {
+  const auto f = [](Var a, Var b, Var t) { return recurrence_change(a, b, t); };
+  return {
+      edge_of_three("the first factor is not used",
+                    {wide({not_a_number, 2}), wide({1, 1}), wide({5, 3})}, wide({0, 3}),
+                    {wide({0, 0}), wide({3, 0}), wide({0, 1})}, f),
+      edge_of_three(
+          "beyond float32 on the way",
+          {wide({1, huge, tiny, tiny}), wide({huge, 0, 0, 0}), wide({0, 0, 0, 1})}, wide({huge}),
+          {wide({0, 1, huge * huge, 0}), wide({1, tiny, 1, 0}), wide({0, tiny, huge, huge})},
+          [](Var a, Var b, Var t) { return slice(recurrence_change(a, b, t), 0, 3, 4); }),
+      edge_of_three("one element, from the end", {wide({5}), wide({3}), wide({2})}, wide({0}),
+                    {wide({0}), wide({0}), wide({0})},
+                    [](Var a, Var b, Var t) { return recurrence_change(a, b, t, 0, true); }),
+      edge_of_three("nothing", {empty(), empty(), empty()}, empty(), {empty(), empty(), empty()},
+                    f)};
+}
+std::vector<Edge> of_recurrence_slope() {
+  const auto f = [](Var a, Var b, Var c) { return recurrence_slope(a, b, c); };
+  return {edge_of_three("the first factor is not used",
+                        {wide({not_a_number, 2}), wide({3, 1}), wide({1, 5})}, wide({0, 15}),
+                        {wide({0, 0}), wide({5, 0}), wide({0, 3})}, f),
+          edge_of_three("beyond float32 on the way",
+                        {wide({1, huge, tiny, tiny}), wide({huge, 0, 0, 0}), wide({0, 0, 0, 1})},
+                        wide({0, tiny, huge, huge}),
+                        {wide({0, 2, huge * huge, huge * huge}), wide({2, 2 * tiny, 1, 0}),
+                         wide({0, huge, huge * huge, 2 * huge})},
+                        f),
+          edge_of_three("one element, from the end", {wide({5}), wide({3}), wide({2})}, wide({0}),
+                        {wide({0}), wide({0}), wide({0})},
+                        [](Var a, Var b, Var c) { return recurrence_slope(a, b, c, 0, true); }),
+          edge_of_three("nothing", {empty(), empty(), empty()}, empty(),
+                        {empty(), empty(), empty()}, f)};
 }
 
 std::vector<Edge> of_logcumsumexp() {
@@ -189,12 +260,20 @@ std::vector<Edge> of_trapz() {
                   {wide({0, 0}), number(3.0)}, [](Var y, Var x) { return trapz(y, x); })};
 }
 
-constexpr NamedEdges table[] = {{"sort", of_sort},     {"argsort", of_argsort},
-                                {"top_k", of_top_k},   {"prod", of_prod},
-                                {"cumsum", of_cumsum}, {"cumprod", of_cumprod},
-                                {"cummax", of_cummax}, {"linear_recurrence", of_recurrence},
-                                {"cummin", of_cummin}, {"logcumsumexp", of_logcumsumexp},
-                                {"diff", of_diff},     {"trapz", of_trapz}};
+constexpr NamedEdges table[] = {{"sort", of_sort},
+                                {"argsort", of_argsort},
+                                {"top_k", of_top_k},
+                                {"prod", of_prod},
+                                {"cumsum", of_cumsum},
+                                {"cumprod", of_cumprod},
+                                {"cummax", of_cummax},
+                                {"cummin", of_cummin},
+                                {"linear_recurrence", of_recurrence},
+                                {"recurrence_change", of_recurrence_change},
+                                {"recurrence_slope", of_recurrence_slope},
+                                {"logcumsumexp", of_logcumsumexp},
+                                {"diff", of_diff},
+                                {"trapz", of_trapz}};
 
 }  // namespace
 

@@ -34,6 +34,7 @@ void detail::register_families() {
   register_special();
   register_sort();
   register_running();
+  register_recurrences();
   register_diagonals();
   register_creation();
   register_factorisations();

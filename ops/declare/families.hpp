@@ -21,6 +21,7 @@ void register_all(const Callables&...) {
 }
 
 void register_activations();
+void register_cut_activations();
 void register_arithmetic();
 void register_compare();
 void register_convolution();
@@ -35,6 +36,7 @@ void register_random();
 void register_special();
 void register_sort();
 void register_running();
+void register_recurrences();
 void register_diagonals();
 void register_creation();
 void register_factorisations();

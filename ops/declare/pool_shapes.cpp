@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include <dualtape/ops/declare/operand.hpp>
 #include <dualtape/ops/kernels/pooling/pool.hpp>
 
 namespace dualtape::detail {
@@ -71,6 +72,19 @@ void require_pooled(const Inference& inference, const Shape& x, const Shape& t) 
     inference.shape_error("images of shape " + to_string(x) + " are pooled to " +
                               to_string(pooled) + ", and t has shape " + to_string(t),
                           "give t one value a window");
+}
+
+Shape spread_shape(std::string_view function, In t, std::int64_t rows, std::int64_t columns) {
+  const Shape pooled = shape_of(t);
+  if (rows < 0 || columns < 0)
+    fail<ShapeError>({.op = function,
+                      .what = "there are no images of " + std::to_string(rows) + " x " +
+                              std::to_string(columns) + " that t, " + to_string(pooled) +
+                              ", was pooled from",
+                      .where = t.where(),
+                      .help = "give the size of the images that were pooled"});
+  if (pooled.rank() != 4) return pooled;
+  return sized_by(function, {&t, 1}, [&] { return Shape{pooled[0], pooled[1], rows, columns}; });
 }
 
 }  // namespace dualtape::detail

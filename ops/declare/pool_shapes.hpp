@@ -6,6 +6,9 @@
 // passes that choose a layout.
 #pragma once
 
+#include <cstdint>
+
+#include <dualtape/core/graph.hpp>
 #include <dualtape/core/op.hpp>
 
 namespace dualtape::detail {
@@ -15,5 +18,9 @@ Shape pooled_shape(const Inference& inference, const Shape& x);
 
 // t must have one value for each window of images of shape x.
 void require_pooled(const Inference& inference, const Shape& x, const Shape& t);
+
+// The shape of the images of rows x columns that t was pooled from; that of t where it is none of
+// pooled images. ShapeError, at t's line, for sizes below 0 and images that are too large.
+Shape spread_shape(std::string_view function, In t, std::int64_t rows, std::int64_t columns);
 
 }  // namespace dualtape::detail

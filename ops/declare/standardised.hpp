@@ -1,30 +1,36 @@
-// Rows less their means and divided by their spreads, in the derivatives of what does so.
+// What normalisations and variances share: rows less their means, refusals, dtypes.
 // Private. Plain functions; a graph may be built by one thread at a time.
 #pragma once
 
+#include <cmath>
+#include <string>
+#include <string_view>
+
+#include <dualtape/core/error.hpp>
+#include <dualtape/core/op.hpp>
 #include <dualtape/ops/arithmetic.hpp>
-#include <dualtape/ops/compare.hpp>
 
 namespace dualtape::detail {
 
-// scale(x - mean - rest), `rest` being what the rounding of the mean missed; in quarters where
-// `huge` says that rows are so far spread that differences may overflow. Powers of 2 take no digits
-// from them.
-template <class Scale>
-Var scaled_deviations(const Var& x, const Var& mean, const Var& rest, const Var& huge,
-                      Scale scale) {
-  const Var much = cast(huge, x.dtype());
-  const Var part = 1 - 0.75 * much;
-  return scale(part * x - part * mean - part * rest) * (1 + 3 * much);
+// x less its mean, times `part`: all as kernels leave them (RowStatistics in fold_plan.hpp), so
+// that no difference over- or underflows. `part` is a power of 2, which takes no digits from them.
+inline Var deviations(const Var& x, const Var& mean, const Var& rest, const Var& part) {
+  return x * part - mean - rest;
 }
 
-// (x - mean - rest) / spread
-inline Var over_spread(Var x, Var mean, Var rest, Var spread) {
-  return scaled_deviations(x, mean, rest, spread > 0x1p100, [&](Var d) { return d / spread; });
+inline void require_epsilon(std::string_view function, double epsilon, Location where) {
+  if (epsilon >= 0 && std::isfinite(epsilon)) return;
+  fail<ValueError>({.op = function,
+                    .what = "epsilon is " + std::to_string(epsilon),
+                    .where = where,
+                    .help = "use a small number that is not negative, such as 1e-5"});
 }
-// The same by `inverse`, 1 / spread.
-inline Var standardised(Var x, Var mean, Var rest, Var inverse) {
-  return scaled_deviations(x, mean, rest, inverse < 0x1p-100, [&](Var d) { return d * inverse; });
+
+// Calls f.template operator()<T>() for the dtype of operand 0.
+template <class F>
+Kernel for_floats(const KernelRequest& request, F f) {
+  return request.in[0].dtype == float32 ? f.template operator()<float>()
+                                        : f.template operator()<double>();
 }
 
 }  // namespace dualtape::detail

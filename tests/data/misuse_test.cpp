@@ -21,6 +21,7 @@
 #include <dualtape/data/npz.hpp>
 #include <dualtape/data/paths.hpp>
 
+#include <tests/allocations.hpp>
 #include "temporary.hpp"
 
 using namespace dualtape;
@@ -186,6 +187,7 @@ TEST_CASE("mistakes with tables and files are told at the user's line") {
   told("numbers", [&] { table.numbers(beyond); });
   told("numbers missing", [&] { table.numbers(first); });
   told("numbers bool", [&] { table.numbers(first, boolean); });
+  told("numbers of no dtype", [&] { table.numbers(first, static_cast<DType>(99)); });
   told("categories", [&] { table.categories(2, classes); });
   told("categories unknown", [&] { table.categories(1, classes); });
   told("an empty table", [&] { Table().numbers(first); });
@@ -212,4 +214,54 @@ TEST_CASE("mistakes with tables and files are told at the user's line") {
   told("save_npy", [&] { save_npy(folder / "no" / "t.npy", Tensor{1}); });
   told("load_npz", [&] { load_npz(folder / "t.csv"); });
   told("save_npz", [&] { save_npz(folder / "t.npz", {}); });
+}
+
+TEST_CASE("a transform that asks its own loader for a batch is refused, and waits for none") {
+  Loader* own = nullptr;
+  std::function<void()> act;
+  Loader loader(images(), 4, Key{1}, {.transform = [&](Batch&, Key) { act(); }});
+  own = &loader;
+  const auto told = [&](const char* name, std::function<void()> wrong) {
+    act = std::move(wrong);
+    check_told(name, [&] {
+      for (const Batch& batch : loader.epoch(0)) static_cast<void>(batch.count());
+    });
+  };
+  told("epoch", [&] { own->epoch(0); });
+  told("a loop", [&] {
+    for (const Batch& batch : *own) static_cast<void>(batch.count());
+  });
+  told("resume", [&] { own->resume({}); });
+  told("state", [&] { static_cast<void>(own->state()); });
+  act = [] {};
+  std::int64_t rows = 0;
+  for (const Batch& batch : loader.epoch(1)) rows += batch.count();
+  CHECK(rows == 6);
+}
+
+TEST_CASE("readers for whose files there is no memory name the function, the file and the line") {
+  const TemporaryFolder folder;
+  const std::vector<NamedTensor> tensors{{"x", ones({64, 64})}};
+  save_npy(folder / "x.npy", tensors[0].tensor);
+  save_npz(folder / "x.npz", tensors);
+  const auto idx_file = [&] {
+    std::string idx("\0\0\x08\x01\0\0\x40\0", 8);
+    return folder.write("x.idx", idx.append(0x4000, '\1'));
+  }();
+  const std::array<std::filesystem::path, 1> cifar{folder.write("x.bin", std::string(3073, '\0'))};
+  const auto told = [&](const char* function, const auto& load) {
+    CAPTURE(function);
+    const std::string text = error_of<MemoryError>([&] {
+      const LargeAllocationsFail from(4096);
+      load();
+    });
+    CHECK(has(text, std::string("[") + function + "] " + folder.path().string()));
+    CHECK(has(text, "there is no memory for "));
+    CHECK(has(text, "misuse_test.cpp:"));
+  };
+  told("load_npy", [&] { load_npy(folder / "x.npy"); });
+  told("load_npz", [&] { load_npz(folder / "x.npz"); });
+  told("load_npz", [&] { load_npz(folder / "x.npz", "x"); });
+  told("load_idx", [&] { load_idx(idx_file); });
+  told("load_cifar10", [&] { load_cifar10(cifar); });
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <set>
 #include <string>
@@ -12,6 +13,7 @@
 #include <dualtape/data/batches.hpp>
 #include <dualtape/models/layers.hpp>
 #include <dualtape/ops/losses.hpp>
+#include <tests/errors.hpp>
 #include <tests/models/files.hpp>
 #include <tests/models/iris.hpp>
 
@@ -437,4 +439,28 @@ TEST_CASE("what callbacks throw names the line of the fit()") {
   stopping->restore(Tensor::of({0, 1, 16, 7, 7}));
   Run other({stopping});
   told(other);
+}
+
+TEST_CASE("callbacks that make no sense name the line where they are made, or none") {
+  const auto told = [](const char* name, const auto& act) {
+    const std::string text = testing::error_of<ValueError>(act);
+    CHECK(testing::has(text, std::string("[") + name + "] "));
+    CHECK(testing::has(text, "callbacks_test.cpp:"));
+  };
+  const Tensor x = ones({1});
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  told("EvaluateEvery", [&] { EvaluateEvery("t", x, x, {.every_epochs = -1}); });
+  told("EvaluateEvery", [&] { EvaluateEvery("t", x, x, {.every_epochs = 0}); });
+  told("EvaluateEvery", [&] { EvaluateEvery("t", x, x, {.rows_at_once = 0}); });
+  CHECK_NOTHROW(EvaluateEvery("t", x, x, {.every_epochs = most, .every_steps = most}));
+  told("EarlyStopping", [] { EarlyStopping("t", {.patience = -1}); });
+  told("EarlyStopping", [] { EarlyStopping("t", {.least_change = NAN}); });
+  told("EarlyStopping", [] { EarlyStopping(""); });
+  told("ReduceRate", [] { ReduceRate("t", nullptr); });
+  told("Checkpoints", [] { Checkpoints("t", {.every_steps = -1}); });
+  told("BestCheckpoint", [] { BestCheckpoint("t", ""); });
+  // One of the standard library's is none of the user's.
+  const std::string made =
+      testing::error_of<ValueError>([] { std::make_shared<ReduceRate>("t", nullptr); });
+  CHECK(!testing::contains(made, "\n  at "));
 }

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cerrno>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +16,7 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <tests/errors.hpp>
+#include <tests/io_faults.hpp>
 #include <tests/models/files.hpp>
 #include <tests/models/iris.hpp>
 
@@ -413,4 +416,35 @@ TEST_CASE("a file without a run to go on from is refused by name, and says what 
   save_checkpoint(folder / "lbfgs", lbfgs);
   run.trainer.restore(load_safetensors(folder / "trainer").tensors);
   check([&](const auto& path) { load_checkpoint(path, run.trainer); }, "lbfgs", "Lbfgs");
+}
+
+TEST_CASE("resume of a trainer that was moved from says so, file or not") {
+  const Folder folder;
+  Run run(std::make_unique<Adam>());
+  const Trainer taken = std::move(run.trainer);
+  CHECK(taken.steps_done() == 0);
+  // NOLINTNEXTLINE(bugprone-use-after-move): that is the matter
+  const auto text = testing::error_of<GraphError>([&] { resume(folder / "none", run.trainer); });
+  CHECK(testing::has(text, "moved from"));
+  CHECK(testing::has(text, "checkpoint_test.cpp:"));
+}
+
+TEST_CASE("a full disk is told in the name of the function that was called") {
+  if (!built_with_json()) return;
+  const Folder folder;
+  Run run(std::make_unique<Adam>());
+  const auto text_of = [&](const auto& save) {
+    const testing::IoFault full(testing::Call::write, ENOSPC, 0, 100);
+    return testing::error_of<DataError>(save);
+  };
+  CHECK(testing::has(text_of([&] { save_checkpoint(folder / "a", run.trainer); }),
+                     "[save_checkpoint] "));
+  CHECK(testing::has(text_of([&] { save_parameters(folder / "a", run.mlp.parameters()); }),
+                     "[save_parameters] "));
+  CHECK(!std::filesystem::exists(folder / "a"));
+  const auto missing = [&](const auto& load) { return testing::error_of<DataError>(load); };
+  CHECK(testing::has(missing([&] { load_checkpoint(folder / "a", run.trainer); }),
+                     "[load_checkpoint] "));
+  CHECK(testing::has(missing([&] { load_parameters(folder / "a", run.mlp.parameters()); }),
+                     "[load_parameters] "));
 }

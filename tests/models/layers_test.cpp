@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include <dualtape/core/program.hpp>
@@ -12,6 +13,7 @@
 #include <dualtape/models/normalise.hpp>
 #include <dualtape/models/sequential.hpp>
 #include <tests/errors.hpp>
+#include <tests/sanitizers.hpp>
 
 using namespace dualtape;
 
@@ -264,4 +266,56 @@ TEST_CASE("layers that are given an empty Var name the line of the call") {
   refused("PositionEmbedding", [&] { nn::PositionEmbedding("p", 2, 2, Key{1})(none); });
   refused("Residual", [&] { nn::Residual(nn::Sequential{})(none); });
   refused("Sequential", [&] { nn::Sequential{nn::Linear("l", 2, 2, Key{1})}(none); });
+}
+
+TEST_CASE("layers that are too large name themselves, their label, their sizes and the line") {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  const auto told = [](const char* layer, const char* sizes, const auto& make) {
+    const std::string text = testing::error_of<ShapeError>(make);
+    CHECK(testing::has(text, std::string("[") + layer + "'l'] "));
+    CHECK(testing::has(text, sizes));
+    CHECK(testing::has(text, "layers_test.cpp:"));
+  };
+  told("Linear ", "(9223372036854775807, 3)", [] { nn::Linear("l", most, 3, Key{1}); });
+  told("Linear ", "(3, -1)", [] { nn::Linear("l", 3, -1, Key{1}); });
+  told("Embedding ", "(3, 9223372036854775807)", [] { nn::Embedding("l", 3, most, Key{1}); });
+  told("Conv2d ", "(4, 3, 9223372036854775807, 2)",
+       [] { nn::Conv2d("l", 3, 4, Size2d(most, 2), Key{1}); });
+  told("Conv2d ", "(4, 3, 0, 2)", [] { nn::Conv2d("l", 3, 4, Size2d(0, 2), Key{1}); });
+  told("Conv1d ", "(4, 3, -7)", [] { nn::Conv1d("l", 3, 4, -7, Key{1}); });
+  told("ConvTranspose2d ", "(3, 4, -1, -1)", [] { nn::ConvTranspose2d("l", 3, 4, -1, Key{1}); });
+  told("LayerNorm ", "(9223372036854775807,)", [] { nn::LayerNorm("l", most); });
+  told("RmsNorm ", "(-2,)", [] { nn::RmsNorm("l", -2); });
+  told("BatchNorm2d ", "(0,)", [] { nn::BatchNorm2d("l", 0); });
+  const std::string regression = testing::error_of<ShapeError>([] { LogisticRegression(-1, -1); });
+  CHECK(testing::has(regression, "[Linear 'logits'] its weight would be (-1, -1)"));
+  CHECK(testing::has(regression, "layers_test.cpp:"));
+  const std::string dtype =
+      testing::error_of<TypeError>([] { nn::Linear("l", 2, 3, Key{1}, {.dtype = DType(99)}); });
+  CHECK(testing::has(dtype, "99"));
+  CHECK(testing::has(dtype, "layers_test.cpp:"));
+  const std::string copies =
+      testing::error_of<GraphError>([] { copy_parameters({}, {Parameter("w", ones({1}))}); });
+  CHECK(testing::has(copies, "layers_test.cpp:"));
+}
+
+TEST_CASE("a layer that memory does not hold names itself, its label and its sizes") {
+  if (testing::address_sanitizer || testing::thread_sanitizer) {
+    MESSAGE("[skipped] the sanitizers end the process where memory cannot be had");
+    return;
+  }
+  const auto told = [](const char* layer, const char* type, const auto& make) {
+    const std::string text = testing::error_of<MemoryError>(make);
+    CHECK(testing::has(text, layer));
+    CHECK(testing::has(text, type));
+    CHECK(testing::has(text, "layers_test.cpp:"));
+  };
+  constexpr std::int64_t large = std::int64_t{1} << 52U;
+  told("[Linear 'l']", "weight, float32 (4503599627370496, 2)",
+       [] { nn::Linear("l", large, 2, Key{1}); });
+  told("[Embedding 'l']", "float32 (4503599627370496, 2)",
+       [] { nn::Embedding("l", large, 2, Key{1}); });
+  told("[Conv1d 'l']", "float32 (2, 4503599627370496, 2)",
+       [] { nn::Conv1d("l", large, 2, 2, Key{1}); });
+  told("[LayerNorm 'l']", "float32 (4503599627370496,)", [] { nn::LayerNorm("l", large); });
 }

@@ -11,11 +11,13 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <tests/errors.hpp>
 #include <tests/fixtures/read.hpp>
 
 using namespace dualtape;
@@ -287,9 +289,13 @@ TEST_CASE(
   Gradients scalar;
   CHECK(here([&] { scalar.add(p, g.read(p), loss); }));
   CHECK(here([&] { Lbfgs({p}, loss, scalar); }));  // which has none for p
+  const Gradients slopes = reverse(loss, {p});
+  CHECK(here([&] { Lbfgs({}, loss, slopes); }));
+  CHECK(here([&] { Lbfgs({p, p}, loss, slopes); }));
+  CHECK(here([&] { Lbfgs({p}, cast(loss, int64), slopes); }));
 }
 
-TEST_CASE("an Lbfgs may be moved, but not called, while it minimises") {
+TEST_CASE("an Lbfgs that is called or moved while it minimises says so") {
   const Parameter p("p", Tensor::from(std::vector<double>{3, -1}, Shape{2}));
   Graph g;
   const Var loss = sum(square(square(g.read(p))));
@@ -313,7 +319,10 @@ TEST_CASE("an Lbfgs may be moved, but not called, while it minimises") {
   };
   Lbfgs optimiser({p}, loss, reverse(loss, {p}), options);
   self = &optimiser;
-  CHECK(optimiser.minimise().loss < 1e-6);
+  const std::string text = testing::error_of<GraphError>([&] { optimiser.minimise(); });
   CHECK(refused == 2);
+  CHECK(testing::has(text, "[minimise] the Lbfgs was moved"));
+  CHECK(testing::has(text, "lbfgs_test.cpp:"));
+  CHECK(identical(p.value(), Tensor::of({3, -1}, float64)));  // as it was
   CHECK_THROWS_AS(optimiser.minimise(), GraphError);
 }

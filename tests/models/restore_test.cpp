@@ -375,3 +375,18 @@ TEST_CASE("a callback that refuses its state is named at the user's line") {
   CHECK(has(text, "this is no state of an EarlyStopping"));
   CHECK(has(text, "restore_test.cpp:"));
 }
+
+TEST_CASE("a state without a callback's part is refused by name, and nothing has changed") {
+  Run run;
+  const std::vector<NamedTensor> good = run.state();
+  std::vector<NamedTensor> without = good;
+  std::erase_if(without, [](const NamedTensor& named) {
+    return named.name == "callback/early stopping by loss of mine";
+  });
+  REQUIRE(without.size() + 1 == good.size());
+  const std::string text = error_of<ValueError>([&] { run.trainer.restore(without); });
+  CHECK(has(text, "[restore 'callback/early stopping by loss of mine']"));
+  CHECK(has(text, "has no 'callback/early stopping by loss of mine'\n  at "));
+  CHECK(has(text, "restore_test.cpp:"));
+  CHECK(same(run.state(), good));
+}

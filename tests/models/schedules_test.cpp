@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numbers>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include <dualtape/core/error.hpp>
 #include <dualtape/models/plateau.hpp>
+#include <tests/errors.hpp>
 #include <tests/fixtures/read.hpp>
 
 using namespace dualtape;
@@ -177,4 +179,27 @@ TEST_CASE("a plateau that has lowered its rate to nothing is restored as well") 
   Plateau again(constant_rate(1));
   again.restore(plateau.state());
   CHECK(identical(again.state(), plateau.state()));
+}
+
+TEST_CASE("wrong schedules, and steps that there are not, name the line where they are made") {
+  const auto told = [](const char* name, const auto& act) {
+    const std::string text = testing::error_of<ValueError>(act);
+    CHECK(testing::has(text, std::string("[") + name + "] "));
+    CHECK(testing::has(text, "schedules_test.cpp:"));
+  };
+  told("constant_rate", [] { constant_rate(-1); });
+  told("step_decay", [] { step_decay(0.1, 0); });
+  told("step_decay", [] { step_decay(0.1, -5); });
+  told("exponential_decay", [] { exponential_decay(0.1, NAN); });
+  told("natural_decay", [] { natural_decay(INFINITY, 1); });
+  told("cosine_decay", [] { cosine_decay(0.1, -1); });
+  told("warm_up", [] { warm_up(-3, constant_rate(1)); });
+  told("warm_up", [] { warm_up(3, nullptr); });
+  told("one_cycle", [] { one_cycle(0.1, 1); });
+  told("one_cycle", [] { one_cycle(0.1, 100, {.end_divisor = 0}); });
+  told("constant_rate", [] { constant_rate(1)(-1); });
+  told("step_decay", [] { step_decay(0.1, 10)(-11); });
+  told("cosine_decay", [] { cosine_decay(0.1, 10)(-1); });
+  told("warm_up", [] { warm_up(3, constant_rate(1))(-1); });
+  told("one_cycle", [] { one_cycle(0.1, 100)(std::numeric_limits<std::int64_t>::min()); });
 }

@@ -1,6 +1,8 @@
 // What a Trainer makes of mistakes and of errors in its midst.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -13,8 +15,12 @@
 #include <dualtape/models/callbacks.hpp>
 #include <dualtape/models/clipping.hpp>
 #include <dualtape/models/layers.hpp>
+#include <dualtape/models/nets.hpp>
+#include <dualtape/models/normalise.hpp>
+#include <dualtape/models/synthetic_gradients.hpp>
 #include <dualtape/models/trainer.hpp>
 #include <dualtape/modes/reverse.hpp>
+#include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/matmul.hpp>
@@ -226,6 +232,22 @@ TEST_CASE("errors of layers and optimisers name the line where they are made") {
   check([] { Sgd({.momentum = 2}); });
   check([] { Adam({.beta1 = 2}); });
   check([] { AdamW({.epsilon = 0}); });
+  check([] { Adam({.epsilon = std::numeric_limits<double>::infinity()}); });
+  check([] { nn::Dropout(1.0); });
+  check([] { nn::Dropout(std::numeric_limits<double>::quiet_NaN()); });
+  check([] { nn::LayerNorm("l", 4, {.dtype = boolean}); });
+  check([] { nn::RmsNorm("l", 4, {.dtype = int32}); });
+  check([] { nets::lenet5(Key{1}, -1); });
+  check([] { nets::small_resnet(Key{1}, {.channels = -1}); });
+  check([] { nets::small_transformer(Key{1}, {.blocks = -1}); });
+  check([] { nets::small_transformer(Key{1}, {.dropout = 2}); });
+  check([] {
+    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+    GradientModel("m", most, Key{1}, {.classes = most});
+  });
+  Graph g;
+  const Var x = g.input("x", {2, 3});
+  check([&] { activate(static_cast<Activation>(99), x); });
 }
 
 TEST_CASE("a callback that trains its own trainer is refused, and training goes on after it") {
@@ -326,4 +348,57 @@ TEST_CASE("a loss_below that is NaN is refused") {
   CHECK(has(
       error_of<ValueError>([&] { net.trainer.fit(net.batches, {.epochs = 1, .loss_below = nan}); }),
       "loss_below is NaN"));
+}
+
+TEST_CASE("rules, options and schedules that make no sense are refused") {
+  Net net;
+  const auto rules = [&](const StopRules& given) {
+    const std::string text = error_of<ValueError>([&] { net.trainer.fit(net.batches, given); });
+    CHECK(has(text, here));
+    return text;
+  };
+  CHECK(has(rules({.until_step = -1}), "until_step = -1"));
+  CHECK(has(rules({.epochs = 1, .until_epoch = -2}), "until_epoch = -2"));
+  CHECK(net.trainer.fit(net.batches, {.until_step = 0}).steps == 0);
+  const std::string every = error_of<ValueError>([] { Net({.cosine_every = -1}); });
+  CHECK(has(every, "[Trainer] cosine_every is -1"));
+  CHECK(has(every, here));
+  for (const double rate :
+       {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::infinity()}) {
+    Net wild({.schedule = [rate](std::int64_t step) { return step == 1 ? rate : 0.1; }});
+    const std::string text =
+        error_of<ValueError>([&] { wild.trainer.fit(wild.batches, {.epochs = 1}); });
+    CHECK(has(text, "at step 1"));
+    CHECK(has(text, here));
+    CHECK(wild.trainer.steps_done() == 1);
+    for (const Tensor& weight : wild.weights())
+      CHECK(std::ranges::all_of(weight.data<float>(), [](float x) { return std::isfinite(x); }));
+  }
+}
+
+TEST_CASE("two parameters, buffers, callbacks or metrics of one name are refused at once") {
+  const Parameter w("w", ones({4}));
+  const Parameter same("w", ones({4}));
+  Sgd sgd;
+  const ObjectiveFunction objective = [&](Var x, Var) { return Objective(sum(x * w * same)); };
+  const auto refused = [&](std::vector<Parameter> parameters, TrainerOptions options) {
+    const std::string text = error_of<ValueError>([&] {
+      Trainer(objective, std::move(parameters), backpropagation(), sgd, std::move(options));
+    });
+    CHECK(has(text, here));
+    return text;
+  };
+  CHECK(has(refused({w, same}, {}), "[Trainer 'w'] two parameters or buffers"));
+  CHECK(has(refused({w}, {.buffers = {same}}), "[Trainer 'w'] two parameters or buffers"));
+  const auto stops = [] { return std::make_shared<EarlyStopping>("test loss"); };
+  CHECK(has(refused({w}, {.callbacks = {stops(), stops()}}),
+            "two callbacks have the name 'early stopping by test loss'"));
+  const auto zero = [](const Tensor&, const Tensor&) { return 0.0; };
+  CHECK(has(refused({w}, {.metrics = {{"top", zero}, {"top", zero}}}), "two metrics"));
+  const auto full = std::make_shared<FullDisk>(1);
+  CHECK(has(refused({w}, {.callbacks = {full, full}}), "callback 1 (from 0) is listed twice"));
+  // Callbacks without a name are not saved.
+  const std::vector<std::shared_ptr<Callback>> nameless{std::make_shared<FullDisk>(1),
+                                                        std::make_shared<FullDisk>(2)};
+  CHECK_NOTHROW(Trainer(objective, {w}, backpropagation(), sgd, {.callbacks = nameless}));
 }

@@ -534,8 +534,6 @@ TEST_CASE("a parameter that is listed twice is refused by name") {
   });
   CHECK(has(both, "'b'"));
   CHECK(has(both, "buffers"));
-  // Another Parameter of the same name is another Parameter.
-  CHECK_NOTHROW(Trainer(objective, {w, Parameter("w", ones({2}))}, backpropagation(), sgd));
 }
 
 TEST_CASE("a loss that is not a number is nan, whatever its sign bit") {

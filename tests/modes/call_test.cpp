@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <type_traits>
+
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/call.hpp>
@@ -10,6 +12,7 @@
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <tests/errors.hpp>
 
 using namespace dualtape;
 
@@ -145,4 +148,23 @@ TEST_CASE("a body that reads a parameter is refused, and wrong arguments are nam
   const Var x = g.constant(Tensor{1.0, 2.0, 3.0});
   const auto f = Function::make("f", {Type{Shape{2}, float32}, Type{Shape{2}, float32}}, body);
   CHECK_THROWS_WITH_AS(call(f, {x, x}), doctest::Contains("argument 0 of 'f'"), ShapeError);
+}
+
+TEST_CASE("a function is inlined on arguments of its own types alone") {
+  Graph g;
+  const Var x = g.constant(Tensor{1.0, 2.0, 3.0});
+  const Type two{Shape{2}, float32};
+  const auto f = Function::make("f", {two, two}, body);
+  const auto refused = [&]<class E>(std::type_identity<E>, const std::vector<Var>& arguments) {
+    const std::string text = testing::error_of<E>([&] { f->inlined(arguments); });
+    CHECK(testing::has(text, "[function 'f'] argument "));
+    CHECK(testing::has(text, "call_test.cpp:"));
+  };
+  const std::size_t before = g.size();
+  refused(std::type_identity<ShapeError>(), {x, x});
+  const Var fits = g.constant(Tensor{1.0, 2.0});
+  refused(std::type_identity<ShapeError>(), {fits, x});
+  refused(std::type_identity<TypeError>(), {fits, g.constant(Tensor::of({1, 2}))});
+  CHECK(g.size() == before + 2);
+  CHECK(f->inlined(std::vector<Var>{fits, fits}).size() == 2);
 }

@@ -2,6 +2,7 @@
 #include <dualtape/modes/estimators.hpp>
 
 #include <functional>
+#include <limits>
 #include <map>
 
 #include <dualtape/modes/functional.hpp>
@@ -277,6 +278,15 @@ TEST_CASE("what cannot be estimated is refused") {
   const dt::Var key = g.constant(dt::Key(9).to_tensor());
   const dt::Var loss = whole(x);
   CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(loss, {x}, key, {.count = 0})),
+                  dt::ValueError);
+  for (const std::int64_t count : {std::int64_t{65537}, std::numeric_limits<std::int64_t>::max()})
+    CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(loss, {x}, key, {.count = count})),
+                    dt::SizeError);
+  CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(
+                      loss, {x}, key, {.rank = std::numeric_limits<std::int64_t>::max()})),
+                  dt::SizeError);
+  CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(
+                      loss, {x}, key, {.perturbation = static_cast<dt::Perturbation>(99)})),
                   dt::ValueError);
   CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(x, {x}, key)), dt::ShapeError);
   CHECK_THROWS_AS(static_cast<void>(dt::forward_gradient(dt::Var(), {x}, key)), dt::GraphError);

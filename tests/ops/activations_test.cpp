@@ -155,6 +155,35 @@ TEST_CASE("a tail that cancels keeps its digits, value and first two slopes") {
   CHECK(off(slopes_at(dt::logsigmoid, -30).second, -9.3576229688384233e-14) < 8);
 }
 
+// Forward mode over reverse mode. Reverse mode over either multiplies by e^-x before it adds what
+// is x times that, and loses that part where e^-x itself is no number.
+TEST_CASE("second slopes far out are there for as long as floats reach") {
+  struct Known {
+    dt::Var (*op)(dt::In);
+    double x;
+    double slope;
+    dt::DType dtype;
+  };
+  for (const auto& [op, x, slope, dtype] :
+       {Known{dt::silu, 85, -1.0093624183798452e-35, dt::float32},
+        Known{dt::silu, 90, -7.2107311091116536e-38, dt::float32},
+        Known{dt::silu, -90, -7.2107311091116536e-38, dt::float32},
+        Known{dt::silu, 712, -4.3011761958192312e-307, dt::float64},
+        Known{dt::silu, -712, -4.3011761958192312e-307, dt::float64},
+        Known{dt::mish, 43, -1.5031898468768567e-35, dt::float32},
+        Known{dt::mish, 45, -2.8842924436446614e-37, dt::float32},
+        Known{dt::mish, -90, -7.2107311091116536e-38, dt::float32},
+        Known{dt::mish, -712, -4.3011761958192312e-307, dt::float64}}) {
+    CAPTURE(x);
+    dt::Graph graph;
+    const dt::Var at = graph.constant(tensor({x}, dtype));
+    const dt::Var one = graph.constant(dt::ones({1}, dtype));
+    const dt::Var first = dt::vjp({op(at)}, {at}, {one})[at];
+    const dt::Var second = dt::forward_all({first}, {at}, {one})[0].value();
+    CHECK(off(numbers(dt::eval(second))[0], slope, dtype) < 16);
+  }
+}
+
 TEST_CASE("where one factor vanishes faster than the other grows, the limit is taken") {
   for (const dt::DType dtype : {dt::float32, dt::float64}) {
     for (const auto op : {dt::silu, dt::mish, dt::gelu, dt::hardswish}) {

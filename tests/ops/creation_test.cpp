@@ -4,9 +4,11 @@
 #include <limits>
 
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/creation.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/matmul.hpp>
+#include <dualtape/ops/random.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 #include "gradient.hpp"
@@ -100,6 +102,35 @@ TEST_CASE("Kronecker's product mixes with the matrix product") {
   const dt::Var v = graph.constant(tensor({1, 2}));
   CHECK(numbers(dt::eval(dt::kron(v, dt::Tensor{1, 10, 100}))) == Numbers{1, 10, 100, 2, 20, 200});
   CHECK(gradient(dt::kron(v, graph.constant(tensor({3, 4}))), v) == Numbers{7, 7});
+}
+
+TEST_CASE("tensors that cannot be made are told at the user's line") {
+  const auto refused = [](const char* part, auto call) {
+    const std::string text = error_of<dt::Error>(call);
+    CHECK(has(text, part));
+    CHECK(has(text, "creation_test.cpp:"));
+  };
+  constexpr auto strange = static_cast<dt::DType>(99);
+  refused("[eye] negative size -1", [] { dt::eye(-1); });
+  refused("[eye] negative size -2", [] { dt::eye(3, -2); });
+  refused("[eye] too many elements", [] { dt::eye(highest); });
+  refused("[eye] there is no dtype", [] { dt::eye(3, 2, 0, strange); });
+  refused("[arange] the step is 0", [] { dt::arange(0, 5, 0); });
+  refused("[arange] from 0", [] { dt::arange(0.0, 1.0, 0.0); });
+  refused("[arange] 5000000000 does not fit int32",
+          [] { dt::arange(5000000000, 5000000001, 1, dt::int32); });
+  refused("[arange] too many", [] { dt::arange(highest); });
+  refused("[arange] there is no dtype", [] { dt::arange(0, 3, 1, strange); });
+  refused("[linspace] -1 values", [] { dt::linspace(0, 1, -1); });
+  refused("[linspace] from 0", [] { dt::linspace(0, std::numeric_limits<double>::infinity(), 3); });
+  refused("[linspace] too many", [] { dt::linspace(0, 1, highest); });
+  dt::Graph graph;
+  const dt::Var x = graph.input("x", {2, 3});
+  refused("negative size -1", [&] { dt::broadcast_to(x, dt::Shape{-1}); });
+  refused("[cast] there is no dtype", [&] { dt::cast(x, strange); });
+  refused("[random_uniform] ", [&] { dt::random_uniform(graph, dt::Key{1}, {2}, 0, 1, strange); });
+  refused("[one_hot] there is no dtype",
+          [&] { dt::one_hot(graph.input("labels", {2}, dt::int64), 3, strange); });
 }
 
 TEST_CASE("results too large to be counted are refused by name") {

@@ -399,6 +399,16 @@ TEST_CASE("what cannot be pooled is refused with its sizes") {
   check_refused<dt::ShapeError>([&] { dt::max_pool2d_scatter(x, x, 2); },
                                 {"(2, 3, 4, 3)", "(2, 3, 8, 6)"});
   check_refused<dt::ShapeError>([&] { dt::avg_pool2d_spread(x, 8, 2); }, {"(2, 3, 4, 4)"});
+  check_refused<dt::ShapeError>(
+      [&] {
+        dt::avg_pool2d_spread(x, {-8, 6}, 2);
+      },
+      {"[avg_pool2d_spread]", "-8 x 6", "(2, 3, 8, 6)"});
+  check_refused<dt::ShapeError>(
+      [&] {
+        dt::avg_pool2d_spread(x, {std::int64_t{1} << 62, 8}, 2);
+      },
+      {"[avg_pool2d_spread]", "too large"});
 }
 
 TEST_CASE("the derivatives hold in every mode") {

@@ -72,18 +72,17 @@ TEST_CASE_TEMPLATE("rows of every length, on every instruction set", T, float, d
       const IsaForTest here(isa);
       CAPTURE(std::string(name_of(isa)));
       const auto& k = row_kernels<T>();
-      std::vector<T> folds(4);
+      std::vector<T> folds(5);
       k.sum(plan, x.data(), &folds[0]);
       k.max(plan, x.data(), &folds[1]);
       k.min(plan, x.data(), &folds[2]);
-      k.norm(plan, x.data(), &folds[3]);
+      k.norm(plan, x.data(), &folds[3], &folds[4]);
       CHECK(std::abs(static_cast<double>(folds[0] - plain.sum)) <= 16 * eps<T> * plain.size);
       CHECK(static_cast<double>(folds[1]) == plain.largest);
       CHECK(static_cast<double>(folds[2]) == plain.smallest);
-      {
-        const long double norm = std::sqrt(plain.squares);
-        CHECK(std::abs(folds[3] - norm) <= 4 * eps<T> * norm);
-      }
+      const long double norm = std::sqrt(plain.squares);
+      CHECK(std::abs(folds[3] - norm) <= 4 * eps<T> * norm);
+      CHECK(folds[4] == folds[3]);
       CHECK(x[static_cast<std::size_t>(k.argmax(x.data(), n))] == folds[1]);
       CHECK(x[static_cast<std::size_t>(k.argmin(x.data(), n))] == folds[2]);
       if (exact.empty()) exact = folds;
@@ -130,10 +129,11 @@ TEST_CASE_TEMPLATE("variances and layer normalisation have the same bits everywh
       T* const mean = variance + rows;
       T* const inverse = mean + rows;
       T* const rest = inverse + 2 * rows;
-      k.layer_norm(x.data(), scale.data(), shift.data(), rows, n, 0.5, y.data(), mean, inverse,
-                   rest);
-      k.variance(x.data(), rows, n, static_cast<double>(n), false, variance, inverse + rows,
-                 rest + rows);
+      std::vector<T> parts(2 * rows);
+      const RowStatistics<T> each{mean, rest, inverse, parts.data()};
+      k.layer_norm(x.data(), scale.data(), shift.data(), rows, n, 0.5, y.data(), each);
+      const RowStatistics<T> others{inverse + rows, rest + rows, nullptr, &parts[rows]};
+      k.variance(x.data(), rows, n, static_cast<double>(n), false, variance, others);
       for (std::size_t row = 0; row < rows; ++row) {
         long double sum = 0;
         long double squares = 0;
@@ -167,8 +167,7 @@ TEST_CASE_TEMPLATE("variances and layer normalisation have the same bits everywh
       CHECK(same_bits(y, first));
       // Written over its operand.
       auto over = x;
-      k.layer_norm(over.data(), scale.data(), shift.data(), rows, n, 0.5, over.data(), mean,
-                   inverse, rest);
+      k.layer_norm(over.data(), scale.data(), shift.data(), rows, n, 0.5, over.data(), each);
       CHECK(std::equal(over.begin(), over.end(), first.begin()));
     }
   }
@@ -284,9 +283,10 @@ TEST_CASE_TEMPLATE("means of squares, scaled and not", T, float, double) {
       const auto scale = numbers<T>(n, 1);
       for (const bool scaled : {false, true}) {
         auto y = x;  // written over its operand
-        std::vector<T> inverse(rows);
+        std::vector<T> inverse(rows), part(rows);
         row_kernels<T>().rms_norm(y.data(), scaled ? scale.data() : nullptr, rows, n, 0.5, y.data(),
-                                  inverse.data());
+                                  inverse.data(), part.data());
+        CHECK(part == std::vector<T>(rows, T(1)));
         for (std::size_t row = 0; row < rows; ++row) {
           long double squares = 0;
           for (std::size_t i = 0; i < n; ++i)
@@ -324,11 +324,11 @@ TEST_CASE_TEMPLATE("batches of every shape of blocks", T, float, double) {
       const IsaForTest here(isa);
       CAPTURE(std::string(name_of(isa)));
       std::vector<T> y(x.size());
-      std::vector<T> of_each(4 * channels);
-      T* const each = of_each.data();
+      std::vector<T> of_each(6 * channels);
+      const auto each = [&](std::size_t k) { return &of_each[k * channels]; };
       const BatchNormArgs<T> args{
-          x.data(),        scale.data(),        shift.data(),       0.5, y.data(), each,
-          each + channels, each + 2 * channels, each + 3 * channels};
+          x.data(), scale.data(), shift.data(), 0.5,
+          y.data(), each(0),      each(1),      {each(2), each(3), each(4), each(5)}};
       const auto normalise = row_kernels<T>().batch_norm;
       normalise(blocks, args, 0, channels / 2);
       normalise(blocks, args, channels / 2, channels);
@@ -344,10 +344,11 @@ TEST_CASE_TEMPLATE("batches of every shape of blocks", T, float, double) {
         }
         const long double variance = squares / static_cast<long double>(count);
         const long double r = 1 / std::sqrt(variance + 0.5L);
-        const long double whole = static_cast<long double>(args.mean[channel]) + args.rest[channel];
+        const long double whole =
+            static_cast<long double>(args.mean[channel]) + args.of_channels.rest[channel];
         off = std::max(off, std::abs(whole - mean));
         off = std::max(off, std::abs(args.variance[channel] - variance) / (1 + variance));
-        off = std::max(off, std::abs(args.inverse[channel] - r));
+        off = std::max(off, std::abs(args.of_channels.length[channel] - r));
         for (std::size_t k = 0; k < count; ++k) {
           const long double z = (x[place(channel, k)] - mean) * r;
           const long double wanted = z * scale[channel] + shift[channel];

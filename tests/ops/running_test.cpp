@@ -1,7 +1,11 @@
 // Running products, extremes, recurrences, differences and integrals against plain loops.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <limits>
+#include <set>
+#include <utility>
+#include <vector>
 
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/creation.hpp>
@@ -155,6 +159,67 @@ TEST_CASE("second slopes of logarithms of running sums do not cancel") {
     check(dt::forward(gradient, {x}, {v}));
     check(dt::reverse(slope, {x})[x]);
     check(dt::reverse(dt::sum(gradient * v), {x})[x]);
+  }
+}
+
+// The product of x_0 ... x_k without those at `left_out`, of powers of 2 given by their logarithms.
+double power_of_two_without(const std::vector<int>& logs, std::size_t k,
+                            const std::set<std::size_t>& left_out) {
+  int sum = 0;
+  for (std::size_t i = 0; i <= k; ++i)
+    if (!left_out.contains(i)) sum += logs[i];
+  return std::ldexp(1.0, sum);
+}
+
+TEST_CASE("derivatives of running products are right where a product on the way is no float") {
+  for (const auto& [dtype, size] : {std::pair{dt::float32, 100}, std::pair{dt::float64, 700}}) {
+    const std::vector<int> logs = {size, size, -size, -size, -size, size};
+    Numbers at;
+    for (const int log : logs) at.push_back(std::ldexp(1.0, log));
+    dt::Graph graph;
+    const dt::Var x = graph.constant(tensor(at, dtype));
+    const auto unit = [&, dtype = dtype](std::size_t i) {
+      Numbers numbers(logs.size());
+      numbers[i] = 1;
+      return graph.constant(tensor(numbers, dtype));
+    };
+    // What float32 rounds to 0 or infinity, as a float64.
+    const auto rounded = [&, dtype = dtype](double y) {
+      const double smallest = dtype == dt::float32 ? 0x1p-126 : 0x1p-1022;
+      if (y < smallest) return 0.0;
+      return dtype == dt::float32 ? static_cast<double>(static_cast<float>(y)) : y;
+    };
+    for (std::size_t k = 0; k < logs.size(); ++k) {
+      const auto place = static_cast<std::int64_t>(k);
+      const dt::Var of_running = dt::sum(dt::slice(dt::cumprod(x), 0, place, place + 1));
+      const dt::Var of_whole = dt::prod(dt::slice(x, 0, 0, place + 1));
+      for (const dt::Var& y : {of_running, of_whole}) {
+        CAPTURE(k);
+        CHECK(dt::eval(y).item() == rounded(power_of_two_without(logs, k, {})));
+        const dt::Var by_reverse = dt::reverse(y, {x})[x];
+        const Numbers in_reverse = numbers(dt::eval(by_reverse));
+        for (std::size_t i = 0; i <= k; ++i) {
+          CAPTURE(i);
+          const double wanted = rounded(power_of_two_without(logs, k, {i}));
+          const dt::Var by_forward = dt::forward(y, {x}, {unit(i)});
+          CHECK(in_reverse[i] == wanted);
+          CHECK(dt::eval(by_forward).item() == wanted);
+          if (k == 0) continue;
+          Numbers row;
+          for (std::size_t j = 0; j < logs.size(); ++j)
+            row.push_back(j == i || j > k ? 0 : rounded(power_of_two_without(logs, k, {i, j})));
+          CHECK(numbers(dt::eval(dt::forward(by_reverse, {x}, {unit(i)}))) == row);
+          CHECK(numbers(dt::eval(dt::reverse(by_forward, {x})[x])) == row);
+          // The third, by x_i, x_0 and each.
+          if (i == 0 || k < 2) continue;
+          const dt::Var second = dt::forward(by_forward, {x}, {unit(0)});
+          for (std::size_t j = 0; j < logs.size(); ++j)
+            row[j] =
+                j == i || j == 0 || j > k ? 0 : rounded(power_of_two_without(logs, k, {0, i, j}));
+          CHECK(numbers(dt::eval(dt::reverse(second, {x})[x])) == row);
+        }
+      }
+    }
   }
 }
 

@@ -24,7 +24,7 @@ namespace {
 using Numbers = std::vector<double>;
 
 // [net]
-// Two hidden layers and a model of the gradient behind each.
+// Two hidden layers and a model of the gradient after each.
 struct Net {
   Net(std::int64_t inputs, std::int64_t width, std::int64_t classes, dt::Key key,
       const dt::GradientModelOptions& options)

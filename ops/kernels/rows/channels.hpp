@@ -32,11 +32,10 @@ void spread_of_columns(const T* x, std::size_t rows, std::size_t stride, std::si
       rest[i] += d;
       squares[i] += d * d;
     }
-  // In double, squares of floats neither overflow nor underflow; those of doubles may.
-  const bool wide = sizeof(T) == sizeof(double);
   for (std::size_t i = 0; i < columns; ++i) {
-    if (wide && !in_range<T>(squares[i], least)) {
-      to[i] = spread_anew(Runs<T>{x + i, rows, stride, 1});
+    const Runs<T> column{x + i, rows, stride, 1};
+    if (!in_range<T>(squares[i], least) || may_vanish(column, mean[i], squares[i])) {
+      to[i] = spread_anew(column);
       continue;
     }
     const double missed = rest[i] / count;
@@ -53,30 +52,30 @@ struct ChannelNorm {
   const ChannelBlocks& blocks;
   const BatchNormArgs<T>& args;
 
-  void put(std::size_t channel, const Spread<T>& spread, double length) const {
+  T put(std::size_t channel, const Spread<T>& spread) const {  // gives 1 / length
     const double count = static_cast<double>(blocks.outer) * static_cast<double>(blocks.inner);
-    args.mean[channel] = spread.mean;
+    const T inverse = static_cast<T>(1 / spread.length(count, args.epsilon));
+    args.mean[channel] = spread.mean / spread.part;
     args.variance[channel] = static_cast<T>(spread.variance(count));
-    args.inverse[channel] = static_cast<T>(1 / length);
-    args.rest[channel] = spread.rest;
+    args.of_channels.mean[channel] = spread.mean;
+    args.of_channels.rest[channel] = spread.rest;
+    args.of_channels.length[channel] = inverse;
+    args.of_channels.part[channel] = spread.part;
+    return inverse;
   }
   void one(std::size_t channel, double least) const {
     const std::size_t stride = blocks.channels * blocks.inner;
     const std::size_t first = channel * blocks.inner;
     const Runs<T> row{args.x + first, blocks.outer, stride, blocks.inner};
     const Spread<T> spread = spread_of(row, least);
-    const double length = spread.length(row.count(), args.epsilon);
-    put(channel, spread, length);
-    const Division<T> by(length);
-    const T mean = spread.mean * by.part;
-    const T rest = spread.rest * by.part;
+    const T inverse = put(channel, spread);
     const T scale = args.scale[channel];
     const T shift = args.shift[channel];
     for (std::size_t run = 0; run < blocks.outer; ++run) {
       const T* const from = args.x + first + run * stride;
       T* const to = args.out + first + run * stride;
       for (std::size_t i = 0; i < blocks.inner; ++i)
-        to[i] = ((from[i] * by.part - mean) - rest) * by.factor * scale + shift;
+        to[i] = ((from[i] * spread.part - spread.mean) - spread.rest) * inverse * scale + shift;
     }
   }
   void columns(std::size_t first, std::size_t count, double least) const {
@@ -88,13 +87,10 @@ struct ChannelNorm {
     alignas(64) T rest[channels_at_once];
     alignas(64) T factor[channels_at_once];
     for (std::size_t i = 0; i < count; ++i) {
-      const double length = spreads[i].length(static_cast<double>(blocks.outer), args.epsilon);
-      put(first + i, spreads[i], length);
-      const Division<T> by(length);
-      part[i] = by.part;
-      factor[i] = by.factor;
-      mean[i] = spreads[i].mean * part[i];
-      rest[i] = spreads[i].rest * part[i];
+      factor[i] = put(first + i, spreads[i]);
+      part[i] = spreads[i].part;
+      mean[i] = spreads[i].mean;
+      rest[i] = spreads[i].rest;
     }
     for (std::size_t row = 0; row < blocks.outer; ++row) {
       const T* const from = args.x + first + row * stride;

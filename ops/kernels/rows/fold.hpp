@@ -60,6 +60,19 @@ inline std::size_t offset(const FoldPlan::Axes& axes, std::size_t index) {
   return sum;
 }
 
+// Calls each(x) for the elements that output k folds, one after the other.
+template <class T, class Each>
+void each_folded(const FoldPlan& plan, const T* in, std::size_t k, const Each& each) {
+  const std::size_t run = plan.inner_folded ? plan.inner : 1;
+  const T* const first = plan.inner_folded
+                             ? in + offset(plan.kept, k)
+                             : in + offset(plan.kept, k / plan.inner) + k % plan.inner;
+  for (std::size_t line = 0; line < plan.lines; ++line) {
+    const T* const from = first + offset(plan.folded, line);
+    for (std::size_t i = 0; i < run; ++i) each(static_cast<double>(from[i]));
+  }
+}
+
 template <class F>
 typename F::Result fold_pack(const typename F::Numbers& numbers) {
   constexpr std::size_t width = F::Numbers::width;

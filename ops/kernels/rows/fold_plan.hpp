@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include <dualtape/core/dtype.hpp>
@@ -46,6 +47,27 @@ struct RowTotals {
   T log[rows_at_once];      // of the total, to all digits where that is near 1
 };
 
+// Norms that are too huge or too tiny to divide by are kept times a power of two, too.
+template <class T>
+struct FarNorm {
+  static constexpr bool wide = sizeof(T) == sizeof(double);
+  static constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
+  static constexpr double small = wide ? 0x1p-960 : 0x1p-96;
+  static constexpr double up = wide ? 0x1p256 : 0x1p32;
+
+  static constexpr double part(T norm) { return norm < small ? up : norm > largest ? 1 / up : 1; }
+};
+
+// What derivatives read of rows, or of channels: one number of each, of the row times `part`, a
+// power of two that is 1 but for huge and tiny rows.
+template <class T>
+struct RowStatistics {
+  T* mean;
+  T* rest;    // what the rounded mean misses
+  T* length;  // the standard deviation, or 1 / sqrt(variance + epsilon); null where not asked for
+  T* part;
+};
+
 // Batch normalisation of blocks (outer, channels, inner).
 struct ChannelBlocks {
   std::size_t outer, channels, inner;
@@ -53,14 +75,13 @@ struct ChannelBlocks {
 template <class T>
 struct BatchNormArgs {
   const T* x;
-  const T* scale;  // this and all below: one number for each channel
+  const T* scale;  // one number for each channel, as all below but `out`
   const T* shift;
   double epsilon;
   T* out;  // of the shape of x
   T* mean;
   T* variance;
-  T* inverse;  // 1 / sqrt(variance + epsilon)
-  T* rest;     // what the rounded mean misses
+  RowStatistics<T> of_channels;
 };
 
 // Of float or double; contiguous rows of `size` elements, or blocks of `size` rows of `inner`.
@@ -70,7 +91,8 @@ struct RowKernelsOf {
   Fold sum;
   Fold max;  // NaN where an element is
   Fold min;
-  Fold norm;  // Euclidean; squares are summed in double
+  // Euclidean; squares are summed in double. `scaled` is FarNorm<T>::part() times the norm.
+  void (*norm)(const FoldPlan& plan, const T* in, T* out, T* scaled);
   // The mean of the numbers of output k, also where their sum overflows.
   T (*mean_of_output)(const FoldPlan& plan, const T* in, std::size_t k);
   using Find = std::int64_t (*)(const T* row, std::size_t size);
@@ -91,17 +113,17 @@ struct RowKernelsOf {
                                    std::size_t inner);
   // Of rows_in_call(size) rows at most.
   void (*totals)(const T* x, std::size_t rows, std::size_t size, RowTotals<T>& totals);
-  // out = sum (x - mean)^2 / divisor of each row, or its root; the means too, and what their
-  // rounding missed.
+  // out = sum (x - mean)^2 / divisor of each row, or its root.
   void (*variance)(const T* x, std::size_t rows, std::size_t size, double divisor, bool root,
-                   T* out, T* mean, T* rest);
+                   T* out, const RowStatistics<T>& to);
   // out = (x - mean) inverse scale + shift with inverse = 1 / sqrt(variance + epsilon); scale and
-  // shift hold `size` elements or are both null. `out` may be x. The factors of each row too.
+  // shift hold `size` elements or are both null. `out` may be x.
   void (*layer_norm)(const T* x, const T* scale, const T* shift, std::size_t rows, std::size_t size,
-                     double epsilon, T* out, T* mean, T* inverse, T* rest);
-  // out = x inverse scale with inverse = 1 / sqrt(mean x^2 + epsilon); scale may be null.
+                     double epsilon, T* out, const RowStatistics<T>& to);
+  // out = x part inverse scale with inverse = 1 / (part sqrt(mean x^2 + epsilon)), part as in
+  // RowStatistics; scale may be null.
   void (*rms_norm)(const T* x, const T* scale, std::size_t rows, std::size_t size, double epsilon,
-                   T* out, T* inverse);
+                   T* out, T* inverse, T* part);
   // Channels first ... last - 1; there is an element of each.
   void (*batch_norm)(const ChannelBlocks& blocks, const BatchNormArgs<T>& args, std::size_t first,
                      std::size_t last);

@@ -55,13 +55,6 @@ double fold_of_output(const FoldPlan& plan, const typename F::Element* in, std::
   return fold_column<F>(plan, from, 0, plan.lines);
 }
 
-template <int exponent>
-double scaled_norm(const FoldPlan& plan, const double* in, std::size_t k) {
-  const double squares = fold_of_output<WideFold<double, true, exponent>>(plan, in, k);
-  constexpr double power = power_of_two(exponent);
-  return std::sqrt(squares) / power;
-}
-
 template <class T>
 T mean_of_output(const FoldPlan& plan, const T* in, std::size_t k) {
   constexpr int exponent = sizeof(T) == sizeof(float) ? 0 : -64;
@@ -71,16 +64,35 @@ T mean_of_output(const FoldPlan& plan, const T* in, std::size_t k) {
   return static_cast<T>(sum / count / power);
 }
 
+// The Euclidean norm as `scale` times a number that neither over- nor underflows.
+struct ScaledNorm {
+  double number;
+  double scale = 1;
+
+  template <class T>
+  ScaledNorm(const FoldPlan& plan, const T* in, std::size_t k, bool huge) {
+    // Squares of floats are doubles.
+    constexpr int exponent = sizeof(T) == sizeof(float) ? 0 : 600;
+    scale = huge ? power_of_two(exponent) : power_of_two(-exponent);
+    number = std::sqrt(huge ? fold_of_output<WideFold<T, true, -exponent>>(plan, in, k)
+                            : fold_of_output<WideFold<T, true, exponent>>(plan, in, k));
+  }
+};
+
 template <class T>
-void run_norm(const FoldPlan& plan, const T* in, T* out) {
+void run_norm(const FoldPlan& plan, const T* in, T* out, T* scaled) {
   fold<WideFold<T, true>>(plan, in, out,
                           [](double squares) { return static_cast<T>(std::sqrt(squares)); });
-  if constexpr (sizeof(T) == sizeof(double)) {
-    if (plan.lines == 0 || plan.inner == 0) return;
-    for (std::size_t k = 0; k < plan.outputs(); ++k) {
-      if (out[k] > 1e150) out[k] = scaled_norm<-600>(plan, in, k);
-      if (out[k] < 1e-140) out[k] = scaled_norm<600>(plan, in, k);
-    }
+  const bool nothing = plan.lines == 0 || plan.inner == 0;
+  constexpr bool wide = sizeof(T) == sizeof(double);
+  constexpr double least = wide ? 1e-140 : FarNorm<T>::small;
+  constexpr double most = wide ? 1e150 : FarNorm<T>::largest;
+  for (std::size_t k = 0; k < plan.outputs(); ++k) {
+    scaled[k] = out[k];
+    if (nothing || !(out[k] < least || out[k] > most)) continue;
+    const ScaledNorm norm(plan, in, k, out[k] > most);
+    out[k] = static_cast<T>(norm.number * norm.scale);
+    scaled[k] = static_cast<T>(norm.number * (norm.scale * FarNorm<T>::part(out[k])));
   }
 }
 
@@ -321,65 +333,77 @@ void softmax_slope_of_columns(const T* y, const T* t, T* out, std::size_t size, 
 }
 
 template <class T>
+void put_mean(const Spread<T>& spread, const RowStatistics<T>& to, std::size_t row) {
+  to.mean[row] = spread.mean + spread.rest;
+  to.rest[row] = (spread.mean - to.mean[row]) + spread.rest;
+  to.part[row] = spread.part;
+}
+
+template <class T>
 void variance_of_rows(const T* x, std::size_t rows, std::size_t size, double divisor, bool root,
-                      T* out, T* mean, T* rest) {
+                      T* out, const RowStatistics<T>& to) {
   for (std::size_t row = 0; row < rows; ++row) {
     const Spread<T> spread = spread_of_row(x + row * size, size, least_squares<T>);
-    out[row] = static_cast<T>(root ? spread.deviation(divisor) : spread.variance(divisor));
-    mean[row] = spread.mean + spread.rest;
-    rest[row] = (spread.mean - mean[row]) + spread.rest;
+    const double deviation = spread.deviation(divisor);
+    out[row] = static_cast<T>(root ? deviation / spread.part : spread.variance(divisor));
+    if (root) to.length[row] = static_cast<T>(deviation);
+    put_mean(spread, to, row);
   }
 }
 
 template <class T>
 void layer_norm_of_rows(const T* x, const T* scale, const T* shift, std::size_t rows,
-                        std::size_t size, double epsilon, T* out, T* mean, T* inverse, T* rest) {
+                        std::size_t size, double epsilon, T* out, const RowStatistics<T>& to) {
   const double least = epsilon > 1e-20 ? 0 : least_squares<T>;
   const auto count = static_cast<double>(size);
-  for (std::size_t row = 0; row < rows; ++row) {
-    const T* const from = x + row * size;
-    T* const to = out + row * size;
-    const Spread<T> spread = spread_of_row(from, size, least);
-    const double length = spread.length(count, epsilon);
-    const Division<T> by(length);
-    if (by.part != 1)
-      standardise_huge(from, size, spread, by, scale, shift, to);
+  for (std::size_t row = 0; row < rows; ++row, x += size, out += size) {
+    const Spread<T> spread = spread_of_row(x, size, least);
+    const T inverse = static_cast<T>(1 / spread.length(count, epsilon));
+    if (spread.part != 1)
+      standardise_scaled(x, size, spread, inverse, scale, shift, out);
     else if (scale == nullptr)
-      standardise_row<T, false>(from, size, spread, by.factor, scale, shift, to);
+      standardise_row<T, false>(x, size, spread, inverse, scale, shift, out);
     else
-      standardise_row<T, true>(from, size, spread, by.factor, scale, shift, to);
-    mean[row] = spread.mean + spread.rest;
-    inverse[row] = static_cast<T>(1 / length);
-    rest[row] = (spread.mean - mean[row]) + spread.rest;
+      standardise_row<T, true>(x, size, spread, inverse, scale, shift, out);
+    to.length[row] = inverse;
+    put_mean(spread, to, row);
   }
 }
 
-// sqrt(mean x^2 + epsilon)
+// sqrt(mean x^2 + epsilon) times `part`, a power of two which is 1 for most rows.
 template <class T>
-double root_mean_square(const T* x, std::size_t size, double epsilon, double least) {
-  const auto count = static_cast<double>(size);
-  Deviations all;
-  add_deviations_of_row(x, T(0), size, all);
-  if (in_range<T>(all.squares, least)) return std::sqrt(all.squares / count + epsilon);
-  const Runs<T> row{x, 1, size, size};
-  const double unit = unit_of(row);
-  double squares = 0;
-  row.each([&](double value, std::size_t) { squares += (value / unit) * (value / unit); });
-  return std::hypot(std::sqrt(squares / count) * unit, std::sqrt(epsilon));
-}
+struct RootMeanSquare {
+  double length;
+  T part;
+
+  RootMeanSquare(const T* x, std::size_t size, double epsilon, double least) : part(1) {
+    const auto count = static_cast<double>(size);
+    const Runs<T> row{x, 1, size, size};
+    Deviations all;
+    add_deviations_of_row(x, T(0), size, all);
+    length = std::sqrt(all.squares / count + epsilon);
+    if (in_range<T>(all.squares, least) && !may_vanish(row, 0, all.squares)) return;
+    const double unit = unit_of(row);
+    part = part_of<T>(unit);
+    double squares = 0;
+    row.each([&](double value, std::size_t) { squares += (value / unit) * (value / unit); });
+    length = std::hypot(std::sqrt(squares / count) * (unit * part), std::sqrt(epsilon) * part);
+  }
+};
 
 template <class T>
 void rms_norm_of_rows(const T* x, const T* scale, std::size_t rows, std::size_t size,
-                      double epsilon, T* out, T* inverse) {
+                      double epsilon, T* out, T* inverse, T* part) {
   const double least = epsilon > 1e-20 ? 0 : least_squares<T>;
   for (std::size_t row = 0; row < rows; ++row, x += size, out += size) {
-    const double length = root_mean_square(x, size, epsilon, least);
-    const Division<T> by(length);
+    const RootMeanSquare<T> root(x, size, epsilon, least);
+    const T factor = static_cast<T>(1 / root.length);
     if (scale == nullptr)
-      for (std::size_t i = 0; i < size; ++i) out[i] = x[i] * by.part * by.factor;
+      for (std::size_t i = 0; i < size; ++i) out[i] = x[i] * root.part * factor;
     else
-      for (std::size_t i = 0; i < size; ++i) out[i] = x[i] * by.part * by.factor * scale[i];
-    inverse[row] = static_cast<T>(1 / length);
+      for (std::size_t i = 0; i < size; ++i) out[i] = x[i] * root.part * factor * scale[i];
+    inverse[row] = factor;
+    part[row] = root.part;
   }
 }
 

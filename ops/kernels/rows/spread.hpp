@@ -17,20 +17,24 @@
 namespace dualtape::detail {
 inline namespace DUALTAPE_ISA {
 
-// The mean of a row is mean + rest, to more digits than T has.
+// The mean of a row times `part` is mean + rest, to more digits than T has. `part` is a power of
+// two other than 1 where the row is so huge or tiny that means, differences or reciprocals of
+// lengths might be no normal numbers.
 template <class T>
 struct Spread {
   T mean;
   T rest;
   double squares;   // of the deviations from the mean, summed and divided by the square of `unit`
   double unit = 1;  // not 1 where squares would leave the range of a double
+  T part = 1;
 
   double variance(double divisor) const { return squares / divisor * unit * unit; }
-  double deviation(double divisor) const { return std::sqrt(squares / divisor) * unit; }
-  // sqrt(variance + epsilon)
+  // The root of the variance, times `part`.
+  double deviation(double divisor) const { return std::sqrt(squares / divisor) * (unit * part); }
+  // sqrt(variance + epsilon) times `part`
   double length(double count, double epsilon) const {
-    if (unit == 1) return std::sqrt(squares / count + epsilon);
-    return std::hypot(deviation(count), std::sqrt(epsilon));
+    if (unit == 1 && part == 1) return std::sqrt(squares / count + epsilon);
+    return std::hypot(deviation(count), std::sqrt(epsilon) * part);
   }
 };
 
@@ -105,23 +109,32 @@ struct Runs {
   }
 };
 
-// The power of two at the largest element; 1 where squares of differences are doubles anyhow.
+// The power of two at the largest element; 1 of nothing but zeros, and beside infinities and NaN.
 template <class T>
 double unit_of(const Runs<T>& row) {
   double largest = 0;
-  if constexpr (sizeof(T) == sizeof(double))
-    row.each([&](double x, std::size_t) { largest = std::max(std::abs(x), largest); });
+  row.each([&](double x, std::size_t) { largest = std::max(std::abs(x), largest); });
   if (largest == 0 || !std::isfinite(largest)) return 1;
   return std::ldexp(1.0, std::ilogb(largest));
+}
+
+// What rows whose largest element is about `unit` are multiplied by, so that nothing is lost: 1 for
+// most. Not by more than that needs, since second slopes are multiplied by it several times.
+template <class T>
+T part_of(double unit) {
+  constexpr double far = sizeof(T) == sizeof(float) ? 0x1p64 : 0x1p512;
+  constexpr double part = sizeof(T) == sizeof(float) ? 0x1p32 : 0x1p256;
+  return static_cast<T>(unit >= far ? 1 / part : unit < 1 / far ? part : 1);
 }
 
 // In double and of numbers of middling size, where nothing over- or underflows.
 template <class T>
 Spread<T> spread_anew(const Runs<T>& row) {
   const double unit = unit_of(row);
+  const T part = part_of<T>(unit);
   const auto total = [](const double(&parts)[8]) {
     double sum = 0;
-    for (const double part : parts) sum += part;
+    for (const double one : parts) sum += one;
     return sum;
   };
   double sums[8] = {};
@@ -136,9 +149,10 @@ Spread<T> spread_anew(const Runs<T>& row) {
   });
   const double rest = total(rests) / row.count();
   const double spread = total(squares) - total(rests) * rest;
-  const T rounded = static_cast<T>((mean + rest) * unit);
-  const double left = (mean - static_cast<double>(rounded) / unit) + rest;
-  return {rounded, static_cast<T>(left * unit), spread < 0 ? 0 : spread, unit};
+  const double scale = unit * part;
+  const T rounded = static_cast<T>((mean + rest) * scale);
+  const double left = (mean - static_cast<double>(rounded) / scale) + rest;
+  return {rounded, static_cast<T>(left * scale), spread < 0 ? 0 : spread, unit, part};
 }
 
 // Whether sums of squares of T's are right: neither beyond what it holds nor below `least`.
@@ -152,6 +166,17 @@ bool in_range(double squares, double least) {
 template <class T>
 constexpr double least_squares = sizeof(T) == sizeof(float) ? 1e-30 : 1e-280;
 
+// Whether a row that lies as close to 0 as its mean and the squares of its deviations say may hold
+// something whose mean or differences are no normal numbers. Seldom asked about elements.
+template <class T>
+bool may_vanish(const Runs<T>& row, double mean, double squares) {
+  constexpr double tiny = sizeof(T) == sizeof(float) ? 0x1p-64 : 0x1p-512;
+  if (!(squares < least_squares<T> && std::abs(mean) < tiny)) return false;
+  bool any = false;
+  row.each([&](double x, std::size_t) { any |= x != 0; });
+  return any;
+}
+
 template <class T>
 void add_deviations_of_row(const T* x, T mean, std::size_t n, Deviations& to) {
   constexpr std::size_t stretch = 4096;
@@ -164,7 +189,7 @@ void add_deviations_of_row(const T* x, T mean, std::size_t n, Deviations& to) {
 }
 
 // The spread of at least one number. Where the sum of squares is below `least`, or beyond what T
-// holds, it is computed anew in double.
+// holds, and of tiny numbers it is computed anew in double.
 template <class T>
 Spread<T> spread_of(const Runs<T>& row, double least) {
   T mean = 0;
@@ -177,7 +202,8 @@ Spread<T> spread_of(const Runs<T>& row, double least) {
   }
   Deviations all;
   row.each_run([&](const T* x) { add_deviations_of_row(x, mean, row.size, all); });
-  if (!in_range<T>(all.squares, least)) return spread_anew(row);
+  if (!in_range<T>(all.squares, least) || may_vanish(row, mean, all.squares))
+    return spread_anew(row);
   const double rest = all.sum / row.count();
   const double squares = all.squares - all.sum * rest;
   return {mean, static_cast<T>(rest), squares < 0 ? 0 : squares};
@@ -187,24 +213,12 @@ Spread<T> spread_of_row(const T* x, std::size_t n, double least) {
   return spread_of(Runs<T>{x, 1, n, n}, least);
 }
 
-// Numbers are divided by a length as (x part) factor. Where 1 / length is below the normal numbers,
-// `part` is not 1.
+// standardise_row() of a row whose `part` is not 1.
 template <class T>
-struct Division {
-  T part;
-  T factor;
-
-  explicit Division(double length) {
-    constexpr double longest = 1 / (256 * static_cast<double>(std::numeric_limits<T>::min()));
-    part = length > longest ? T(1) / 256 : T(1);
-    factor = static_cast<T>(1 / static_cast<double>(part) / length);
-  }
-};
-template <class T>
-void standardise_huge(const T* x, std::size_t n, const Spread<T>& spread, const Division<T>& by,
-                      const T* scale, const T* shift, T* out) {
+void standardise_scaled(const T* x, std::size_t n, const Spread<T>& spread, T inverse,
+                        const T* scale, const T* shift, T* out) {
   for (std::size_t i = 0; i < n; ++i) {
-    const T z = ((x[i] * by.part - spread.mean * by.part) - spread.rest * by.part) * by.factor;
+    const T z = ((x[i] * spread.part - spread.mean) - spread.rest) * inverse;
     out[i] = scale == nullptr ? z : z * scale[i] + shift[i];
   }
 }
