@@ -8,7 +8,6 @@
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
-#include <dualtape/ops/declare/in_graph.hpp>
 #include <dualtape/ops/declare/indices.hpp>
 #include <dualtape/ops/declare/losses.hpp>
 #include <dualtape/ops/indexing.hpp>

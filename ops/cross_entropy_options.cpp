@@ -4,10 +4,10 @@
 #include <string>
 #include <utility>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/error.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
-#include <dualtape/ops/declare/in_graph.hpp>
 #include <dualtape/ops/declare/indices.hpp>
 #include <dualtape/ops/declare/losses.hpp>
 #include <dualtape/ops/declare/operand.hpp>
@@ -30,34 +30,28 @@ struct Operands {
   const CrossEntropyOptions& options;
   Location where;
 
-  In here(const Var& x) const { return {x, where}; }
-  In here(double x) const { return {x, where}; }
   double classes() const { return static_cast<double>(logits.shape().back()); }
-  // x, which a weight of 0 takes away also where it is infinite.
-  Var weighted(const Var& x, const Var& weight) const {
-    const In nothing = here(equal(here(weight), here(0.0)));
-    const In infinite = here(equal(here(abs(here(x))), here(infinity)));
-    const In none = here(logical_and(nothing, infinite));
-    return mul(here(dualtape::where(none, here(0.0), here(x))), here(weight));
-  }
-  // -sum_c w_c q_c log softmax(x)_c of each row, where 0 times what is not finite is 0.
-  Var against(const Var& q) const {
-    const In all = here(log_softmax(here(logits)));
-    const In lost = here(logical_not(here(isfinite(all))));
-    const In none = here(logical_and(here(equal(here(q), here(0.0))), lost));
-    Var terms = mul(here(q), here(dualtape::where(none, here(0.0), all)));
-    if (weights) terms = weighted(terms, *weights);
-    return neg(here(sum(here(terms), {-1})));
-  }
 };
 
+// x, which a weight of 0 takes away also where it is infinite.
+Var weighted(const Var& x, const Var& weight) {
+  const Var none = logical_and(equal(weight, 0.0), equal(abs(x), infinity));
+  return where(none, 0.0, x) * weight;
+}
+
+// -sum_c w_c q_c log softmax(x)_c of each row, where 0 times what is not finite is 0.
+Var against(const Operands& o, const Var& q) {
+  const Var all = log_softmax(o.logits);
+  const Var none = logical_and(equal(q, 0.0), logical_not(isfinite(all)));
+  Var terms = q * where(none, 0.0, all);
+  if (o.weights) terms = weighted(terms, *o.weights);
+  return -sum(terms, {-1});
+}
+
 // x[n, label(n)] of each row, where labels outside the classes are refused.
-Var at_labels(const Operands& o, const Var& x, const Var& labels) {
-  Ints column = labels.shape().vector();
-  column.push_back(1);
-  const Var places = reshape(o.here(labels), Shape(column));
-  const Var chosen = detail::gather_of("cross_entropy", o.here(x), o.here(places), -1);
-  return reshape(o.here(chosen), labels.shape());
+Var at_labels(const Var& x, const Var& labels) {
+  const Var chosen = detail::gather_of("cross_entropy", x, unsqueeze(labels, -1), -1);
+  return reshape(chosen, labels.shape());
 }
 
 // Label smoothing: a share of each target, spread evenly over the classes. `labels` are 0 where a
@@ -65,66 +59,59 @@ Var at_labels(const Operands& o, const Var& x, const Var& labels) {
 Var smoothed_losses(const Operands& o, const Var& labels, const MaybeVar& kept,
                     const MaybeVar& weights) {
   const double smoothing = o.options.label_smoothing;
-  Var logits = o.logits;
   // Rows passed over may hold anything: they are replaced before a NaN of theirs meets a 0.
-  if (kept) logits = where(o.here(unsqueeze(o.here(*kept), -1)), o.here(logits), o.here(0.0));
-  Var logs = log_softmax(o.here(logits));
-  if (weights) logs = o.weighted(logs, *weights);
-  Var losses = mul(o.here(sum(o.here(logs), {-1})), o.here(-smoothing / o.classes()));
+  Var logs = log_softmax(kept ? where(unsqueeze(*kept, -1), o.logits, 0.0) : o.logits);
+  if (weights) logs = weighted(logs, *weights);
+  Var losses = sum(logs, {-1}) * (-smoothing / o.classes());
   if (smoothing == 1) {
     // The label's own loss, which may be infinite, would meet a 0. That it is a label is still
     // asked: every class holds the row's loss.
-    const Var column = unsqueeze(o.here(losses), -1);
-    losses = at_labels(o, broadcast_to(o.here(column), logs.shape()), labels);
+    losses = at_labels(broadcast_to(unsqueeze(losses, -1), logs.shape()), labels);
   } else {
-    const Var own = mul(o.here(at_labels(o, logs, labels)), o.here(smoothing - 1));
-    losses = add(o.here(own), o.here(losses));
+    losses = at_labels(logs, labels) * (smoothing - 1) + losses;
   }
-  return kept ? where(o.here(*kept), o.here(losses), o.here(0.0)) : losses;
+  return kept ? where(*kept, losses, 0.0) : losses;
 }
 
 Var of_labels(const Operands& o) {
-  const In labels = o.here(o.targets);
   // Built for smoothed losses, too: it refuses logits and labels of other types.
-  Var each = detail::cross_entropy_of_labels(o.here(o.logits), labels, Reduction::none,
-                                             o.options.ignore_index);
+  Var each =
+      detail::cross_entropy_of_labels(o.logits, o.targets, Reduction::none, o.options.ignore_index);
   MaybeVar kept;  // none where every row is
   Var safe = o.targets;
   if (o.options.ignore_index) {
-    kept = not_equal(labels, In(*o.options.ignore_index, o.where));
-    safe = where(o.here(*kept), labels, In(std::int64_t{0}, o.where));
+    kept = not_equal(o.targets, *o.options.ignore_index);
+    safe = where(*kept, o.targets, std::int64_t{0});
   }
   MaybeVar share;  // what each row counts for; none where that is 1
   MaybeVar weights = o.weights;
   if (weights) {
-    share = detail::rows_of("cross_entropy: label", o.here(*weights), o.here(safe));
-    if (kept) share = where(o.here(*kept), o.here(*share), o.here(0.0));
+    share = detail::rows_of("cross_entropy: label", *weights, safe);
+    if (kept) share = where(*kept, *share, 0.0);
     if (o.options.reduction == Reduction::mean && o.targets.shape().count() > 0) {
       // By the largest of them: a mean takes no notice, and no loss overflows by its weight.
-      const Var most = stop_gradient(o.here(max(o.here(abs(o.here(*share))))));
-      share = div(o.here(*share), o.here(most));
-      weights = div(o.here(*weights), o.here(most));
+      const Var most = stop_gradient(max(abs(*share)));
+      share = *share / most;
+      weights = *weights / most;
     }
-    each = o.weighted(each, *share);
+    each = weighted(each, *share);
   } else if (kept) {
-    share = cast(o.here(*kept), each.dtype());
+    share = cast(*kept, each.dtype());
   }
   if (o.options.label_smoothing != 0) each = smoothed_losses(o, safe, kept, weights);
   if (o.options.reduction != Reduction::mean || !share)
-    return detail::reduced(o.here(each), o.options.reduction);
+    return detail::reduced(each, o.options.reduction);
   // A quotient of means, which are finite where sums may not be. The mean of nothing is NaN in
   // every mode, also where smoothing leaves something to divide.
-  const In level = o.here(mean(o.here(*share)));
-  const In nothing = o.here(equal(level, o.here(0.0)));
-  return div(o.here(mean(o.here(each))), o.here(where(nothing, o.here(not_a_number), level)));
+  const Var level = mean(*share);
+  return mean(each) / where(equal(level, 0.0), not_a_number, level);
 }
 
 Var of_probabilities(const Operands& o) {
-  Var q = cast(o.here(o.targets), o.logits.dtype());
+  Var q = cast(o.targets, o.logits.dtype());
   const double smoothing = o.options.label_smoothing;
-  if (smoothing != 0)
-    q = add(o.here(mul(o.here(q), o.here(1 - smoothing))), o.here(smoothing / o.classes()));
-  return detail::reduced(o.here(o.against(q)), o.options.reduction);
+  if (smoothing != 0) q = q * (1 - smoothing) + smoothing / o.classes();
+  return detail::reduced(against(o, q), o.options.reduction);
 }
 
 void check_options(const Operands& o, bool probabilities) {
@@ -183,18 +170,16 @@ std::vector<Case> detail::cross_entropy_option_cases() {
 }
 
 Var cross_entropy(In logits, In targets, const CrossEntropyOptions& options) {
-  const Location where = logits.where();
   const Shape shape = detail::shape_of(logits);
   const bool probabilities = !shape.empty_rank() && detail::shape_of(targets) == shape &&
                              is_floating(detail::dtype_of_operand(targets));
   const bool plain = !options.ignore_index && !options.weights && options.label_smoothing == 0;
   if (plain && !probabilities)
     return detail::cross_entropy_of_labels(logits, targets, options.reduction, {});
-  const std::vector<Var> vars = detail::in_one_graph("cross_entropy", {logits, targets});
-  Operands o{vars[0], vars[1], options.weights, options, where};
-  if (o.weights && is_floating(vars[0].dtype()))
-    o.weights = cast(o.here(*o.weights), vars[0].dtype());
-  if (!probabilities) detail::require_labels("cross_entropy", logits, shape, vars[1].shape());
+  const Composite c("cross_entropy", {logits, targets});
+  Operands o{c[0], c[1], options.weights, options, c.where()};
+  if (o.weights && is_floating(c[0].dtype())) o.weights = cast(*o.weights, c[0].dtype());
+  if (!probabilities) detail::require_labels("cross_entropy", logits, shape, c[1].shape());
   check_options(o, probabilities);
   return probabilities ? of_probabilities(o) : of_labels(o);
 }

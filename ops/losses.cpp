@@ -1,5 +1,6 @@
 #include <dualtape/ops/losses.hpp>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
@@ -7,7 +8,6 @@
 #include <dualtape/ops/declare/builtin.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
-#include <dualtape/ops/declare/in_graph.hpp>
 #include <dualtape/ops/declare/indices.hpp>
 #include <dualtape/ops/declare/losses.hpp>
 #include <dualtape/ops/declare/matrix.hpp>
@@ -24,10 +24,16 @@
 namespace dualtape {
 namespace {
 
-In squared_difference(std::string_view loss, In a, In b) {
-  detail::require_one_shape(loss, a, b);
-  return In(square(In(a - b, a.where())), a.where());
-}
+// The operands of a loss, of one shape.
+struct Pair : Composite {
+  Pair(std::string_view loss, const In& a, const In& b) : Composite(checked(loss, a, b), {a, b}) {}
+
+ private:
+  static std::string_view checked(std::string_view loss, const In& a, const In& b) {
+    detail::require_one_shape(loss, a, b);
+    return loss;
+  }
+};
 
 // Two operands drawn for a composite loss.
 template <class Function>
@@ -218,6 +224,9 @@ struct Hinge {
   static constexpr auto math = "L = max(0, 1 - s y); dL/ds = -y where s y < 1, else 0.";
   static constexpr auto example =
       Example{"hinge(g.constant(Tensor{0.5, -3}), g.constant(Tensor{1, -1}))", "0.25"};
+  static Var body(const Pair& c, Reduction reduction) {
+    return detail::reduced(maximum(1.0 - c[0] * c[1], 0.0), reduction);
+  }
   static std::vector<Edge> edges() {
     using namespace detail;
     const auto call = [](std::span<const Var> in) {
@@ -244,6 +253,20 @@ struct Hinge {
   }
 };
 
+// x / max(|x|, eps) along an axis, its largest element or eps taken out first: no square over- or
+// underflows. What is taken out changes nothing, so it has no derivative. Below eps all is x / eps:
+// the norm is that of a constant there, since its own second slope grows beyond floats towards 0,
+// and a factor of 0 would not take that away.
+Var direction(const Var& x, std::int64_t axis, double eps) {
+  const Var most = stop_gradient(maximum(max(abs(x), {axis}, true), eps));
+  const Var scale = where(logical_and(most > 0, most < infinity), most, 1);
+  const Var scaled = x / scale;
+  const Var least = eps / scale;
+  const Var below = stop_gradient(norm(scaled, {axis}, true)) < least;
+  const Var above = maximum(norm(where(below, 1, scaled), {axis}, true), least);
+  return scaled / where(below, least, above);
+}
+
 struct CosineSimilarity {
   static constexpr auto name = "cosine_similarity";
   static constexpr auto doc = "the cosine of the angle between vectors along an axis";
@@ -253,6 +276,12 @@ struct CosineSimilarity {
       "where |a| is above eps. Written as max, norm, maximum, div, mul and sum.";
   static constexpr auto example =
       Example{"cosine_similarity(g.constant(Tensor{1, 0}), g.constant(Tensor{3, 4}))", "0.6"};
+  static Var body(const Pair& c, std::int64_t axis, double eps) {
+    const auto along =
+        static_cast<std::int64_t>(detail::require_axis(name, c[0], axis, c[0].rank()));
+    if (c[0].shape()[static_cast<std::size_t>(along)] == 0) return sum(c[0] * c[1], {along});
+    return sum(direction(c[0], along, eps) * direction(c[1], along, eps), {along});
+  }
   static std::vector<Edge> edges() {
     using namespace detail;
     const auto call = [](std::span<const Var> in) {
@@ -350,74 +379,39 @@ struct CosineSimilarity {
 }  // namespace
 
 Var mse(In a, In b, Reduction reduction) {
-  return detail::reduced(squared_difference("mse", a, b), reduction);
+  const Pair c("mse", a, b);
+  return detail::reduced(square(c[0] - c[1]), reduction);
 }
 
 Var half_sum_of_squares(In a, In b) {
-  const In squares = squared_difference("half_sum_of_squares", a, b);
-  return In(0.5, a.where()) * In(sum(squares), a.where());
+  const Pair c("half_sum_of_squares", a, b);
+  return 0.5 * sum(square(c[0] - c[1]));
 }
 
 Var mae(In a, In b, Reduction reduction) {
-  detail::require_one_shape("mae", a, b);
-  return detail::reduced(In(abs(In(a - b, a.where())), a.where()), reduction);
+  const Pair c("mae", a, b);
+  return detail::reduced(abs(c[0] - c[1]), reduction);
 }
 
 Var huber(In a, In b, double delta, Reduction reduction) {
   if (!(delta > 0)) refuse_width("huber", a, "delta", delta);
-  detail::require_one_shape("huber", a, b);
-  return detail::reduced(In(huber_op(a, b, In(delta, a.where())), a.where()), reduction);
+  const Pair c("huber", a, b);
+  return detail::reduced(huber_op(c[0], c[1], delta), reduction);
 }
 
 Var smooth_l1(In a, In b, double beta, Reduction reduction) {
   if (beta == 0) return mae(a, b, reduction);
   if (!(beta > 0)) refuse_width("smooth_l1", a, "beta", beta);
-  detail::require_one_shape("smooth_l1", a, b);
-  return detail::reduced(In(smooth_l1_op(a, b, In(beta, a.where())), a.where()), reduction);
+  const Pair c("smooth_l1", a, b);
+  return detail::reduced(smooth_l1_op(c[0], c[1], beta), reduction);
 }
 
 Var hinge(In scores, In y, Reduction reduction) {
-  detail::require_one_shape("hinge", scores, y);
-  const auto here = [where = scores.where()](auto x) { return In(x, where); };
-  const Var margin = here(1.0) - here(scores * y);
-  return detail::reduced(here(maximum(here(margin), here(0.0))), reduction);
+  return Hinge::body({Hinge::name, scores, y}, reduction);
 }
-
-namespace {
-
-// x / max(|x|, eps) along an axis, its largest element or eps taken out first: no square over- or
-// underflows. What is taken out changes nothing, so it has no derivative. Below eps all is x / eps:
-// the norm is that of a constant there, since its own second slope grows beyond floats towards 0,
-// and a factor of 0 would not take that away.
-Var direction(const In& x, std::int64_t axis, double eps) {
-  const auto here = [where = x.where()](auto value) { return In(value, where); };
-  const In largest = here(max(here(abs(x)), {axis}, true));
-  const In most = here(stop_gradient(here(maximum(largest, here(eps)))));
-  const In is_scale = here(logical_and(here(most > here(0)), here(most < here(infinity))));
-  const In scale = here(where(is_scale, most, here(1)));
-  const In scaled = here(x / scale);
-  const In least = here(here(eps) / scale);
-  const In size = here(stop_gradient(here(norm(scaled, {axis}, true))));
-  const In below = here(size < least);
-  const In kept = here(where(below, here(1), scaled));
-  const Var above = maximum(here(norm(kept, {axis}, true)), least);
-  return scaled / here(where(below, least, here(above)));
-}
-
-}  // namespace
 
 Var cosine_similarity(In a, In b, std::int64_t axis, double eps) {
-  detail::require_one_shape("cosine_similarity", a, b);
-  const Shape shape = detail::shape_of(a);
-  const auto along =
-      static_cast<std::int64_t>(detail::require_axis("cosine_similarity", a, axis, shape.rank()));
-  const auto here = [where = a.where()](auto x) { return In(x, where); };
-  const std::vector<Var> both = detail::in_one_graph("cosine_similarity", {a, b});
-  const In x = here(both[0]);
-  const In y = here(both[1]);
-  if (shape[static_cast<std::size_t>(along)] == 0) return sum(here(x * y), {along});
-  const Var product = here(direction(x, along, eps)) * here(direction(y, along, eps));
-  return sum(here(product), {along});
+  return CosineSimilarity::body({CosineSimilarity::name, a, b}, axis, eps);
 }
 
 void detail::register_losses() {

@@ -1,5 +1,6 @@
 // Losses of classes and their probabilities; cross-entropy is in ops/cross_entropy.cpp, its options
 // in ops/cross_entropy_options.cpp.
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
@@ -7,7 +8,6 @@
 #include <dualtape/ops/declare/builtin.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
-#include <dualtape/ops/declare/in_graph.hpp>
 #include <dualtape/ops/declare/indices.hpp>
 #include <dualtape/ops/declare/losses.hpp>
 #include <dualtape/ops/declare/matrix.hpp>
@@ -123,6 +123,14 @@ struct ClampedCrossEntropy {
       "clamped_cross_entropy(g.constant(Tensor{{0, 0}, {99, 0}}), g.constant(Tensor::of({0, 1})))",
       "8.317766"};
   static constexpr double least = 0x1p-23;
+  static Var body(const Composite& c, Reduction reduction) {
+    const Var logits = c[0], labels = c[1];
+    detail::require_labels(name, logits, logits.shape(), labels.shape());
+    const Var p = softmax(logits);
+    const Var chosen = detail::one_hot_of(name, labels, logits.shape().back(), p.dtype());
+    const Var of_label = clamp(sum(p * chosen, {-1}), least, 1 - least);
+    return detail::reduced(-log(of_label), reduction);
+  }
   static std::vector<Edge> edges() {
     using namespace detail;
     const auto call = [](std::span<const Var> in) {
@@ -160,6 +168,12 @@ struct NegativeLogLikelihood {
       "and neg.";
   static constexpr auto example =
       Example{"nll(g.constant(Tensor{{-1, -2}, {-3, -4}}), g.constant(Tensor::of({0, 1})))", "2.5"};
+  static Var body(const Composite& c, Reduction reduction) {
+    const Shape rows = c[1].shape();
+    detail::require_labels(name, c[0], c[0].shape(), rows);
+    const Var chosen = detail::gather_of(name, c[0], unsqueeze(c[1], -1), -1);
+    return detail::reduced(-reshape(chosen, rows), reduction);
+  }
   static std::vector<Edge> edges() {
     using namespace detail;
     const auto call = [](std::span<const Var> in) {
@@ -201,6 +215,15 @@ struct KlDivergence {
       "where and sum.";
   static constexpr auto example = Example{
       "kl_divergence(log(g.constant(Tensor{0.5, 0.5})), g.constant(Tensor{0, 1}))", "0.6931472"};
+  static Var body(const Composite& c, Reduction reduction) {
+    const Var logs = c[0], shares = c[1];
+    // Where p is 0, log q may be -inf: both are replaced before they meet.
+    const Var none = logical_and(equal(shares, 0), logical_not(isnan(logs)));
+    // xlogy, whose second slope by p is 1 / p and takes no square of it.
+    const Var safe = where(none, 1, shares);
+    const Var entries = where(none, 0, xlogy(safe, safe) - safe * where(none, 0, logs));
+    return detail::reduced(sum(entries, {-1}), reduction);
+  }
   static std::vector<Edge> edges() {
     using namespace detail;
     const auto call = [](std::span<const Var> in) {
@@ -270,58 +293,28 @@ void detail::require_one_shape(std::string_view loss, const In& a, const In& b) 
 }
 
 Var clamped_cross_entropy(In logits, In labels, Reduction reduction) {
-  const Location where = logits.where();
-  const auto here = [where](Var var) { return In(var, where); };
-  const Shape shape = detail::shape_of(logits);
-  detail::require_labels("clamped_cross_entropy", logits, shape, detail::shape_of(labels));
-  const Var p = softmax(logits);
-  const MaybeVar found = detail::as_var(labels, here(p));
-  const Var chosen =
-      detail::one_hot_of("clamped_cross_entropy", found ? In(*found, labels.where()) : labels,
-                         shape.back(), p.dtype());
-  const Var of_label = sum(here(mul(here(p), here(chosen))), {-1});
-  constexpr double least = ClampedCrossEntropy::least;
-  const Var cut = clamp(here(of_label), In(least, where), In(1 - least, where));
-  return detail::reduced(here(neg(here(log(here(cut))))), reduction);
+  return ClampedCrossEntropy::body({ClampedCrossEntropy::name, {logits, labels}}, reduction);
 }
 
 Var binary_cross_entropy(In p, In y, Reduction reduction) {
   detail::require_one_shape("binary_cross_entropy", p, y);
-  return detail::reduced(In(binary_cross_entropy_op(p, y), p.where()), reduction);
+  const Composite c("binary_cross_entropy", {p, y});
+  return detail::reduced(binary_cross_entropy_op(c[0], c[1]), reduction);
 }
 
 Var binary_cross_entropy_with_logits(In x, In y, Reduction reduction) {
   detail::require_one_shape("binary_cross_entropy_with_logits", x, y);
-  return detail::reduced(In(binary_cross_entropy_with_logits_op(x, y), x.where()), reduction);
+  const Composite c("binary_cross_entropy_with_logits", {x, y});
+  return detail::reduced(binary_cross_entropy_with_logits_op(c[0], c[1]), reduction);
 }
 
 Var nll(In log_p, In labels, Reduction reduction) {
-  const auto here = [where = log_p.where()](Var x) { return In(x, where); };
-  const Shape rows = detail::shape_of(labels);
-  detail::require_labels("nll", log_p, detail::shape_of(log_p), rows);
-  const MaybeVar found = detail::as_var(labels, log_p);
-  Ints column = rows.vector();
-  column.push_back(1);
-  const Var places = reshape(found ? In(*found, labels.where()) : labels, Shape(column));
-  const Var chosen = detail::gather_of("nll", log_p, In(places, labels.where()), -1);
-  return detail::reduced(here(neg(here(reshape(here(chosen), rows)))), reduction);
+  return NegativeLogLikelihood::body({NegativeLogLikelihood::name, {log_p, labels}}, reduction);
 }
 
 Var kl_divergence(In log_q, In p, Reduction reduction) {
-  detail::require_one_shape("kl_divergence", log_q, p);
-  const auto here = [where = log_q.where()](auto x) { return In(x, where); };
-  const std::vector<Var> both = detail::in_one_graph("kl_divergence", {log_q, p});
-  const In logs = here(both[0]);
-  const In shares = here(both[1]);
-  // Where p is 0, log q may be -inf: both are replaced before they meet.
-  const In none =
-      here(logical_and(here(equal(shares, here(0))), here(logical_not(here(isnan(logs))))));
-  // xlogy, whose second slope by p is 1 / p and takes no square of it.
-  const In safe = here(where(none, here(1), shares));
-  const In own = here(xlogy(safe, safe));
-  const In crossed = here(safe * here(where(none, here(0), logs)));
-  const Var entries = where(none, here(0), here(own - crossed));
-  return detail::reduced(here(sum(here(entries), {-1})), reduction);
+  detail::require_one_shape(KlDivergence::name, log_q, p);
+  return KlDivergence::body({KlDivergence::name, {log_q, p}}, reduction);
 }
 
 void detail::register_losses_of_classes() {

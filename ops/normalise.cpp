@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
-#include <dualtape/ops/declare/in_graph.hpp>
 #include <dualtape/ops/declare/operand.hpp>
 #include <dualtape/ops/declare/standardised.hpp>
 #include <dualtape/ops/kernels/rows/fold_plan.hpp>
@@ -369,19 +369,18 @@ Var rms_norm(In x, double epsilon) {
   return rms_norm_op(x, Attributes{{"epsilon", epsilon}});
 }
 Var rms_norm(In x, In scale, double epsilon) {
-  const Location where = x.where();
-  detail::require_epsilon("rms_norm", epsilon, where);
-  static_cast<void>(detail::require_axis("rms_norm", x, -1, detail::shape_of(x).rank()));
-  const std::vector<Var> vars = detail::in_one_graph("rms_norm", {x, scale});
-  const Shape& shape = vars[0].shape();
-  if (vars[1].shape() != Shape{shape.back()})
+  const Composite c("rms_norm", {x, scale});
+  detail::require_epsilon("rms_norm", epsilon, c.where());
+  const Shape shape = c[0].shape();
+  static_cast<void>(detail::require_axis("rms_norm", c[0], -1, shape.rank()));
+  if (c[1].shape() != Shape{shape.back()})
     fail<ShapeError>(
         {.op = "rms_norm",
-         .what = "scale has shape " + to_string(vars[1].shape()) + ", and x has shape " +
-                 to_string(shape),
-         .where = where,
+         .what =
+             "scale has shape " + to_string(c[1].shape()) + ", and x has shape " + to_string(shape),
+         .where = c.where(),
          .help = "give one number per column: shape " + to_string(Shape{shape.back()})});
-  return rms_norm_op(In(vars[0], where), In(vars[1], where), Attributes{{"epsilon", epsilon}});
+  return rms_norm_op(c[0], c[1], Attributes{{"epsilon", epsilon}});
 }
 
 void detail::register_normalise() { register_all(layer_norm_op, rms_norm_op); }

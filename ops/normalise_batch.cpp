@@ -2,12 +2,12 @@
 #include <cmath>
 #include <limits>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
-#include <dualtape/ops/declare/in_graph.hpp>
 #include <dualtape/ops/declare/standardised.hpp>
 #include <dualtape/ops/kernels/rows/fold_plan.hpp>
 #include <dualtape/ops/moments.hpp>
@@ -36,12 +36,12 @@ void require_each_channel(std::string_view function, const char* what, const Var
                       .help = "give one number for each channel: shape " + to_string(Shape{x[1]})});
 }
 // One number for each channel, as (C, 1, ...), which broadcasts with x.
-Var each_channel(std::string_view function, const char* what, const Var& numbers, const Shape& x,
+Var each_channel(std::string_view function, const char* what, const Var& numbers, const Var& x,
                  Location where) {
-  require_each_channel(function, what, numbers, x, where);
+  require_each_channel(function, what, numbers, x.shape(), where);
   Ints sizes(x.rank() - 1, 1);
-  sizes[0] = x[1];
-  return reshape(In(numbers, where), sizes);
+  sizes[0] = x.shape()[1];
+  return reshape(numbers, sizes);
 }
 
 std::vector<Var> one(Var value) { return {value}; }
@@ -53,6 +53,21 @@ struct GroupNorm {
       "layer_norm of x as (N, groups, rest), then scale y + shift with one number for each channel";
   static constexpr Example example{"group_norm(g.constant(Tensor{{1, 3, 5, 7}}), 2, 0.0)",
                                    "[[-1.  1. -1.  1.]]"};
+  static Var body(const Var& x, std::int64_t groups, double epsilon, Location where) {
+    const Shape shape = x.shape();
+    detail::require_epsilon(name, epsilon, where);
+    require_channels(name, shape, where);
+    if (groups < 1 || shape[1] % groups != 0)
+      fail<ShapeError>({.op = name,
+                        .what = "x of shape " + to_string(shape) + " has " +
+                                std::to_string(shape[1]) + " channels, which do not part in " +
+                                std::to_string(groups) + " groups",
+                        .where = where,
+                        .help = "give a number of groups that divides that of channels"});
+    const std::int64_t size = shape[0] * groups;
+    const Ints rows{shape[0], groups, size == 0 ? 0 : shape.count() / size};
+    return reshape(layer_norm(reshape(x, rows), epsilon), shape);
+  }
   static std::vector<Edge> edges() {
     using namespace detail;
     const auto call = [](std::span<const Var> in) {
@@ -272,6 +287,16 @@ struct BatchNormInference {
       "batch_norm_inference(g.constant(Tensor{{1, 2}}), g.constant(Tensor{0, 2}), "
       "g.constant(Tensor{4, 1}), g.constant(Tensor{1, 1}), g.constant(Tensor{0, 5}), 0.0)",
       "[[0.5 5. ]]"};
+  static Var body(const Composite& c, double epsilon) {
+    const Var x = c[0];
+    detail::require_epsilon(name, epsilon, c.where());
+    require_channels(name, x.shape(), c.where());
+    const auto each = [&](const char* what, std::size_t i) {
+      return each_channel(name, what, c[i], x, c.where());
+    };
+    const Var inverse = rsqrt(each("variance", 2) + epsilon);
+    return (x - each("mean", 1)) * (inverse * each("scale", 3)) + each("shift", 4);
+  }
   static std::vector<Edge> edges() {
     using namespace detail;
     const auto call = [](std::span<const Var> in) {
@@ -305,37 +330,22 @@ struct BatchNormInference {
 }  // namespace
 
 Var group_norm(In x, std::int64_t groups, double epsilon) {
-  const Location where = x.where();
-  const Shape shape = detail::shape_of(x);
-  detail::require_epsilon("group_norm", epsilon, where);
-  require_channels("group_norm", shape, where);
-  if (groups < 1 || shape[1] % groups != 0)
-    fail<ShapeError>({.op = "group_norm",
-                      .what = "x of shape " + to_string(shape) + " has " +
-                              std::to_string(shape[1]) + " channels, which do not part in " +
-                              std::to_string(groups) + " groups",
-                      .where = where,
-                      .help = "give a number of groups that divides that of channels"});
-  const std::int64_t size = shape[0] * groups;
-  const Ints rows{shape[0], groups, size == 0 ? 0 : shape.count() / size};
-  const Var each = layer_norm(In(reshape(x, rows), where), epsilon);
-  return reshape(In(each, where), shape);
+  const Composite c(GroupNorm::name, {x});
+  return GroupNorm::body(c[0], groups, epsilon, c.where());
 }
 Var group_norm(In x, std::int64_t groups, In scale, In shift, double epsilon) {
-  const Location where = x.where();
-  const auto here = [where](Var var) { return In(var, where); };
-  const std::vector<Var> vars = detail::in_one_graph("group_norm", {x, scale, shift});
-  const Var z = group_norm(here(vars[0]), groups, epsilon);
-  const Var factor = each_channel("group_norm", "scale", vars[1], z.shape(), where);
-  const Var level = each_channel("group_norm", "shift", vars[2], z.shape(), where);
-  return add(here(mul(here(z), here(factor))), here(level));
+  const Composite c(GroupNorm::name, {x, scale, shift});
+  const Var z = GroupNorm::body(c[0], groups, epsilon, c.where());
+  const auto each = [&](const char* what, std::size_t i) {
+    return each_channel(GroupNorm::name, what, c[i], z, c.where());
+  };
+  return z * each("scale", 1) + each("shift", 2);
 }
 
 BatchNormed batch_norm(In x, In scale, In shift, double epsilon) {
-  const Location where = x.where();
-  const auto here = [where](Var var) { return In(var, where); };
-  const std::vector<Var> vars = detail::in_one_graph("batch_norm", {x, scale, shift});
-  const Shape shape = vars[0].shape();
+  const Composite c("batch_norm", {x, scale, shift});
+  const Location where = c.where();
+  const Shape shape = c[0].shape();
   detail::require_epsilon("batch_norm", epsilon, where);
   require_channels("batch_norm", shape, where);
   if (shape.count() == 0)
@@ -343,32 +353,20 @@ BatchNormed batch_norm(In x, In scale, In shift, double epsilon) {
                       .what = "x of shape " + to_string(shape) + " has no element to be measured",
                       .where = where,
                       .help = "batch_norm_inference takes statistics that are given"});
-  require_each_channel("batch_norm", "scale", vars[1], shape, where);
-  require_each_channel("batch_norm", "shift", vars[2], shape, where);
-  const std::vector<In> operands{here(vars[0]), here(vars[1]), here(vars[2])};
+  require_each_channel("batch_norm", "scale", c[1], shape, where);
+  require_each_channel("batch_norm", "shift", c[2], shape, where);
+  const std::vector<In> operands{c[0], c[1], c[2]};
   const std::vector<Var> out = apply_all(batch_norm_op.op(), operands, {{"epsilon", epsilon}});
   const std::int64_t of_a_channel = shape.count() / shape[1];
   const auto count = static_cast<double>(of_a_channel);
   const double correction =
       count > 1 ? count / (count - 1) : std::numeric_limits<double>::quiet_NaN();
-  return {out[0], out[1], out[2], mul(here(out[2]), In(correction, where))};
+  return {out[0], out[1], out[2], out[2] * correction};
 }
 
 Var batch_norm_inference(In x, In mean, In variance, In scale, In shift, double epsilon) {
-  constexpr std::string_view function = "batch_norm_inference";
-  const Location where = x.where();
-  const auto here = [where](Var var) { return In(var, where); };
-  const std::vector<Var> vars = detail::in_one_graph(function, {x, mean, variance, scale, shift});
-  const Shape shape = vars[0].shape();
-  detail::require_epsilon(function, epsilon, where);
-  require_channels(function, shape, where);
-  const Var centre = each_channel(function, "mean", vars[1], shape, where);
-  const Var spread = each_channel(function, "variance", vars[2], shape, where);
-  const Var factor = each_channel(function, "scale", vars[3], shape, where);
-  const Var level = each_channel(function, "shift", vars[4], shape, where);
-  const Var inverse = rsqrt(here(add(here(spread), In(epsilon, where))));
-  const Var centred = sub(here(vars[0]), here(centre));
-  return add(here(mul(here(centred), here(mul(here(inverse), here(factor))))), here(level));
+  return BatchNormInference::body({BatchNormInference::name, {x, mean, variance, scale, shift}},
+                                  epsilon);
 }
 
 void detail::register_normalise_batch() {

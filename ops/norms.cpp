@@ -3,6 +3,7 @@
 #include <limits>
 #include <string>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/tensor.hpp>
 #include <dualtape/ops/arithmetic.hpp>
@@ -254,25 +255,24 @@ constexpr General<Norm> norm_op;
 }  // namespace
 
 Var norm(In x, const Axes& axes, bool keepdims, double p) {
-  const auto here = [where = x.where()](auto value) { return In(value, where); };
   if (p == 2) return norm_op(x, detail::reduction_attributes(x, axes.vector(), keepdims));
   if (std::isnan(p))
     fail<ValueError>({.op = "norm",
                       .what = "p is NaN",
                       .where = x.where(),
                       .help = "give a number; 2 is the Euclidean norm"});
-  const bool real = is_floating(detail::dtype_of_operand(x));
-  const In sizes = here(abs(real ? x : here(cast(x, float32))));
+  const Composite c("norm", {x});
+  const Var sizes = abs(is_floating(c[0].dtype()) ? c[0] : cast(c[0], float32));
   if (p == 1) return sum(sizes, axes, keepdims);
   if (p == infinity) return max(sizes, axes.vector(), keepdims);
   if (p == -infinity) return min(sizes, axes.vector(), keepdims);
   if (p == 0) {
     // A count does not change with x, but it depends on it: its derivative is 0 and not missing.
     // The branch that is never taken holds the count to x.
-    const In count = here(where(here(less(sizes, 0)), sizes, here(sign(sizes))));
-    return sum(count, axes, keepdims);
+    return sum(where(sizes < 0, sizes, sign(sizes)), axes, keepdims);
   }
-  return norm_op(x, detail::reduction_attributes(x, axes.vector(), keepdims).with(power_name, p));
+  return norm_op(c[0],
+                 detail::reduction_attributes(c[0], axes.vector(), keepdims).with(power_name, p));
 }
 
 void detail::register_norms() { register_all(norm_op); }

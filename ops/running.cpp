@@ -5,6 +5,7 @@
 #include <limits>
 #include <type_traits>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/declare/edges.hpp>
@@ -341,42 +342,44 @@ Var diff(In x, std::int64_t times, std::int64_t axis) {
                       .what = "differences cannot be taken " + std::to_string(times) + " times",
                       .where = x.where(),
                       .help = "give 0 or more; cumsum() is the other way"});
-  const std::int64_t size = detail::shape_of(x)[static_cast<std::size_t>(place)];
-  if (times == 0) return slice(x, place, 0, size);
-  In rest = x;
+  const Composite c("diff", {x});
+  const std::int64_t size = c[0].shape()[static_cast<std::size_t>(place)];
+  if (times == 0) return slice(c[0], place, 0, size);
+  if (size == 0) return slice(c[0], place, 0, 0);
+  Var rest = c[0];
   for (std::int64_t i = 0; i < std::min(times, size); ++i) {
     const Neighbours pair = neighbours(rest, place, size - i);
-    rest = In(In(pair.right, x.where()) - In(pair.left, x.where()), x.where());
+    rest = pair.right - pair.left;
   }
-  return size == 0 ? slice(x, place, 0, 0) : rest.var();
+  return rest;
 }
 
 Var trapz(In y, In x, std::int64_t axis) {
-  const Shape shape = detail::shape_of(y);
   const std::int64_t place = axis_in("trapz", y, axis);
+  const Composite c("trapz", {y, x});
+  const Shape shape = c[0].shape();
   const std::int64_t size = shape[static_cast<std::size_t>(place)];
-  const auto here = [where = y.where()](auto value) { return In(value, where); };
-  const Neighbours values = neighbours(y, place, size);
+  const Neighbours values = neighbours(c[0], place, size);
   // Halves first: the sum of both may be too large.
-  const Var means = here(here(0.5) * here(values.left)) + here(here(0.5) * here(values.right));
-  const Shape of_places = detail::shape_of(x);
-  if (of_places.empty_rank()) return sum(here(x * here(means)), {place});
+  const Var means = 0.5 * values.left + 0.5 * values.right;
+  const Shape of_places = c[1].shape();
+  if (of_places.empty_rank()) return sum(c[1] * means, {place});
   const bool own = of_places == shape;
   if (!own && (of_places.rank() != 1 || of_places[0] != size))
     fail<ShapeError>({.op = "trapz",
                       .what = "places of shape " + to_string(of_places) + " do not fit values of " +
                               to_string(shape) + " along axis " + std::to_string(place),
-                      .where = x.where(),
+                      .where = c.where(),
                       .help = "give one place for each value, one for each entry of the axis, or "
                               "the distance as a scalar"});
-  const Neighbours ends = neighbours(x, own ? place : 0, size);
-  In gaps = In(In(ends.right, x.where()) - In(ends.left, x.where()), x.where());
+  const Neighbours ends = neighbours(c[1], own ? place : 0, size);
+  Var gaps = ends.right - ends.left;
   if (!own) {
     Ints sizes(shape.rank(), 1);
-    sizes[static_cast<std::size_t>(place)] = gaps.var().shape()[0];
-    gaps = In(reshape(gaps, sizes), x.where());
+    sizes[static_cast<std::size_t>(place)] = gaps.shape()[0];
+    gaps = reshape(gaps, sizes);
   }
-  return sum(here(gaps * here(means)), {place});
+  return sum(gaps * means, {place});
 }
 
 void detail::register_running() {

@@ -1,4 +1,4 @@
-// What operators on (batches of) matrices share: operands as Vars, batch axes and how they pair up.
+// What operators on (batches of) matrices share: batch axes and how they pair up.
 // Private. Plain functions; any thread.
 #pragma once
 
@@ -11,17 +11,6 @@
 #include <dualtape/core/op.hpp>
 
 namespace dualtape::detail {
-
-// The operand as a Var of the graph of `other`; where neither is in a graph, nothing.
-inline MaybeVar as_var(const In& x, const In& other) {
-  if (x.form() == In::Form::var) return x.var().defined() ? MaybeVar(x.var()) : std::nullopt;
-  if (other.form() != In::Form::var || !other.var().defined()) return std::nullopt;
-  Graph& graph = other.var().graph();
-  Graph& home = graph.parent() != nullptr ? *graph.parent() : graph;
-  if (x.form() == In::Form::parameter) return home.read(x.parameter(), x.where());
-  if (x.form() == In::Form::tensor) return home.constant(x.tensor(), x.where());
-  return std::nullopt;
-}
 
 // Sizes of matrix and batch axes; the rank is 2 at least.
 inline std::int64_t rows_of(const Shape& shape) { return shape[shape.rank() - 2]; }
