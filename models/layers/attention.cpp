@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/attention.hpp>
 
@@ -91,15 +92,16 @@ Var MultiHeadAttention::attend(Var query, Var memory, Location where) const {
 }
 
 Var MultiHeadAttention::attend(Var query, Var memory, Context& context, Location where) const {
-  Graph& graph = query.graph(where);
+  const Composite c("MultiHeadAttention", {In(query, where), In(memory, where)});
+  Graph& graph = c.graph();
   const auto bias = [&](const Linear& layer) -> MaybeVar {
     if (!layer.bias()) return std::nullopt;
-    return graph.read(*layer.bias(), where);
+    return graph.read(*layer.bias());
   };
-  const AttentionWeights weights{.query = graph.read(query_.weight(), where),
-                                 .key = graph.read(key_.weight(), where),
-                                 .value = graph.read(value_.weight(), where),
-                                 .output = graph.read(output_.weight(), where),
+  const AttentionWeights weights{.query = graph.read(query_.weight()),
+                                 .key = graph.read(key_.weight()),
+                                 .value = graph.read(value_.weight()),
+                                 .output = graph.read(output_.weight()),
                                  .query_bias = bias(query_),
                                  .key_bias = bias(key_),
                                  .value_bias = bias(value_),
@@ -110,8 +112,7 @@ Var MultiHeadAttention::attend(Var query, Var memory, Context& context, Location
     options.dropout = dropout_;
     options.dropout_key = context.next_key(where);
   }
-  const In in(memory, where);
-  return multi_head_attention({query, where}, in, in, weights, heads_, options).named(name_);
+  return multi_head_attention(query, memory, memory, weights, heads_, options).named(name_);
 }
 
 std::vector<Parameter> MultiHeadAttention::parameters() const {
@@ -138,8 +139,9 @@ PositionEmbedding::PositionEmbedding(const std::string& name, std::int64_t lengt
     : name_(name), table_(name, length, size, key, options, where) {}
 
 Var PositionEmbedding::operator()(Var x, Location where) const {
+  const Composite c("PositionEmbedding", {In(x, where)});
   const Shape& rows = table_.weight().shape();
-  const std::size_t rank = x.rank(where);
+  const std::size_t rank = x.rank();
   // Broadcasting would take sequences of length 1 and hide a mistake.
   if (rank < 2 || x.shape()[rank - 2] != rows[0] || x.shape()[rank - 1] != rows[1])
     fail<ShapeError>({.op = "PositionEmbedding",
@@ -147,7 +149,7 @@ Var PositionEmbedding::operator()(Var x, Location where) const {
                       .what = "x is " + to_string(x.type()) + ", but its last two sizes must be " +
                               to_string(rows),
                       .where = where});
-  return add({x, where}, {table_.weight(), where}).named(name_);
+  return (x + table_.weight()).named(name_);
 }
 
 }  // namespace dualtape::nn

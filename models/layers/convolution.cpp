@@ -1,5 +1,6 @@
 #include <dualtape/models/convolution.hpp>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/models/layers/layer_shape.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -27,13 +28,12 @@ Fans fans_of(const Shape& weight) {
 }
 
 // y + bias along the channels' axis, labelled with the layer's name.
-Var with_bias(Var y, const Weighted& layer, std::size_t image_axes, Location where) {
+Var with_bias(Var y, const Weighted& layer, std::size_t image_axes) {
   if (!layer.bias()) return y.named(layer.name());
   y.named(layer.name() + "/convolution");
   std::vector<std::int64_t> sizes(image_axes + 1, 1);
   sizes[0] = layer.bias()->count();
-  const Var bias = reshape({y.graph().read(*layer.bias(), where), where}, sizes);
-  return add({y, where}, {bias, where}).named(layer.name());
+  return (y + reshape(y.graph().read(*layer.bias()), sizes)).named(layer.name());
 }
 
 // x must have shape (N, in, ...).
@@ -78,11 +78,10 @@ Conv2d::Conv2d(const std::string& name, std::int64_t in, std::int64_t out, Size2
       options_{options.stride, options.padding, options.dilation, options.groups} {}
 
 Var Conv2d::operator()(Var x, Location where) const {
+  const Composite c("Conv2d", {In(x, where)});
   check_images("Conv2d", x, name(), weight().shape()[1] * options_.groups, 2, where);
-  const Var y = named_in_errors("Conv2d", [&] {
-    return conv2d({x, where}, {weight(), where}, options_);
-  });
-  return with_bias(y, *this, 2, where);
+  const Var y = named_in_errors("Conv2d", [&] { return conv2d(x, weight(), options_); });
+  return with_bias(y, *this, 2);
 }
 
 Conv1d::Conv1d(const std::string& name, std::int64_t in, std::int64_t out, std::int64_t kernel,
@@ -96,11 +95,10 @@ Conv1d::Conv1d(const std::string& name, std::int64_t in, std::int64_t out, std::
       options_{options.stride, options.padding, options.dilation, options.groups} {}
 
 Var Conv1d::operator()(Var x, Location where) const {
+  const Composite c("Conv1d", {In(x, where)});
   check_images("Conv1d", x, name(), weight().shape()[1] * options_.groups, 1, where);
-  const Var y = named_in_errors("Conv1d", [&] {
-    return conv1d({x, where}, {weight(), where}, options_);
-  });
-  return with_bias(y, *this, 1, where);
+  const Var y = named_in_errors("Conv1d", [&] { return conv1d(x, weight(), options_); });
+  return with_bias(y, *this, 1);
 }
 
 ConvTranspose2d::ConvTranspose2d(const std::string& name, std::int64_t in, std::int64_t out,
@@ -117,11 +115,11 @@ ConvTranspose2d::ConvTranspose2d(const std::string& name, std::int64_t in, std::
                options.groups} {}
 
 Var ConvTranspose2d::operator()(Var x, Location where) const {
+  const Composite c("ConvTranspose2d", {In(x, where)});
   check_images("ConvTranspose2d", x, name(), weight().shape()[0], 2, where);
-  const Var y = named_in_errors("ConvTranspose2d", [&] {
-    return conv_transpose2d({x, where}, {weight(), where}, options_);
-  });
-  return with_bias(y, *this, 2, where);
+  const Var y =
+      named_in_errors("ConvTranspose2d", [&] { return conv_transpose2d(x, weight(), options_); });
+  return with_bias(y, *this, 2);
 }
 
 }  // namespace dualtape::nn

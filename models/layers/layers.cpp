@@ -1,5 +1,6 @@
 #include <dualtape/models/layers.hpp>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/models/layers/layer_shape.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
@@ -90,13 +91,12 @@ Linear::Linear(const std::string& name, std::int64_t in, std::int64_t out, Key k
       }()) {}
 
 Var Linear::operator()(Var x, Location where) const {
+  const Composite c("Linear", {In(x, where)});
   check_linear(x, *this, where);
-  const Var product = named_in_errors("Linear", [&] {
-    return matmul({x, where}, {weight(), where});
-  });
+  const Var product = named_in_errors("Linear", [&] { return matmul(x, weight()); });
   if (!bias()) return product.named(name());
   product.named(name() + "/product");
-  return add({product, where}, {*bias(), where}).named(name());
+  return (product + *bias()).named(name());
 }
 
 Var Flatten::operator()(Var x, Location where) const { return flatten({x, where}, start_, end_); }

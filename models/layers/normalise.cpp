@@ -1,5 +1,6 @@
 #include <dualtape/models/normalise.hpp>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/models/layers/layer_shape.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/normalise.hpp>
@@ -114,15 +115,12 @@ Var BatchNorm::evaluate(Var x, Location where) const {
 }
 
 Var BatchNorm::operator()(Var x, Context& context, Location where) const {
+  const Composite c(layer_, {In(x, where)});
   check(x, context.training, where);
-  const In in(x, where);
-  const In scale(weight(), where);
-  const In shift(bias(), where);
   if (!context.training)
-    return batch_norm_inference(in, {running_mean_, where}, {running_var_, where}, scale, shift,
-                                epsilon())
+    return batch_norm_inference(x, running_mean_, running_var_, weight(), bias(), epsilon())
         .named(name());
-  const BatchNormed made = batch_norm(in, scale, shift, epsilon());
+  const BatchNormed made = batch_norm(x, weight(), bias(), epsilon());
   const auto follow = [&](const Parameter& running, Var batch) {
     const Var before = context.latest(running, x.graph());
     const Var after = (1 - momentum_) * before + momentum_ * batch;

@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 
 namespace dualtape::nn {
@@ -140,7 +141,8 @@ Var Residual::operator()(Var x, Context& context, Location where) const {
                               ", which cannot be added to " + to_string(straight.type()),
                       .where = where,
                       .help = "let both keep the size, or give a shortcut that brings x to it"});
-  return add({detour, where}, {straight, where});
+  const Composite c("Residual", {In(detour, where), In(straight, where)});
+  return detour + straight;
 }
 
 std::vector<Parameter> Residual::parameters() const {

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/activations.hpp>
 #include <dualtape/ops/arithmetic.hpp>
@@ -54,13 +55,10 @@ Var GradientModel::operator()(Var activation, Var labels, Location where) const 
                               : "it was given labels that it has no use for",
          .where = where,
          .help = "set GradientModelOptions::classes for a model that knows the label"});
+  const Composite c("GradientModel", {In(activation, where)});
   Var h = activation;
-  if (labels.defined())
-    h = concat({In(h, where), In(one_hot({labels, where}, classes_, dtype_), where)}, 1);
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    if (i > 0) h = relu({h, where});
-    h = layers_[i](h, where);
-  }
+  if (labels.defined()) h = concat({h, one_hot(labels, classes_, dtype_)}, 1);
+  for (std::size_t i = 0; i < layers_.size(); ++i) h = layers_[i](i > 0 ? relu(h) : h);
   return h;
 }
 
