@@ -236,12 +236,13 @@ struct Silu {
     const Tail tail(abs(inside));
     return select(x < 0, tail.times(inside), inside) / (1 + tail.alone());
   }
-  // 1 - dy/dx(-x) far above, whose slope would be lost in that of sigmoid(-x).
+  // Above 0 it is 1 - dy/dx(-x): from below, 1 - s does not cancel, and next slopes keep their
+  // tails.
   static Factor partial(Var x, Var) {
-    const Var above = x > far_size;
+    const Var above = x > 0;
     const Var side = where(above, -x, x);
-    const Var below = far_sigmoid(side) * (1 + detail::bounded(side) * sigmoid(-side));
-    const Var slope = scaled_back(side, below);
+    const Var s = far_sigmoid(side);
+    const Var slope = scaled_back(side, s * (1 + detail::bounded(side) * (1 - s)));
     return where(above, 1 - slope, slope);
   }
   static auto sample() { return domain(-4, 4); }

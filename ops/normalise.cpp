@@ -88,13 +88,14 @@ struct LayerNorm {
     std::vector<MaybeVar> out(5);
     const auto add_to_result = [&](Var term) { out[0] = out[0] ? *out[0] + term : term; };
     if (tangents[0]) {
-      // One factor before all else and one after it: products with both at once may overflow.
-      const Var t = *tangents[0] * inverse;
+      const Var t = *tangents[0];
+      const Var level = mean(t, {-1}, true);
       const Var along = mean(z * t, {-1}, true);
-      const Var dz = (t - mean(t, {-1}, true) - z * along) * part;
+      const Var slope = inverse * part;
+      const Var dz = (t - level - z * along) * slope;
       add_to_result(affine ? dz * node.in[1] : dz);
-      out[1] = mean(*tangents[0], {-1}, true) * part;
-      out[2] = -(along * inverse * part);
+      out[1] = level * part;
+      out[2] = -(inverse * along * slope);
     }
     if (affine && tangents[1]) add_to_result(z * *tangents[1]);
     if (affine && tangents[2]) add_to_result(broadcast_to(*tangents[2], node.out[0].shape()));
@@ -156,17 +157,13 @@ std::vector<Edge> LayerNorm::edges() {
   // Whose second slopes are beyond all floats.
   const std::vector<Edge> tiny{
       {"a mean below float32",
-       {row({0, 0x1.8p-126, -0x1.4p-126})},
-       {row({-0.07412493166611012, -2.520247676647744, -3.557996719973286})},
-       {row({1.3720424792991652e+37, -6.236556724087114e+36, -7.483868068904537e+36})}},
-      {"differences below float32",
-       {row({0x1p-126, 0x1.2p-126, 0x1.4p-126})},
-       {row({-1.224744871391589, 0, 3.6742346141747673})},
-       {row({1.1113575565637608e+39, -2.2227151131275216e+39, 1.1113575565637608e+39})}},
+       {row({0x1.8p-123, -0x1.4p-123, -0x1p-126})},
+       {row({1.2918735734197337, 2.288461758629243, -0.4429280823153373})},
+       {row({-9.58687843331347e+36, -1.38477132925639e+37, 2.3434591725877373e+37})}},
       {"a mean below float64",
-       {row({0, 0x1.8p-1022, -0x1.4p-1022})},
-       {row({-0.07412493166611012, -2.520247676647744, -3.557996719973286})},
-       {row({7.248425382995681e+306, -3.2947388104525825e+306, -3.953686572543099e+306})}}};
+       {row({0x1.8p-1019, -0x1.4p-1019, -0x1p-1022})},
+       {row({1.2918735734197337, 2.288461758629243, -0.4429280823153373})},
+       {row({-5.064695446981961e+306, -7.315671201196165e+306, 1.2380366648178127e+307})}}};
   for (const Edge& edge : tiny) {
     far.push_back(edge);
     far.back().second_order = false;
@@ -175,6 +172,13 @@ std::vector<Edge> LayerNorm::edges() {
   near.push_back({"a mean below float32, beside epsilon",
                   {row({0, 0, 0x1.8p-126})},
                   {row({-0x1p-119, 0x1p-118, 0x1.8p-117})},
+                  {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})},
+                  4,
+                  16,
+                  false});
+  near.push_back({"differences below float32, beside epsilon",
+                  {row({0x1p-126, 0x1.2p-126, 0x1.4p-126})},
+                  {row({-0x1p-121, 0, 0x1.8p-120})},
                   {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})},
                   4,
                   16,
@@ -257,11 +261,11 @@ struct RmsNorm {
     const Var z = scaled ? node.in[0] * part * inverse : node.out[0];
     std::vector<MaybeVar> out(3);
     if (tangents[0]) {
-      const Var t = *tangents[0] * inverse;  // and by `part` at the end, as in LayerNorm
-      const Var along = mean(z * t, {-1}, true);
-      const Var dz = (t - z * along) * part;
+      const Var along = mean(z * *tangents[0], {-1}, true);
+      const Var slope = inverse * part;
+      const Var dz = (*tangents[0] - z * along) * slope;
       out[0] = scaled ? dz * node.in[1] : dz;
-      out[1] = -(along * inverse * part);
+      out[1] = -(inverse * along * slope);
     }
     if (scaled && tangents[1]) {
       const Var by_scale = z * *tangents[1];

@@ -61,8 +61,7 @@ Var part_of(const Var& y) {
   const auto choose = [&]<class T>() {
     using Far = detail::FarNorm<T>;
     const auto number = [&](double value) { return full({}, value, y.dtype()); };
-    return where(y < Far::small, number(Far::up),
-                 where(y > Far::largest, number(1 / Far::up), number(1)));
+    return where(y > Far::largest, number(Far::down), number(1));
   };
   return y.dtype() == float32 ? choose.template operator()<float>()
                               : choose.template operator()<double>();
@@ -126,13 +125,17 @@ struct Norm {
   }
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     const Var part = part_of(node.out[0]);
-    const Var x = node.in[0] * detail::with_kept_axes(node, part);
     const Var y = detail::with_kept_axes(node, node.out[1]);
-    const Var direction = node.attributes.has(power_name)
-                              ? power_slope(x, y, node.attributes.get<double>(power_name))
-                              : x / detail::divisor_by_root(y);
-    const Var slope =
-        sum(direction * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
+    const auto along = [&](const Var& direction) {
+      return sum(direction * *tangents[0], detail::axes_of(node), detail::keeps_dims(node));
+    };
+    if (node.attributes.has(power_name)) {
+      const Var x = node.in[0] * detail::with_kept_axes(node, part);
+      const Var slope = along(power_slope(x, y, node.attributes.get<double>(power_name)));
+      return {slope, slope * part};
+    }
+    // By `part` at the end, of which there are fewer.
+    const Var slope = along(node.in[0] / detail::divisor_by_root(y)) * part;
     return {slope, slope * part};
   }
   static std::vector<Edge> edges() {
@@ -228,14 +231,7 @@ struct Norm {
                    {"1/2: a zero among others", {row({0, 4})}, {number(4)}, {row({0, 1})}}}),
          edges_of(
              of(-1),
-             {{"-1: below float32",
-               {row({0x1p-126, 0x1p-126})},
-               {number(0x1p-127)},
-               {row({0.25, 0.25})},
-               4,
-               16,
-               false},  // second slopes are beyond all floats
-              {"-1: a zero", {row({0, 4})}, {number(0)}, {row({0, 0})}},
+             {{"-1: a zero", {row({0, 4})}, {number(0)}, {row({0, 0})}},
               {"-1: huge", {row({0x1p100, 0x1p100})}, {number(0x1p99)}, {row({0.25, 0.25})}}})});
   }
   static std::vector<Case> cases() {

@@ -47,15 +47,13 @@ struct RowTotals {
   T log[rows_at_once];      // of the total, to all digits where that is near 1
 };
 
-// Norms that are too huge or too tiny to divide by are kept times a power of two, too.
+// Norms beyond all numbers are kept times a power of two, too.
 template <class T>
 struct FarNorm {
-  static constexpr bool wide = sizeof(T) == sizeof(double);
   static constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
-  static constexpr double small = wide ? 0x1p-960 : 0x1p-96;
-  static constexpr double up = wide ? 0x1p256 : 0x1p32;
+  static constexpr double down = sizeof(T) == sizeof(double) ? 0x1p-256 : 0x1p-32;
 
-  static constexpr double part(T norm) { return norm < small ? up : norm > largest ? 1 / up : 1; }
+  static constexpr double part(T norm) { return norm > largest ? down : 1; }
 };
 
 // What derivatives read of rows, or of channels: one number of each, of the row times `part`, a

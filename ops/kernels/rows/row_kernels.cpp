@@ -85,7 +85,7 @@ void run_norm(const FoldPlan& plan, const T* in, T* out, T* scaled) {
                           [](double squares) { return static_cast<T>(std::sqrt(squares)); });
   const bool nothing = plan.lines == 0 || plan.inner == 0;
   constexpr bool wide = sizeof(T) == sizeof(double);
-  constexpr double least = wide ? 1e-140 : FarNorm<T>::small;
+  constexpr double least = wide ? 1e-140 : 0;
   constexpr double most = wide ? 1e150 : FarNorm<T>::largest;
   for (std::size_t k = 0; k < plan.outputs(); ++k) {
     scaled[k] = out[k];
