@@ -3,6 +3,9 @@ cmake_minimum_required(VERSION 3.22)
 function(check file content expected)
   file(REMOVE_RECURSE "${SCRATCH}")
   file(WRITE "${SCRATCH}/${file}" "${content}\n")
+  foreach(beside IN LISTS ARGN)
+    file(WRITE "${SCRATCH}/${beside}" "\n")
+  endforeach()
   execute_process(COMMAND ${CMAKE_COMMAND} -DROOT=${SCRATCH} -P ${CMAKE_CURRENT_LIST_DIR}/layers.cmake
                   RESULT_VARIABLE status ERROR_VARIABLE text OUTPUT_QUIET)
   string(REGEX REPLACE "[ \n]+" " " text "${text}")
@@ -22,6 +25,13 @@ check(data/a.hpp "#include <dualtape/ops/x.hpp>" "data may not include ops")
 check(models/a.hpp "#include <dualtape/data/x.hpp>" "models may not include data")
 check(models/a.hpp "#include <dualtape/dualtape.hpp>" "models may not include dualtape")
 check(core/a.cpp "#include \"a.hpp\"" "angle brackets")
+# Rooms of core: by the header's own room.
+check(core/base/a.hpp "#include <dualtape/core/base/a.hpp>" ok)
+check(core/tile/a.hpp "#include <dualtape/core/base/b.hpp>" ok core/base/b.hpp)
+check(core/base/a.hpp "#include <dualtape/core/tile/b.hpp>" "its room may not include"
+      core/tile/b.hpp)
+check(core/base/a.hpp "#include <dualtape/core/b.hpp>" "its room may not include"
+      core/b.hpp core/tile/b.cpp)
 check(ops/a.hpp "#include <xsimd/xsimd.hpp>" "may not include xsimd")
 check(ops/a.hpp "#include <cblas.h>" "may not include cblas")
 check(ops/a.hpp "#include <dualtape/ops/kernels/rows/x.hpp>" "private one")
