@@ -6,14 +6,12 @@
 #include <utility>
 #include <vector>
 
-#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/declare/convolution_shapes.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/matrix.hpp>
 #include <dualtape/ops/declare/operand.hpp>
-#include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
 namespace {
@@ -325,21 +323,6 @@ std::int64_t spread_size(std::string_view function, Location where, std::int64_t
   return (in - 1) * stride - 2 * padding + dilation * (kernel - 1) + more + 1;
 }
 
-// A sequence as an image of one row.
-Var as_row(std::string_view function, std::string_view what, const In& x) {
-  const Shape shape = detail::shape_of(x);
-  if (shape.rank() != 3)
-    fail<ShapeError>({.op = function,
-                      .what = std::string(what) + " has shape " + to_string(shape) +
-                              ", and takes 3 axes: " +
-                              (what == "x" ? "(batch, channels, length)"
-                                           : "(channels, channels of a group, length)"),
-                      .where = x.where(),
-                      .help = "reshape it; a single sequence is a batch of 1"});
-  return reshape(x, {shape[0], shape[1], 1, shape[2]});
-}
-Var without_rows(Var y) { return squeeze(y, {2}); }
-
 // ---- samples -----------------------------------------------------------------------------------
 
 struct Sample {
@@ -405,29 +388,6 @@ std::vector<Case> WeightGradient::cases() {
   return cases;
 }
 
-struct Conv1d {
-  static constexpr auto name = "conv1d";
-  static constexpr auto doc = "the convolution of sequences, in groups of channels";
-  static constexpr auto math = "conv2d of images of one row.";
-  static constexpr Example example{
-      "conv1d(g.constant(Tensor{1, 2, 3}.reshape({1, 1, 3})), "
-      "g.constant(Tensor{1, 10}.reshape({1, 1, 2})))",
-      "[[[21. 32.]]]"};
-  static std::vector<Edge> edges() { return detail::window_edges(name); }
-  static std::vector<Case> cases() {
-    const auto call = [](const ConvOptions& options) {
-      return [options](std::span<const Var> in) {
-        return std::vector<Var>{conv1d(in[0], in[1], options)};
-      };
-    };
-    return {{"channels", {Arg{{2, 2, 5}}, Arg{{3, 2, 3}}}, call({})},
-            {"options",
-             {Arg{{1, 2, 6}}, Arg{{2, 1, 2}}},
-             call({.stride = 2, .padding = 1, .dilation = 2, .groups = 2})},
-            {"same", {Arg{{1, 1, 4}}, Arg{{1, 1, 4}}}, call({.padding = Padding::same()})}};
-  }
-};
-
 struct ConvTranspose2d {
   static constexpr auto name = "conv_transpose2d";
   static constexpr auto doc = "the transpose of a convolution, which makes images larger";
@@ -451,24 +411,6 @@ struct ConvTranspose2d {
              {Arg{{1, 1, 2, 2}}, Arg{{1, 2, 2, 3}}},
              call({.stride = {2, 3}, .padding = 1, .output_padding = {1, 2}, .dilation = {2, 1}})},
             {"groups", {Arg{{1, 4, 2, 2}}, Arg{{4, 1, 2, 2}}}, call({.groups = 2})}};
-  }
-};
-
-struct ConvTranspose1d {
-  static constexpr auto name = "conv_transpose1d";
-  static constexpr auto doc =
-      "the transpose of a convolution of sequences, which makes them longer";
-  static constexpr auto math = "conv_transpose2d of images of one row.";
-  static constexpr Example example{
-      "conv_transpose1d(g.constant(Tensor{1, 2}.reshape({1, 1, 2})), "
-      "g.constant(Tensor{1, 10}.reshape({1, 1, 2})), {.stride = 2})",
-      "[[[ 1. 10.  2. 20.]]]"};
-  static std::vector<Edge> edges() { return detail::window_edges(name); }
-  static std::vector<Case> cases() {
-    return {{"stride", {Arg{{2, 2, 3}}, Arg{{2, 1, 3}}}, [](auto in) {
-               return std::vector<Var>{conv_transpose1d(
-                   in[0], in[1], {.stride = 2, .padding = 1, .output_padding = 1})};
-             }}};
   }
 };
 
@@ -501,29 +443,10 @@ Var conv_transpose2d(In x, In w, const ConvTransposeOptions& o) {
       {.stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups});
 }
 
-Var conv1d(In x, In w, const ConvOptions& options) {
-  ConvOptions rows = options;
-  rows.stride.rows = rows.dilation.rows = 1;
-  if (options.padding.form() == Padding::Form::numbers)
-    rows.padding = Size2d(0, options.padding.size().columns);
-  const Composite c("conv1d", {x, w});
-  return without_rows(conv2d(as_row("conv1d", "x", c[0]), as_row("conv1d", "w", c[1]), rows));
-}
-
-Var conv_transpose1d(In x, In w, const ConvTransposeOptions& options) {
-  ConvTransposeOptions rows = options;
-  rows.stride.rows = rows.dilation.rows = 1;
-  rows.padding.rows = rows.output_padding.rows = 0;
-  const Composite c("conv_transpose1d", {x, w});
-  return without_rows(conv_transpose2d(as_row("conv_transpose1d", "x", c[0]),
-                                       as_row("conv_transpose1d", "w", c[1]), rows));
-}
-
 void detail::register_convolution() {
   register_all(conv2d_op, input_gradient_op, weight_gradient_op);
-  register_composite<Conv1d>();
   register_composite<ConvTranspose2d>();
-  register_composite<ConvTranspose1d>();
+  register_convolution1d();
 }
 
 }  // namespace dualtape

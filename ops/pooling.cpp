@@ -331,13 +331,6 @@ PoolOptions of_columns(const PoolOptions& options) {
   flat.padding = {0, options.padding.columns};
   return flat;
 }
-template <class Pool>
-Var pool_rows(std::string_view function, In x, std::int64_t window, const PoolOptions& options,
-              Pool pool) {
-  const Composite c(function, {x});
-  return squeeze(pool(as_rows(function, c[0]), Size2d(1, window), of_columns(options)), {2});
-}
-
 void require_images(std::string_view function, const In& x) {
   const Shape shape = shape_of(x);
   if (shape.rank() != 4 || shape[2] < 1 || shape[3] < 1)
@@ -469,14 +462,12 @@ Var avg_pool2d_spread(In t, Size2d size, Size2d window, const PoolOptions& optio
 }
 
 Var max_pool1d(In x, std::int64_t window, const PoolOptions& options) {
-  return pool_rows(
-      "max_pool1d", x, window, options,
-      [](In rows, Size2d size, const PoolOptions& o) { return max_pool2d(rows, size, o); });
+  const Composite c("max_pool1d", {x});
+  return squeeze(max_pool2d(as_rows("max_pool1d", c[0]), {1, window}, of_columns(options)), {2});
 }
 Var avg_pool1d(In x, std::int64_t window, const PoolOptions& options) {
-  return pool_rows(
-      "avg_pool1d", x, window, options,
-      [](In rows, Size2d size, const PoolOptions& o) { return avg_pool2d(rows, size, o); });
+  const Composite c("avg_pool1d", {x});
+  return squeeze(avg_pool2d(as_rows("avg_pool1d", c[0]), {1, window}, of_columns(options)), {2});
 }
 
 Var adaptive_avg_pool2d(In x, Size2d size) {

@@ -25,6 +25,7 @@ void register_cut_activations();
 void register_arithmetic();
 void register_compare();
 void register_convolution();
+void register_convolution1d();
 void register_linalg();
 void register_determinants();
 void register_math();
