@@ -43,16 +43,11 @@ nn::Sequential digit_net(dt::Key key) {
 // Trains a net and prints the accuracy on what it has not seen.
 void study(const char* what, const nn::Sequential& net, const dt::Split& split, double rate,
            std::int64_t steps, const dt::GradientMethod& method) {
-  // The context says whether the net is trained or evaluated, which batch norm
-  // and dropout ask.
-  const auto objective = [&](dt::Var x, dt::Var labels, nn::Context& context) {
-    const dt::Var logits = net(x, context);
-    return dt::Objective{dt::cross_entropy(logits, labels), logits};
-  };
-  dt::Adam adam;
-  dt::Trainer trainer(
-      objective, net.parameters(), method, adam,
-      {.schedule = dt::cosine_decay(rate, steps), .key = dt::Key{3}, .buffers = net.buffers()});
+  dt::Trainer trainer(net, dt::cross_entropy,
+                      {.optimiser = dt::Adam{},
+                       .gradients = method,
+                       .schedule = dt::cosine_decay(rate, steps),
+                       .key = dt::Key{3}});
   dt::Batches batches(split.train, 32, dt::Key{4});
   const dt::TrainResult result = trainer.fit(batches, {.steps = steps});
   const auto test = trainer.evaluate(split.test.inputs, split.test.labels);
