@@ -4,7 +4,8 @@
 
 namespace dualtape {
 
-std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outputs) {
+std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outputs,
+                                  const std::function<bool(const Op&)>& carries) {
   std::vector<bool> marked(graph.size());
   for (const Var& var : outputs) marked[var.id()] = true;
   std::vector<NodeId> ids;
@@ -12,7 +13,7 @@ std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outpu
     if (!marked[id]) continue;
     ids.push_back(id);
     const Node& node = graph.node(id);
-    if (node.op->kind() == Kind::zero_derivative) continue;
+    if (carries ? !carries(*node.op) : node.op->kind() == Kind::zero_derivative) continue;
     for (const Ref& ref : node.inputs()) marked[ref.node] = true;
   }
   std::ranges::reverse(ids);

@@ -23,9 +23,10 @@
 
 namespace dualtape {
 
-// The nodes that `outputs` need, ascending, not looking behind operators whose derivative is zero
-// by definition.
-std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outputs);
+// The nodes that `outputs` need, ascending. It is not looked for the operands of an operator that
+// `carries` denies; without it, of one whose derivative is zero by definition.
+std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outputs,
+                                  const std::function<bool(const Op&)>& carries = {});
 
 // DerivativeError: somebody differentiates through `node`, whose operator gives a reason against
 // it.
@@ -50,7 +51,8 @@ class Mode {
   Mode& operator=(const Mode&) = delete;
   virtual ~Mode() = default;
 
-  // Answers for `op` before the kinds are asked.
+  // Answers for `op` before the kinds are asked: whatever its kind, so that floor or a comparison
+  // may carry a state, too.
   void set_rule(const Op& op, Rule rule, Location where = Location::current()) {
     if (!rule) detail::refuse_empty_rule(op, where);
     rules_[&op] = std::move(rule);
@@ -79,6 +81,11 @@ class Mode {
   }
 
  private:
+  // Whether a state may come through: by a rule, or by its kind.
+  bool carries(const Op& op) const {
+    return op.kind() != Kind::zero_derivative || rules_.contains(&op);
+  }
+
   std::unordered_map<const Op*, Rule> rules_;
 };
 
@@ -130,7 +137,8 @@ std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
   std::vector<MaybeState> in;
   std::vector<Var> in_vars;
   std::vector<Var> out_vars;
-  for (const NodeId id : active_region(graph, outputs)) {
+  for (const NodeId id :
+       active_region(graph, outputs, [this](const Op& op) { return carries(op); })) {
     const Node& node = graph.node(id);
     if (has_given[id] && node.output_count == 1) continue;
     in.clear();
@@ -139,7 +147,7 @@ std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
       in.push_back(state_of(ref));
       any = any || in.back().has_value();
     }
-    if (!any || node.op->kind() == Kind::zero_derivative) continue;
+    if (!any || !carries(*node.op)) continue;
     in_vars.clear();
     out_vars.clear();
     for (const Ref& ref : node.inputs()) in_vars.push_back(graph.var(ref));

@@ -101,6 +101,38 @@ TEST_CASE("a rule set for an operator is asked before its kind") {
   CHECK(degree_of(mode, y, {x}) == 1000);
 }
 
+TEST_CASE("a rule is asked for operators whose derivative is zero by definition, too") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {3}, dt::float64);
+  Degree mode;
+  const dt::Var y = dt::floor(x * x) * x;
+  CHECK(degree_of(mode, y, {x}) == 1);
+  mode.set_rule(dt::require_op("floor"),
+                [](const dt::NodeView&, std::span<const Degree::MaybeState> in) {
+                  return std::vector<Degree::MaybeState>{in[0]};
+                });
+  CHECK(degree_of(mode, y, {x}) == 3);
+  // What the straight-through estimator does: floor is taken for the identity.
+  dt::ForwardMode forward(g);
+  forward.set_rule(dt::require_op("floor"),
+                   [](const dt::NodeView&, std::span<const dt::MaybeVar> in) {
+                     return std::vector<dt::MaybeVar>{in[0]};
+                   });
+  const dt::Var v = g.input("v", {3}, dt::float64);
+  const std::vector<dt::Var> inputs{x};
+  const std::vector<dt::Var> tangents{v};
+  const std::vector<dt::Var> outputs{dt::floor(2 * x)};
+  const auto slopes = forward.run(g, inputs, tangents, outputs);
+  REQUIRE(slopes[0].has_value());
+  dt::Program program = dt::compile({*slopes[0]});
+  const dt::Tensor point = dt::Tensor{1.5, 2.5, -0.5}.to(dt::float64);
+  const dt::Tensor found =
+      program.run({{x, point}, {v, dt::Tensor{1.0, -1.0, 3.0}.to(dt::float64)}})[*slopes[0]];
+  CHECK(found.at<double>({0}) == 2);
+  CHECK(found.at<double>({1}) == -2);
+  CHECK(found.at<double>({2}) == 6);
+}
+
 TEST_CASE("a mode walks a node once, however many readers it has") {
   dt::Graph g;
   dt::Var x = g.input("x", {}, dt::float64);
