@@ -1,4 +1,6 @@
 // A mode of one's own: the degree of a graph of polynomials, with a rule for one more operator.
+#include <dualtape/core/program.hpp>
+#include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/mode.hpp>
 
 #include <algorithm>
