@@ -39,8 +39,8 @@ struct KernelArgs {
     return static_cast<T*>(out[i]);
   }
 };
-// A callable behind a plain function pointer, which costs a run less than a std::function does.
-// Copies share the callable.
+// A callable that is called through a plain function pointer, which costs a run less than a
+// std::function does. Copies share the callable.
 class KernelFunction {
  public:
   using Call = void (*)(void* callable, const KernelArgs& args);

@@ -95,8 +95,9 @@ class Inference {
 
   const Shape& shape(std::size_t i) const { return in[i].shape; }
   DType dtype(std::size_t i) const { return in[i].dtype; }
-  void require_count(std::size_t count) const;  // GraphError unless there are so many inputs
-  void require_floating(std::size_t i) const;   // TypeError
+  void require_count(
+      std::size_t count) const;                // GraphError unless there are exactly `count` inputs
+  void require_floating(std::size_t i) const;  // TypeError
   // The axis as 0 .. rank-1; ShapeError if it is outside -rank .. rank-1.
   std::size_t axis(std::int64_t axis, std::size_t rank) const;
 

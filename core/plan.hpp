@@ -56,7 +56,7 @@ struct Plan {
   std::vector<std::string> labels{""};
   std::vector<std::shared_ptr<const Op>> made;  // operators that passes made for this plan
   CompileOptions options;  // of the program; `threads` is never 0 once compile() has made it
-  // Pairs of values, `second` to lie right behind `first` in memory; both are computed, have the
+  // Pairs of values, `second` to lie right after `first` in memory; both are computed, have the
   // same bytes, a multiple of arena_alignment, and are in no other pair. A wish: place() passes
   // over a pair of which one value lies in a parameter, shares another's memory or is a result.
   std::vector<std::pair<ValueId, ValueId>> adjacent;

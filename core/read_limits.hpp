@@ -12,7 +12,7 @@ namespace dualtape {
 // and throw DataError; a file that is trusted is read with another:
 //   load_idx(path, {.growth = 1100});
 struct ReadLimits {
-  // All that is made of one file: this many times its own size, or so many bytes if that is more.
+  // All that is made of one file: this many times its own size, or this many bytes if that is more.
   std::uint64_t growth = 64;
   std::uint64_t always = std::uint64_t{64} << 20U;
 

@@ -16,7 +16,7 @@ namespace dualtape {
 
 struct PlateauOptions {
   double factor = 0.1;         // the rate is multiplied by it; in (0, 1)
-  std::int64_t patience = 10;  // observations without improvement that are borne
+  std::int64_t patience = 10;  // observations without improvement to tolerate
   // An improvement is at least this share of the best metric's size so far, or this much.
   double threshold = 1e-4;
   bool relative = true;

@@ -1,6 +1,6 @@
 // Forward mode: tangents propagated along the graph.
 //
-// The visitor walks the nodes between the inputs and the outputs in order and adds, right behind
+// The visitor walks the nodes between the inputs and the outputs in order and adds, right after
 // each of them, the node of its tangent: dy = J dx (a jvp). The tangents are ordinary nodes: run
 // them, optimise them, differentiate them again. Memory does not grow with depth, since a Program
 // runs a tangent right after its primal and frees both when they have been read.

@@ -20,7 +20,7 @@ struct AttentionOptions {
   // shape broadcasts to that of the scores, (..., L, S).
   MaybeVar mask = {};
   std::optional<double> scale = {};  // of the scores; 1 / sqrt(E) if none is given
-  // Each weight behind the softmax is 0 with this probability, else divided by 1 - dropout, as
+  // Each weight that the softmax gives is 0 with this probability, else divided by 1 - dropout, as
   // dropout() does with this key, an int64 scalar.
   double dropout = 0;
   MaybeVar dropout_key = {};

@@ -18,7 +18,7 @@
 
 namespace dualtape {
 
-// Zeros around an image: so many rows above and below and columns left and right, or by name.
+// Zeros around an image: a number of rows above and below and columns left and right, or by name.
 class Padding {
  public:
   enum class Form : std::uint8_t { numbers, same, valid };

@@ -39,7 +39,7 @@ Var transpose(In x, std::int64_t a, std::int64_t b);
 // shape does not broadcast to `shape`.
 Var broadcast_to(In x, const Shape& shape);
 
-// x itself, with derivative zero in every mode: whatever lies behind it is held constant.
+// x itself, with derivative zero in every mode: whatever it was computed from is held constant.
 Var stop_gradient(In x);
 
 }  // namespace dualtape

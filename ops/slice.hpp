@@ -28,8 +28,8 @@ Var slice(In x, const std::vector<Range>& ranges);
 Var slice_scatter(In x, const Shape& shape, const std::vector<std::int64_t>& starts,
                   const std::vector<std::int64_t>& steps);
 
-// x with before[i] and after[i] entries of `value` put in front of and behind axis i. The value is
-// weak, as any literal.
+// x with before[i] and after[i] entries of `value` put before and after those of axis i. The value
+// is weak, as any literal.
 Var pad(In x, const std::vector<std::int64_t>& before, const std::vector<std::int64_t>& after,
         Number value = 0);
 

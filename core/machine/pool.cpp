@@ -1,4 +1,4 @@
-// The one pool of threads, behind run_parts().
+// The one pool of threads, which run_parts() hands work to.
 #include <atomic>
 #include <cstdint>
 #include <exception>

@@ -99,7 +99,7 @@ void Program::Impl::plan_kernels() {
   out.resize(results_so_far);
 }
 
-// One for every thread behind the arena, the first one's being large enough for any kernel.
+// One for every thread, after the arena, the first one's being large enough for any kernel.
 void Program::Impl::place_workspaces() {
   std::size_t first = 0;
   std::size_t further = 0;

@@ -443,7 +443,7 @@ bool TileProgram::streams(const void* const* in, void* const* out, std::size_t n
   return bytes >= streamed_from && n >= streamed_at_once && n % (64 / size_of(dtype_)) == 0;
 }
 
-// Computes into tiles behind the others and copies them out past the caches.
+// Computes into tiles after the others and copies them out past the caches.
 void TileProgram::run_streaming(void* const* out, std::size_t n, char** slots, char* tiles) const {
   const std::size_t inputs = in_elements_.size();
   const std::size_t element = size_of(dtype_);

@@ -99,7 +99,7 @@ class ChunkFold {
   std::size_t results_of_chunk_ = 1;
   std::size_t sums_ = 1;  // of all chunks
   std::size_t whole_elements_ = 1;
-  KernelFunction whole_;               // of chunks of so many elements
+  KernelFunction whole_;               // of whole chunks
   KernelFunction rest_;                // of those with less in them
   std::vector<KernelFunction> joins_;  // of results of chunks
   std::size_t shared_bytes_ = 0;

@@ -48,7 +48,7 @@ class ByteReader {
   void read(void* to, std::size_t bytes, const std::string& what);
   // The same into new memory, by read_growing() where they are packed.
   std::vector<std::byte> take(std::uint64_t bytes, const std::string& what);
-  // DataError where the file cannot hold so many bytes, whatever they are.
+  // DataError where the file cannot hold that many bytes, whatever they are.
   void check_claim(std::uint64_t bytes, const std::string& what) const;
   // DataError where so much memory, which `what` would take in all, is beyond the limits.
   void expect_room(std::uint64_t bytes, const std::string& what) const;

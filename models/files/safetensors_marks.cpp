@@ -42,7 +42,7 @@ void check_metadata(const TensorsHeader& header, Location where) {
 }
 
 // Where the digits of the header's own checksum stand, as they are written; a quote within a name
-// or a text stands behind a backslash, so that this is no part of one.
+// or a text stands after a backslash, so that this is no part of one.
 std::size_t place_of_own_sum(std::string_view text) {
   const std::string before = "\"" + std::string(header_key) + "\":\"";
   const std::size_t at = text.find(before);

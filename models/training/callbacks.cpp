@@ -109,7 +109,7 @@ EarlyStopping::EarlyStopping(std::string scalar, EarlyStoppingOptions options, L
   require(!scalar_.empty(), "EarlyStopping", "the name of what it waits for is empty", where,
           name_the_scalar);
   require(options.patience >= 0, "EarlyStopping", "the patience is below 0", where,
-          "give how many reports without improvement are borne");
+          "give how many reports without improvement to tolerate");
   require(options.least_change >= 0 && std::isfinite(options.least_change), "EarlyStopping",
           "the least change is below 0 or not finite", where, "0 takes any improvement");
 }

@@ -18,7 +18,7 @@ void with_element(std::size_t size, F f) {
   f(std::uint64_t{});
 }
 
-// Images of so many channels, which may leave a part of their last block unused.
+// Images of that many channels, which may leave a part of their last block unused.
 template <class T>
 void unpack(const T* from, T* to, std::int64_t images, std::int64_t channels, std::int64_t plane) {
   const std::int64_t block = channel_block();

@@ -60,7 +60,7 @@ auto sized_by(std::string_view function, std::span<const In> operands, F f) {
       names += (i == 0 ? " of " : ", ") + to_string(shape_of(operands[i]));
     if (operands.size() > most_named)
       names += " and " + std::to_string(operands.size() - most_named) + " more";
-    std::string why = error.what();  // of the Shape, or of the operator behind
+    std::string why = error.what();  // of the Shape, or of the operator inside
     if (const auto at = why.find("too many elements"); at != std::string::npos)
       why = why.substr(at, why.find('\n', at) - at);
     fail<SizeError>({.op = function,

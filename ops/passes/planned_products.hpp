@@ -12,8 +12,8 @@ namespace dualtape::detail {
 const Op& matmul_add_op();
 
 // A B and A' B for operands A, A', B; A as it is, B transposed with "transpose_b". Shapes (m, k),
-// (m, k), (k, n) -> (m, n), (m, n). One product of twice the rows where A' lies right behind A in
-// memory and the second result right behind the first, which Plan::adjacent asks for; else two.
+// (m, k), (k, n) -> (m, n), (m, n). One product of twice the rows where A' lies right after A in
+// memory and the second result right after the first, which Plan::adjacent asks for; else two.
 const Op& stacked_matmul_op();
 
 }  // namespace dualtape::detail

@@ -99,7 +99,7 @@ ValueId add_sum(Rewriter& plan, const std::vector<Term>& terms,
 }
 
 // x (a b) as (x a) b, and (a b) y as a (b y), where that takes fewer operations; also where the
-// thin product stands in a sum of such or behind factors of rank 0. What a b itself costs counts
+// thin product stands in a sum of such or after factors of rank 0. What a b itself costs counts
 // only if nobody else reads it.
 bool association(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
   const auto outer = product_of(plan, &node);

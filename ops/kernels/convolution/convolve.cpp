@@ -28,9 +28,9 @@ std::optional<ConvBackend> forced_backend() {
   return forced;
 }
 
-// For fewer channels than these, and so many weights for each output channel, a loop over rows was
-// 0.9 to 3 times as fast as a product with columns, mostly 1.3 (AVX-512, one thread, 1 -> 2 to 3 ->
-// 64 channels).
+// For fewer channels than these, and at least this many weights for each output channel, a loop
+// over rows was 0.9 to 3 times as fast as a product with columns, mostly 1.3 (AVX-512, one thread,
+// 1 -> 2 to 3 -> 64 channels).
 constexpr std::int64_t most_direct_channels = 7;
 constexpr std::int64_t least_direct_weights = 9;
 

@@ -105,7 +105,7 @@ class DividedConvolution {
   std::size_t sum_bytes() const {
     return aligned(static_cast<std::size_t>(size_.w) * sizeof(float));
   }
-  // The first part's is the result; the others' lie behind the scratch memory.
+  // The first part's is the result; the others' lie after the scratch memory.
   float* sum_of(const KernelArgs& args, std::size_t part) const {
     if (part == 0) return args.output<float>();
     return reinterpret_cast<float*>(static_cast<std::byte*>(args.workspace) + scratch_ +

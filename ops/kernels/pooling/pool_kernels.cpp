@@ -178,7 +178,7 @@ void spread_windows(const PoolPlan& plan, const T* t, T* y, std::size_t first, s
 // same as one after the other.
 
 constexpr std::size_t most_pairs = 1024;  // in a buffer, which stays in the first-level cache
-constexpr std::size_t slack = 16;         // registers may reach behind it
+constexpr std::size_t slack = 16;         // registers may reach past it
 
 bool has_pairs(const PoolPlan& plan) {
   return plan.inner == 1 && plan.rows.halves() && plan.columns.halves() &&
@@ -203,7 +203,7 @@ void over_pairs(const PoolPlan& plan, std::size_t rows, F f) {
   if (2 * pairs == plan.columns.in) return f(std::size_t{0}, std::size_t{0}, rows * pairs);
   for (std::size_t r = 0; r < rows; ++r) f(r * plan.columns.in, r * pairs, pairs);
 }
-// f(numbers' type, upper pair, lower pair, result) for the results of a block; where `room` behind
+// f(numbers' type, upper pair, lower pair, result) for the results of a block; where `room` after
 // the first allows, registers go over the ends of rows and the next row puts that right.
 template <class T, class F>
 void over_results(std::size_t rows, std::size_t width, std::size_t room, F f) {

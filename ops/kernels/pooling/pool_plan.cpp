@@ -66,7 +66,7 @@ std::int64_t count_windows(std::int64_t in, std::int64_t window, std::int64_t st
   if (room < 0) return round_up && -room < stride ? 1 : 0;
   const std::int64_t whole = room / stride;
   if (!round_up || whole * stride == room) return whole + 1;
-  // One more, unless it would begin in the padding behind.
+  // One more, unless it would begin in the padding at the end.
   return in + padding - stride * whole > stride ? whole + 2 : whole + 1;
 }
 

@@ -71,7 +71,7 @@ template <class T, class Inside, class Edge>
 void over_window_rows(const PoolPlan& plan, const RowBlock& block, Inside inside, Edge edge) {
   const PoolAxis& columns = plan.columns;
   const std::size_t rows = block.in_count;
-  const std::size_t more = columns.window - 1;  // entries that the last one has behind it
+  const std::size_t more = columns.window - 1;  // entries that the last one has after it
   const std::size_t room = (plan.outer - block.image) * plan.in_size() - block.in * columns.in;
   if (rows * columns.in > more)
     over_row<T>(rows * columns.in - more, room - more,
@@ -277,7 +277,7 @@ inline std::size_t values_begin(const PoolAxis& columns) {
   return columns.window - 1 - columns.before;
 }
 
-// 1 up to the end of a row and 0 behind it.
+// 1 up to the end of a row and 0 after it.
 template <class T>
 struct RowEnd {
   T numbers[2 * row_slack] = {};
@@ -289,7 +289,7 @@ template <class T>
 constexpr RowEnd<T> row_end;
 
 // Output row r of t, each value at the pixel its window belongs to. What was between them, 0, stays
-// so; less than row_slack pixels behind the row become 0.
+// so; less than row_slack pixels after the row become 0.
 template <class T>
 void expand(const PoolPlan& plan, std::size_t image, std::size_t r, const T* t, T* to) {
   const std::size_t count = plan.columns.out;

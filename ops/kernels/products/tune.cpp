@@ -41,7 +41,7 @@ std::string processor_name() {
   for (const unsigned word : words)
     for (unsigned byte = 0; byte < 4; ++byte)
       if (const char c = static_cast<char>((word >> (8 * byte)) & 0xFFU); c != '\0') name += c;
-  // Some hypervisors hide the model behind a general name, but not its numbers.
+  // Some hypervisors give a general name for the model, but not its numbers.
   unsigned signature = 0, b = 0, c = 0, d = 0;
   __get_cpuid(1, &signature, &b, &c, &d);
   return name.substr(0, name.find_last_not_of(' ') + 1) + ", signature " +

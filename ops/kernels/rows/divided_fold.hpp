@@ -21,7 +21,7 @@ class DividedFold {
   DividedFold(const FoldPlan& plan, bool joins);
 
   const FoldPlan& plan() const { return plan_; }
-  // What the kernel needs, of results that have so many bytes.
+  // What the kernel needs, of results of this many bytes.
   std::size_t workspace_bytes(std::size_t result) const { return join_ ? blocks_ * result : 0; }
   // fold(plan, const Element* in, Result* out) for the kernel's first operand and output.
   template <class Element, class Result, class Fold>

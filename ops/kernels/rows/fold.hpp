@@ -1,4 +1,4 @@
-// Folds an array over any of its axes: the loops behind sum, max, any and their like.
+// Folds an array over any of its axes: the loops of sum, max, any and their like.
 // Private: includes xsimd; for one instruction set at a time (core/machine/isa.hpp). Plain
 // functions; any thread.
 //

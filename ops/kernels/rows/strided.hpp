@@ -1,4 +1,4 @@
-// Copies blocks of elements between strided views: the one loop behind permute, broadcast_to,
+// Copies blocks of elements between strided views: the one loop of permute, broadcast_to,
 // concat, split, slice and pad. Private. A plan is immutable; run() may be called from any thread.
 #pragma once
 
