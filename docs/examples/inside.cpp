@@ -132,7 +132,7 @@ bool root_of_square(dt::Rewriter& rewriter, const dt::PlanNode& node) {
   const dt::PlanNode* const square = rewriter.producer(rewriter.operands(node)[0], "square");
   if (square == nullptr) return false;
   const dt::ValueId x = rewriter.operands(*square)[0];
-  rewriter.replace_by(rewriter.add(dt::require_op("abs"), {}, {x}, rewriter.type(x)));
+  rewriter.replace_by(rewriter.add(dt::require_op("abs"), {}, {x}));
   return true;
 }
 

@@ -157,7 +157,7 @@ TEST_CASE("a product prepared or not is the same, with scratch or without") {
   dt::detail::Product product(s, dt::float32);
   const dt::detail::Product plain = product;
   CHECK(plain.scratch_bytes() == 0);
-  product.prepare();
+  product.prepare(dt::no_compile_options());
   CHECK((product.note().find("prepared") != std::string::npos) == (product.scratch_bytes() > 0));
   CHECK(plain.note().find("prepared") == std::string::npos);
   const Tensor a = numbers(1, shape_a(s), dt::float32);
@@ -212,7 +212,7 @@ TEST_CASE("products are prepared where that measured faster, and float32 ones of
   CHECK(!faster_prepared({false, true, 64, 1024, 1100}));
   CHECK(!faster_prepared({false, true, 64, 1024, 256}));
   dt::detail::Product wide({false, true, 64, 1024, 1024}, dt::float64);
-  wide.prepare();
+  wide.prepare(dt::no_compile_options());
   CHECK(wide.scratch_bytes() == 0);
 }
 
