@@ -92,7 +92,7 @@ TEST_CASE("scale and shift may be parameters and x as well") {
   CHECK(dt::batch_norm(x, scale, shift).y.shape() == dt::Shape{4, 2});
   CHECK(dt::group_norm(x, 2, scale, shift).shape() == dt::Shape{4, 2});
   check_refused<dt::GraphError>([&] { dt::batch_norm(scale, scale, shift); },
-                                {"batch_norm", "no operand is in a graph"});
+                                {"batch_norm", "none of its operands belongs to a graph"});
 }
 
 TEST_CASE("what cannot be normalised is refused with its sizes") {
