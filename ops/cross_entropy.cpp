@@ -307,12 +307,12 @@ struct CrossEntropy {
     };
     std::vector<Edge> huge;
     for (const double size : {0x1.8p127, 0x1.8p1023}) {
-      const std::string name = "a sum of losses beyond floats, " + std::to_string(std::ilogb(size));
+      const std::string what = "a sum of losses beyond floats, " + std::to_string(std::ilogb(size));
       const Tensor logits = table({2, 2}, {size, 0, size, 0});
       const Tensor slopes = table({2, 2}, {0.5, -0.5, 0.5, -0.5});
-      huge.push_back({name, {logits}, {number(size)}, {slopes}});
+      huge.push_back({what, {logits}, {number(size)}, {slopes}});
       for (const double weight : {1, 4})
-        huge.push_back({name + ", weighted by " + std::to_string(weight),
+        huge.push_back({what + ", weighted by " + std::to_string(weight),
                         {logits, row({1, weight})},
                         {number(size)},
                         {slopes, row({0, 0})}});
