@@ -371,6 +371,9 @@ struct Celu {
             {1, 0, 1, 1, 0},
             {-inf, 2, -2, 0, -1},
             {inf, 2, inf, 1, 0},
+            // Where alpha is below 0, too: u = x / alpha is above.
+            {-2, -1, -6.38905609893065, 7.38905609893065, -8.38905609893065},
+            {-0.25, -1, -0.2840254166877415, 1.2840254166877414, -0.03698093748419395},
             {nan, 2, nan, nan, nan}});
   }
 
@@ -384,7 +387,7 @@ struct Celu {
       factorial *= k;
       coefficients[static_cast<std::size_t>(k - 2)] = (k - 1) / factorial;
     }
-    const Var near = u > -0.5;
+    const Var near = abs(u) < 0.5;  // u is above 0 where alpha is below
     const Var inside = where(near, u, 0);
     Var series = inside * coefficients[terms - 1];
     for (std::size_t k = terms - 1; k-- > 1;) series = inside * (series + coefficients[k]);

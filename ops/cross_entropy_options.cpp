@@ -62,7 +62,8 @@ Var smoothed_losses(const Operands& o, const Var& labels, const MaybeVar& kept,
   // Rows passed over may hold anything: they are replaced before a NaN of theirs meets a 0.
   Var logs = log_softmax(kept ? where(unsqueeze(*kept, -1), o.logits, 0.0) : o.logits);
   if (weights) logs = weighted(logs, *weights);
-  Var losses = sum(logs, {-1}) * (-smoothing / o.classes());
+  // A share of each first: the sum of all may be too large.
+  Var losses = sum(logs * (-smoothing / o.classes()), {-1});
   if (smoothing == 1) {
     // The label's own loss, which may be infinite, would meet a 0. That it is a label is still
     // asked: every class holds the row's loss.

@@ -221,7 +221,8 @@ constexpr detail::BuiltinElementwise<SmoothL1> smooth_l1_op;
 struct Hinge {
   static constexpr auto name = "hinge";
   static constexpr auto doc = "max(0, 1 - s y) for scores s and targets y of -1 and 1";
-  static constexpr auto math = "L = max(0, 1 - s y); dL/ds = -y where s y < 1, else 0.";
+  static constexpr auto math =
+      "L = max(0, 1 - s y); dL/ds = -y where s y < 1, half of that where it is 1, else 0.";
   static constexpr auto example =
       Example{"hinge(g.constant(Tensor{0.5, -3}), g.constant(Tensor{1, -1}))", "0.25"};
   static Var body(const Pair& c, Reduction reduction) {

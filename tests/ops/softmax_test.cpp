@@ -1,7 +1,11 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
+#include <vector>
 
+#include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/softmax.hpp>
 
 #include "known.hpp"
@@ -108,6 +112,40 @@ TEST_CASE("the Jacobian of softmax is diag(y) - y y^T") {
     check_close(numbers(dt::eval(dt::vjp({dt::softmax(x)}, {x}, {c})[x])), row, 1e-15);
     check_close(numbers(dt::eval(dt::forward(dt::softmax(x), {x}, {c}))), row, 1e-15);
     check_close(numbers(dt::eval(dt::vjp({dt::log_softmax(x)}, {x}, {c})[x])), log_row, 1e-15);
+  }
+}
+
+TEST_CASE("slopes of long rows in float32 keep their digits: 16 of the largest's") {
+  for (const std::int64_t size : {1024, 32000}) {
+    const auto slopes = [size](dt::DType dtype) {
+      dt::Graph graph;
+      dt::Tensor cotangent({1, size}, dt::float64);
+      dt::Tensor shares({1, size}, dt::float64);
+      for (std::int64_t i = 0; i < size; ++i)
+        cotangent.data<double>()[static_cast<std::size_t>(i)] =
+            static_cast<double>(i % 7 + 1) * (i % 2 == 0 ? 1 : -1);
+      shares.data<double>()[1] = 1;
+      const dt::Var x = graph.constant(dt::zeros({1, size}, dtype));
+      const dt::Var c = graph.constant(cotangent.to(dtype));
+      const dt::Tensor label = dt::Tensor::of({1});
+      const dt::Var smoothed =
+          dt::cross_entropy(x, label, {.reduction = dt::Reduction::sum, .label_smoothing = 0.125});
+      return std::vector<Numbers>{
+          numbers(dt::eval(dt::vjp({dt::softmax(x)}, {x}, {c})[x])),
+          numbers(dt::eval(dt::vjp({dt::log_softmax(x)}, {x}, {c})[x])),
+          numbers(dt::eval(dt::reverse(smoothed, {x})[x])),
+          numbers(dt::eval(dt::reverse(dt::cross_entropy(x, shares.to(dtype)), {x})[x])),
+      };
+    };
+    const auto found = slopes(dt::float32);
+    const auto right = slopes(dt::float64);
+    for (std::size_t k = 0; k < right.size(); ++k) {
+      CAPTURE(k);
+      double worst = 0;
+      for (std::size_t i = 0; i < right[k].size(); ++i)
+        worst = std::max(worst, std::abs(found[k][i] - right[k][i]) / std::abs(right[k][i]));
+      CHECK(worst < 16 * 0x1p-23);
+    }
   }
 }
 

@@ -1,8 +1,10 @@
 // The loops of reductions, of the softmax family, of normalisation and of outer products over
 // floats, for one instruction set.
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include <dualtape/ops/kernels/rows/channels.hpp>
 #include <dualtape/ops/kernels/rows/exponentials.hpp>
@@ -228,25 +230,42 @@ T sum_of_parts(T (&parts)[16]) {
   return parts[0];
 }
 
+// The sums of both that term(i) gives for i below `size`: short chains in T, added up in float64,
+// so that long rows keep their digits.
+template <class T, class Term>
+std::pair<T, T> two_sums(std::size_t size, Term term) {
+  constexpr std::size_t lanes = 16;
+  constexpr std::size_t block = 16 * lanes;
+  double first = 0;
+  double second = 0;
+  for (std::size_t begin = 0; begin < size; begin += block) {
+    T firsts[lanes] = {};
+    T seconds[lanes] = {};
+    const auto take = [&](std::size_t i, std::size_t k) {
+      const auto [a, b] = term(i);
+      firsts[k] += a;
+      seconds[k] += b;
+    };
+    const std::size_t end = std::min(begin + block, size);
+    std::size_t i = begin;
+    for (; i + lanes <= end; i += lanes)
+      for (std::size_t k = 0; k < lanes; ++k) take(i + k, k);
+    for (std::size_t k = 0; i < end; ++i, ++k) take(i, k);
+    first += static_cast<double>(sum_of_parts(firsts));
+    second += static_cast<double>(sum_of_parts(seconds));
+  }
+  return {static_cast<T>(first), static_cast<T>(second)};
+}
+
 // y_i sum_j y_j (t_i - t_j), or (log) without the first factor, where t_i sum y - sum y t would
 // cancel at a y near 1: every t is taken less the one at the largest y.
 template <class T, bool log>
 void softmax_slope_of_rows(const T* y, const T* t, T* out, std::size_t rows, std::size_t size) {
   for (std::size_t row = 0; row < rows; ++row, y += size, t += size, out += size) {
     const T origin = t[place_in_row<T, true>(y, size)];
-    T totals[16] = {};
-    T parts[16] = {};
-    const auto take = [&](std::size_t i, std::size_t k) {
-      totals[k] += y[i];
-      parts[k] += y[i] * (t[i] - origin);
-    };
-    std::size_t i = 0;
-    for (; i + 16 <= size; i += 16)
-      for (std::size_t k = 0; k < 16; ++k) take(i + k, k);
-    for (std::size_t k = 0; i < size; ++i, ++k) take(i, k);
-    const T total = sum_of_parts(totals);
-    const T along = sum_of_parts(parts);
-    for (i = 0; i < size; ++i) {
+    const auto [total, along] = two_sums<T>(
+        size, [&](std::size_t i) { return std::pair<T, T>(y[i], y[i] * (t[i] - origin)); });
+    for (std::size_t i = 0; i < size; ++i) {
       const T apart = (t[i] - origin) * total - along;
       out[i] = log ? apart : y[i] * apart;
     }
@@ -259,22 +278,13 @@ void log_softmax_pullback_of_rows(const T* y, const T* t, T* out, std::size_t ro
                                   std::size_t size) {
   for (std::size_t row = 0; row < rows; ++row, y += size, t += size, out += size) {
     const auto place = static_cast<std::size_t>(place_in_row<T, true>(y, size));
-    T totals[16] = {};
-    T parts[16] = {};
-    const auto take = [&](std::size_t i, std::size_t k) {
-      totals[k] += i == place ? T(0) : y[i];
-      parts[k] += i == place ? T(0) : t[i];
-    };
-    std::size_t i = 0;
-    for (; i + 16 <= size; i += 16)
-      for (std::size_t k = 0; k < 16; ++k) take(i + k, k);
-    for (std::size_t k = 0; i < size; ++i, ++k) take(i, k);
-    const T others = sum_of_parts(totals);
-    const T rest = sum_of_parts(parts);
+    const auto [others, rest] = two_sums<T>(size, [&](std::size_t i) {
+      return i == place ? std::pair<T, T>(0, 0) : std::pair<T, T>(y[i], t[i]);
+    });
     const T at_place = t[place] * others - y[place] * rest;
     const T total = others + y[place];
     const T sum = rest + t[place];
-    for (i = 0; i < size; ++i) out[i] = t[i] * total - y[i] * sum;
+    for (std::size_t i = 0; i < size; ++i) out[i] = t[i] * total - y[i] * sum;
     out[place] = at_place;
   }
 }
