@@ -35,8 +35,8 @@ void register_composite(const Entry& entry);
 std::vector<Entry> all_entries();
 
 namespace detail {
-// Adds every operator of the library; called by the look-ups. Weakly defined in core, where there
-// are none, and in ops/declare/library.cpp.
+// Adds every operator of the library; called by the look-ups. Defined as library() is, see
+// core/plan/library.hpp.
 void register_builtin_ops();
 }  // namespace detail
 

@@ -17,8 +17,7 @@ struct Library {
   void (*keep_weights)(Plan& plan);
 };
 
-// Defined twice: weakly in core, with core's own passes, and in ops/declare/library.cpp, which
-// every file of operators names, so that it is linked where one of them is.
+// Defined in ops/declare/library.cpp; in core/plan/alone.cpp for a program of core alone.
 const Library& library();
 
 }  // namespace dualtape::detail

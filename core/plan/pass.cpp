@@ -5,6 +5,7 @@
 #include <limits>
 
 #include <dualtape/core/leaves.hpp>
+#include <dualtape/core/plan/library.hpp>
 #include <dualtape/core/plan/rename.hpp>
 
 namespace dualtape {
@@ -39,6 +40,8 @@ Plan optimised_plan(std::span<const Var> outputs, std::span<const Assign> assign
     if (std::ranges::find(options.without, pass.name) == options.without.end()) pass.run(plan);
   return plan;
 }
+
+std::span<const Pass> passes() { return detail::library().passes; }
 
 Rewriter::Rewriter(Plan& plan)
     : plan_(plan),

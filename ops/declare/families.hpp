@@ -1,18 +1,11 @@
 // The families of built-in operators: each registers its own. A static library drops object files
-// that nothing names, so register_families() in ops/declare/families.cpp names them all, and each
-// of them names ops/declare/library.cpp, whose functions then take the place of core's. Private.
-// Registering is safe from any thread.
+// that nothing names, so register_families() in ops/declare/families.cpp names them all.
+// Private. Registering is safe from any thread.
 #pragma once
-
-#include <dualtape/core/plan/library.hpp>
 
 namespace dualtape::detail {
 
 void register_families();
-
-// library() of operators, under a name that core does not define.
-const Library& library_of_operators();
-[[gnu::used]] inline const auto linked_with_operators = &library_of_operators;
 
 // Registers wrapped operators: asking one for its Op does it.
 template <class... Callables>

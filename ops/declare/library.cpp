@@ -10,7 +10,7 @@
 
 namespace dualtape {
 
-const detail::Library& detail::library_of_operators() {
+const detail::Library& detail::library() {
   static constexpr std::array passes{
       Pass{"merge", "one node for equal computations", &merge},
       Pass{"precompute", "what depends on constants alone is computed now", &precompute},
@@ -33,8 +33,6 @@ const detail::Library& detail::library_of_operators() {
   return with_operators;
 }
 
-// In place of what core defines weakly.
-const detail::Library& detail::library() { return library_of_operators(); }
 void detail::register_builtin_ops() { register_families(); }
 
 }  // namespace dualtape

@@ -234,7 +234,7 @@ TEST_CASE("errors of layers and optimisers name the line where they are made") {
   check([] { AdamW({.epsilon = 0}); });
   check([] { Adam({.epsilon = std::numeric_limits<double>::infinity()}); });
   check([] { nn::Dropout(1.0); });
-  check([] { nn::Dropout(std::numeric_limits<double>::quiet_NaN()); });
+  check([] { static_cast<void>(nn::Dropout(std::numeric_limits<double>::quiet_NaN())); });
   check([] { nn::LayerNorm("l", 4, {.dtype = boolean}); });
   check([] { nn::RmsNorm("l", 4, {.dtype = int32}); });
   check([] { nets::lenet5(Key{1}, -1); });

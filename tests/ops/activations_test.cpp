@@ -174,9 +174,10 @@ TEST_CASE("second slopes far out are there for as long as floats reach") {
         Known{dt::mish, 45, -2.8842924436446614e-37, dt::float32},
         Known{dt::mish, -90, -7.2107311091116536e-38, dt::float32},
         Known{dt::mish, -712, -4.3011761958192312e-307, dt::float64}}) {
-    CAPTURE(x);
+    const double point = x;  // for CAPTURE, which takes no structured binding
+    CAPTURE(point);
     dt::Graph graph;
-    const dt::Var at = graph.constant(tensor({x}, dtype));
+    const dt::Var at = graph.constant(tensor({point}, dtype));
     const dt::Var one = graph.constant(dt::ones({1}, dtype));
     const dt::Var first = dt::vjp({op(at)}, {at}, {one})[at];
     const dt::Var second = dt::forward_all({first}, {at}, {one})[0].value();

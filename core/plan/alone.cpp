@@ -1,13 +1,16 @@
+// What a program of core alone has in the place of ops/declare/library.cpp: core's own passes, and
+// no operators. Not in the library, which has that one.
 #include <array>
 
 #include <dualtape/core/plan/library.hpp>
+#include <dualtape/core/registry.hpp>
 
 namespace dualtape {
 namespace detail {
 
-[[gnu::weak]] void register_builtin_ops() {}
+void register_builtin_ops() {}
 
-[[gnu::weak]] const Library& library() {
+const Library& library() {
   static constexpr std::array passes{
       Pass{"merge", "one node for equal computations", &merge},
       Pass{"precompute", "what depends on constants alone is computed now", &precompute},
@@ -22,7 +25,5 @@ namespace detail {
 }
 
 }  // namespace detail
-
-std::span<const Pass> passes() { return detail::library().passes; }
 
 }  // namespace dualtape
