@@ -1,6 +1,5 @@
 // A log of all numbers of a training for TensorBoard: `tensorboard --logdir FOLDER` shows one curve
-// for each name, one run for each folder. One Trainer, one
-// thread.
+// for each name, one run for each folder. One Trainer, one thread.
 #pragma once
 
 #include <cstdint>

@@ -325,12 +325,7 @@ Var as_rows(std::string_view function, In x) {
          .help = "unsqueeze() and reshape() bring it to three axes"});
   return unsqueeze(x, 2);
 }
-PoolOptions of_columns(const PoolOptions& options) {
-  PoolOptions flat = options;
-  if (options.stride.columns != 0) flat.stride = {1, options.stride.columns};
-  flat.padding = {0, options.padding.columns};
-  return flat;
-}
+
 void require_images(std::string_view function, const In& x) {
   const Shape shape = shape_of(x);
   if (shape.rank() != 4 || shape[2] < 1 || shape[3] < 1)
@@ -344,6 +339,14 @@ void require_images(std::string_view function, const In& x) {
 
 template <bool largest>
 struct Pool1d {
+  static Var body(const Composite& c, std::int64_t window, const PoolOptions& options) {
+    PoolOptions flat = options;
+    if (options.stride.columns != 0) flat.stride = {1, options.stride.columns};
+    flat.padding = {0, options.padding.columns};
+    const Size2d size(1, window);
+    const Var rows = as_rows(largest ? "max_pool1d" : "avg_pool1d", c[0]);
+    return squeeze(largest ? max_pool2d(rows, size, flat) : avg_pool2d(rows, size, flat), {2});
+  }
   static std::vector<Case> cases() {
     std::vector<Case> cases;
     const auto add = [&](const std::string& name, const Shape& shape, std::int64_t window,
@@ -462,12 +465,10 @@ Var avg_pool2d_spread(In t, Size2d size, Size2d window, const PoolOptions& optio
 }
 
 Var max_pool1d(In x, std::int64_t window, const PoolOptions& options) {
-  const Composite c("max_pool1d", {x});
-  return squeeze(max_pool2d(as_rows("max_pool1d", c[0]), {1, window}, of_columns(options)), {2});
+  return MaxPool1d::body({MaxPool1d::name, {x}}, window, options);
 }
 Var avg_pool1d(In x, std::int64_t window, const PoolOptions& options) {
-  const Composite c("avg_pool1d", {x});
-  return squeeze(avg_pool2d(as_rows("avg_pool1d", c[0]), {1, window}, of_columns(options)), {2});
+  return AvgPool1d::body({AvgPool1d::name, {x}}, window, options);
 }
 
 Var adaptive_avg_pool2d(In x, Size2d size) {

@@ -49,12 +49,16 @@ struct ProductFold {
   }
 };
 
-// Output k, whatever its factors multiply to on the way.
+// Output k, whatever its factors multiply to on the way: in float64, which most products of float32
+// stay in, and in Scaled only if that was left as well.
 template <class T>
-T scaled_product(const detail::FoldPlan& plan, const T* in, std::size_t k) {
-  detail::Scaled product(1);
-  detail::each_folded(plan, in, k, [&](double x) { product *= detail::Scaled(x); });
-  return static_cast<T>(product.value());
+T wide_product(const detail::FoldPlan& plan, const T* in, std::size_t k) {
+  double product = 1;
+  detail::each_folded(plan, in, k, [&](double x) { product *= x; });
+  if (!detail::may_have_left(product)) return static_cast<T>(product);
+  detail::Scaled scaled(1);
+  detail::each_folded(plan, in, k, [&](double x) { scaled *= detail::Scaled(x); });
+  return static_cast<T>(scaled.value());
 }
 
 struct Prod {
@@ -82,7 +86,7 @@ struct Prod {
         detail::fold<Fold>(plan, in, out, [](Result y) { return y; });
         if constexpr (std::floating_point<T>)
           for (std::size_t k = 0; k < plan.outputs(); ++k)
-            if (detail::may_have_left(out[k])) out[k] = scaled_product(plan, in, k);
+            if (detail::may_have_left(out[k])) out[k] = wide_product(plan, in, k);
       }};
     });
   }
