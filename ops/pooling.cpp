@@ -314,18 +314,6 @@ Var AvgPool::transpose(const NodeView& node, std::size_t, Var cotangent) {
 
 // ---- functions of these -----------------------------------------------------------------------
 
-// x as images of one row. Throws in the name of `function`.
-Var as_rows(std::string_view function, In x) {
-  const Shape shape = shape_of(x);
-  if (shape.rank() != 3)
-    fail<ShapeError>(
-        {.op = function,
-         .what = "x of shape " + to_string(shape) + " is no batch of sequences (N, C, L)",
-         .where = x.where(),
-         .help = "unsqueeze() and reshape() bring it to three axes"});
-  return unsqueeze(x, 2);
-}
-
 void require_images(std::string_view function, const In& x) {
   const Shape shape = shape_of(x);
   if (shape.rank() != 4 || shape[2] < 1 || shape[3] < 1)
@@ -336,49 +324,6 @@ void require_images(std::string_view function, const In& x) {
          .help =
              shape.rank() == 4 ? "an image needs a row and a column" : "reshape it to four axes"});
 }
-
-template <bool largest>
-struct Pool1d {
-  static Var body(const Composite& c, std::int64_t window, const PoolOptions& options) {
-    PoolOptions flat = options;
-    if (options.stride.columns != 0) flat.stride = {1, options.stride.columns};
-    flat.padding = {0, options.padding.columns};
-    const Size2d size(1, window);
-    const Var rows = as_rows(largest ? "max_pool1d" : "avg_pool1d", c[0]);
-    return squeeze(largest ? max_pool2d(rows, size, flat) : avg_pool2d(rows, size, flat), {2});
-  }
-  static std::vector<Case> cases() {
-    std::vector<Case> cases;
-    const auto add = [&](const std::string& name, const Shape& shape, std::int64_t window,
-                         const PoolOptions& options) {
-      cases.push_back(detail::unary_case_of(name, distinct(shape), [window, options](Var x) {
-        return largest ? max_pool1d(x, window, options) : avg_pool1d(x, window, options);
-      }));
-    };
-    PoolOptions padded;
-    padded.stride = 1;
-    padded.padding = 1;
-    add("halves", {2, 2, 6}, 2, {});
-    add("padded", {1, 2, 5}, 3, padded);
-    return cases;
-  }
-};
-struct MaxPool1d : Pool1d<true> {
-  static constexpr auto name = "max_pool1d";
-  static constexpr auto doc = "the largest element of windows sliding over sequences";
-  static constexpr auto math = "max_pool2d of images of one row";
-  static constexpr Example example{
-      "flatten(max_pool1d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 4})), 2))", "[3. 2.]"};
-  static std::vector<Edge> edges() { return detail::window_edges(name); }
-};
-struct AvgPool1d : Pool1d<false> {
-  static constexpr auto name = "avg_pool1d";
-  static constexpr auto doc = "the mean of windows sliding over sequences";
-  static constexpr auto math = "avg_pool2d of images of one row";
-  static constexpr Example example{
-      "flatten(avg_pool1d(g.constant(Tensor{1, 3, 2, 0}.reshape({1, 1, 4})), 2))", "[2. 1.]"};
-  static std::vector<Edge> edges() { return detail::window_edges(name); }
-};
 
 template <class Function>
 std::vector<Case> image_cases(Function function, bool sized) {
@@ -464,13 +409,6 @@ Var avg_pool2d_spread(In t, Size2d size, Size2d window, const PoolOptions& optio
   return spread_op(t, average_attributes(window, options).with("shape", images));
 }
 
-Var max_pool1d(In x, std::int64_t window, const PoolOptions& options) {
-  return MaxPool1d::body({MaxPool1d::name, {x}}, window, options);
-}
-Var avg_pool1d(In x, std::int64_t window, const PoolOptions& options) {
-  return AvgPool1d::body({AvgPool1d::name, {x}}, window, options);
-}
-
 Var adaptive_avg_pool2d(In x, Size2d size) {
   require_images("adaptive_avg_pool2d", x);
   return avg_pool_op(x, adaptive_attributes(size));
@@ -492,8 +430,7 @@ Var global_max_pool(In x) {
 
 void detail::register_pooling() {
   register_all(max_pool_op, select_op, scatter_op, avg_pool_op, spread_op);
-  register_composite<MaxPool1d>();
-  register_composite<AvgPool1d>();
+  register_pooling1d();
   register_composite<AdaptiveAvgPool>();
   register_composite<AdaptiveMaxPool>();
   register_composite<GlobalAvgPool>();

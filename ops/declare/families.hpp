@@ -47,6 +47,7 @@ void register_dropout();
 void register_einsum();
 void register_normalise_batch();
 void register_pooling();
+void register_pooling1d();
 void register_shapes();
 void register_slice();
 void register_scan();
