@@ -238,47 +238,43 @@ decltype(auto) epoch_of(Source& source, std::int64_t epoch, Location where) {
 
 }  // namespace detail
 
-// The usual objective: loss(net(x), y) as what is lowered, net(x) as what is evaluated.
-namespace detail {
-template <class Loss>
-ObjectiveFunction objective_of(nn::Layer net, Loss loss) {
-  return [net = std::move(net), loss = std::move(loss)](Var x, Var y, nn::Context& context) {
-    const Var out = net(x, context);
-    return Objective(loss(out, y), out);
-  };
-}
-}  // namespace detail
+// What a net's outputs are held against the labels by: a loss of the library's that takes a
+// Reduction, as a mean, or a function of one's own of two Vars.
+class LossFunction {
+ public:
+  LossFunction(Var (*loss)(In outputs, In labels, Reduction reduction)) {
+    if (loss != nullptr)
+      build_ = [loss](Var outputs, Var labels) { return loss(outputs, labels, Reduction::mean); };
+  }
+  template <class F>
+  requires std::is_invocable_r_v<Var, F&, Var, Var> LossFunction(F loss) {
+    if (!detail::is_null(loss)) build_ = std::move(loss);
+  }
+
+  Var operator()(Var outputs, Var labels) const { return build_(outputs, labels); }
+  explicit operator bool() const { return static_cast<bool>(build_); }
+
+ private:
+  std::function<Var(Var, Var)> build_;
+};
 
 class Trainer {
  public:
   // Trains the parameters of `net`, which is anything that may stand where a layer is wanted, to
-  // lower loss(net(x), y), where `loss` is a function such as cross_entropy or mse, taken as a
-  // mean, or one of your own of two Vars. The optimiser and where gradients come from are options:
+  // lower loss(net(x), y), a loss such as cross_entropy or mse. net(x) is what is evaluated. The
+  // optimiser and where gradients come from are options:
   //
   //   dt::Trainer trainer(net, dt::cross_entropy, {.optimiser = dt::Adam{}});
   //
   // Throws what the other constructor does.
-  template <nn::LayerLike Net>
-  Trainer(const Net& net, Var (*loss)(In, In, Reduction), TrainerOptions options = {},
-          Location where = Location::current())
-      : Trainer(
-            net, [loss](Var out, Var y) { return loss(out, y, Reduction::mean); },
-            std::move(options), where) {}
-  template <nn::LayerLike Net, class Loss>
-  requires std::is_invocable_r_v<Var, Loss&, Var, Var> Trainer(const Net& net, Loss loss,
-                                                               TrainerOptions options = {},
-                                                               Location where = Location::current())
-      : Trainer(parts_of(nn::Layer(net, where),
-                         detail::is_null(loss)
-                             ? ObjectiveFunction()
-                             : detail::objective_of(nn::Layer(net, where), std::move(loss)),
-                         std::move(options)),
-                where) {}
-  // What is no loss of a net's outputs, and parameters that are not all a net's.
-  // The optimiser must outlive the Trainer. Throws ValueError without parameters or schedule, for a
-  // parameter that is listed twice and for one that is among the buffers, too, for two parameters,
-  // buffers, callbacks or metrics of one name, for a callback or metric that is null, and for
-  // cosine_every below 0. What is moved from may be assigned to, and else throws GraphError.
+  Trainer(nn::Layer net, LossFunction loss, TrainerOptions options = {},
+          Location where = Location::current());
+  // For objectives that are no loss of a net's outputs, and for parameters that are not all of one
+  // net. The optimiser must outlive the Trainer. Throws ValueError without parameters or schedule,
+  // for a parameter that is listed twice and for one that is among the buffers, too, for two
+  // parameters, buffers, callbacks or metrics of one name, for a callback or metric that is null,
+  // and for cosine_every below 0. What is moved from may be assigned to, and else throws
+  // GraphError.
   Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters, GradientMethod method,
           Optimiser& optimiser, TrainerOptions options = {}, Location where = Location::current());
   Trainer(Trainer&&) noexcept;
@@ -361,8 +357,7 @@ class Trainer {
     std::vector<Parameter> parameters;
     TrainerOptions options;
   };
-  static NetParts parts_of(const nn::Layer& net, ObjectiveFunction objective,
-                           TrainerOptions options);
+  static NetParts parts_of(const nn::Layer& net, const LossFunction& loss, TrainerOptions options);
   Trainer(NetParts parts, Location where);
   Impl& impl(const char* function, Location where) const;  // GraphError where it was moved from
   std::shared_ptr<Impl> impl_;                             // fit() has a hold on it, too

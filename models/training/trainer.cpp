@@ -118,15 +118,23 @@ Trainer::Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters,
   detail::check_listed_once(impl_->parameters, given.buffers, where);
   detail::check_names(impl_->parameters, given, where);
 }
-Trainer::NetParts Trainer::parts_of(const nn::Layer& net, ObjectiveFunction objective,
+Trainer::NetParts Trainer::parts_of(const nn::Layer& net, const LossFunction& loss,
                                     TrainerOptions options) {
   if (options.optimiser.get() == nullptr) options.optimiser = Sgd();
   if (!options.gradients) options.gradients = backpropagation();
   for (const Parameter& buffer : net.buffers())
     if (std::ranges::find(options.buffers, buffer) == options.buffers.end())
       options.buffers.push_back(buffer);
+  ObjectiveFunction objective;
+  if (loss)
+    objective = [net, loss](Var x, Var y, nn::Context& context) {
+      const Var outputs = net(x, context);
+      return Objective(loss(outputs, y), outputs);
+    };
   return {std::move(objective), net.parameters(), std::move(options)};
 }
+Trainer::Trainer(nn::Layer net, LossFunction loss, TrainerOptions options, Location where)
+    : Trainer(parts_of(net, loss, std::move(options)), where) {}
 Trainer::Trainer(NetParts parts, Location where)
     : Trainer(std::move(parts.objective), std::move(parts.parameters), parts.options.gradients,
               *parts.options.optimiser.get(), parts.options, where) {}

@@ -78,6 +78,18 @@ TEST_CASE("what is left out is backpropagation and plain gradient descent") {
   CHECK(numbers(net.parameters()) == numbers(same.parameters()));
 }
 
+TEST_CASE("any layer is a net: a Layer, a Sequential of it, a function of parameters") {
+  const Dataset data = points();
+  Batches batches(data, 4);
+  const Mlp net({4, 3}, Key{1});
+  const nn::Layer layer(net);
+  CHECK(Trainer(layer, cross_entropy).fit(batches, {.epochs = 1}).epochs == 1);
+  CHECK(Trainer(nn::Sequential{layer, nn::Dropout(0.5)}, cross_entropy)
+            .fit(batches, {.epochs = 1})
+            .epochs == 1);
+  CHECK(Trainer(nn::Linear("line", 4, 3, Key{2}), cross_entropy).parameters().size() == 2);
+}
+
 TEST_CASE("running statistics of the net's layers are found, saved and used in evaluation") {
   const Dataset data = points();
   const nn::Sequential net{nn::Linear("in", 4, 6, Key{1}), nn::BatchNorm1d("norm", 6), relu,
@@ -109,6 +121,8 @@ TEST_CASE("a trainer of a net says what is missing") {
       error_of<ValueError>([&] { Trainer(net, std::function<Var(Var, Var)>{}); });
   CHECK(has(text, "empty"));
   CHECK(has(text, "trainer_of_net_test.cpp:"));
+  Var (*nothing)(In, In, Reduction) = nullptr;
+  CHECK(has(error_of<ValueError>([&] { Trainer(net, nothing); }), "empty"));
   Adam adam;
   const Adam moved(std::move(adam));
   CHECK(moved.state().empty());
