@@ -14,6 +14,7 @@
 #include <initializer_list>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
@@ -45,5 +46,22 @@ class [[nodiscard]] Composite {
   std::vector<Var> operands_;
   GraphHandle pinned_[2];  // a scratch graph and its parent; none where an outer one holds already
 };
+
+namespace detail {
+
+// f(vars...), where f notes the line of `where` if it is one that takes In or a Location: an
+// operator, a layer, or a function such as cholesky. A lambda of the user's notes lines of its own.
+template <class F, class... Vars>
+auto call_at(const F& f, Location where, Vars... vars) {
+  constexpr bool is_function = std::is_pointer_v<F> || requires { F::op(); };
+  if constexpr (is_function && std::is_invocable_v<const F&, decltype(In(vars, where))...>)
+    return f(In(vars, where)...);
+  else if constexpr (std::is_class_v<F> && std::is_invocable_v<const F&, Vars..., Location>)
+    return f(vars..., where);
+  else
+    return f(vars...);
+}
+
+}  // namespace detail
 
 }  // namespace dualtape

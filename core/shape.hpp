@@ -33,10 +33,14 @@ class Shape {
 
   std::size_t rank() const { return rank_; }
   bool empty_rank() const { return rank_ == 0; }
-  std::int64_t operator[](std::size_t axis) const { return data()[axis]; }
+  // ShapeError for an axis that is not there; none counts from the end.
+  std::int64_t operator[](std::size_t axis) const {
+    if (axis >= rank_) refuse_axis(axis);
+    return data()[axis];
+  }
   const std::int64_t* begin() const { return data(); }
   const std::int64_t* end() const { return data() + rank_; }
-  std::int64_t back() const { return data()[rank_ - 1]; }
+  std::int64_t back() const { return (*this)[std::size_t{rank_} - 1]; }  // of the last axis
   std::span<const std::int64_t> sizes() const { return {data(), rank_}; }
   std::vector<std::int64_t> vector() const { return {begin(), end()}; }
 
@@ -48,6 +52,7 @@ class Shape {
   static constexpr std::size_t inline_rank = 4;
   const std::int64_t* data() const { return rank_ <= inline_rank ? inline_.data() : heap_.get(); }
   void assign(std::span<const std::int64_t> sizes);
+  [[noreturn]] void refuse_axis(std::size_t axis) const;
 
   std::array<std::int64_t, inline_rank> inline_{};
   std::unique_ptr<std::int64_t[]> heap_;

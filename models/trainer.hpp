@@ -31,6 +31,7 @@
 #include <vector>
 
 #include <dualtape/core/callable.hpp>
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/program.hpp>
 #include <dualtape/core/random.hpp>
 #include <dualtape/models/callback.hpp>
@@ -239,23 +240,32 @@ decltype(auto) epoch_of(Source& source, std::int64_t epoch, Location where) {
 }  // namespace detail
 
 // What a net's outputs are held against the labels by: a loss of the library's that takes a
-// Reduction, as a mean, or a function of one's own of two Vars.
+// Reduction, as a mean, or a function of one's own of two Vars. One with more arguments, such as
+// huber's delta, is given in a lambda.
 class LossFunction {
  public:
   LossFunction(Var (*loss)(In outputs, In labels, Reduction reduction)) {
     if (loss != nullptr)
-      build_ = [loss](Var outputs, Var labels) { return loss(outputs, labels, Reduction::mean); };
+      build_ = [loss](Var outputs, Var labels, Location where) {
+        return loss({outputs, where}, {labels, where}, Reduction::mean);
+      };
   }
   template <class F>
   requires std::is_invocable_r_v<Var, F&, Var, Var> LossFunction(F loss) {
-    if (!detail::is_null(loss)) build_ = std::move(loss);
+    if (!detail::is_null(loss))
+      build_ = [loss = std::move(loss)](Var outputs, Var labels, Location where) -> Var {
+        return detail::call_at(loss, where, outputs, labels);
+      };
   }
 
-  Var operator()(Var outputs, Var labels) const { return build_(outputs, labels); }
+  // Nodes and errors of the library's losses carry the line of `where`.
+  Var operator()(Var outputs, Var labels, Location where = Location::current()) const {
+    return build_(outputs, labels, where);
+  }
   explicit operator bool() const { return static_cast<bool>(build_); }
 
  private:
-  std::function<Var(Var, Var)> build_;
+  std::function<Var(Var, Var, Location)> build_;
 };
 
 class Trainer {
@@ -357,7 +367,8 @@ class Trainer {
     std::vector<Parameter> parameters;
     TrainerOptions options;
   };
-  static NetParts parts_of(const nn::Layer& net, const LossFunction& loss, TrainerOptions options);
+  static NetParts parts_of(const nn::Layer& net, const LossFunction& loss, TrainerOptions options,
+                           Location where);
   Trainer(NetParts parts, Location where);
   Impl& impl(const char* function, Location where) const;  // GraphError where it was moved from
   std::shared_ptr<Impl> impl_;                             // fit() has a hold on it, too

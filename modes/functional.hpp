@@ -25,6 +25,7 @@
 #include <vector>
 
 #include <dualtape/core/callable.hpp>
+#include <dualtape/core/composite.hpp>
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
@@ -78,13 +79,13 @@ template <class F>
 auto call_with(const F& f, std::span<const Var> x, Called called) {
   if constexpr (std::is_invocable_v<const F&, Var>) {
     require_arguments(1, x.size(), called);
-    return f(x[0]);
+    return call_at(f, called.where, x[0]);
   } else if constexpr (std::is_invocable_v<const F&, Var, Var>) {
     require_arguments(2, x.size(), called);
-    return f(x[0], x[1]);
+    return call_at(f, called.where, x[0], x[1]);
   } else if constexpr (std::is_invocable_v<const F&, Var, Var, Var>) {
     require_arguments(3, x.size(), called);
-    return f(x[0], x[1], x[2]);
+    return call_at(f, called.where, x[0], x[1], x[2]);
   } else {
     static_assert(std::is_invocable_v<const F&, std::span<const Var>>,
                   "dualtape: the function must take one to three Vars or a std::span<const Var>");

@@ -110,6 +110,14 @@ std::string to_string(const Shape& shape) { return join(shape.sizes()); }
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << to_string(shape); }
 
+void Shape::refuse_axis(std::size_t axis) const {
+  fail<ShapeError>({.op = "Shape",
+                    .what = "axis " + std::to_string(static_cast<std::int64_t>(axis)) + " of " +
+                            to_string(*this) + " is asked for, which has " + std::to_string(rank_) +
+                            " axes",
+                    .help = "axes count from 0; the last one's size is shape.back()"});
+}
+
 Broadcast broadcast(const Shape& a, const Shape& b) {
   if (a == b) return {a, true};
   const std::size_t rank = std::max(a.rank(), b.rank());

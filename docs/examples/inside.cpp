@@ -99,15 +99,15 @@ void show_passes(const Step& step) {
 void list_passes() {
   std::cout << "--- passes ---\n";
   for (const dt::Pass& pass : dt::passes())
-    std::cout << std::left << std::setw(12) << pass.name << pass.doc << '\n';
+    std::cout << std::left << std::setw(16) << pass.name << pass.doc << '\n';
 }
 
 // How much each pass does: for the step, and for that of a net with sixteen hidden layers.
 void show_without(const Step& step, const Step& deep) {
   std::cout << "--- without ---\n"
-               "hidden layers                     one            sixteen\n";
+               "hidden layers                         one            sixteen\n";
   const auto line = [&](const std::string& what, const dt::CompileOptions& options) {
-    std::cout << std::left << std::setw(20) << what << std::right;
+    std::cout << std::left << std::setw(24) << what << std::right;
     for (const Step* one : {&step, &deep}) {
       const dt::Program program = dt::compile(one->outputs, one->assigns, options);
       std::cout << std::setw(5) << program.steps() << " steps" << std::setw(7)

@@ -119,7 +119,7 @@ Trainer::Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters,
   detail::check_names(impl_->parameters, given, where);
 }
 Trainer::NetParts Trainer::parts_of(const nn::Layer& net, const LossFunction& loss,
-                                    TrainerOptions options) {
+                                    TrainerOptions options, Location where) {
   if (options.optimiser.get() == nullptr) options.optimiser = Sgd();
   if (!options.gradients) options.gradients = backpropagation();
   for (const Parameter& buffer : net.buffers())
@@ -127,14 +127,14 @@ Trainer::NetParts Trainer::parts_of(const nn::Layer& net, const LossFunction& lo
       options.buffers.push_back(buffer);
   ObjectiveFunction objective;
   if (loss)
-    objective = [net, loss](Var x, Var y, nn::Context& context) {
-      const Var outputs = net(x, context);
-      return Objective(loss(outputs, y), outputs);
+    objective = [net, loss, where](Var x, Var y, nn::Context& context) {
+      const Var outputs = net(x, context, where);
+      return Objective(loss(outputs, y, where), outputs);
     };
   return {std::move(objective), net.parameters(), std::move(options)};
 }
 Trainer::Trainer(nn::Layer net, LossFunction loss, TrainerOptions options, Location where)
-    : Trainer(parts_of(net, loss, std::move(options)), where) {}
+    : Trainer(parts_of(net, loss, std::move(options), where), where) {}
 Trainer::Trainer(NetParts parts, Location where)
     : Trainer(std::move(parts.objective), std::move(parts.parameters), parts.options.gradients,
               *parts.options.optimiser.get(), parts.options, where) {}

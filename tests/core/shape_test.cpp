@@ -100,3 +100,12 @@ TEST_CASE("shapes that do not broadcast") {
   CHECK(!broadcast({0}, {2}).ok);
   CHECK(!broadcast({2, 3}, {3, 2}).ok);
 }
+
+TEST_CASE("an axis that is not there is refused, also one that would count from the end") {
+  const Shape matrix{2, 3};
+  CHECK(matrix[1] == 3);
+  CHECK(matrix.back() == 3);
+  for (const int axis : {2, -1})
+    CHECK_THROWS_AS(static_cast<void>(matrix[static_cast<std::size_t>(axis)]), ShapeError);
+  CHECK_THROWS_AS(static_cast<void>(Shape{}.back()), ShapeError);
+}

@@ -15,6 +15,9 @@ using namespace dualtape;
 
 namespace {
 
+using dualtape::testing::error_of;
+using dualtape::testing::has;
+
 Dataset points() {
   return {
       normal(Key{3}, {12, 4}), Tensor::of({0, 1, 2, 0, 1, 2, 0, 1, 2, 2, 1, 0}), {}, {}, "points"};
@@ -90,6 +93,24 @@ TEST_CASE("any layer is a net: a Layer, a Sequential of it, a function of parame
   CHECK(Trainer(nn::Linear("line", 4, 3, Key{2}), cross_entropy).parameters().size() == 2);
 }
 
+TEST_CASE("mistakes of the net and the loss are told at the trainer's line") {
+  const Dataset data = points();
+  Batches batches(data, 4);
+  const nn::Linear narrow("narrow", 3, 3, Key{1});
+  const nn::Linear net("net", 4, 3, Key{1});
+  const Location line = Location::current();
+  Trainer misfit(narrow, cross_entropy);
+  Trainer of_numbers(net, mse);
+  const auto told = [&](Trainer& trainer) {
+    return error_of<ShapeError>([&] { trainer.fit(batches, {.epochs = 1}); });
+  };
+  const auto place = [&](std::uint32_t after) {
+    return "trainer_of_net_test.cpp:" + std::to_string(line.line + after);
+  };
+  CHECK(has(told(misfit), place(1)));
+  CHECK(has(told(of_numbers), place(2)));
+}
+
 TEST_CASE("running statistics of the net's layers are found, saved and used in evaluation") {
   const Dataset data = points();
   const nn::Sequential net{nn::Linear("in", 4, 6, Key{1}), nn::BatchNorm1d("norm", 6), relu,
@@ -109,8 +130,6 @@ TEST_CASE("running statistics of the net's layers are found, saved and used in e
 TEST_CASE("a trainer of a net says what is missing") {
   const Mlp net({4, 3}, Key{1});
   Sgd sgd;
-  using dualtape::testing::error_of;
-  using dualtape::testing::has;
   CHECK(has(error_of<ValueError>([&] {
               Trainer([&](Var x, Var y) { return cross_entropy(net(x), y); }, net.parameters(),
                       backpropagation(), sgd, {.optimiser = Adam{}});

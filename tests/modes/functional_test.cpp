@@ -1,6 +1,7 @@
 // Derivatives of plain functions of Vars against closed forms.
 #include <dualtape/modes/functional.hpp>
 #include <dualtape/modes/value_and_grad.hpp>
+#include <dualtape/ops/linalg.hpp>
 
 #include <atomic>
 #include <span>
@@ -183,4 +184,15 @@ TEST_CASE("errors name the line of the call, and never an unknown place") {
   named([&] { dt::grad(strays)(t); });
   named([&] { dt::jit(strays)(t); });
   CHECK(has(named([&] { dt::vjp(strays, t); }), "[vjp] what the function returns, made at "));
+}
+
+TEST_CASE("a function of the library's that is handed over tells the line of the call") {
+  const dt::Tensor t{1, 2, 3};
+  const auto named = [](auto act) {
+    const std::string text = error_of<dt::ShapeError>(act);
+    CHECK(has(text, "functional_test.cpp:"));
+  };
+  named([&] { dt::eval(dt::cholesky, t); });
+  named([&] { dt::jvp(dt::cholesky, t, t); });
+  named([&] { dt::grad(dt::cholesky)(t); });
 }
