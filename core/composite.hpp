@@ -35,14 +35,25 @@ class [[nodiscard]] Composite {
   Composite& operator=(const Composite&) = delete;
   ~Composite();
 
-  Var operator[](std::size_t i) const { return operands_.at(i); }
+  // GraphError where there is no operand i.
+  Var operator[](std::size_t i) const {
+    if (i >= operands_.size()) refuse(i);
+    return operands_[i];
+  }
   const std::vector<Var>& operands() const { return operands_; }
-  Graph& graph() const { return operands_.front().graph(where_); }
+  // The graph that the operands share: a scratch graph where one of them is of it.
+  Graph& graph() const {
+    Graph* const graph = handle_.get();
+    return graph != nullptr ? *graph : operands_.front().graph(where_);
+  }
   // The user's line, for errors of the function's own.
   Location where() const { return where_; }
 
  private:
+  [[noreturn]] void refuse(std::size_t i) const;
+
   Location where_;
+  GraphHandle handle_;
   std::vector<Var> operands_;
   GraphHandle pinned_[2];  // a scratch graph and its parent; none where an outer one holds already
 };

@@ -69,25 +69,38 @@ struct NodeView {
   const Attributes& attributes;
 };
 
-// The types of a node's operands, in order.
+// The types of a node's operands, in order. GraphError for an operand that is not there: infer()
+// may ask before it has counted them.
 class OperandTypes {
  public:
-  explicit OperandTypes(std::span<const Type* const> types) : types_(types) {}
-  const Type& operator[](std::size_t i) const { return *types_[i]; }
+  OperandTypes(std::span<const Type* const> types, const Op& op, Location where)
+      : types_(types), op_(op), where_(where) {}
+  const Type& operator[](std::size_t i) const {
+    if (i >= types_.size()) refuse(i);
+    return *types_[i];
+  }
   std::size_t size() const { return types_.size(); }
   bool empty() const { return types_.empty(); }
 
  private:
+  [[noreturn]] void refuse(std::size_t i) const;
+
   std::span<const Type* const> types_;
+  const Op& op_;
+  Location where_;
 };
 
 // What infer() is given; `out` receives one Type per output. Graphs and passes ask alike, so there
 // is nothing but types to go by.
 class Inference {
  public:
-  Inference(const Op& op, OperandTypes operands, const Attributes& attributes_of_node,
-            Location where, std::string_view label)
-      : in(operands), attributes(attributes_of_node), op_(op), where_(where), label_(label) {}
+  Inference(const Op& op, std::span<const Type* const> operands,
+            const Attributes& attributes_of_node, Location where, std::string_view label)
+      : in(operands, op, where),
+        attributes(attributes_of_node),
+        op_(op),
+        where_(where),
+        label_(label) {}
 
   OperandTypes in;
   const Attributes& attributes;

@@ -87,19 +87,19 @@ class Tensor {
   const Type& type() const { return type_; }
   std::size_t rank() const { return type_.shape.rank(); }
   std::int64_t count() const { return type_.shape.count(); }
-  std::int64_t size(
-      int axis) const;  // negative axes count from the end; ShapeError if out of range
+  // Negative axes count from the end; ShapeError if out of range.
+  std::int64_t size(int axis, Location where = Location::current()) const;
   std::size_t bytes() const { return bytes_of(type_); }
 
   // The elements in row-major order. Throws TypeError if T is not the dtype.
   template <Element T>
-  std::span<T> data() & {
-    check_dtype(dtype_of<T>);
+  std::span<T> data(Location where = Location::current()) & {
+    check_dtype(dtype_of<T>, where);
     return {static_cast<T*>(data_), static_cast<std::size_t>(count())};
   }
   template <Element T>
-  std::span<const T> data() const& {
-    check_dtype(dtype_of<T>);
+  std::span<const T> data(Location where = Location::current()) const& {
+    check_dtype(dtype_of<T>, where);
     return {static_cast<const T*>(data_), static_cast<std::size_t>(count())};
   }
   // Of a temporary, whose elements would be gone before anybody reads them.
@@ -116,30 +116,33 @@ class Tensor {
 
   // The only element, converted by convert_element. Throws ShapeError unless count() == 1.
   template <class T = double>
-  requires std::is_arithmetic_v<T> T item()
+  requires std::is_arithmetic_v<T> T item(Location where = Location::current())
   const {
-    check_single();
+    check_single(where);
     return element<T>(0);
   }
   // One element, converted alike; negative indices count from the end. ShapeError if out of range.
   template <class T = double>
-  requires std::is_arithmetic_v<T> T at(std::initializer_list<std::int64_t> index)
-  const { return element<T>(place_of(index)); }
+  requires std::is_arithmetic_v<T> T at(std::initializer_list<std::int64_t> index,
+                                        Location where = Location::current())
+  const { return element<T>(place_of(index, where)); }
 
-  Tensor copy() const;
+  Tensor copy(Location where = Location::current()) const;
   // Converts by convert_element; shares where the dtype is already right.
   Tensor to(DType dtype, Location where = Location::current()) const;
   // Shares; one size of a list may be -1 and is worked out. ShapeError if the counts differ.
-  Tensor reshape(Shape shape) const;
-  Tensor reshape(std::span<const std::int64_t> sizes) const;
-  Tensor reshape(std::initializer_list<std::int64_t> sizes) const {
-    return reshape(std::span<const std::int64_t>(sizes.begin(), sizes.size()));
+  Tensor reshape(Shape shape, Location where = Location::current()) const;
+  Tensor reshape(std::span<const std::int64_t> sizes, Location where = Location::current()) const;
+  Tensor reshape(std::initializer_list<std::int64_t> sizes,
+                 Location where = Location::current()) const {
+    return reshape(std::span<const std::int64_t>(sizes.begin(), sizes.size()), where);
   }
-  Tensor row(std::int64_t index) const;  // shares: entry `index` of the first axis
-  Tensor rows(std::int64_t begin,
-              std::int64_t end) const;  // shares: [begin, end) of the first axis
-  void fill(Number value);              // ValueError as of()
-  void assign(const Tensor& other);  // copies other's elements into this memory; same type needed
+  // These share: entry `index` of the first axis, and [begin, end) of it.
+  Tensor row(std::int64_t index, Location where = Location::current()) const;
+  Tensor rows(std::int64_t begin, std::int64_t end, Location where = Location::current()) const;
+  void fill(Number value);  // ValueError as of()
+  // Copies other's elements into this memory; TypeError and ShapeError where the types differ.
+  void assign(const Tensor& other, Location where = Location::current());
 
   // Whether no other Tensor holds this memory, as far as handles are counted. What other threads
   // did through handles that they have given up has then happened.
@@ -153,12 +156,12 @@ class Tensor {
   void swap(Tensor& other) noexcept;
   Tensor(std::shared_ptr<void> owner, void* data, Type type);
   static Tensor from_bytes(const void* data, std::size_t count, Type type);
-  void check_dtype(DType wanted) const {
-    if (wanted != type_.dtype) refuse_dtype(wanted);
+  void check_dtype(DType wanted, Location where) const {
+    if (wanted != type_.dtype) refuse_dtype(wanted, where);
   }
-  [[noreturn]] void refuse_dtype(DType wanted) const;
-  void check_single() const;
-  std::size_t place_of(std::initializer_list<std::int64_t> index) const;
+  [[noreturn]] void refuse_dtype(DType wanted, Location where) const;
+  void check_single(Location where) const;
+  std::size_t place_of(std::initializer_list<std::int64_t> index, Location where) const;
   template <class T>
   T element(std::size_t place) const {
     return dispatch(dtype(), [&]<class E>() {

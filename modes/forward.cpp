@@ -89,25 +89,40 @@ std::vector<MaybeVar> ForwardMode::bilinear(const NodeView& node, std::span<cons
 }
 
 std::vector<MaybeVar> ForwardMode::general(const NodeView& node, std::span<const MaybeVar> in) {
-  std::vector<MaybeVar> out = node.op.jvp(node, in);
-  if (out.size() != node.out.size())
-    fail<DerivativeError>({.op = node.op.name(),
-                           .what = "its jvp rule returned " + std::to_string(out.size()) +
-                                   " tangents for " + std::to_string(node.out.size()) +
-                                   " outputs"});
+  return node.op.jvp(node, in);
+}
+
+void ForwardMode::check(const NodeView& node, std::span<const MaybeVar> out) {
   for (std::size_t i = 0; i < out.size(); ++i)
-    if (out[i] && out[i]->type() != node.out[i].type())
+    if (out[i] && out[i]->type(node.out[i].node().where) != node.out[i].type())
       fail<DerivativeError>({.op = node.op.name(),
-                             .what = "its jvp rule returned a tangent of type " +
+                             .label = node.out[i].label(),
+                             .what = "its rule returned a tangent of type " +
                                      to_string(out[i]->type()) + " for an output of type " +
                                      to_string(node.out[i].type()),
+                             .where = node.out[i].node().where,
                              .help = "a tangent has the shape and dtype of its primal"});
-  return out;
+}
+
+Graph& ForwardMode::graph(Location where) const {
+  if (Graph* const graph = graph_.get()) return *graph;
+  fail<GraphError>({.op = "ForwardMode",
+                    .what = "the graph it was made for has ended",
+                    .where = where,
+                    .help = "keep the Graph for as long as its modes"});
+}
+
+void ForwardMode::begin(Graph& walked, Location where) {
+  if (&graph(where) == &walked) return;
+  fail<GraphError>({.op = "ForwardMode",
+                    .what = "walks another graph than the one it was made for",
+                    .where = where,
+                    .help = "make a ForwardMode for each graph"});
 }
 
 void ForwardMode::visit(const Node& node, const std::function<void()>& rule) {
   const Graph::Emitting emitting(
-      *graph_, {node.origin, Role::tangent, node.where, node.label, node.scope, node.op});
+      graph(), {node.origin, Role::tangent, node.where, node.label, node.scope, node.op});
   rule();
 }
 

@@ -21,14 +21,19 @@ class ForwardMode : public Mode<Var> {
   std::vector<MaybeVar> linear(const NodeView& node, std::span<const MaybeVar> in) override;
   std::vector<MaybeVar> bilinear(const NodeView& node, std::span<const MaybeVar> in) override;
   std::vector<MaybeVar> general(const NodeView& node, std::span<const MaybeVar> in) override;
+  void begin(Graph& graph, Location where) override;
+  // A tangent has the shape and dtype of its primal; DerivativeError otherwise.
+  void check(const NodeView& node, std::span<const MaybeVar> out) override;
   void visit(const Node& node, const std::function<void()>& rule) override;
+  // GraphError if it has ended.
+  Graph& graph(Location where = Location::current()) const;
 
  public:
   // The graph the primal nodes live in (tangents are added to it).
-  explicit ForwardMode(Graph& graph) : graph_(&graph) {}
+  explicit ForwardMode(Graph& graph) : graph_(graph.handle()) {}
 
- protected:
-  Graph* graph_;
+ private:
+  GraphHandle graph_;
 };
 
 // The tangents of `outputs` when `wrt` move along `tangents` (same shapes and dtypes). An absent

@@ -6,6 +6,7 @@ namespace dualtape {
 
 std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outputs,
                                   const std::function<bool(const Op&)>& carries) {
+  detail::require_walked(graph, outputs, {});
   std::vector<bool> marked(graph.size());
   for (const Var& var : outputs) marked[var.id()] = true;
   std::vector<NodeId> ids;
@@ -28,14 +29,27 @@ void detail::check_walk(const Graph& graph, std::span<const Var> inputs, std::si
                               std::to_string(states) + " states",
                       .where = where,
                       .help = "give one state for each input"});
-  for (const std::span<const Var> vars : {inputs, outputs})
-    for (const Var& var : vars)
-      if (&require_alive(var, "Mode", "an input or output", where).graph() != &graph)
-        fail<GraphError>({.op = "Mode",
-                          .label = var.label(),
-                          .what = "an input or output, " + place_of(var) +
-                                  ", does not belong to the graph that is walked",
-                          .where = where});
+  require_walked(graph, inputs, where);
+  require_walked(graph, outputs, where);
+}
+
+void detail::require_walked(const Graph& graph, std::span<const Var> vars, Location where) {
+  for (const Var& var : vars)
+    if (&require_alive(var, "Mode", "an input or output", where).graph() != &graph)
+      fail<GraphError>({.op = "Mode",
+                        .label = var.label(),
+                        .what = "an input or output, " + place_of(var) +
+                                ", does not belong to the graph that is walked",
+                        .where = where});
+}
+
+void detail::refuse_states(const NodeView& node, std::size_t count) {
+  fail<DerivativeError>({.op = node.op.name(),
+                         .label = node.out[0].label(),
+                         .what = "its rule returned " + std::to_string(count) + " states for " +
+                                 std::to_string(node.out.size()) + " outputs",
+                         .where = node.out[0].node().where,
+                         .help = "return one for each output, std::nullopt where nothing arrives"});
 }
 
 void detail::refuse_empty_rule(const Op& op, Location where) {

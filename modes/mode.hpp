@@ -23,8 +23,9 @@
 
 namespace dualtape {
 
-// The nodes that `outputs` need, ascending. It is not looked for the operands of an operator that
-// `carries` denies; without it, of one whose derivative is zero by definition.
+// The nodes that `outputs` need, ascending; GraphError unless they are of `graph`. It is not looked
+// for the operands of an operator that `carries` denies; without it, of one whose derivative is
+// zero by definition.
 std::vector<NodeId> active_region(const Graph& graph, std::span<const Var> outputs,
                                   const std::function<bool(const Op&)>& carries = {});
 
@@ -36,7 +37,11 @@ namespace detail {
 // GraphError unless all Vars are of `graph` and there is one state for each input.
 void check_walk(const Graph& graph, std::span<const Var> inputs, std::size_t states,
                 std::span<const Var> outputs, Location where);
+// GraphError for a Var that is not of `graph`.
+void require_walked(const Graph& graph, std::span<const Var> vars, Location where);
 [[noreturn]] void refuse_empty_rule(const Op& op, Location where);
+// DerivativeError: a rule gave `count` states for the outputs of `node`.
+[[noreturn]] void refuse_states(const NodeView& node, std::size_t count);
 }  // namespace detail
 
 template <class State>
@@ -74,6 +79,17 @@ class Mode {
   virtual std::vector<MaybeState> bilinear(const NodeView& node,
                                            std::span<const MaybeState> in) = 0;
   virtual std::vector<MaybeState> general(const NodeView& node, std::span<const MaybeState> in) = 0;
+  // Called before a walk of `graph`: a mode that belongs to one graph refuses another here.
+  virtual void begin(Graph& graph, Location where) {
+    static_cast<void>(graph);
+    static_cast<void>(where);
+  }
+  // Called with what a rule gave, one for each output: throws where a state is none that this mode
+  // can carry.
+  virtual void check(const NodeView& node, std::span<const MaybeState> out) {
+    static_cast<void>(node);
+    static_cast<void>(out);
+  }
   // Called around each node: a mode that adds nodes marks them here as emitted for it.
   virtual void visit(const Node& node, const std::function<void()>& rule) {
     static_cast<void>(node);
@@ -81,6 +97,7 @@ class Mode {
   }
 
  private:
+  std::vector<MaybeState> answer(const NodeView& node, std::span<const MaybeState> in);
   // Whether a state may come through: by a rule, or by its kind.
   bool carries(const Op& op) const {
     return op.kind() != Kind::zero_derivative || rules_.contains(&op);
@@ -92,7 +109,19 @@ class Mode {
 template <class State>
 std::vector<typename Mode<State>::MaybeState> Mode<State>::ask(const NodeView& node,
                                                                std::span<const MaybeState> in) {
-  if (const auto it = rules_.find(&node.op); it != rules_.end()) return it->second(node, in);
+  std::vector<MaybeState> out = answer(node, in);
+  if (out.size() != node.out.size()) detail::refuse_states(node, out.size());
+  check(node, out);
+  return out;
+}
+
+template <class State>
+std::vector<typename Mode<State>::MaybeState> Mode<State>::answer(const NodeView& node,
+                                                                  std::span<const MaybeState> in) {
+  if (const auto it = rules_.find(&node.op); it != rules_.end()) {
+    const Rule rule = it->second;  // which may set itself anew while it runs
+    return rule(node, in);
+  }
   switch (node.op.kind()) {
     case Kind::elementwise: return elementwise(node, in);
     case Kind::linear: return linear(node, in);
@@ -109,6 +138,7 @@ std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
                                                                std::span<const Var> outputs,
                                                                Location where) {
   detail::check_walk(graph, inputs, states.size(), outputs, where);
+  begin(graph, where);
   // The state of output 0 of every node; later outputs, which are rare, go by key.
   std::vector<MaybeState> first(graph.size());
   std::unordered_map<std::uint64_t, State> later;

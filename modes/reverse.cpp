@@ -18,7 +18,7 @@ class TapeMode : public ForwardMode {
  protected:
   void visit(const Node& node, const std::function<void()>& rule) override {
     const Graph::Emitting coefficients(
-        *graph_, {no_node, Role::coefficient, node.where, node.label, node.scope, node.op});
+        graph(), {no_node, Role::coefficient, node.where, node.label, node.scope, node.op});
     const Graph::Emitting entries(
         *tape_, {node.origin, Role::tangent, node.where, node.label, node.scope, node.op});
     rule();

@@ -6,7 +6,11 @@
 
 namespace dualtape {
 
+// A Var knows the line of the composite that is being built; what else stands among the operands of
+// a function has the function's own.
 Location detail::line_of(std::span<const In> operands) {
+  for (const In& in : operands)
+    if (in.form() == In::Form::var && in.where().known()) return in.where();
   for (const In& in : operands)
     if (in.where().known()) return in.where();
   return {};

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <string>
 
 #include <dualtape/core/composite.hpp>
 
@@ -20,6 +21,7 @@ Var in_graph(Graph& home, const In& in, DType beside) {
 Composite::Composite(std::string_view function, std::span<const In> operands)
     : where_(detail::line_of(operands)) {
   Graph& graph = detail::graph_of(function, operands);
+  handle_ = graph.handle();
   Graph* const parent = graph.parent(where_);
   Graph& home = parent != nullptr ? *parent : graph;
   const auto first =
@@ -30,7 +32,7 @@ Composite::Composite(std::string_view function, std::span<const In> operands)
   if (graph.pinned().known()) return;
   // Nothing fails from here on: what is pinned is let go by the destructor alone.
   graph.pinned_ = where_;
-  pinned_[0] = graph.handle();
+  pinned_[0] = handle_;
   if (parent != nullptr && !parent->pinned().known()) {
     parent->pinned_ = where_;
     pinned_[1] = parent->handle();
@@ -40,6 +42,14 @@ Composite::Composite(std::string_view function, std::span<const In> operands)
 Composite::~Composite() {
   for (const GraphHandle& handle : pinned_)
     if (Graph* const graph = handle.get()) graph->pinned_ = {};
+}
+
+void Composite::refuse(std::size_t i) const {
+  fail<GraphError>({.op = "Composite",
+                    .what = "operand " + std::to_string(i) + " is asked for, of " +
+                            std::to_string(operands_.size()),
+                    .where = where_,
+                    .help = "operands are numbered from 0"});
 }
 
 }  // namespace dualtape

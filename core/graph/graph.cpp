@@ -352,7 +352,7 @@ void Graph::infer(NodeId id, std::span<const Var> inputs) {
   std::vector<const Type*> many(inputs.size() > few.size() ? inputs.size() : 0);
   const Type** const types = many.empty() ? few.data() : many.data();
   for (std::size_t i = 0; i < inputs.size(); ++i) types[i] = &inputs[i].type(node.where);
-  Inference inference(op, OperandTypes({types, inputs.size()}), node.attributes, node.where,
+  Inference inference(op, std::span(types, inputs.size()), node.attributes, node.where,
                       emission_ ? "" : names(node.where)[node.label]);
   try {
     op.infer(inference);

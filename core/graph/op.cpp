@@ -75,6 +75,14 @@ std::vector<MaybeVar> Op::jvp(const NodeView&, std::span<const MaybeVar>) const 
   lacks(*this, "jvp");
 }
 
+void OperandTypes::refuse(std::size_t i) const {
+  fail<GraphError>({.op = op_.name(),
+                    .what = "has no operand " + std::to_string(i) + ", but " +
+                            std::to_string(types_.size()) + " in all",
+                    .where = where_,
+                    .help = "give as many operands as it takes"});
+}
+
 void Inference::require_count(std::size_t count) const {
   if (in.size() == count) return;
   fail<GraphError>(

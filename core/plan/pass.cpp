@@ -113,7 +113,7 @@ ValueId Rewriter::add(const Op& op, Attributes attributes,
 ValueId Rewriter::add(const Op& op, Attributes attributes, std::span<const ValueId> operands) {
   std::vector<const Type*> types;
   for (const ValueId v : operands) types.push_back(&plan_.values[v]);
-  Inference inference(op, OperandTypes(types), attributes, current_.where, {});
+  Inference inference(op, types, attributes, current_.where, {});
   op.infer(inference);
   assert(inference.out.size() == 1);
   return add_laid_out(op, std::move(attributes), operands, std::move(inference.out[0]));

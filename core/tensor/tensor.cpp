@@ -83,19 +83,21 @@ std::shared_ptr<void> allocate(const Type& type) {
 
 // The index from the front, or ShapeError.
 std::int64_t checked_index(std::string_view op, std::int64_t index, std::int64_t size,
-                           const Shape& shape, const std::string& axis) {
+                           const Shape& shape, const std::string& axis, Location where) {
   if (index < -size || index >= size) {
     fail<ShapeError>({.op = op,
                       .what = "index " + std::to_string(index) + " is out of range for axis " +
-                              axis + " of shape " + to_string(shape)});
+                              axis + " of shape " + to_string(shape),
+                      .where = where});
   }
   return index < 0 ? index + size : index;
 }
 
-void check_has_axis(std::string_view op, const Shape& shape) {
+void check_has_axis(std::string_view op, const Shape& shape, Location where) {
   if (shape.rank() == 0) {
     fail<ShapeError>({.op = op,
                       .what = "a tensor of shape () has no first axis",
+                      .where = where,
                       .help = "item() for its value, or reshape({1})"});
   }
 }
@@ -113,29 +115,31 @@ Shape with_first(const Shape& shape, std::int64_t size) {
   return Shape(sizes);
 }
 
-[[noreturn]] void fail_reshape(const Shape& from, const std::string& to, std::string help) {
+[[noreturn]] void fail_reshape(const Shape& from, const std::string& to, std::string help,
+                               Location where) {
   fail<ShapeError>({.op = "reshape",
                     .what = "a tensor of shape " + to_string(from) + ", " +
                             std::to_string(from.count()) + " elements, does not fit " + to,
+                    .where = where,
                     .help = std::move(help)});
 }
 
 // The sizes with the one -1 worked out.
-Shape resolve_sizes(const Shape& from, std::span<const std::int64_t> sizes) {
+Shape resolve_sizes(const Shape& from, std::span<const std::int64_t> sizes, Location where) {
   std::vector<std::int64_t> found(sizes.begin(), sizes.end());
   const auto open = std::find(found.begin(), found.end(), -1);
-  if (open == found.end()) return Shape(found, Location{});
+  if (open == found.end()) return Shape(found, where);
   if (std::find(open + 1, found.end(), -1) != found.end()) {
-    fail<ShapeError>({.op = "reshape", .what = "more than one size is -1"});
+    fail<ShapeError>({.op = "reshape", .what = "more than one size is -1", .where = where});
   }
   *open = 1;
-  const Shape rest(found, Location{});
+  const Shape rest(found, where);
   if (rest.count() == 0 || from.count() % rest.count() != 0) {
     fail_reshape(from, "a -1 beside sizes that multiply to " + std::to_string(rest.count()),
-                 "known sizes whose product divides the count of elements");
+                 "known sizes whose product divides the count of elements", where);
   }
   *open = from.count() / rest.count();
-  return Shape(found);
+  return Shape(found, where);
 }
 
 }  // namespace
@@ -247,58 +251,61 @@ Tensor Tensor::from_bytes(const void* data, std::size_t count, Type type) {
   return made;
 }
 
-std::int64_t Tensor::size(int axis) const {
+std::int64_t Tensor::size(int axis, Location where) const {
   const auto axes = static_cast<std::int64_t>(rank());
   if (axis < -axes || axis >= axes) {
     fail<ShapeError>({.op = "size",
                       .what = "axis " + std::to_string(axis) + " is out of range for shape " +
-                              to_string(shape())});
+                              to_string(shape()),
+                      .where = where});
   }
   return shape()[static_cast<std::size_t>(axis < 0 ? axis + axes : axis)];
 }
 
-void Tensor::refuse_dtype(DType wanted) const {
+void Tensor::refuse_dtype(DType wanted, Location where) const {
   fail<TypeError>({.op = "data",
                    .what = "asked for the elements of a " + to_string(type_) + " tensor as " +
                            std::string(name_of(wanted)),
+                   .where = where,
                    .help = "data of " + std::string(name_of(dtype())) + ", or convert with to()"});
 }
 
-void Tensor::check_single() const {
+void Tensor::check_single(Location where) const {
   if (count() != 1) {
     fail<ShapeError>({.op = "item",
                       .what = "a tensor of shape " + to_string(shape()) + " has " +
                               std::to_string(count()) + " elements, not one",
+                      .where = where,
                       .help = "at({...}) for one element"});
   }
 }
 
-std::size_t Tensor::place_of(std::initializer_list<std::int64_t> index) const {
+std::size_t Tensor::place_of(std::initializer_list<std::int64_t> index, Location where) const {
   if (index.size() != rank()) {
     fail<ShapeError>({.op = "at",
                       .what = std::to_string(index.size()) + " indices for a tensor of shape " +
-                              to_string(shape())});
+                              to_string(shape()),
+                      .where = where});
   }
   std::int64_t offset = 0;
   std::size_t axis = 0;
   for (const std::int64_t entry : index) {
     const std::int64_t size = shape()[axis];
-    offset = offset * size + checked_index("at", entry, size, shape(), std::to_string(axis));
+    offset = offset * size + checked_index("at", entry, size, shape(), std::to_string(axis), where);
     ++axis;
   }
   return static_cast<std::size_t>(offset);
 }
 
-Tensor Tensor::copy() const {
-  Tensor made = uninitialised(type_);
+Tensor Tensor::copy(Location where) const {
+  Tensor made = detail::new_tensor("copy", type_, where);
   made.assign(*this);
   return made;
 }
 
 Tensor Tensor::to(DType wanted, Location where) const {
   if (wanted == dtype()) return *this;
-  detail::check_dtype("to", wanted, where);
-  Tensor made = uninitialised({shape(), wanted});
+  Tensor made = detail::new_tensor("to", {shape(), wanted}, where);
   dispatch(dtype(), [&]<class From>() {
     dispatch(wanted, [&]<class To>() {
       const std::span<const From> in = data<From>();
@@ -309,33 +316,34 @@ Tensor Tensor::to(DType wanted, Location where) const {
   return made;
 }
 
-Tensor Tensor::reshape(Shape shape) const {
+Tensor Tensor::reshape(Shape shape, Location where) const {
   if (shape.count() != count()) {
     fail_reshape(type_.shape, to_string(shape) + ", " + std::to_string(shape.count()) + " elements",
-                 "");
+                 "", where);
   }
   return view(owner_, data_, {std::move(shape), dtype()});
 }
 
-Tensor Tensor::reshape(std::span<const std::int64_t> sizes) const {
-  return reshape(resolve_sizes(shape(), sizes));
+Tensor Tensor::reshape(std::span<const std::int64_t> sizes, Location where) const {
+  return reshape(resolve_sizes(shape(), sizes, where), where);
 }
 
-Tensor Tensor::row(std::int64_t index) const {
-  check_has_axis("row", shape());
-  const std::int64_t from = checked_index("row", index, shape()[0], shape(), "0");
+Tensor Tensor::row(std::int64_t index, Location where) const {
+  check_has_axis("row", shape(), where);
+  const std::int64_t from = checked_index("row", index, shape()[0], shape(), "0", where);
   Type type{without_first(shape()), dtype()};
   const std::size_t offset = static_cast<std::size_t>(from) * bytes_of(type);
   return view(owner_, static_cast<std::byte*>(data_) + offset, std::move(type));
 }
 
-Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
-  check_has_axis("rows", shape());
+Tensor Tensor::rows(std::int64_t begin, std::int64_t end, Location where) const {
+  check_has_axis("rows", shape(), where);
   const std::int64_t size = shape()[0];
   if (begin < 0 || end < begin || end > size) {
     fail<ShapeError>({.op = "rows",
                       .what = "rows [" + std::to_string(begin) + ", " + std::to_string(end) +
                               ") do not lie in shape " + to_string(shape()),
+                      .where = where,
                       .help = "0 <= begin <= end <= " + std::to_string(size)});
   }
   const std::size_t row_bytes = size == 0 ? 0 : bytes() / static_cast<std::size_t>(size);
@@ -347,17 +355,19 @@ void Tensor::fill(Number value) {
   dispatch(dtype(), [&]<class T>() { std::ranges::fill(data<T>(), value.to<T>()); });
 }
 
-void Tensor::assign(const Tensor& other) {
+void Tensor::assign(const Tensor& other, Location where) {
   if (type_.dtype != other.type_.dtype) {
     fail<TypeError>({.op = "assign",
                      .what = "a " + to_string(other.type_) + " tensor does not go into a " +
                              to_string(type_) + " one",
+                     .where = where,
                      .help = "convert with to() first"});
   }
   if (!(type_.shape == other.type_.shape)) {
     fail<ShapeError>({.op = "assign",
                       .what = "a " + to_string(other.type_) + " tensor does not go into a " +
-                              to_string(type_) + " one"});
+                              to_string(type_) + " one",
+                      .where = where});
   }
   if (count() > 0) std::memmove(data_, other.data_, bytes());  // views may overlap
 }

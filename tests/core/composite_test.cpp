@@ -109,3 +109,36 @@ TEST_CASE("what modes emit through a composite's rule keeps the line of the prim
   const Var slope = gradients[x];
   CHECK(has(place_of(graph, slope.id()), "composite_test.cpp:" + std::to_string(line.line + 1)));
 }
+
+TEST_CASE("a Composite counts its operands and has the graph they share") {
+  Graph graph;
+  const Var x = graph.input("x", {2});
+  const Composite c("pair", {In(x), In(2.0)});
+  const std::string text = error_of<GraphError>([&] { c[2]; });
+  CHECK(has(text, "operand 2"));
+  CHECK(has(text, "composite_test.cpp"));
+  Graph scratch(graph);
+  const Var dx = scratch.input("dx", {2});
+  CHECK(&Composite("pair", {x, dx}).graph() == &scratch);
+}
+
+TEST_CASE("a tensor or a parameter first does not hide the caller's line") {
+  Graph graph;
+  const Var x = graph.input("x", {2, 3});
+  const auto scaled = [](In in) {
+    const Composite c("scaled", {in});
+    return matmul(full({4, 2}, 2.0F), c[0]);
+  };
+  const Location line = Location::current();
+  const Var y = scaled(x);
+  CHECK(has(place_of(graph, y.id()), "composite_test.cpp:" + std::to_string(line.line + 1)));
+  CHECK(has(place_of(graph, y.id() - 1), "composite_test.cpp:" + std::to_string(line.line + 1)));
+}
+
+TEST_CASE("infer() that asks for an operand that is not there is told so") {
+  Graph graph;
+  const Var x = graph.input("x", {2, 3});
+  const std::string text = error_of<GraphError>([&] { apply(require_op("matmul"), {In(x)}); });
+  CHECK(has(text, "[matmul]"));
+  CHECK(has(text, "composite_test.cpp"));
+}

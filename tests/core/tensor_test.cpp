@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <dualtape/core/tensor.hpp>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <type_traits>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "tests/allocations.hpp"
+#include "tests/errors.hpp"
 
 using namespace dualtape;
 
@@ -258,4 +260,36 @@ TEST_CASE("all_close has a relative and an absolute part") {
   CHECK(!all_close(Tensor{1}, Tensor{inf}));
   CHECK(!all_close(Tensor{1, 1}, Tensor{{1, 1}}));
   CHECK(all_close(Tensor{1, 2}, Tensor::of({1, 2})));
+}
+
+TEST_CASE("an error of a Tensor's own functions names the line of the call") {
+  Tensor t = zeros({2, 3});
+  const Tensor other = zeros({2, 3}, int64);
+  const std::vector<std::function<void()>> calls{
+      [&] { t.item(); },
+      [&] { t.at({0}); },
+      [&] {
+        t.at({2, 0});
+      },
+      [&] { t.size(2); },
+      [&] { t.data<double>(); },
+      [&] {
+        t.reshape({4, 2});
+      },
+      [&] {
+        t.reshape({-1, -1});
+      },
+      [&] {
+        t.reshape({-1, 4});
+      },
+      [&] { t.reshape(Shape{7}); },
+      [&] { t.row(2); },
+      [&] { t.rows(1, 3); },
+      [&] { t.row(0).row(0).row(0); },
+      [&] { t.assign(other); },
+  };
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    CAPTURE(i);
+    CHECK(testing::has(testing::error_of<Error>(calls[i]), "tensor_test.cpp:"));
+  }
 }

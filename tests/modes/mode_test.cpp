@@ -4,14 +4,18 @@
 #include <dualtape/modes/mode.hpp>
 
 #include <algorithm>
+#include <memory>
 
 #include <dualtape/core/registry.hpp>
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/shapes.hpp>
+#include <tests/errors.hpp>
 
 #include "points.hpp"
 
 using namespace points;
+using dualtape::testing::error_of;
+using dualtape::testing::has;
 
 namespace {
 
@@ -151,4 +155,63 @@ TEST_CASE("a mode walks a node once, however many readers it has") {
   static_cast<void>(start + 1.0);          // not needed for the output
   CHECK(degree_of(mode, x, {start}) == 1);
   CHECK(visits == 60);
+}
+
+TEST_CASE("what a rule returns is counted, and the error names the node's line") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {3}, dt::float64);
+  const dt::Var y = exp(x);
+  Degree mode;
+  mode.set_rule(dt::require_op("exp"),
+                [](const dt::NodeView&, auto) { return std::vector<Degree::MaybeState>{}; });
+  const std::string text = error_of<dt::DerivativeError>([&] { degree_of(mode, y, {x}); });
+  CHECK(has(text, "[exp]"));
+  CHECK(has(text, "0 states for 1 outputs"));
+  CHECK(has(text, "mode_test.cpp"));
+}
+
+TEST_CASE("a rule may set itself anew while it runs") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {3}, dt::float64);
+  Degree mode;
+  const dt::Op& op = dt::require_op("exp");
+  int calls = 0;
+  mode.set_rule(op, [&](const dt::NodeView&, auto) {
+    const std::vector<int> kept(100, 7);
+    mode.set_rule(op, [](const dt::NodeView&, auto) { return std::vector<Degree::MaybeState>{2}; });
+    ++calls;
+    return std::vector<Degree::MaybeState>{kept[99]};
+  });
+  CHECK(degree_of(mode, exp(x), {x}) == 7);
+  CHECK(degree_of(mode, exp(x), {x}) == 2);
+  CHECK(calls == 1);
+}
+
+TEST_CASE("forward mode refuses a rule's tangent of another type, a dead graph and another graph") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {3}, dt::float64);
+  const dt::Var y = exp(x);
+  const std::vector<dt::Var> ones{g.constant(dt::ones({3}, dt::float64))};
+  dt::ForwardMode mode(g);
+  mode.set_rule(dt::require_op("exp"), [](const dt::NodeView&, std::span<const dt::MaybeVar> in) {
+    return std::vector<dt::MaybeVar>{sum(*in[0])};
+  });
+  const auto run = [&](dt::ForwardMode& with) {
+    return with.run(g, std::span(&x, 1), ones, std::span(&y, 1));
+  };
+  CHECK(has(error_of<dt::DerivativeError>([&] { run(mode); }), "tangent of type"));
+
+  auto other = std::make_unique<dt::Graph>();
+  dt::ForwardMode of_other(*other);
+  CHECK(has(error_of<dt::GraphError>([&] { run(of_other); }), "another graph"));
+  other.reset();
+  CHECK(has(error_of<dt::GraphError>([&] { run(of_other); }), "has ended"));
+}
+
+TEST_CASE("the active region is asked for Vars of its graph alone") {
+  dt::Graph g, other;
+  const dt::Var x = g.input("x", {3}, dt::float64);
+  const dt::Var empty;
+  CHECK_THROWS_AS(dt::active_region(g, std::span(&empty, 1)), dt::GraphError);
+  CHECK_THROWS_AS(dt::active_region(other, std::span(&x, 1)), dt::GraphError);
 }
