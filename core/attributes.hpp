@@ -41,6 +41,7 @@ class Attributes {
 
   Attributes() = default;
   Attributes(std::initializer_list<Entry> entries);
+  explicit Attributes(std::vector<Entry> entries);
 
   bool empty() const { return data_ == nullptr; }
   bool has(std::string_view name) const { return find(name) != nullptr; }
@@ -64,7 +65,6 @@ class Attributes {
     std::vector<Entry> entries;
     std::size_t hash = 0;
   };
-  explicit Attributes(std::vector<Entry> entries);
   const Attribute* find(std::string_view name) const;
   [[noreturn]] void missing(std::string_view name) const;
 

@@ -12,8 +12,9 @@
 //   inline constexpr dt::Elementwise<Softsign> softsign;
 //
 // Every descriptor has `name` and `doc`, and may have `math`, `example`, `tolerance` and `edges`
-// (the right numbers where random samples never look; core/case.hpp), and `defaults`, see
-// Op::defaults(). Beyond that:
+// (the right numbers where random samples never look; core/case.hpp), `defaults`, see
+// Op::defaults(), and all but those with a formula `shift` or `batch`, see Op::shift(). Beyond
+// that:
 //   Elementwise        formula (its first `mask_inputs` operands being truth values), partial (or
 //                      `partial = dt::derive`), sample
 //   Linear, Bilinear   infer, apply or kernel, transpose, cases
@@ -267,6 +268,22 @@ class PlainOp : public Op {
   }
   std::vector<Case> cases() const override { return D::cases(); }
   std::vector<Edge> edges() const override { return edges_of<D>(); }
+  const Shift* shift() const override {
+    if constexpr (requires { D::shift; }) {
+      static constexpr Shift shift = D::shift;
+      return &shift;
+    } else {
+      return nullptr;
+    }
+  }
+  std::optional<std::vector<Var>> batch(const BatchView& view) const override {
+    if constexpr (requires { Var(D::batch(view)); })
+      return std::vector<Var>{D::batch(view)};
+    else if constexpr (requires { D::batch(view); })
+      return D::batch(view);
+    else
+      return std::nullopt;
+  }
   bool is_alias() const override {
     if constexpr (requires { D::is_alias; })
       return D::is_alias;

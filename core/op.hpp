@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -67,6 +68,25 @@ struct NodeView {
   std::span<const Var> in;
   std::span<const Var> out;
   const Attributes& attributes;
+};
+
+// A node that is to be done for all members of a batch at once (modes/vmap.hpp). The batch axis is
+// the first one.
+struct BatchView {
+  const NodeView& node;          // of one member
+  std::span<const MaybeVar> in;  // with the batch axis; absent: the same for all members
+  std::int64_t size;             // members
+};
+
+// What an operator's attributes become where its operands get one more axis in front, by what they
+// mean: the names of attributes, where it has such. Axes that count from the back stay.
+struct Shift {
+  std::string_view axis{};         // one more
+  std::string_view axes{};         // each one more
+  std::string_view permutation{};  // 0, then each one more
+  std::string_view sizes{};        // of the result: the size of the batch, then these
+  std::string_view starts{};       // 0, then these
+  std::string_view steps{};        // 1, then these
 };
 
 // The types of a node's operands, in order. GraphError for an operand that is not there: infer()
@@ -159,6 +179,11 @@ class Op {
   // For operators that can make any slice of their output from the small inputs they have (random
   // draws): fused loops then need no memory for it. Empty for all others.
   virtual Slice slice(const KernelRequest&) const { return {}; }
+  // How the operator is done for a batch: without more than `shift` where its attributes say it
+  // (all operands get the axis), or by a rule of its own. It may give none for operands that it
+  // cannot batch: the operator is then done for one member after the other.
+  virtual const Shift* shift() const { return nullptr; }
+  virtual std::optional<std::vector<Var>> batch(const BatchView&) const { return std::nullopt; }
   // By default the operations of the formula for each element, and none without a formula.
   virtual Cost cost(const KernelRequest& request) const;
   // Sample calls for check_op and the generated tests.

@@ -1,6 +1,7 @@
 #include <dualtape/modes/call.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 
@@ -8,11 +9,13 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/program.hpp>
+#include <dualtape/modes/batching.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/math.hpp>
+#include <dualtape/ops/reduce.hpp>
 
 namespace dualtape {
 
@@ -130,27 +133,81 @@ std::vector<Type> types_of(std::span<const Var> vars) {
   return types;
 }
 
+// Over which members a call loops; a plain call runs once, and its arguments have no batch axis.
+class Members {
+ public:
+  explicit Members(const Attributes& attributes)
+      : loops_(attributes.has("members")),
+        size_(loops_ ? attributes.get<std::int64_t>("members") : 1) {
+    if (loops_) same_ = attributes.get<Ints>("same");
+  }
+  bool loop() const { return loops_; }
+  std::int64_t size() const { return size_; }
+  bool same(std::size_t argument) const {
+    return !loops_ || std::ranges::find(same_, static_cast<std::int64_t>(argument)) != same_.end();
+  }
+  Type of_all(const Type& member) const {
+    if (!loops_) return member;
+    Ints sizes = member.shape.vector();
+    sizes.insert(sizes.begin(), size_);
+    return {Shape(sizes), member.dtype};
+  }
+  Type of_argument(std::size_t argument, const Type& member) const {
+    return same(argument) ? member : of_all(member);
+  }
+
+ private:
+  bool loops_;
+  std::int64_t size_;
+  Ints same_;
+};
+
+// A node's attributes: the arguments from `first_linear` on are tangents or cotangents.
+Attributes attributes_of(FunctionPtr function, std::size_t first_linear, const Members& members,
+                         const std::vector<bool>& same) {
+  const Attributes plain{{"function", std::move(function)},
+                         {"first_linear", static_cast<std::int64_t>(first_linear)}};
+  if (!members.loop()) return plain;
+  Ints listed;
+  for (std::size_t i = 0; i < same.size(); ++i)
+    if (same[i]) listed.push_back(static_cast<std::int64_t>(i));
+  return plain.with("members", members.size()).with("same", listed);
+}
+
 // A function's program, run on the caller's memory.
 class Runner {
  public:
-  Runner(const Function& function, const CompileOptions& options)
+  Runner(const Function& function, const CompileOptions& options, const Members& members)
       : function_(function),
+        members_(members),
         program_(compile(function.outputs(), {}, of_functions(options), function.where())) {
     for (const Var& input : function.inputs())
       feeds_.emplace_back(input, Tensor(), function.where());
   }
   void run(const KernelArgs& args) {
-    for (std::size_t i = 0; i < feeds_.size(); ++i)
-      feeds_[i].value = Tensor::view(const_cast<void*>(args.in[i]), function_.inputs()[i].type());
-    const Outputs results = program_.run(feeds_, function_.where());
-    for (std::size_t i = 0; i < function_.outputs().size(); ++i) {
-      const Tensor& value = results[function_.outputs()[i]];
-      if (value.bytes() > 0) std::memcpy(args.out[i], value.raw(), value.bytes());
-    }
+    for (std::int64_t member = 0; member < members_.size(); ++member) run_member(args, member);
   }
 
  private:
+  void run_member(const KernelArgs& args, std::int64_t member) {
+    const auto place = [&](const Type& type) {
+      return static_cast<std::size_t>(member) * bytes_of(type);
+    };
+    for (std::size_t i = 0; i < feeds_.size(); ++i) {
+      const Type& type = function_.inputs()[i].type();
+      auto* const all = static_cast<std::byte*>(const_cast<void*>(args.in[i]));
+      feeds_[i].value = Tensor::view(all + (members_.same(i) ? 0 : place(type)), type);
+    }
+    const Outputs results = program_.run(feeds_, function_.where());
+    for (std::size_t i = 0; i < function_.outputs().size(); ++i) {
+      const Tensor& value = results[function_.outputs()[i]];
+      auto* const all = static_cast<std::byte*>(args.out[i]);
+      if (value.bytes() > 0) std::memcpy(all + place(value.type()), value.raw(), value.bytes());
+    }
+  }
+
   const Function& function_;
+  Members members_;
   Program program_;
   std::vector<Feed> feeds_;
 };
@@ -200,6 +257,28 @@ FunctionPtr transposed_function(const Function& function, std::size_t first_line
   return Function::make("transpose of " + function.name(), types, body, function.where());
 }
 
+// The function of all members at once, where the arguments that the view has are batched.
+FunctionPtr batched_function(const Function& function, const std::vector<Type>& types,
+                             const BatchView& view) {
+  const auto body = [&](std::span<const Var> arguments) {
+    std::vector<Var> members, batches;
+    std::vector<Var> inner(arguments.begin(), arguments.end());
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+      if (!view.in[i]) continue;
+      batches.push_back(arguments[i]);
+      members.push_back(detail::member_of(arguments[i]));
+      inner[i] = members.back();
+    }
+    const std::vector<Var> of_one = function.inlined(inner, function.where());
+    const std::vector<MaybeVar> of_all = batch_all(of_one, members, batches, function.where());
+    std::vector<Var> results;
+    for (std::size_t i = 0; i < of_all.size(); ++i)
+      results.push_back(of_all[i] ? *of_all[i] : detail::for_all(of_one[i], view.size));
+    return results;
+  };
+  return Function::make("batch of " + function.name(), types, body, function.where());
+}
+
 struct Call {
   static constexpr auto name = "call";
   static constexpr auto doc = "the outputs of a Function on given arguments, as one node";
@@ -217,38 +296,42 @@ struct Call {
   static void infer(Inference& inference) {
     const Function& f = function(inference.attributes);
     inference.require_count(f.inputs().size());
+    const Members members(inference.attributes);
     for (std::size_t i = 0; i < f.inputs().size(); ++i) {
+      const Type wanted = members.of_argument(i, f.inputs()[i].type());
       const std::string seen = "argument " + std::to_string(i) + " of '" + f.name() + "' is " +
-                               to_string(f.inputs()[i].type()) + ", got " +
-                               to_string(inference.in[i]);
-      if (inference.shape(i) != f.inputs()[i].shape()) inference.shape_error(seen);
-      if (inference.dtype(i) != f.inputs()[i].dtype())
-        inference.type_error(seen, "cast the argument");
+                               to_string(wanted) + ", got " + to_string(inference.in[i]);
+      if (inference.shape(i) != wanted.shape) inference.shape_error(seen);
+      if (inference.dtype(i) != wanted.dtype) inference.type_error(seen, "cast the argument");
     }
-    inference.out = types_of(f.outputs());
+    for (const Var& out : f.outputs()) inference.out.push_back(members.of_all(out.type()));
   }
 
   static Kernel kernel(const KernelRequest& request) {
-    const auto runner = std::make_shared<Runner>(function(request.attributes), request.options);
+    const auto runner = std::make_shared<Runner>(function(request.attributes), request.options,
+                                                 Members(request.attributes));
     return {[runner](const KernelArgs& args) { runner->run(args); }, 0};
   }
 
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const Members members(node.attributes);
     std::vector<std::size_t> active;
     std::vector<In> arguments(node.in.begin(), node.in.end());
+    std::vector<bool> same;
+    for (std::size_t i = 0; i < node.in.size(); ++i) same.push_back(members.same(i));
     for (std::size_t i = 0; i < tangents.size(); ++i) {
       if (!tangents[i]) continue;
       active.push_back(i);
       arguments.emplace_back(*tangents[i]);
+      same.push_back(members.same(i));
     }
     std::string key = "jvp";
     for (const std::size_t i : active) key += " " + std::to_string(i);
     const Function& f = function(node.attributes);
     const FunctionPtr derived = f.derived(
         key, [&] { return tangent_function(f, active); }, f.where());
-    const std::vector<Var> out = apply_all(
-        node.op, arguments,
-        {{"function", derived}, {"first_linear", static_cast<std::int64_t>(node.in.size())}});
+    const std::vector<Var> out =
+        apply_all(node.op, arguments, attributes_of(derived, node.in.size(), members, same));
     std::vector<MaybeVar> result(out.begin(), out.end());
     for (std::size_t i = 0; i < result.size(); ++i)
       if (!is_floating(node.out[i].dtype())) result[i] = std::nullopt;
@@ -264,10 +347,13 @@ struct Call {
     Graph& graph = (*arrived)->graph();
     const std::size_t first = first_linear(node.attributes);
     const Function& f = function(node.attributes);
+    const Members members(node.attributes);
     std::vector<In> arguments(node.in.begin(),
                               node.in.begin() + static_cast<std::ptrdiff_t>(first));
+    std::vector<bool> same;
+    for (std::size_t i = 0; i < first; ++i) same.push_back(members.same(i));
     for (std::size_t k = 0; k < cotangents.size(); ++k) {
-      const Type& type = f.outputs()[k].type();
+      const Type type = members.of_all(f.outputs()[k].type());
       arguments.emplace_back(cotangents[k]
                                  ? *cotangents[k]
                                  : graph.constant(zeros(type.shape, type.dtype, f.where())));
@@ -275,9 +361,32 @@ struct Call {
     const FunctionPtr derived = f.derived(
         "transpose " + std::to_string(first), [&] { return transposed_function(f, first); },
         f.where());
-    return apply_all(
-        node.op, arguments,
-        {{"function", derived}, {"first_linear", static_cast<std::int64_t>(arguments.size())}});
+    std::vector<Var> found =
+        apply_all(node.op, arguments, attributes_of(derived, arguments.size(), members, same));
+    // What was the same for all members has the sum of their cotangents.
+    if (members.loop())
+      for (std::size_t i = 0; i < found.size(); ++i)
+        if (members.same(first + i)) found[i] = sum(found[i], {0});
+    return found;
+  }
+
+  // Of a plain call: one call of the body for all members.
+  static std::optional<std::vector<Var>> batch(const BatchView& view) {
+    if (Members(view.node.attributes).loop()) return std::nullopt;
+    const Function& f = function(view.node.attributes);
+    std::string key = "batch of " + std::to_string(view.size) + " by";
+    std::vector<In> arguments;
+    std::vector<Type> types;
+    for (std::size_t i = 0; i < view.in.size(); ++i) {
+      const Var given = view.in[i] ? *view.in[i] : view.node.in[i];
+      arguments.emplace_back(given);
+      types.push_back(given.type());
+      if (view.in[i]) key += " " + std::to_string(i);
+    }
+    const auto derived = f.derived(
+        key, [&] { return batched_function(f, types, view); }, f.where());
+    return apply_all(view.node.op, arguments,
+                     attributes_of(derived, first_linear(view.node.attributes), Members({}), {}));
   }
 
   static std::vector<Case> cases();
@@ -331,6 +440,17 @@ std::vector<Var> call(const std::shared_ptr<const Function>& function,
       call_op.op(), arguments,
       {{"function", function}, {"first_linear", static_cast<std::int64_t>(arguments.size())}});
 }
+
+std::vector<Var> detail::call_for_members(const std::shared_ptr<const Function>& function,
+                                          std::span<const In> arguments, std::int64_t size,
+                                          const Ints& same) {
+  return apply_all(call_op.op(), arguments,
+                   {{"function", function},
+                    {"first_linear", static_cast<std::int64_t>(arguments.size())},
+                    {"members", size},
+                    {"same", same}});
+}
+
 std::vector<Var> call(const std::shared_ptr<const Function>& function,
                       std::initializer_list<In> arguments, Location where) {
   return call(function, std::span<const In>(arguments.begin(), arguments.size()), where);

@@ -72,4 +72,12 @@ std::vector<Var> call(const std::shared_ptr<const Function>& function,
 std::vector<Var> checkpoint(const Function::Body& body, std::initializer_list<In> arguments,
                             Location where = Location::current());
 
+namespace detail {
+// One node that runs `function` for `size` members one after the other. Arguments and results have
+// the batch axis in front; the arguments listed in `same` are the same for all members, without it.
+std::vector<Var> call_for_members(const std::shared_ptr<const Function>& function,
+                                  std::span<const In> arguments, std::int64_t size,
+                                  const Ints& same);
+}  // namespace detail
+
 }  // namespace dualtape

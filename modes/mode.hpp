@@ -5,7 +5,8 @@
 // states. Forward mode carries a tangent (modes/forward.hpp); the tape of reverse mode is forward
 // mode written into a scratch graph (modes/reverse.hpp). A mode of your own derives from Mode,
 // answers the four kinds, and may be taught single operators by a rule, which is asked first.
-// Walks are loops; a Mode is used by one thread at a time.
+// A mode that is no differentiation (modes/batching.hpp) carries states through operators without
+// a derivative, too. Walks are loops; a Mode is used by one thread at a time.
 #pragma once
 
 #include <concepts>
@@ -79,6 +80,23 @@ class Mode {
   virtual std::vector<MaybeState> bilinear(const NodeView& node,
                                            std::span<const MaybeState> in) = 0;
   virtual std::vector<MaybeState> general(const NodeView& node, std::span<const MaybeState> in) = 0;
+  // Operators without a derivative: asked only by a mode that carries() states through them.
+  virtual std::vector<MaybeState> zero_derivative(const NodeView& node,
+                                                  std::span<const MaybeState> in) {
+    static_cast<void>(in);
+    return std::vector<MaybeState>(node.out.size());
+  }
+  // DerivativeError, with the operator's reason.
+  virtual std::vector<MaybeState> not_differentiable(const NodeView& node,
+                                                     std::span<const MaybeState> in) {
+    static_cast<void>(in);
+    refuse(node, node.out[0].node().where, node.out[0].label());
+  }
+  // Whether a state may come through the operator: by a rule, or by its kind.
+  virtual bool carries(const Op& op) const {
+    return op.kind() != Kind::zero_derivative || has_rule(op);
+  }
+  bool has_rule(const Op& op) const { return rules_.contains(&op); }
   // Called before a walk of `graph`: a mode that belongs to one graph refuses another here.
   virtual void begin(Graph& graph, Location where) {
     static_cast<void>(graph);
@@ -98,11 +116,6 @@ class Mode {
 
  private:
   std::vector<MaybeState> answer(const NodeView& node, std::span<const MaybeState> in);
-  // Whether a state may come through: by a rule, or by its kind.
-  bool carries(const Op& op) const {
-    return op.kind() != Kind::zero_derivative || rules_.contains(&op);
-  }
-
   std::unordered_map<const Op*, Rule> rules_;
 };
 
@@ -127,7 +140,8 @@ std::vector<typename Mode<State>::MaybeState> Mode<State>::answer(const NodeView
     case Kind::linear: return linear(node, in);
     case Kind::bilinear: return bilinear(node, in);
     case Kind::general: return general(node, in);
-    default: return std::vector<MaybeState>(node.out.size());
+    case Kind::none: return not_differentiable(node, in);
+    default: return zero_derivative(node, in);
   }
 }
 
@@ -184,8 +198,6 @@ std::vector<typename Mode<State>::MaybeState> Mode<State>::run(Graph& graph,
     for (std::uint32_t i = 0; i < node.output_count; ++i) out_vars.push_back(graph.var(id, i));
     const Attributes attributes = node.attributes;
     const NodeView view{*node.op, in_vars, out_vars, attributes};
-    if (node.op->kind() == Kind::none && !rules_.contains(node.op))
-      refuse(view, node.where, graph.label(id));
     visit(node, [&] {
       const std::vector<MaybeState> out = ask(view, in);
       for (std::uint32_t i = 0; i < out.size(); ++i) {

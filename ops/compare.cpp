@@ -252,6 +252,7 @@ constexpr detail::BuiltinSelecting<Where> where_op;
 
 struct Cast {
   static constexpr auto name = "cast";
+  static constexpr Shift shift{};
   static constexpr auto doc = "x in another dtype; to integers towards zero.";
   static constexpr auto math =
       "y = x in the dtype given; dy = dx between floating dtypes, else zero";

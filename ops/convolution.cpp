@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/convolution_shapes.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
@@ -130,6 +131,43 @@ Var forward(Var x, Var w, Attributes attributes);
 Var by_input(Var g, Var w, Attributes attributes);
 Var by_weights(Var x, Var g, Attributes attributes);
 
+// ---- batches ------------------------------------------------------------------------------------
+
+// The members' channels side by side, (b, n, c, ...) as (n, b c, ...), and back.
+Var channels_beside(Var x) {
+  const Shape& s = x.shape();
+  return reshape(permute(x, {1, 0, 2, 3, 4}), {s[1], s[0] * s[2], s[3], s[4]});
+}
+Var channels_apart(Var x, std::int64_t size) {
+  const Shape& s = x.shape();
+  return permute(reshape(x, {s[0], size, s[1] / size, s[2], s[3]}), {1, 0, 2, 3, 4});
+}
+Attributes in_groups(const BatchView& view) {
+  std::vector<Attributes::Entry> entries = view.node.attributes.entries();
+  for (auto& [name, value] : entries)
+    if (name == "groups") value = std::get<std::int64_t>(value) * view.size;
+  return Attributes(std::move(entries));
+}
+
+// Of conv2d and its transpose: with one kernel for all members their images are one batch; with a
+// kernel for each, members are groups of channels.
+std::optional<std::vector<Var>> batch_images(const BatchView& view) {
+  if (view.size == 0) return std::nullopt;
+  if (!view.in[1])
+    return std::vector{unfold_batch(
+        apply_batched(view, {fold_batch(*view.in[0]), view.node.in[1]})[0], view.size)};
+  const Var w = fold_batch(*view.in[1]);
+  return std::vector{channels_apart(
+      apply(view.node.op, {channels_beside(batched_operand(view, 0)), w}, in_groups(view)),
+      view.size)};
+}
+std::optional<std::vector<Var>> batch_weights(const BatchView& view) {
+  if (view.size == 0) return std::nullopt;
+  const Var x = channels_beside(batched_operand(view, 0));
+  const Var g = channels_beside(batched_operand(view, 1));
+  return std::vector{unfold_batch(apply(view.node.op, {x, g}, in_groups(view)), view.size)};
+}
+
 template <ConvPass pass>
 struct Convolution {
   static constexpr Promotion promotion = Promotion::common_floating;
@@ -179,6 +217,7 @@ struct Conv2d : Convolution<ConvPass::forward> {
     inference.out.push_back(
         {{s.batch, s.out_channels, s.rows.out, s.columns.out}, inference.dtype(0)});
   }
+  static auto batch(const BatchView& view) { return batch_images(view); }
   static Var transpose(const NodeView& node, std::size_t i, Var c) {
     const Attributes attributes = with_size(node.attributes, node.in[i].shape());
     return i == 0 ? by_input(c, node.in[1], attributes) : by_weights(node.in[0], c, attributes);
@@ -217,6 +256,7 @@ struct InputGradient : Convolution<ConvPass::by_input> {
     require_result(inference, x, w, g);
     inference.out.push_back({x, inference.dtype(0)});
   }
+  static auto batch(const BatchView& view) { return batch_images(view); }
   static Var transpose(const NodeView& node, std::size_t i, Var c) {
     return i == 0 ? forward(c, node.in[1], without_size(node.attributes))
                   : by_weights(c, node.in[0], with_size(node.attributes, node.in[1].shape()));
@@ -255,6 +295,7 @@ struct WeightGradient : Convolution<ConvPass::by_weights> {
     require_result(inference, x, w, g);
     inference.out.push_back({w, inference.dtype(0)});
   }
+  static auto batch(const BatchView& view) { return batch_weights(view); }
   static Var transpose(const NodeView& node, std::size_t i, Var c) {
     return i == 0 ? by_input(node.in[1], c, with_size(node.attributes, node.in[0].shape()))
                   : forward(node.in[0], c, without_size(node.attributes));

@@ -5,6 +5,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
@@ -13,6 +14,7 @@
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/kernels/rows/fold_plan.hpp>
 #include <dualtape/ops/math.hpp>
+#include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 #include <dualtape/ops/softmax.hpp>
@@ -92,6 +94,7 @@ Kernel for_labels(const KernelRequest& request, F f) {
 // is near 1: there it is minus the sum of the others.
 struct CrossEntropySlope {
   static constexpr auto name = "cross_entropy_slope";
+  static constexpr Shift shift{};
   static constexpr auto doc = "softmax of rows, less 1 at the label: the slope of cross_entropy";
   static constexpr auto math =
       "y_nc = softmax(x)_nc - [c = label(n)], the bracket being 1 where it holds and else 0; dy_n "
@@ -272,6 +275,21 @@ struct CrossEntropy {
     return for_labels(request, [&]<class T, class Label>() { return plan<T, Label>(request); });
   }
 
+  // The loss of each row, and then the reduction of each member's rows.
+  static Var batch(const BatchView& view) {
+    const auto ignored = ignored_label(view.node.attributes);
+    const Reduction reduction = reduction_of(view.node.attributes);
+    const Var labels = batched_operand(view, 1);
+    const Var each =
+        detail::cross_entropy_of_labels(batched_operand(view, 0), labels, Reduction::none, ignored);
+    if (reduction == Reduction::none || each.rank() == 1) return each;
+    Ints axes;
+    for (std::int64_t axis = 1; axis < static_cast<std::int64_t>(each.rank()); ++axis)
+      axes.push_back(axis);
+    if (reduction == Reduction::sum) return sum(each, axes);
+    if (!ignored) return mean(each, axes);
+    return sum(each, axes) / sum(cast(not_equal(labels, *ignored), each.dtype()), axes);
+  }
   static MaybeVar jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     if (!tangents[0]) return std::nullopt;
     const Var labels = node.in[1];

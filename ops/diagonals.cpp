@@ -88,6 +88,7 @@ struct Triangle {
 };
 struct Tril : Triangle<true> {
   static constexpr auto name = "tril";
+  static constexpr Shift shift{};
   static constexpr auto doc = "the lower triangle of matrices, zeros elsewhere";
   static constexpr auto math =
       "y_ij = x_ij where j - i <= k, else 0; linear: the vjp takes the same triangle.";
@@ -97,6 +98,7 @@ struct Tril : Triangle<true> {
 };
 struct Triu : Triangle<false> {
   static constexpr auto name = "triu";
+  static constexpr Shift shift{};
   static constexpr auto doc = "the upper triangle of matrices, zeros elsewhere";
   static constexpr auto math =
       "y_ij = x_ij where j - i >= k, else 0; linear: the vjp takes the same triangle.";
@@ -123,6 +125,7 @@ detail::StridedCopy diagonal_copy(DType dtype, const Shape& matrices, const Shap
 
 struct Diagonal {
   static constexpr auto name = "diagonal";
+  static constexpr Shift shift{};
   static constexpr auto doc = "a diagonal of two axes";
   static constexpr auto math =
       "y_i = x_(i, i + k), or x_(i - k, i) for k < 0; linear: the vjp puts the cotangent on the "
@@ -161,6 +164,7 @@ constexpr Linear<Diagonal> diagonal_op;
 
 struct DiagEmbed {
   static constexpr auto name = "diag_embed";
+  static constexpr Shift shift{};
   static constexpr auto doc = "matrices of zeros with a diagonal given";
   static constexpr auto math =
       "y_(i, i + k) = x_i, or y_(i - k, i) for k < 0, else 0; linear: the vjp takes the diagonal.";

@@ -103,6 +103,7 @@ struct Extreme {
 };
 struct Max : Extreme<true> {
   static constexpr auto name = "max";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the largest element over axes";
   static constexpr auto math =
       "y = max_i x_i; dy = the mean of dx_i over those i with x_i = y, so that ties share the "
@@ -112,6 +113,7 @@ struct Max : Extreme<true> {
 };
 struct Min : Extreme<false> {
   static constexpr auto name = "min";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the smallest element over axes";
   static constexpr auto math =
       "y = min_i x_i; dy = the mean of dx_i over those i with x_i = y, so that ties share the "
@@ -216,6 +218,7 @@ struct Place {
 };
 struct Argmax : Place<true> {
   static constexpr auto name = "argmax";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the place of the largest element along an axis";
   static constexpr auto math =
       "y = the first i with x_i = max_j x_j; the first NaN if there is one.";
@@ -223,6 +226,7 @@ struct Argmax : Place<true> {
 };
 struct Argmin : Place<false> {
   static constexpr auto name = "argmin";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the place of the smallest element along an axis";
   static constexpr auto math =
       "y = the first i with x_i = min_j x_j; the first NaN if there is one.";

@@ -76,6 +76,7 @@ void check_gather(Inference& inference, const Shape& whole) {
 }
 struct Gather {
   static constexpr auto name = "gather";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "one element of an axis for every element of an index tensor";
   static constexpr auto math =
       "y[i, j] = x[index[i, j], j] for axis 0 and so on; linear in x: the vjp adds every cotangent "
@@ -187,6 +188,7 @@ struct ScatterWalk {
 
 struct ScatterAdd {
   static constexpr auto name = "scatter_add";
+  static constexpr Shift shift{.axis = "axis", .sizes = "shape"};
   static constexpr auto doc = "updates added to elements that an index tensor names";
   static constexpr auto math =
       "y = x, then y[index[i, j], j] += u[i, j] for axis 0 and so on; linear in x and u together: "

@@ -3,6 +3,7 @@
 #include <span>
 #include <utility>
 
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/indices.hpp>
@@ -28,6 +29,40 @@ using detail::shape_of;
 using detail::split_at;
 using detail::sum_is_linear_in;
 using detail::wrap_axis;
+
+// The axes in order, but axis `from` as axis `to`.
+Var with_axis_moved(Var x, std::int64_t from, std::int64_t to) {
+  Ints order;
+  for (std::int64_t axis = 0; axis < static_cast<std::int64_t>(x.rank()); ++axis)
+    if (axis != from) order.push_back(axis);
+  order.insert(order.begin() + to, from);
+  return permute(x, order);
+}
+Var batch_first(Var x, std::int64_t axis) { return axis == 0 ? x : with_axis_moved(x, axis, 0); }
+
+// Entries of each member's own choice: index (b, i ...) of x (b, a ..., n, c ...), by a gather of
+// rows (b, i ..., a ... c ...).
+Var take_of_each(Var x, Var index, std::int64_t axis) {
+  const std::int64_t size = x.shape()[0];
+  const std::int64_t choices = index.shape().count() / std::max<std::int64_t>(size, 1);
+  const Var lines = with_axis_moved(x, axis + 1, 1);
+  Ints others(lines.shape().begin() + 2, lines.shape().end());
+  std::int64_t width = 1;
+  for (const std::int64_t n : others) width *= n;
+  const Var rows = reshape(lines, {size, lines.shape()[1], width});
+  const Var chosen =
+      gather(rows, broadcast_to(reshape(index, {size, choices, 1}), {size, choices, width}), 1);
+  // (b, i ..., a ..., c ...), and then i ... to the place they have in a member's result.
+  Ints sizes(index.shape().begin(), index.shape().end());
+  const std::int64_t inner = static_cast<std::int64_t>(sizes.size()) - 1;
+  sizes.insert(sizes.end(), others.begin(), others.end());
+  Ints order{0};
+  for (std::int64_t a = 0; a < axis; ++a) order.push_back(1 + inner + a);
+  for (std::int64_t k = 0; k < inner; ++k) order.push_back(1 + k);
+  for (auto a = 1 + inner + axis; a < static_cast<std::int64_t>(sizes.size()); ++a)
+    order.push_back(a);
+  return permute(reshape(chosen, sizes), order);
+}
 
 struct Take {
   static constexpr auto name = "take";
@@ -71,6 +106,14 @@ struct Take {
             std::copy_n(from + place_of(places[i], split.size) * split.inner, split.inner, to);
       }};
     });
+  }
+  static Var batch(const BatchView& view) {
+    const Var x = view.node.in[0];
+    const Var index = view.node.in[1];
+    const auto axis = static_cast<std::int64_t>(axis_of(view.node.attributes, x.rank()));
+    if (!view.in[1]) return take(*view.in[0], index, axis + 1);
+    if (!view.in[0]) return batch_first(take(x, *view.in[1], axis), axis);
+    return take_of_each(*view.in[0], *view.in[1], axis);
   }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent);
   static std::vector<Edge> edges() { return detail::move_edges(name); }
@@ -188,6 +231,14 @@ struct IndexAdd {
               groups.bytes()};
     });
   }
+  // With one index for all members; otherwise one member after the other.
+  static std::optional<std::vector<Var>> batch(const BatchView& view) {
+    if (view.in[1]) return std::nullopt;
+    std::vector<In> in{batched_operand(view, 0), view.node.in[1]};
+    if (view.in.size() == 3) in.emplace_back(batched_operand(view, 2));
+    return apply_all(view.node.op, in,
+                     shifted_attributes(view, {.axis = "axis", .sizes = "shape"}));
+  }
   static Var transpose(const NodeView& node, std::size_t i, Var cotangent) {
     return i == 2 ? cotangent
                   : take(cotangent, node.in[1], node.attributes.get<std::int64_t>("axis"));
@@ -216,6 +267,7 @@ Var Take::transpose(const NodeView& node, std::size_t, Var cotangent) {
 
 struct OneHot {
   static constexpr auto name = "one_hot";
+  static constexpr Shift shift{};
   static constexpr auto doc = "1 at the label and else 0, along a new last axis";
   static constexpr auto math = "y[i, k] = 1 if k = labels[i], else 0";
   static constexpr auto reason = "labels are integers";

@@ -34,6 +34,7 @@ StridedCopy part_copy(const Type& part, const Type& whole, std::size_t axis, std
 
 struct Concat {
   static constexpr auto name = "concat";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "tensors one after the other along an axis";
   static constexpr auto math =
       "y = [x_0; x_1; ...]; linear in all operands together: the jvp joins the tangents, the vjp "
@@ -116,6 +117,7 @@ constexpr Linear<Concat> concat_op;
 
 struct Split {
   static constexpr auto name = "split";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "pieces of a tensor along an axis";
   static constexpr auto math =
       "y_k = x[..., o_k : o_k + n_k, ...] with o_k = n_0 + ... + n_(k-1); linear: the vjp joins "

@@ -6,6 +6,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/linalg.hpp>
@@ -109,6 +110,10 @@ struct Solve {
   static constexpr Promotion promotion = Promotion::common_floating;
 
   static void infer(Inference& inference) { detail::infer_solution(inference, "LAPACK"); }
+  static std::vector<Var> batch(const BatchView& view) {
+    const std::size_t rank = view.node.out[0].rank();
+    return apply_batched(view, {aligned_operand(view, 0, rank), aligned_operand(view, 1, rank)});
+  }
   static Kernel kernel(const KernelRequest& request) {
     if (request.out[0].shape.count() == 0) return {[](const KernelArgs&) {}};
     return floating_kernel(request.out[0].dtype, [&]<class T>(T) -> Kernel {
@@ -160,6 +165,7 @@ Var solve_matrices(In a, In b, bool transpose) {
 
 struct Inverse {
   static constexpr auto name = "inverse";
+  static constexpr Shift shift{};
   static constexpr auto doc = "the inverse of square matrices";
   static constexpr auto math = "Y = A^-1; dY = -Y dA Y. Backward: A' = -Y^T Y' Y^T.";
   static constexpr Example example{"inverse(g.constant(Tensor{{2, 1}, {1, 1}}))",
@@ -204,6 +210,7 @@ constexpr General<Inverse> inverse_op;
 
 struct Cholesky {
   static constexpr auto name = "cholesky";
+  static constexpr Shift shift{};
   static constexpr auto doc = "the lower triangular L with L L^T = (A + A^T) / 2";
   static constexpr auto math =
       "S = (A + A^T) / 2 = L L^T; dL = L Phi(L^-1 dS L^-T), Phi the lower triangle with its "

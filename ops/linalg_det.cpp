@@ -41,6 +41,7 @@ Kernel minors_kernel(const Batch& batch, F f) {
 
 struct Det {
   static constexpr auto name = "det";
+  static constexpr Shift shift{};
   static constexpr auto doc = "the determinant of square matrices";
   static constexpr auto math =
       "y = det A; dy = sum_ij C_ij dA_ij with C the cofactors, which exist at singular matrices, "
@@ -101,6 +102,7 @@ constexpr General<Det> det_op;
 
 struct Cofactors {
   static constexpr auto name = "cofactors";
+  static constexpr Shift shift{};
   static constexpr auto doc = "the cofactors of square matrices: the gradient of the determinant";
   static constexpr auto math =
       "C_ij = (-1)^(i+j) det(A without row i and column j); where A is regular, C = det A A^-T. dC "
@@ -140,6 +142,7 @@ constexpr General<Cofactors> cofactors_op;
 
 struct CofactorChange {
   static constexpr auto name = "cofactor_change";
+  static constexpr Shift shift{};
   static constexpr auto doc = "the derivative of the cofactors of A along X";
   static constexpr auto math =
       "Y = d/dt cofactors(A + t X) at t = 0; where A is regular, det A (tr(A^-1 X) A^-T - (A^-1 X "

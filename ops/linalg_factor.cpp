@@ -1,5 +1,6 @@
 #include <dualtape/ops/linalg_factor.hpp>
 
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/partly_linear.hpp>
@@ -53,6 +54,10 @@ struct TriangularSolve {
       if (a[i * (n + 1)] == 0)
         throw ValueError(matrix_in(batch, number) + " is singular: element " + std::to_string(i) +
                          " of its diagonal, counted from 0, is zero");
+  }
+  static std::vector<Var> batch(const BatchView& view) {
+    const std::size_t rank = view.node.out[0].rank();
+    return apply_batched(view, {aligned_operand(view, 0, rank), aligned_operand(view, 1, rank)});
   }
   static Kernel kernel(const KernelRequest& request) {
     if (request.out[0].shape.count() == 0) return {[](const KernelArgs&) {}};
@@ -128,6 +133,7 @@ Var solve_triangles(In a, In b, const detail::Triangular& kind) {
 
 struct Slogdet {
   static constexpr auto name = "slogdet";
+  static constexpr Shift shift{};
   static constexpr auto doc = "the sign of the determinant and the logarithm of its size";
   static constexpr auto math =
       "y = log |det A|; dy = tr(A^-1 dA), d sign = 0. Backward: A' = y' A^-T.";
@@ -191,6 +197,7 @@ std::vector<Case> rectangle_cases(std::vector<Var> (*call)(Var)) {
 
 struct QrFactors {
   static constexpr auto name = "qr";
+  static constexpr Shift shift{};
   static constexpr auto doc = "A = Q R, orthonormal columns times an upper triangle";
   static constexpr auto math =
       "With C = Q^T dA R^-1 and W = L - L^T, L the strictly lower triangle of C: dQ = dA R^-1 + Q "

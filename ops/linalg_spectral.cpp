@@ -32,6 +32,7 @@ using detail::with_vector;
 
 struct EighFactors {
   static constexpr auto name = "eigh";
+  static constexpr Shift shift{};
   static constexpr auto doc = "eigenvalues and eigenvectors of symmetric matrices";
   static constexpr auto math =
       "A = V diag(w) V^T; with P = V^T dA V: dw = diag(P), dV = V (F * P), F_ij = 1 / (w_j - w_i), "
@@ -123,6 +124,7 @@ constexpr General<EighFactors> eigh_op;
 
 struct SvdFactors {
   static constexpr auto name = "svd";
+  static constexpr Shift shift{};
   static constexpr auto doc = "A = U diag(s) V^T, the reduced singular value decomposition";
   static constexpr auto math =
       "With P = U^T dA V, S = diag(s), H_ij = (P_ij + P_ji) / 2 (s_j - s_i) and K_ij = (P_ij - "

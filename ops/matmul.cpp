@@ -8,6 +8,7 @@
 #include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/machine/team.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/matrix.hpp>
@@ -96,6 +97,10 @@ struct Matmul {
                              inference.dtype(0)});
   }
 
+  static std::vector<Var> batch(const BatchView& view) {
+    const std::size_t rank = view.node.out[0].rank();
+    return apply_batched(view, {aligned_operand(view, 0, rank), aligned_operand(view, 1, rank)});
+  }
   static Kernel kernel(const KernelRequest& request) {
     detail::prepare_blas();
     if (request.out[0].dtype == float32) return kernel_for<float>(request);

@@ -34,6 +34,7 @@ double as_real(std::int64_t count) { return static_cast<double>(count); }
 
 struct Mean {
   static constexpr auto name = "mean";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the mean over axes";
   static constexpr auto math =
       "y = (1/n) sum_i x_i; dy = (1/n) sum_i dx_i. Backward: the cotangent / n, repeated.";
@@ -105,6 +106,7 @@ constexpr Linear<Mean> mean_op;
 // Runs over neighbouring axes only, which makes them one; logsumexp() composes the rest.
 struct LogSumExp {
   static constexpr auto name = "logsumexp";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "log of the sum of exponentials over axes";
   static constexpr auto math =
       "y = log sum_i e^(x_i) = m + log sum_i e^(x_i - m) with m = max x; dy = sum_i "
@@ -283,6 +285,7 @@ struct AnyVariance {
 
 struct Variance : AnyVariance<false> {
   static constexpr auto name = "var";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the variance over axes";
   static constexpr auto math =
       "y = sum_i (x_i - mean x)^2 / (n - correction); dy = 2 sum_i (x_i - mean x) dx_i / (n - "
@@ -330,6 +333,7 @@ struct Variance : AnyVariance<false> {
 };
 struct StandardDeviation : AnyVariance<true> {
   static constexpr auto name = "std";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the standard deviation over axes (C++ name: stddev)";
   static constexpr auto math =
       "y = |x - mean x| / sqrt(n - correction), |.| being the Euclidean norm; dy = sum_i (x_i - "

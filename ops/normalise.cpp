@@ -7,6 +7,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/operand.hpp>
@@ -54,6 +55,17 @@ struct LayerNorm {
     sizes.back() = 1;
     const Type each_row{Shape(sizes), inference.dtype(0)};
     inference.out = {inference.in[0], each_row, each_row, each_row, each_row};
+  }
+  // With a scale and a shift for each member they come after.
+  static std::vector<Var> batch(const BatchView& view) {
+    const Var x = batched_operand(view, 0);
+    if (view.in.size() == 1) return apply_batched(view, {x});
+    if (!view.in[1] && !view.in[2])
+      return apply_batched(view, {x, view.node.in[1], view.node.in[2]});
+    std::vector<Var> out = apply_batched(view, {x});
+    const std::size_t rank = view.node.out[0].rank();
+    out[0] = out[0] * aligned_operand(view, 1, rank) + aligned_operand(view, 2, rank);
+    return out;
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);
@@ -232,6 +244,14 @@ struct RmsNorm {
     sizes.back() = 1;
     const Type each_row{Shape(sizes), inference.dtype(0)};
     inference.out = {inference.in[0], each_row, each_row};
+  }
+  static std::vector<Var> batch(const BatchView& view) {
+    const Var x = batched_operand(view, 0);
+    if (view.in.size() == 1) return apply_batched(view, {x});
+    if (!view.in[1]) return apply_batched(view, {x, view.node.in[1]});
+    std::vector<Var> out = apply_batched(view, {x});
+    out[0] = out[0] * aligned_operand(view, 1, view.node.out[0].rank());
+    return out;
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);

@@ -1,11 +1,13 @@
 // Normalisation of groups and over the batch.
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/standardised.hpp>
@@ -131,6 +133,23 @@ struct BatchNorm {
     const Type channels{{inference.shape(0)[1]}, inference.dtype(0)};
     inference.out = {7, channels};
     inference.out[0] = inference.in[0];
+  }
+  // The members' channels stand side by side: each has statistics of its own.
+  static std::vector<Var> batch(const BatchView& view) {
+    const Var x = batched_operand(view, 0);
+    Ints order(x.rank());
+    std::iota(order.begin(), order.end(), 0);
+    std::swap(order[0], order[1]);
+    const Var beside = permute(x, order);
+    Ints sizes = beside.shape().vector();
+    sizes[1] *= sizes[2];
+    sizes.erase(sizes.begin() + 2);
+    std::vector<Var> out =
+        apply_batched(view, {reshape(beside, sizes), fold_batch(batched_operand(view, 1)),
+                             fold_batch(batched_operand(view, 2))});
+    out[0] = permute(reshape(out[0], beside.shape()), order);
+    for (std::size_t i = 1; i < out.size(); ++i) out[i] = unfold_batch(out[i], view.size);
+    return out;
   }
   static Cost cost(const KernelRequest& request) {
     Cost cost = bytes_only(request);

@@ -73,6 +73,7 @@ constexpr auto power_name = "p";  // of a norm that is not the Euclidean one
 // itself is beyond all numbers or below them: the derivative divides by it.
 struct Norm {
   static constexpr auto name = "norm";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the Euclidean norm over axes, or a p-norm";
   static constexpr auto math =
       "y = sqrt(sum_i x_i^2); dy = sum_i (x_i / y) dx_i, taken as 0 where y = 0. Of another p: y = "

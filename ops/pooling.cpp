@@ -5,6 +5,7 @@
 #include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/machine/team.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/operand.hpp>
@@ -69,6 +70,17 @@ struct Pooling {
   }
   static Kernel kernel(const KernelRequest& request) {
     return request.out[0].dtype == float32 ? kernel_of<float>(request) : kernel_of<double>(request);
+  }
+  // The images of all members are one batch.
+  static Var batch(const BatchView& view) {
+    std::vector<In> in;
+    for (std::size_t i = 0; i < view.in.size(); ++i)
+      in.emplace_back(fold_batch(batched_operand(view, i)));
+    std::vector<Attributes::Entry> entries = view.node.attributes.entries();
+    for (auto& [name, value] : entries)
+      if (auto* const shape = std::get_if<Shape>(&value))
+        *shape = Shape{(*shape)[0] * view.size, (*shape)[1], (*shape)[2], (*shape)[3]};
+    return unfold_batch(apply(view.node.op, in, Attributes(std::move(entries))), view.size);
   }
   // Of operators whose one operand is what is pooled.
   static void infer(Inference& inference) {

@@ -9,6 +9,7 @@
 
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/operand.hpp>
@@ -99,6 +100,7 @@ Kernel kernel_of(const RecurrencePlan& plan, bool slope) {
 template <class D>
 struct AnyRecurrence {
   static constexpr auto promotion = Promotion::common_floating;
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {

@@ -13,6 +13,7 @@ namespace {
 
 struct Sum {
   static constexpr auto name = "sum";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the sum over axes";
   static constexpr auto math =
       "y = sum_i x_i; dy = sum_i dx_i. Backward: the cotangent is repeated along the summed axes.";
@@ -112,12 +113,14 @@ struct Truth {
 };
 struct Any : Truth<false> {
   static constexpr auto name = "any";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "whether any element is true, over axes";
   static constexpr auto math = "y = x_1 or x_2 or ...; false of nothing.";
   static constexpr auto example = Example{"any(g.constant(Tensor{0, 1}) > 0)", "True"};
 };
 struct All : Truth<true> {
   static constexpr auto name = "all";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "whether every element is true, over axes";
   static constexpr auto math = "y = x_1 and x_2 and ...; true of nothing.";
   static constexpr auto example = Example{"all(g.constant(Tensor{0, 1}) > 0)", "False"};

@@ -63,6 +63,7 @@ void scaled_products(const RunningLines& lines, const T* in, T* out, std::size_t
 
 struct Cumprod {
   static constexpr auto name = "cumprod";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "running products along an axis";
   static constexpr auto math =
       "y_i = x_0 ... x_i; dy_i = x_i dy_(i-1) + y_(i-1) dx_i, a linear recurrence: without "
@@ -124,6 +125,7 @@ constexpr General<Cumprod> cumprod_op;
 // where y is infinite.
 struct Logcumsumexp {
   static constexpr auto name = "logcumsumexp";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "logarithms of running sums of exponentials along an axis";
   static constexpr auto math =
       "y_i = log sum_{j <= i} e^x_j; dy_i = e^(y_(i-1) - y_i) dy_(i-1) + e^(x_i - y_i) dx_i, a "
@@ -250,6 +252,7 @@ struct RunningExtreme {
 };
 struct Cummax : RunningExtreme<true> {
   static constexpr auto name = "cummax";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "running largest elements along an axis, and their places";
   static constexpr auto math =
       "y_i = max(x_0, ..., x_i) = x_p(i), p(i) the first such place; dy_i = dx_p(i).";
@@ -258,6 +261,7 @@ struct Cummax : RunningExtreme<true> {
 };
 struct Cummin : RunningExtreme<false> {
   static constexpr auto name = "cummin";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "running smallest elements along an axis, and their places";
   static constexpr auto math =
       "y_i = min(x_0, ..., x_i) = x_p(i), p(i) the first such place; dy_i = dx_p(i).";

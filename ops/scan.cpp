@@ -63,6 +63,7 @@ T wide_product(const detail::FoldPlan& plan, const T* in, std::size_t k) {
 
 struct Prod {
   static constexpr auto name = "prod";
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the product over axes";
   static constexpr auto math =
       "y = prod_i x_i; dy = sum_i (prod_{j != i} x_j) dx_i, the last of cumprod's: without "
@@ -139,6 +140,7 @@ constexpr General<Prod> prod_op;
 
 struct Cumsum {
   static constexpr auto name = "cumsum";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "running sums along an axis";
   static constexpr auto math =
       "y_i = sum_{j <= i} x_j (j < i if exclusive; from the end if reverse); linear: the vjp sums "

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/operand.hpp>
@@ -26,6 +27,7 @@ Kernel copy_kernel(const KernelRequest& request) {
 
 struct Reshape {
   static constexpr auto name = "reshape";
+  static constexpr Shift shift{.sizes = "sizes"};
   static constexpr auto doc = "the same elements under another shape";
   static constexpr auto math =
       "y = vec^-1(vec(x)); linear: the jvp reshapes the tangent, the vjp reshapes the cotangent "
@@ -92,6 +94,7 @@ constexpr Linear<Reshape> reshape_op;
 
 struct Permute {
   static constexpr auto name = "permute";
+  static constexpr Shift shift{.permutation = "axes"};
   static constexpr auto doc = "the axes in another order";
   static constexpr auto math =
       "y[i_0, i_1, ...] = x[i_p(0), ...] with axis k of y being axis p(k) of x; linear: the vjp "
@@ -200,6 +203,12 @@ struct BroadcastTo {
     return {[plan](const KernelArgs& args) { plan.run(args.in[0], args.out[0]); }};
   }
   // Whoever asks sums the cotangent to the operand's shape, as after every broadcast.
+  static Var batch(const BatchView& view) {
+    Ints sizes = view.node.out[0].shape().vector();
+    const Var x = aligned_operand(view, 0, sizes.size());
+    sizes.insert(sizes.begin(), view.size);
+    return broadcast_to(x, Shape(sizes));
+  }
   static Var transpose(const NodeView&, std::size_t, Var cotangent) { return cotangent; }
   static std::vector<Edge> edges() { return detail::move_edges(name); }
   static std::vector<Case> cases() {
@@ -232,6 +241,7 @@ constexpr Linear<BroadcastTo> broadcast_to_op;
 
 struct StopGradient {
   static constexpr auto name = "stop_gradient";
+  static constexpr Shift shift{};
   static constexpr auto doc = "x itself, held constant by every mode";
   static constexpr auto math = "y = x, and dy/dx = 0 by definition";
   static constexpr auto reason = "stop_gradient holds its operand constant";

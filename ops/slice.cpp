@@ -24,6 +24,7 @@ using detail::unary_case;
 // Places of a slice: starts + i * steps, `counts` of them along each axis.
 struct Slice {
   static constexpr auto name = "slice";
+  static constexpr Shift shift{.sizes = "counts", .starts = "starts", .steps = "steps"};
   static constexpr auto doc = "every step-th element between two places, along each axis";
   static constexpr auto math =
       "y[i] = x[start + i * step]; linear: the vjp puts the cotangent into zeros at these places";
@@ -103,6 +104,7 @@ constexpr Linear<Slice> slice_op;
 
 struct SliceScatter {
   static constexpr auto name = "slice_scatter";
+  static constexpr Shift shift{.sizes = "shape", .starts = "starts", .steps = "steps"};
   static constexpr auto doc = "zeros with a tensor put in at the places of a slice";
   static constexpr auto math =
       "y = 0 but y[start + i * step] = x[i]; linear: the vjp takes the slice of the cotangent";

@@ -102,6 +102,7 @@ struct AnySlope {
 // The derivative of softmax given its result, linear in t and its own transpose.
 struct SoftmaxSlope : AnySlope {
   static constexpr auto name = "softmax_slope";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "how y = softmax(x) moves where x moves by t, along an axis";
   static constexpr auto math =
       "z_i = y_i sum_j y_j (t_i - t_j), which is y_i (t_i - sum_j y_j t_j) where y sums to 1; dz_i "
@@ -161,6 +162,7 @@ constexpr auto transposed_name = "transposed";
 
 struct LogSoftmaxSlope : AnySlope {
   static constexpr auto name = "log_softmax_slope";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "how log_softmax(x) moves where x moves by t, along an axis";
   static constexpr auto math =
       "z_i = sum_j y_j (t_i - t_j) with y = softmax(x), or transposed z_i = sum_j y_j t_i - y_i "
@@ -329,6 +331,7 @@ std::vector<Var> weighted(std::span<const Var> in) {
 
 struct Softmax : AnySoftmax<false> {
   static constexpr auto name = "softmax";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "e^x over its sum along an axis";
   static constexpr auto math = "y_i = e^(x_i) / sum_j e^(x_j); dy = y (dx - sum_j y_j dx_j).";
   static constexpr auto example =
@@ -369,6 +372,7 @@ struct Softmax : AnySoftmax<false> {
 };
 struct LogSoftmax : AnySoftmax<true> {
   static constexpr auto name = "log_softmax";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "the logarithm of softmax along an axis";
   static constexpr auto math = "y_i = x_i - log sum_j e^(x_j); dy = dx - sum_j e^(y_j) dx_j.";
   static constexpr auto example =

@@ -117,6 +117,7 @@ Case spread_case(std::string name, const Shape& shape, F f) {
 
 struct Sort {
   static constexpr auto name = "sort";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "the elements of an axis in order, and their places";
   static constexpr auto math =
       "y_i = x_p(i) with p the order; dy_i = dx_p(i). Backward: the cotangent goes back to the "
@@ -151,6 +152,7 @@ constexpr General<Sort> sort_op;
 
 struct Argsort {
   static constexpr auto name = "argsort";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "the places of the elements of an axis in order";
   static constexpr auto math = "y = p with x_p(0) <= x_p(1) <= ...; dy = 0";
   static constexpr auto reason = "places do not change with small changes of the elements";
@@ -174,6 +176,7 @@ constexpr ZeroDerivative<Argsort> argsort_op;
 
 struct TopK {
   static constexpr auto name = "top_k";
+  static constexpr Shift shift{.axis = "axis"};
   static constexpr auto doc = "the k largest or smallest elements along an axis, and their places";
   static constexpr auto math =
       "y = the first k of the sorted elements; dy_i = dx_p(i) with p the order.";

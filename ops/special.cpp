@@ -67,6 +67,7 @@ std::vector<Case> cases_on(const Domain& domain) {
 
 struct Lgamma : Pointwise<Lgamma> {
   static constexpr auto name = "lgamma";
+  static constexpr Shift shift{};
   static constexpr auto doc = "Logarithm of |Gamma(x)|.";
   static constexpr auto math = "y = log |Gamma(x)|; dy/dx = digamma(x)";
   static constexpr Example example{"lgamma(g.constant(Tensor{1, 4}))", "[0.        1.7917595]"};
@@ -94,6 +95,7 @@ constexpr General<Lgamma> lgamma_op;
 
 struct Digamma : Pointwise<Digamma> {
   static constexpr auto name = "digamma";
+  static constexpr Shift shift{};
   static constexpr auto doc = "Logarithmic derivative of the gamma function.";
   static constexpr auto math = "y = Gamma'(x) / Gamma(x); dy/dx = polygamma(1, x)";
   static constexpr Example example{"digamma(g.constant(Tensor{1, 2}))",
@@ -125,6 +127,7 @@ constexpr General<Digamma> digamma_op;
 
 struct Polygamma : Pointwise<Polygamma> {
   static constexpr auto name = "polygamma";
+  static constexpr Shift shift{};
   static constexpr auto doc = "Derivative of order n of the digamma function.";
   static constexpr auto math =
       "y = psi_n(x), psi_0 being digamma; dy/dx = psi_(n+1)(x). For n >= 1 and x > 0 it is "
@@ -179,6 +182,7 @@ constexpr General<Polygamma> polygamma_op;
 
 struct Erfinv : Pointwise<Erfinv> {
   static constexpr auto name = "erfinv";
+  static constexpr Shift shift{};
   static constexpr auto doc = "Inverse of the error function.";
   static constexpr auto math = "y with erf(y) = x; dy/dx = sqrt(pi)/2 e^(y^2)";
   static constexpr Example example{"erfinv(g.constant(Tensor{0, 0.5}))", "[0.         0.47693628]"};
@@ -212,6 +216,7 @@ constexpr General<Erfinv> erfinv_op;
 
 struct I0 : Pointwise<I0> {
   static constexpr auto name = "i0";
+  static constexpr Shift shift{};
   static constexpr auto doc = "Modified Bessel function of the first kind of order 0.";
   static constexpr auto math = "y = sum_k (x/2)^(2k) / (k!)^2; dy/dx = i1(x)";
   static constexpr Example example{"i0(g.constant(Tensor{0, 1}))", "[1.        1.2660658]"};
@@ -240,6 +245,7 @@ constexpr General<I0> i0_op;
 
 struct I1 : Pointwise<I1> {
   static constexpr auto name = "i1";
+  static constexpr Shift shift{};
   static constexpr auto doc = "Modified Bessel function of the first kind of order 1.";
   static constexpr auto math =
       "y = sum_k (x/2)^(2k+1) / (k! (k+1)!); dy/dx = (i0(x) + bessel_i(2, x)) / 2";
@@ -273,6 +279,7 @@ constexpr General<I1> i1_op;
 
 struct BesselI : Pointwise<BesselI> {
   static constexpr auto name = "bessel_i";
+  static constexpr Shift shift{};
   static constexpr auto doc = "Modified Bessel function of the first kind of order n.";
   static constexpr auto math =
       "y = I_n(x) = sum_k (x/2)^(2k+n) / (k! (k+n)!); dy/dx = (I_(n-1)(x) + I_(n+1)(x)) / 2, "

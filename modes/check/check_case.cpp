@@ -437,6 +437,7 @@ class CaseCheck {
 void check_case(const Case& sample, const OpInfo& info, Key key, CheckReport& report) {
   try {
     CaseCheck(sample, info, key, report).run();
+    check_batching(sample, info, key, report);
   } catch (const std::exception& error) {
     ++report.checks;
     report.failures.push_back("case '" + sample.name + "', key " + std::to_string(key.value()) +

@@ -1,0 +1,173 @@
+#include <dualtape/modes/jacobian.hpp>
+
+#include <limits>
+#include <string>
+
+#include <dualtape/modes/batching.hpp>
+#include <dualtape/modes/forward.hpp>
+#include <dualtape/modes/reverse.hpp>
+#include <dualtape/modes/walk/arithmetic.hpp>
+#include <dualtape/ops/indexing.hpp>
+#include <dualtape/ops/join.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+namespace dualtape {
+namespace {
+
+void require_floating(Var var, const char* function, const char* what, Location where) {
+  detail::require_alive(var, function, what, where);
+  if (is_floating(var.dtype())) return;
+  fail<TypeError>({.op = function,
+                   .label = var.label(),
+                   .what = std::string(what) + " is " + to_string(var.type()) +
+                           ", and only float32 and float64 have derivatives",
+                   .where = where,
+                   .help = "convert it with to(dt::float64)"});
+}
+
+// Everything of one Jacobian but its sweep.
+struct Task {
+  const char* function;
+  Var y, x;
+  JacobianOptions options;
+  Location where;
+
+  void check() const {
+    require_floating(y, function, "the value", where);
+    require_floating(x, function, "the input", where);
+    detail::require_one_graph(std::array{y, x}, function, "the value and the input", where);
+    if (options.bytes < 0)
+      fail<ValueError>({.op = function,
+                        .what = "a limit of " + std::to_string(options.bytes) + " bytes",
+                        .where = where,
+                        .help = "0 for no limit"});
+  }
+  // Of y by x.
+  Shape shape() const {
+    Ints sizes = y.shape().vector();
+    sizes.insert(sizes.end(), x.shape().begin(), x.shape().end());
+    return Shape(sizes, where);
+  }
+};
+
+// Unit directions number begin, begin + 1 ... of a Var's type, with their axis in front.
+Var unit_directions(Var like, std::int64_t begin, std::int64_t end) {
+  Tensor numbers({end - begin}, int64);
+  std::ranges::generate(numbers.data<std::int64_t>(), [n = begin]() mutable { return n++; });
+  const Var rows = one_hot(like.graph().constant(numbers), like.shape().count(), like.dtype());
+  Ints sizes = like.shape().vector();
+  sizes.insert(sizes.begin(), end - begin);
+  return reshape(rows, sizes);
+}
+
+// How many directions fit into the limit where each carries what one of `sweep` carries.
+std::int64_t directions_at_once(std::int64_t count, std::size_t bytes_of_one, std::int64_t limit) {
+  if (limit == 0) return std::max<std::int64_t>(count, 1);
+  const auto fit = limit / static_cast<std::int64_t>(std::max<std::size_t>(bytes_of_one, 1));
+  return std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(count, 1));
+}
+
+// The largest set of values that one direction keeps at a time is not known before planning: what
+// is counted is the two largest neighbours among the values on the way, an operand and its result.
+std::size_t bytes_carried(Var from, Var to) {
+  const Graph& graph = from.graph();
+  std::size_t most = bytes_of(from.type()) + bytes_of(to.type());
+  for (const NodeId id : active_region(graph, std::span(&to, 1))) {
+    if (id < from.id()) continue;
+    const Node& node = graph.node(id);
+    std::size_t bytes = bytes_of(node.type(0));
+    for (const Ref& ref : node.inputs())
+      if (!ref.outer && ref.node >= from.id())
+        bytes += bytes_of(graph.node(ref.node).type(ref.output));
+    most = std::max(most, bytes);
+  }
+  return most;
+}
+
+// `one` is the result of one direction, a function of `direction` alone: for all of them, in front.
+Var for_all_directions(const Task& task, const MaybeVar& one, Var direction) {
+  const std::int64_t count = direction.shape().count();
+  if (!one || count == 0) return {};
+  const std::int64_t step = directions_at_once(
+      count, task.options.bytes == 0 ? 0 : bytes_carried(direction, *one), task.options.bytes);
+  std::vector<Var> pieces;
+  for (std::int64_t begin = 0; begin < count; begin += step) {
+    const Var units = unit_directions(direction, begin, std::min(begin + step, count));
+    pieces.push_back(*batch_all({*one}, {direction}, {units}, task.where)[0]);
+  }
+  return pieces.size() == 1 ? pieces[0] : concat(pieces, 0);
+}
+
+Var zero_jacobian(const Task& task) {
+  return broadcast_to(task.x.graph().constant(0.0, task.y.dtype()), task.shape());
+}
+
+// A direction to build one sweep on; nothing runs it.
+Var one_direction(Var like) {
+  Ints sizes = like.shape().vector();
+  sizes.insert(sizes.begin(), 1);
+  return detail::member_of(broadcast_to(like.graph().constant(1.0, like.dtype()), Shape(sizes)));
+}
+
+Var forward_jacobian(const Task& task) {
+  task.check();
+  const Var tangent = one_direction(task.x);
+  const MaybeVar one = forward_all({task.y}, {Wrt(task.x, task.where)}, {tangent}, task.where)[0];
+  const Var rows = for_all_directions(task, one, tangent);  // (elements of x) + y.shape()
+  if (!rows.defined()) return zero_jacobian(task);
+  Ints order;
+  for (std::int64_t axis = 1; axis < static_cast<std::int64_t>(rows.rank()); ++axis)
+    order.push_back(axis);
+  order.push_back(0);
+  return reshape(permute(rows, order), task.shape());
+}
+
+Var reverse_jacobian(const Task& task) {
+  task.check();
+  const Var cotangent = one_direction(task.y);
+  const WrtList by{Wrt(task.x, task.where)};
+  const Linearized linear({task.y}, by, task.where);
+  const MaybeVar given = cotangent;
+  const MaybeVar one = linear.transpose(std::span(&given, 1), task.where)[0];
+  const Var rows = for_all_directions(task, one, cotangent);  // (elements of y) + x.shape()
+  return rows.defined() ? reshape(rows, task.shape()) : zero_jacobian(task);
+}
+
+void require_scalar(Var y, const char* function, Location where) {
+  if (detail::require_alive(y, function, "the value", where).shape().count() == 1) return;
+  fail<ShapeError>({.op = function,
+                    .label = y.label(),
+                    .what = "the value is " + to_string(y.type()) + ", not one number",
+                    .where = where,
+                    .help = "take the sum, or jacobian() of a gradient"});
+}
+
+Var slope_of(Var y, Var x, const char* function, Location where) {
+  require_scalar(y, function, where);
+  require_floating(x, function, "the input", where);
+  const Var scalar = y.rank() == 0 ? y : reshape(y, Ints{});
+  return reverse(scalar, {Wrt(x, where)}, Unreachable::zero, where).all()[0];
+}
+
+}  // namespace
+
+Var jacfwd(Var y, Var x, const JacobianOptions& options, Location where) {
+  return forward_jacobian({"jacfwd", y, x, options, where});
+}
+Var jacrev(Var y, Var x, const JacobianOptions& options, Location where) {
+  return reverse_jacobian({"jacrev", y, x, options, where});
+}
+Var jacobian(Var y, Var x, const JacobianOptions& options, Location where) {
+  const Task task{"jacobian", y, x, options, where};
+  task.check();
+  return x.shape().count() <= y.shape().count() ? forward_jacobian(task) : reverse_jacobian(task);
+}
+Var hessian(Var y, Var x, const JacobianOptions& options, Location where) {
+  return forward_jacobian({"hessian", slope_of(y, x, "hessian", where), x, options, where});
+}
+Var vhp(Var y, Var x, Var v, Location where) {
+  const Var slope = slope_of(y, x, "vhp", where);
+  return vjp({slope}, {Wrt(x, where)}, {v}, Unreachable::zero, where).all()[0];
+}
+
+}  // namespace dualtape

@@ -1,0 +1,234 @@
+// A function of one member as a function of a batch, held to a loop over members.
+#include <dualtape/modes/vmap.hpp>
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <dualtape/dualtape.hpp>
+#include <tests/errors.hpp>
+
+namespace dt = dualtape;
+using dualtape::testing::error_of;
+using dualtape::testing::has;
+
+namespace {
+
+dt::Tensor numbers(dt::Shape shape, std::uint64_t seed) {
+  return dt::uniform(dt::Key{seed}, std::move(shape), -1.0, 1.0, dt::float64);
+}
+
+// A user's operator that says nothing of batches.
+struct Half {
+  static constexpr auto name = "test_half_of_all";
+  static constexpr auto doc = "half of the sum of all elements, and twice each";
+  static void infer(dt::Inference& inference) {
+    inference.require_count(1);
+    inference.out = {{dt::Shape{}, inference.dtype(0)}, inference.in[0]};
+  }
+  static void apply(std::span<const dt::Tensor> in, std::span<dt::Tensor> out,
+                    const dt::Attributes&) {
+    double total = 0;
+    const dt::Tensor x = in[0].to(dt::float64);
+    for (const double value : x.data<double>()) total += value;
+    out[0].fill(total / 2);
+    dt::Tensor twice = x.copy();
+    for (double& value : twice.data<double>()) value *= 2;
+    out[1].assign(twice.to(out[1].dtype()));
+  }
+  static dt::MaybeVar transpose(const dt::NodeView& node, std::size_t,
+                                std::span<const dt::MaybeVar> c) {
+    dt::MaybeVar total;
+    if (c[0]) total = dt::broadcast_to(*c[0] * 0.5, node.in[0].shape());
+    if (c[1]) total = total ? *total + *c[1] * 2 : *c[1] * 2;
+    return total;
+  }
+  static std::vector<dt::Case> cases() {
+    return {{"matrix", {dt::Arg{{2, 3}}}, [](std::span<const dt::Var> in) {
+               return dt::apply_all(dt::require_op(name), std::vector<dt::In>{in[0]});
+             }}};
+  }
+};
+constexpr dt::Linear<Half> half;
+
+
+}  // namespace
+
+TEST_CASE("vmap runs a function of a row on every row, over any axis") {
+  const dt::Tensor rows = numbers({4, 3}, 1);
+  const auto norm = [](dt::Var row) { return dt::sqrt(dt::sum(row * row)); };
+  const dt::Tensor all = dt::vmap(norm)(rows);
+  CHECK(all.shape() == dt::Shape{4});
+  for (std::int64_t i = 0; i < 4; ++i)
+    CHECK(all.at({i}) == doctest::Approx(dt::eval(norm, rows.row(i)).item()));
+  const dt::Tensor columns = dt::vmap(norm, {.in = {1}})(rows);
+  CHECK(columns.shape() == dt::Shape{3});
+  const dt::Tensor last = dt::vmap(norm, {.in = {-1}})(rows);
+  CHECK(dt::identical(columns, last));
+
+  const auto twice = [](dt::Var row) { return 2 * row; };
+  const dt::Tensor turned = dt::vmap(twice, {.out = {1}})(rows);
+  CHECK(turned.shape() == dt::Shape{3, 4});
+  CHECK(turned.at({2, 1}) == 2 * rows.at({1, 2}));
+}
+
+TEST_CASE("arguments without an axis, captured Vars and Parameters are the same for all members") {
+  const dt::Parameter w{"w", numbers({3, 2}, 2)};
+  const dt::Tensor x = numbers({5, 3}, 3);
+  const dt::Tensor shift = numbers({2}, 4);
+  const auto layer = [&](dt::Var row, dt::Var b) {
+    return dt::reshape(dt::matmul(dt::reshape(row, {1, 3}), w), {2}) + b;
+  };
+  const dt::Tensor all = dt::vmap(layer, {.in = {0, std::nullopt}})(x, shift);
+  const dt::Tensor plain =
+      dt::eval([&](dt::Var a, dt::Var b) { return dt::matmul(a, w) + b; }, {x, shift});
+  CHECK(dt::all_close(all, plain, 1e-13, 1e-13));
+}
+
+TEST_CASE("per-example gradients are the gradients of the examples") {
+  const dt::Tensor w = numbers({3, 2}, 5);
+  const dt::Tensor x = numbers({4, 2, 3}, 6);
+  const auto loss = [](dt::Var a, dt::Var b) { return dt::sum(dt::tanh(dt::matmul(b, a))); };
+  const auto [by_w, by_x] = dt::vmap(dt::grad(loss), {.in = {std::nullopt, 0}})(w, x);
+  REQUIRE(by_w.shape() == dt::Shape{4, 3, 2});
+  REQUIRE(by_x.shape() == x.shape());
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const auto [gw, gx] = dt::grad(loss)(w, x.row(i));
+    CHECK(dt::all_close(by_w.row(i), gw, 1e-12, 1e-13));
+    CHECK(dt::all_close(by_x.row(i), gx, 1e-12, 1e-13));
+  }
+  const auto values = dt::vmap(dt::value_and_grad([&](dt::Var b) { return dt::sum(b * b); }))(x);
+  CHECK(values.value.shape() == dt::Shape{4});
+  CHECK(dt::all_close(values.gradient, dt::eval([](dt::Var b) { return 2 * b; }, x)));
+}
+
+TEST_CASE("vmap nests with itself and with both modes") {
+  const dt::Tensor a = numbers({4, 3}, 7);
+  const dt::Tensor b = numbers({5, 3}, 8);
+  const auto distance = [](dt::Var p, dt::Var q) { return dt::sum(dt::square(p - q)); };
+  const auto pairs =
+      dt::vmap(dt::vmap(distance, {.in = {std::nullopt, 0}}), {.in = {0, std::nullopt}});
+  const dt::Tensor all = pairs(a, b);
+  REQUIRE(all.shape() == dt::Shape{4, 5});
+  double total = 0;
+  for (std::int64_t i = 0; i < 4; ++i)
+    for (std::int64_t j = 0; j < 5; ++j) {
+      const double one = dt::eval(distance, {a.row(i), b.row(j)}).item();
+      CHECK(all.at({i, j}) == doctest::Approx(one));
+      total += one;
+    }
+  const auto sum_of_pairs = [&](dt::Var p, dt::Var q) { return dt::sum(pairs(p, q)); };
+  CHECK(dt::eval(sum_of_pairs, {a, b}).item() == doctest::Approx(total));
+  const dt::CheckReport report = dt::check_gradients(
+      [&](std::span<const dt::Var> in) -> std::vector<dt::Var> { return {pairs(in[0], in[1])}; },
+      {dt::Arg{{2, 3}}, dt::Arg{{3, 3}}});
+  CHECK_MESSAGE(report.ok(), dt::to_string(report));
+  // Derivatives inside, derivatives outside, and a batch around both.
+  const auto slope = [&](dt::Var p) {
+    return dt::vmap(dt::grad([](dt::Var q) { return dt::sum(dt::exp(q) * q); }))(p);
+  };
+  const dt::CheckReport nested = dt::check_gradients(
+      [&](std::span<const dt::Var> in) -> std::vector<dt::Var> { return {slope(in[0])}; },
+      {dt::Arg{{2, 3}}});
+  CHECK_MESSAGE(nested.ok(), dt::to_string(nested));
+}
+
+TEST_CASE("draws are the same for all members unless each has a key of its own") {
+  const dt::Tensor x = dt::zeros({3, 2}, dt::float64);
+  const auto shared = [](dt::Var row) {
+    return row + dt::random_normal(row.graph(), dt::Key{3}, {2}, 0, 1, dt::float64);
+  };
+  const dt::Tensor same = dt::vmap(shared)(x);
+  CHECK(dt::identical(same.row(0), same.row(2)));
+  const dt::Tensor keys = dt::Tensor::of({11, 12, 13});
+  const auto own = [](dt::Var key) { return dt::random_normal(key, {2}, 0, 1, dt::float64); };
+  const dt::Tensor each = dt::vmap(own)(keys);
+  for (std::int64_t i = 0; i < 3; ++i)
+    CHECK(dt::identical(each.row(i), dt::eval(own, keys.row(i))));
+  CHECK(!dt::identical(each.row(0), each.row(1)));
+}
+
+TEST_CASE("an operator without a rule loops over the members, in every mode") {
+  const auto both = [](dt::Var x) -> std::vector<dt::Var> {
+    return dt::apply_all(half.op(), std::vector<dt::In>{x * x});
+  };
+  const dt::Tensor x = numbers({3, 2, 2}, 9);
+  const std::vector<dt::Tensor> all = dt::vmap(both)(x);
+  CHECK(all[0].shape() == dt::Shape{3});
+  CHECK(all[1].shape() == x.shape());
+  CHECK(all[1].at({1, 0, 1}) == doctest::Approx(2 * x.at({1, 0, 1}) * x.at({1, 0, 1})));
+  const dt::CheckReport report = dt::check_gradients(
+      [&](std::span<const dt::Var> in) -> std::vector<dt::Var> { return dt::vmap(both)(in[0]); },
+      {dt::Arg{{3, 2}}});
+  CHECK_MESSAGE(report.ok(), dt::to_string(report));
+  const dt::CheckReport op = dt::check_entry(dt::entry_of(half.op()));
+  CHECK_MESSAGE(op.ok(), dt::to_string(op));
+}
+
+TEST_CASE("checkpoints keep their node inside of vmap") {
+  const dt::Tensor x = numbers({3, 4}, 10);
+  const auto f = [](dt::Var row) {
+    return dt::checkpoint(
+        [](std::span<const dt::Var> in) -> std::vector<dt::Var> {
+          return {dt::sum(dt::exp(in[0]) * in[0])};
+        },
+        {row})[0];
+  };
+  const dt::Tensor slopes = dt::vmap(dt::grad(f))(x);
+  for (std::int64_t i = 0; i < 3; ++i)
+    CHECK(dt::all_close(slopes.row(i), dt::grad(f)(x.row(i)), 1e-12, 1e-12));
+}
+
+TEST_CASE("batches of one member, of none, and results that depend on no member") {
+  const auto f = [](dt::Var row) -> std::vector<dt::Var> {
+    return {dt::sum(row), row.graph().constant(dt::ones({2}, dt::float64))};
+  };
+  for (const std::int64_t size : {0, 1}) {
+    const std::vector<dt::Tensor> all = dt::vmap(f)(numbers({size, 3}, 11));
+    CHECK(all[0].shape() == dt::Shape{size});
+    CHECK(all[1].shape() == dt::Shape{size, 2});
+  }
+  const std::vector<dt::Tensor> once = dt::vmap(f, {.out = {0, std::nullopt}})(numbers({4, 3}, 11));
+  CHECK(once[1].shape() == dt::Shape{2});
+  const dt::Tensor none =
+      dt::vmap([](dt::Var key) { return dt::random_uniform(key, {2}); })(dt::zeros({0}, dt::int64));
+  CHECK(none.shape() == dt::Shape{0, 2});
+}
+
+TEST_CASE("operators without a derivative are batched like all others") {
+  const dt::Tensor x = numbers({4, 5}, 12);
+  const dt::Tensor places = dt::vmap([](dt::Var row) { return dt::argmax(row, 0); })(x);
+  const dt::Tensor wanted = dt::eval([](dt::Var all) { return dt::argmax(all, 1); }, x);
+  CHECK(dt::identical(places, wanted));
+  const dt::Tensor floors = dt::vmap([](dt::Var row) { return dt::floor(3 * row); })(x);
+  CHECK(dt::identical(floors, dt::eval([](dt::Var all) { return dt::floor(3 * all); }, x)));
+}
+
+TEST_CASE("misuse of vmap names the user's line") {
+  const dt::Tensor a = numbers({4, 3}, 13);
+  const dt::Tensor b = numbers({5, 3}, 14);
+  const auto add = [](dt::Var x, dt::Var y) { return x + y; };
+  const auto refused = [](auto&& act, const char* part) {
+    const std::string text = error_of<dt::Error>(act);
+    CHECK(has(text, part));
+    CHECK(has(text, "vmap_test.cpp"));
+  };
+  refused([&] { dt::vmap(add)(a, b); }, "5 members on axis 0, the first batch 4");
+  refused([&] { dt::vmap(add, {.in = {2, 0}})(a, a); }, "axis 2 is asked for");
+  refused([&] { dt::vmap(add, {.in = {0}})(a, a); }, "1 axes for 2 arguments");
+  refused([&] { dt::vmap(add, {.in = {std::nullopt, std::nullopt}})(a, a); }, "no argument");
+  refused([&] { dt::vmap(add, {.out = {std::nullopt}})(a, a); }, "is not the same for all");
+  refused([&] { dt::vmap(add, {.out = {5}})(a, a); }, "axis 5 is asked for");
+  refused([&] { dt::vmap(add)(dt::zeros({}), dt::zeros({})); }, "which has 0 axes");
+  dt::Graph other;
+  const dt::Var foreign = other.constant(dt::ones({3}, dt::float64));
+  refused([&] { dt::vmap([&](dt::Var) { return foreign; })(a); }, "does not belong");
+  refused([&] { dt::vmap([](dt::Var) { return dt::Var{}; })(a); }, "what the function returns");
+  dt::Var (*null)(dt::Var) = nullptr;
+  CHECK_THROWS_AS(dt::vmap(null), dt::GraphError);
+  auto moved = dt::vmap(add);
+  const auto kept = std::move(moved);
+  CHECK(kept(a, a).shape() == a.shape());
+}
