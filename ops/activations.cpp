@@ -178,20 +178,26 @@ struct Elu {
   // alpha e^x and not y + alpha, which loses its digits where y is close to -alpha.
   static Factor partial(std::size_t i, Operands in, Var) {
     const Var x = detail::not_positive(in[0]);
-    return i == 0 ? where(in[0] > 0, 1, in[1] * exp(x)) : expm1(x);
+    return i == 0 ? where(in[0] > 0, 1, detail::exp_times(in[1], x)) : expm1(x);
   }
   static auto sample() { return std::array{domain(-2, 2).avoid(0), domain(0.5, 1.5)}; }
   static std::vector<Edge> edges() {
-    return detail::edge_rows(
-        2, {{-80, 1.5, -1.5, 2.7072770817681225e-35, -1},
-            {-20, 1.5, -1.4999999969082696, 3.0917304336578366e-09, -0.9999999979388464},
-            {-0x1p-100, 1.5, -0x3p-101, 1.5, -0x1p-100},
-            {0, 1.5, 0, 1.5, 0},
-            {0x1p-100, 1.5, 0x1p-100, 1, 0},
-            {0x1p100, 1.5, 0x1p100, 1, 0},
-            {-inf, 1.5, -1.5, 0, -1},
-            {inf, 1.5, inf, 1, 0},
-            {nan, 1.5, nan, nan, nan}});
+    return detail::both(
+        detail::edge_rows(
+            2, {{-80, 1.5, -1.5, 2.7072770817681225e-35, -1},
+                {-20, 1.5, -1.4999999969082696, 3.0917304336578366e-09, -0.9999999979388464},
+                {-0x1p-100, 1.5, -0x3p-101, 1.5, -0x1p-100},
+                {0, 1.5, 0, 1.5, 0},
+                {0x1p-100, 1.5, 0x1p-100, 1, 0},
+                {0x1p100, 1.5, 0x1p100, 1, 0},
+                {-inf, 1.5, -1.5, 0, -1},
+                {inf, 1.5, inf, 1, 0},
+                {nan, 1.5, nan, nan, nan}}),
+        detail::without_second_order(detail::edge_rows(
+            2, {{-87.5, 0x1p+66, -7.378697629483821e+19, 7.365674914806692e-19, -1.0},
+                {-130.0, 0x1p+127, -1.7014118346046923e+38, 5.922796374936536e-19, -1.0},
+                {-170.0, 0x1p+127, -1.7014118346046923e+38, 2.516213718268723e-36, -1.0},
+                {-88.0, 0x1.8p+10, -1536.0, 9.299868511336221e-36, -1.0}})));
   }
 };
 constexpr detail::BuiltinElementwise<Elu> elu_op;
@@ -201,7 +207,8 @@ struct Gelu {
   static constexpr auto doc = "x Phi(x), Phi the distribution function of the standard normal.";
   static constexpr auto math = "y = x Phi(x); dy/dx = Phi(x) + x e^(-x^2/2)/sqrt(2 pi)";
   static constexpr Example example{"gelu(g.constant(Tensor{0, 100}))", "[  0. 100.]"};
-  // Phi is 0 long before -1000, and 0 times infinity would be NaN.
+  // Phi is 0 long before -1000, and 0 times infinity would be NaN. x Phi is a normal number for a
+  // little longer than Phi, in float32 from -12.93 to -13.15, and 0 there.
   static auto formula(auto x) { return maximum(x, -1e3) * normal_cdf(x); }
   static Factor partial(Var x, Var) {
     constexpr double density = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
@@ -318,19 +325,21 @@ struct Selu {
   static constexpr double alpha = 1.6732632423543772848170429916717;
   static auto formula(auto x) { return scale * select(x > 0, x, alpha * expm1(minimum(x, 0))); }
   static Factor partial(Var x, Var) {
-    return where(x > 0, scale, scale * alpha * exp(detail::not_positive(x)));
+    return where(x > 0, scale, detail::exp_times(scale * alpha, detail::not_positive(x)));
   }
   static auto sample() { return domain(-2, 2).avoid(0); }
   static std::vector<Edge> edges() {
-    return detail::edge_rows(1, {{-80, -1.7580993408473768, 3.173108035298498e-35},
-                                 {-20, -1.758099337223664, 3.6237128249944117e-09},
-                                 {-0x1p-100, -1.3868958374893259e-30, 1.7580993408473768},
-                                 {0, 0, 1.7580993408473768},
-                                 {0x1p-100, 8.288569320018552e-31, 1.0507009873554805},
-                                 {0x1p100, 1.331921737281568e30, 1.0507009873554805},
-                                 {-inf, -1.7580993408473768, 0},
-                                 {inf, inf, 1.0507009873554805},
-                                 {nan, nan, nan}});
+    return detail::both(
+        detail::edge_rows(1, {{-80, -1.7580993408473768, 3.173108035298498e-35},
+                              {-20, -1.758099337223664, 3.6237128249944117e-09},
+                              {-0x1p-100, -1.3868958374893259e-30, 1.7580993408473768},
+                              {0, 0, 1.7580993408473768},
+                              {0x1p-100, 8.288569320018552e-31, 1.0507009873554805},
+                              {0x1p100, 1.331921737281568e30, 1.0507009873554805},
+                              {-inf, -1.7580993408473768, 0},
+                              {inf, inf, 1.0507009873554805},
+                              {nan, nan, nan}}),
+        far_edges({{-87.5, -1.7580993408473768, 1.7549964591140994e-38}}));
   }
 };
 constexpr detail::BuiltinElementwise<Selu> selu_op;

@@ -336,7 +336,7 @@ struct CrossEntropy {
                         {slopes, row({0, 0})}});
     }
     return joined(
-        {edges_of(of_two, huge),
+        {cross_entropy_option_edges(), edges_of(of_two, huge),
          edges_of(of_label(0),
                   {{"nearly certain and right",
                     {table({1, 2}, {20, 0})},

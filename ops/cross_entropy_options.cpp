@@ -1,5 +1,6 @@
 // Cross-entropy with weights of classes, smoothed labels and labels passed over, and of
 // probabilities, by other operators.
+#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include <dualtape/core/error.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/indices.hpp>
 #include <dualtape/ops/declare/losses.hpp>
 #include <dualtape/ops/declare/operand.hpp>
@@ -86,20 +88,26 @@ Var of_labels(const Operands& o) {
   }
   MaybeVar share;  // what each row counts for; none where that is 1
   MaybeVar weights = o.weights;
+  const bool averaged = o.options.reduction == Reduction::mean && o.targets.shape().count() > 0;
+  if (kept && !weights) share = cast(*kept, each.dtype());
+  // A mean that would pass over every row passes over none: it is NaN, and so are its slopes.
+  MaybeVar taken = kept;
+  if (kept && averaged) taken = logical_or(*kept, logical_not(any(*kept)));
   if (weights) {
-    share = detail::rows_of("cross_entropy: label", *weights, safe);
-    if (kept) share = where(*kept, *share, 0.0);
-    if (o.options.reduction == Reduction::mean && o.targets.shape().count() > 0) {
-      // By the largest of them: a mean takes no notice, and no loss overflows by its weight.
-      const Var most = stop_gradient(max(abs(*share)));
-      share = *share / most;
-      weights = *weights / most;
+    const auto of_rows = [&](const MaybeVar& counted) {
+      const Var all = detail::rows_of("cross_entropy: label", *weights, safe);
+      return counted ? where(*counted, all, 0.0) : all;
+    };
+    if (averaged) {
+      // By the largest of them: a mean takes no notice, and no loss overflows by its weight. It is
+      // all weights that turn NaN where none counts, since their slopes do.
+      const Var most = stop_gradient(max(abs(of_rows(kept))));
+      weights = *weights / where(equal(most, 0.0), not_a_number, most);
     }
+    share = of_rows(taken);
     each = weighted(each, *share);
-  } else if (kept) {
-    share = cast(*kept, each.dtype());
   }
-  if (o.options.label_smoothing != 0) each = smoothed_losses(o, safe, kept, weights);
+  if (o.options.label_smoothing != 0) each = smoothed_losses(o, safe, taken, weights);
   if (o.options.reduction != Reduction::mean || !share)
     return detail::reduced(each, o.options.reduction);
   // A quotient of means, which are finite where sums may not be. The mean of nothing is NaN in
@@ -139,6 +147,59 @@ void check_options(const Operands& o, bool probabilities) {
 }
 
 }  // namespace
+
+std::vector<Edge> detail::cross_entropy_option_edges() {
+  // Operand 1, where there is one, is the weights of classes.
+  const auto call = [](Tensor labels, double smoothing) {
+    return [=](std::span<const Var> in) {
+      CrossEntropyOptions options{.ignore_index = -1, .label_smoothing = smoothing};
+      if (in.size() > 1) options.weights = in[1];
+      return std::vector<Var>{cross_entropy(in[0], labels, options)};
+    };
+  };
+  const Tensor logits = table({3, 3}, {1, 2, 3, 0, 1, -1, 4, 0, 0});
+  std::vector<Edge> tiny;
+  std::vector<Edge> tiny_and_smooth;
+  for (const double unit : {0x1p-66, 0x1p-120}) {
+    const std::string name = "weights of 2^" + std::to_string(std::ilogb(unit));
+    const Tensor weights = row({unit, 3 * unit, 2 * unit});
+    const double slope = 0.1356975279419844 / unit;
+    tiny.push_back(
+        {name,
+         {logits, weights},
+         {number(3.221791132096287)},
+         {table({3, 3}, {-0.15166157113826992, 0.04078807850913294, 0.11087349262913698,
+                         0.08157615701826589, 0.22174698525827397, -0.30332314227653984,
+                         0.48233157798595194, -0.49116578899297597, 0.008834211007024025}),
+          row({-slope, slope, -slope})}});
+    tiny_and_smooth.push_back(
+        {name + ", smoothed",
+         {logits, weights},
+         {number(2.9039423681252945)},
+         {table({3, 3}, {-0.12013251947839296, 0.00931843146974951, 0.11081408800864345,
+                         0.06768726812937699, 0.1800803185916073, -0.24776758672098428,
+                         0.4282483909315671, -0.40856863991022796, -0.01967975102133909}),
+          row({-0.12955092373426608 / unit, 0.1017731459564883 / unit,
+               -0.08788425706759942 / unit})}});
+  }
+  const Tensor none = table({2, 2}, {not_a_number, not_a_number, not_a_number, not_a_number});
+  const Tensor two = table({2, 2}, {1, 2, 3, 4});
+  const Edge passed{"every label passed over", {two}, {number(not_a_number)}, {none}};
+  const Edge weighted{"every label passed over, weighted",
+                      {two, row({1, 4})},
+                      {number(not_a_number)},
+                      {none, row({not_a_number, not_a_number})}};
+  const Edge weightless{"every weight 0",
+                        {two, row({0, 4})},
+                        {number(not_a_number)},
+                        {none, row({not_a_number, not_a_number})}};
+  std::vector<Edge> all = joined({edges_of(call(Tensor::of({0, 2, 1}), 0), tiny),
+                                  edges_of(call(Tensor::of({0, 2, 1}), 0.25), tiny_and_smooth)});
+  for (const double smoothing : {0.0, 0.25})
+    all = joined({all, edges_of(call(Tensor::of({-1, -1}), smoothing), {passed, weighted}),
+                  edges_of(call(Tensor::of({0, 0}), smoothing), {weightless})});
+  return all;
+}
 
 std::vector<Case> detail::cross_entropy_option_cases() {
   const Arg logits{{4, 3}};

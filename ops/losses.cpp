@@ -128,6 +128,10 @@ struct MeanAbsoluteError {
           {number(0x1p119)},
           {row({0.5, -0.5}), row({-0.5, 0.5})}},
          {"infinity", {row({-infinity}), row({0})}, {number(infinity)}, {row({-1}), row({1})}},
+         {"a difference beyond float32",
+          {row({0x1.8p127}), row({-0x1.8p127})},
+          {number(0x1.8p128)},
+          {row({1}), row({-1})}},
          {"nothing", {row({}), row({})}, {number(not_a_number)}, {row({}), row({})}}});
   }
   static std::vector<Case> cases() {
@@ -164,6 +168,8 @@ struct Huber {
             edge("tiny", {0x1p-60, 0, 1}, 0x1p-121, {0x1p-60, -0x1p-60, 0}),
             edge("a tiny width", {2, 0, 0x1p-90}, 0x1p-89, {0x1p-90, -0x1p-90, 2}),
             edge("infinity", {infinity, 0, 1}, infinity, {1, -1, infinity}),
+            edge("a difference beyond float32", {0x1.8p127, -0x1.8p127, 2}, 0x1.8p129,
+                 {2, -2, 0x1.8p128}),
             edge("NaN", {not_a_number, 0, 1}, not_a_number,
                  {not_a_number, not_a_number, not_a_number})};
   }
@@ -208,6 +214,10 @@ struct SmoothL1 {
           {row({0.5}), row({-0.5})}},
          {"where it turns", {row({0x1p-100}), row({0})}, {number(0x1p-101)}, {row({1}), row({-1})}},
          {"infinity", {row({infinity}), row({0})}, {number(infinity)}, {row({1}), row({-1})}},
+         {"a difference beyond float32",
+          {row({-0x1.8p127}), row({0x1.8p127})},
+          {number(0x1.8p128)},
+          {row({-1}), row({1})}},
          {"NaN",
           {row({not_a_number}), row({0})},
           {number(not_a_number)},
@@ -292,8 +302,22 @@ struct CosineSimilarity {
     const auto to_five = [](std::span<const Var> in) {
       return std::vector<Var>{cosine_similarity(in[0], in[1], -1, 5)};
     };
+    const auto to_none = [](std::span<const Var> in) {
+      return std::vector<Var>{cosine_similarity(in[0], in[1], -1, 0)};
+    };
     return joined(
-        {edges_of(
+        {edges_of(to_none,
+                  {{"zeros without an eps",
+                    {row({0, 0}), row({1, 2})},
+                    {number(not_a_number)},
+                    {row({not_a_number, not_a_number}), row({not_a_number, not_a_number})}},
+                   {"tiny without an eps",
+                    {row({0x1.8p-99, 0x1p-98}), row({1, 0})},
+                    {number(0.6)},
+                    {row({0.256 * 0x1p99, -0.192 * 0x1p99}), row({0, 0.8})},
+                    4,
+                    64}}),
+         edges_of(
              call,
              {{"huge",
                {row({0x1.8p101, 0x1p102}), row({1, -2})},

@@ -87,8 +87,9 @@ Var nll(In log_p, In labels, Reduction reduction = Reduction::mean);
 Var kl_divergence(In log_q, In p, Reduction reduction = Reduction::mean);
 
 // The product of a / max(|a|, eps) and b / max(|b|, eps) summed along `axis`, which goes: 1 for
-// equal directions, -1 for opposite ones, and 0 for a vector of zeros, of any size that floats
-// have. No loss itself: 1 minus it is one. ShapeError for an axis that does not exist.
+// equal directions, -1 for opposite ones, of any size that floats have, and 0 for a vector of
+// zeros, which is NaN where eps is 0 (0 / 0). No loss itself: 1 minus it is one. ShapeError for an
+// axis that does not exist.
 Var cosine_similarity(In a, In b, std::int64_t axis = -1, double eps = 1e-8);
 
 }  // namespace dualtape

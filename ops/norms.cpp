@@ -112,7 +112,8 @@ struct Norm {
   // whatever the size of x. 0 where the norm has no slope, or none that is finite.
   static Var power_slope(Var x, Var y, double p) {
     const auto limit = [](Var size) { return logical_or(equal(size, 0), equal(size, infinity)); };
-    const Var flat = logical_or(limit(abs(x)), limit(y));
+    // All slopes of a norm that is NaN are.
+    const Var flat = logical_and(logical_or(limit(abs(x)), limit(y)), logical_not(isnan(y)));
     const Var size = where(flat, 1, abs(x));
     const Var whole = where(flat, 1, y);
     // Far from 1 a quotient or its powers may be no floats: there it is one of fourth roots.
@@ -135,8 +136,10 @@ struct Norm {
       const Var slope = along(power_slope(x, y, node.attributes.get<double>(power_name)));
       return {slope, slope * part};
     }
+    // infinity / infinity: NaN for all, since a tangent of 0 does not take it away either.
+    const Var divisor = where(equal(y, infinity), not_a_number, detail::divisor_by_root(y));
     // By `part` at the end, of which there are fewer.
-    const Var slope = along(node.in[0] / detail::divisor_by_root(y)) * part;
+    const Var slope = along(node.in[0] / divisor) * part;
     return {slope, slope * part};
   }
   static std::vector<Edge> edges() {
@@ -176,6 +179,10 @@ struct Norm {
                    {"far apart", {row({0x1p60, 1})}, {number(0x1p60)}, {row({1, 0x1p-60})}},
                    {"one element", {row({-0x1p-90})}, {number(0x1p-90)}, {row({-1})}},
                    {"nothing", {row({})}, {number(0)}, {row({})}},
+                   {"infinity",
+                    {row({1, -infinity})},
+                    {number(infinity)},
+                    {row({not_a_number, not_a_number})}},
                    {"NaN",
                     {row({not_a_number, 1})},
                     {number(not_a_number)},
@@ -191,11 +198,18 @@ struct Norm {
          edges_of(
              of(-infinity),
              {{"-infinity: the least", {row({-3, 0x1p-120})}, {number(0x1p-120)}, {row({0, 1})}}}),
-         edges_of(of(0), {{"0: how many are not 0",
-                           {row({-3, 0, 0x1p-120, infinity})},
-                           {number(3)},
-                           {row({0, 0, 0, 0})}}}),
-         edges_of(of(3), {{"3: zeros", {row({0, 0})}, {number(0)}, {row({0, 0})}},
+         edges_of(of(0),
+                  {{"0: how many are not 0",
+                    {row({-3, 0, 0x1p-120, infinity})},
+                    {number(3)},
+                    {row({0, 0, 0, 0})}},
+                   {"0: NaN", {row({not_a_number, 2})}, {number(not_a_number)}, {row({0, 0})}}}),
+         edges_of(of(3), {{"3: NaN and a zero",
+                           {row({not_a_number, 0})},
+                           {number(not_a_number)},
+                           {row({not_a_number, not_a_number})}},
+                          {"3: infinity", {row({-infinity, 1})}, {number(infinity)}, {row({0, 0})}},
+                          {"3: zeros", {row({0, 0})}, {number(0)}, {row({0, 0})}},
                           {"3: a zero among others", {row({0, -2})}, {number(2)}, {row({0, -1})}},
                           {"3: squares beyond float32",
                            {row({0x1.8p64, 0x1p65})},
@@ -265,8 +279,9 @@ Var norm(In x, const Axes& axes, bool keepdims, double p) {
   if (p == -infinity) return min(sizes, axes.vector(), keepdims);
   if (p == 0) {
     // A count does not change with x, but it depends on it: its derivative is 0 and not missing.
-    // The branch that is never taken holds the count to x.
-    return sum(where(sizes < 0, sizes, sign(sizes)), axes, keepdims);
+    // The branch that is never taken holds the count to x: to x itself, since the slope of |x| is
+    // NaN where x is, and takes the cotangent's 0 with it.
+    return sum(where(sizes < 0, c[0], sign(sizes)), axes, keepdims);
   }
   return norm_op(c[0],
                  detail::reduction_attributes(c[0], axes.vector(), keepdims).with(power_name, p));

@@ -43,6 +43,7 @@ void require_one_shape(std::string_view loss, const In& a, const In& b);
 Var cross_entropy_of_labels(In logits, In labels, Reduction reduction,
                             std::optional<std::int64_t> ignore_index);
 std::vector<Case> cross_entropy_option_cases();
+std::vector<Edge> cross_entropy_option_edges();
 
 void register_cross_entropy();
 void register_losses_of_classes();

@@ -44,6 +44,15 @@ struct Tail {
   X power;
 };
 
+// factor e^x, which float32 holds down to -176 where the factor is huge: from -80 down e^x is taken
+// in four factors, each of them a normal number for as long as the product is one.
+inline Var exp_times(const In& factor, Var x) {
+  const Var far = x < -far_size;
+  const Var power = exp(where(far, 0.25 * x, x));
+  const Var near = factor * power;
+  return where(far, near * power * power * power, near);
+}
+
 // sigmoid(x), far out without the factor that scaled_back() gives its products.
 inline Var far_sigmoid(Var x) { return sigmoid(where(x < -far_size, x + far_shift, x)); }
 inline Var scaled_back(Var x, Var product) {
