@@ -96,9 +96,30 @@ std::string_view second_order(const dt::Entry& entry) {
   return hvp == "yes" ? other : hvp;
 }
 
+// Whether a batch is done at once, or by a node that loops over its members.
+std::string_view batching(const dt::Entry& entry) {
+  for (const dt::Case& sample : entry.cases()) {
+    dt::Graph graph;
+    Vars in;
+    for (const dt::Arg& arg : sample.args) {
+      dt::Ints sizes = arg.shape.vector();
+      sizes.insert(sizes.begin(), 2);
+      in.push_back(graph.input("x" + std::to_string(in.size()), dt::Shape(sizes), arg.dtype));
+    }
+    const dt::VmapOptions options;
+    const dt::detail::Batched batch(in, options, {"reference", {}});
+    const dt::NodeId first = static_cast<dt::NodeId>(graph.size());
+    batch.for_all(sample.build(batch.of_one()));
+    for (dt::NodeId id = first; id < graph.size(); ++id)
+      if (graph.node(id).attributes.has("members")) return "loop";
+  }
+  return "yes";
+}
+
 void print_coverage(const std::vector<dt::Entry>& entries) {
-  std::cout << "| operator | kind | float32 | float64 | jvp | vjp | second order | fused |\n"
-               "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
+  std::cout
+      << "| operator | kind | float32 | float64 | jvp | vjp | second order | batched | fused |\n"
+         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
   for (const dt::Entry& entry : entries) {
     const dt::OpInfo& info = entry.info;
     const bool constant = info.kind == dt::Kind::zero_derivative;
@@ -108,7 +129,7 @@ void print_coverage(const std::vector<dt::Entry>& entries) {
          {forward_mode(entry), reverse_mode(entry), second_order(entry)})
       std::cout << " | " << (constant && mode == "yes" ? "zero" : mode);
     const bool recorded = entry.op != nullptr && entry.op->recording() != nullptr;
-    std::cout << " | " << (recorded ? "yes" : "") << " |\n";
+    std::cout << " | " << batching(entry) << " | " << (recorded ? "yes" : "") << " |\n";
   }
 }
 
@@ -194,7 +215,8 @@ operator of your own: [operators.md](operators.md).
 
 What each operator offers. *jvp* is forward mode, *vjp* reverse mode, *second order* both nestings of the
 two; *zero* says that the derivative is zero by definition, *error* that asking for one is an error which
-gives the reason. *fused* operators have a recorded formula, so that chains of them run as one loop. A
+gives the reason. *batched* is how `vmap` does it: all members at once, or in a node that loops over
+them. *fused* operators have a recorded formula, so that chains of them run as one loop. A
 composite is a function written with operators. Some operators are made by derivatives and by the planner
 only.
 
