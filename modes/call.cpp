@@ -22,110 +22,6 @@ namespace dualtape {
 using FunctionPtr = std::shared_ptr<const Function>;
 
 namespace {
-const Op& the_call();
-int depth_of(const Graph& graph) {
-  int depth = 0;
-  for (NodeId id = 0; id < graph.size(); ++id) {
-    const Node& node = graph.node(id);
-    if (node.op == &the_call())
-      depth = std::max(depth, 1 + node.attributes.get<FunctionPtr>("function")->depth());
-  }
-  return depth;
-}
-}  // namespace
-
-std::shared_ptr<const Function> Function::make(std::string name, const std::vector<Type>& inputs,
-                                               const Body& body, Location where) {
-  detail::require_callable(!detail::is_null(body), "function", where);
-  const std::shared_ptr<Function> function(new Function());
-  function->name_ = std::move(name);
-  function->where_ = where;
-  function->graph_ = std::make_unique<Graph>();
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    function->inputs_.push_back(function->graph_->input("argument" + std::to_string(i),
-                                                        inputs[i].shape, inputs[i].dtype, where));
-  function->outputs_ = body(function->inputs_);
-  const bool foreign = std::ranges::any_of(
-      function->outputs_, [&](const Var& var) { return var.graph_id() != function->graph_->id(); });
-  if (function->outputs_.empty() || foreign)
-    fail<GraphError>({.op = "function",
-                      .label = function->name_,
-                      .what = foreign ? "its body returns an empty Var, or one of another graph"
-                                      : "its body returns nothing",
-                      .where = where,
-                      .help = "a body uses only the Vars it is given, parameters and constants"});
-  // Calls are compiled, run and differentiated one inside the other, on the stack.
-  constexpr int most_depth = 256;
-  function->depth_ = depth_of(*function->graph_);
-  if (function->depth_ > most_depth)
-    fail<GraphError>(
-        {.op = "function",
-         .label = function->name_,
-         .what = "its calls are nested more than " + std::to_string(most_depth) + " deep",
-         .where = where,
-         .help = "call functions one after the other, or build the inner ones inline"});
-  for (NodeId id = 0; id < function->graph_->size(); ++id)
-    if (function->graph_->node(id).op == &parameter_op())
-      fail<GraphError>({.op = "function",
-                        .label = function->name_,
-                        .what = "its body reads the parameter '" + function->graph_->label(id) +
-                                "', which derivatives of the call would miss",
-                        .where = where,
-                        .help = "pass the parameter as an argument"});
-  return function;
-}
-
-std::shared_ptr<const Function> Function::derived(
-    const std::string& name, const std::function<std::shared_ptr<const Function>()>& make_it,
-    Location where) const {
-  detail::require_callable(!detail::is_null(make_it), "derived", where);
-  std::shared_ptr<const Function>& known = derived_[name];
-  if (!known) known = make_it();
-  return known;
-}
-
-std::vector<Var> Function::inlined(std::span<const Var> arguments, Location where) const {
-  if (arguments.empty() || arguments.size() != inputs_.size())
-    fail<GraphError>({.op = "function",
-                      .label = name_,
-                      .what = "it takes " + std::to_string(inputs_.size()) + " arguments, got " +
-                              std::to_string(arguments.size()),
-                      .where = where,
-                      .help = "give one Var for each, at least one: they tell the graph"});
-  Graph& target = detail::require_one_graph(arguments, "function", "arguments", where);
-  for (std::size_t i = 0; i < inputs_.size(); ++i) {
-    const Complaint complaint{.op = "function",
-                              .label = name_,
-                              .what = "argument " + std::to_string(i) + " is " +
-                                      to_string(inputs_[i].type()) + ", got " +
-                                      to_string(arguments[i].type()),
-                              .where = where,
-                              .help = "make a Function for each type of its arguments"};
-    if (arguments[i].shape() != inputs_[i].shape()) fail<ShapeError>(complaint);
-    if (arguments[i].dtype() != inputs_[i].dtype()) fail<TypeError>(complaint);
-  }
-  std::vector<NodeId> copies(graph_->size(), no_node);
-  std::vector<Var> first(graph_->size());
-  for (std::size_t i = 0; i < inputs_.size(); ++i) first[inputs_[i].id()] = arguments[i];
-  std::vector<Var> operands;
-  for (NodeId id = 0; id < graph_->size(); ++id) {
-    const Node& node = graph_->node(id);
-    if (node.op == &input_op()) continue;
-    operands.clear();
-    for (const Ref& ref : node.inputs())
-      operands.push_back(ref.output == 0 ? first[ref.node]
-                                         : target.var(copies[ref.node], ref.output));
-    copies[id] = target.add(*node.op, operands, node.attributes, node.where);
-    first[id] = target.var(copies[id]);
-  }
-  std::vector<Var> results;
-  for (const Var& out : outputs_)
-    results.push_back(out.output() == 0 ? first[out.id()]
-                                        : target.var(copies[out.id()], out.output()));
-  return results;
-}
-
-namespace {
 
 std::vector<Type> types_of(std::span<const Var> vars) {
   std::vector<Type> types;
@@ -257,26 +153,76 @@ FunctionPtr transposed_function(const Function& function, std::size_t first_line
   return Function::make("transpose of " + function.name(), types, body, function.where());
 }
 
+// What stands for one member in a graph that is being batched, and for all of them.
+struct OneOfMany {
+  std::vector<Var> members;
+  std::vector<Var> batches;
+
+  // Each Var for one member: those that are not batched are what they are.
+  std::vector<Var> of_one(std::span<const Var> all, const std::vector<bool>& batched) {
+    std::vector<Var> one(all.begin(), all.end());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (!batched[i]) continue;
+      batches.push_back(all[i]);
+      members.push_back(detail::member_of(all[i]));
+      one[i] = members.back();
+    }
+    return one;
+  }
+  std::vector<Var> of_all(const std::vector<Var>& results, std::int64_t size,
+                          Location where) const {
+    const std::vector<MaybeVar> found = batch_all(results, members, batches, where);
+    std::vector<Var> all;
+    for (std::size_t i = 0; i < found.size(); ++i)
+      all.push_back(found[i] ? *found[i] : detail::for_all(results[i], size));
+    return all;
+  }
+};
+
+// An author's rules for all members at once. They capture all they need: the batched function may
+// outlive the one it was made of.
+FunctionRules batched_rules(const FunctionRules& rules, const std::vector<bool>& batched,
+                            std::int64_t size, Location where) {
+  const auto one_for_all = [batched, size, where](const FunctionRules::Jvp& rule,
+                                                  std::span<const Var> in, std::span<const Var> out,
+                                                  std::span<const Var> moved,
+                                                  const std::vector<bool>& moved_batched) {
+    OneOfMany sweep;
+    const std::vector<Var> x = sweep.of_one(in, batched);
+    const std::vector<Var> y = sweep.of_one(out, std::vector<bool>(out.size(), true));
+    const std::vector<Var> v = sweep.of_one(moved, moved_batched);
+    return sweep.of_all(rule(x, y, v), size, where);
+  };
+  FunctionRules made;
+  if (rules.jvp)
+    made.jvp = [=, rule = rules.jvp](std::span<const Var> in, std::span<const Var> out,
+                                     std::span<const Var> tangents) {
+      return one_for_all(rule, in, out, tangents, batched);
+    };
+  if (rules.vjp)
+    made.vjp = [=, rule = rules.vjp](std::span<const Var> in, std::span<const Var> out,
+                                     std::span<const Var> cotangents) {
+      std::vector<Var> found =
+          one_for_all(rule, in, out, cotangents, std::vector<bool>(cotangents.size(), true));
+      for (std::size_t i = 0; i < found.size(); ++i)
+        if (!batched[i]) found[i] = sum(found[i], {0});
+      return found;
+    };
+  return made;
+}
+
 // The function of all members at once, where the arguments that the view has are batched.
 FunctionPtr batched_function(const Function& function, const std::vector<Type>& types,
                              const BatchView& view) {
+  std::vector<bool> batched;
+  for (const MaybeVar& in : view.in) batched.push_back(in.has_value());
   const auto body = [&](std::span<const Var> arguments) {
-    std::vector<Var> members, batches;
-    std::vector<Var> inner(arguments.begin(), arguments.end());
-    for (std::size_t i = 0; i < arguments.size(); ++i) {
-      if (!view.in[i]) continue;
-      batches.push_back(arguments[i]);
-      members.push_back(detail::member_of(arguments[i]));
-      inner[i] = members.back();
-    }
-    const std::vector<Var> of_one = function.inlined(inner, function.where());
-    const std::vector<MaybeVar> of_all = batch_all(of_one, members, batches, function.where());
-    std::vector<Var> results;
-    for (std::size_t i = 0; i < of_all.size(); ++i)
-      results.push_back(of_all[i] ? *of_all[i] : detail::for_all(of_one[i], view.size));
-    return results;
+    OneOfMany sweep;
+    const std::vector<Var> one = sweep.of_one(arguments, batched);
+    return sweep.of_all(function.inlined(one, function.where()), view.size, function.where());
   };
-  return Function::make("batch of " + function.name(), types, body, function.where());
+  return Function::make("batch of " + function.name(), types, body, function.where(),
+                        batched_rules(function.rules(), batched, view.size, function.where()));
 }
 
 struct Call {
@@ -314,6 +260,8 @@ struct Call {
   }
 
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
+    if (function(node.attributes).rules().any())
+      return detail::tangents_by_rule(function(node.attributes).shared(), node, tangents);
     const Members members(node.attributes);
     std::vector<std::size_t> active;
     std::vector<In> arguments(node.in.begin(), node.in.end());
@@ -415,7 +363,6 @@ class CallOp : public detail::PlainOp<Call, Kind::general> {
   }
 };
 constexpr detail::Callable<CallOp> call_op;
-const Op& the_call() { return call_op.op(); }
 
 std::vector<Case> Call::cases() {
   const auto body = [](std::span<const Var> x) -> std::vector<Var> {

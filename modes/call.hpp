@@ -15,11 +15,25 @@
 #include <string>
 #include <vector>
 
-#include <dualtape/core/graph.hpp>
+#include <dualtape/core/op.hpp>
 
 namespace dualtape {
 
-class Function {
+// Derivatives of a function that come from its author instead of its body (modes/custom.hpp).
+// Either may be empty.
+struct FunctionRules {
+  // (inputs, outputs, tangents of the inputs) -> tangents of the outputs, linear in the tangents.
+  using Jvp = std::function<std::vector<Var>(std::span<const Var> in, std::span<const Var> out,
+                                             std::span<const Var> tangents)>;
+  // (inputs, outputs, cotangents of the outputs) -> cotangents of the inputs.
+  using Vjp = std::function<std::vector<Var>(std::span<const Var> in, std::span<const Var> out,
+                                             std::span<const Var> cotangents)>;
+  Jvp jvp;
+  Vjp vjp;
+  bool any() const { return jvp != nullptr || vjp != nullptr; }
+};
+
+class Function : public std::enable_shared_from_this<Function> {
  public:
   using Body = std::function<std::vector<Var>(std::span<const Var>)>;
 
@@ -29,13 +43,16 @@ class Function {
   // so pass it.
   static std::shared_ptr<const Function> make(std::string name, const std::vector<Type>& inputs,
                                               const Body& body,
-                                              Location where = Location::current());
+                                              Location where = Location::current(),
+                                              FunctionRules rules = {});
 
   const std::string& name() const { return name_; }
   const Graph& graph() const { return *graph_; }
   const std::vector<Var>& inputs() const { return inputs_; }
   const std::vector<Var>& outputs() const { return outputs_; }
   Location where() const { return where_; }  // of make()
+  const FunctionRules& rules() const { return rules_; }
+  std::shared_ptr<const Function> shared() const { return shared_from_this(); }
   // 0 for a body that calls no Function, else one more than the deepest of those it calls.
   int depth() const { return depth_; }
 
@@ -58,6 +75,7 @@ class Function {
   std::vector<Var> outputs_;
   int depth_ = 0;
   Location where_;
+  FunctionRules rules_;
   mutable std::map<std::string, std::shared_ptr<const Function>> derived_;
 };
 
@@ -78,6 +96,9 @@ namespace detail {
 std::vector<Var> call_for_members(const std::shared_ptr<const Function>& function,
                                   std::span<const In> arguments, std::int64_t size,
                                   const Ints& same);
+// The tangents of a call of a function with rules of its own.
+std::vector<MaybeVar> tangents_by_rule(const std::shared_ptr<const Function>& function,
+                                       const NodeView& node, std::span<const MaybeVar> tangents);
 }  // namespace detail
 
 }  // namespace dualtape

@@ -1,0 +1,136 @@
+// Calls of functions whose author gives the derivative.
+#include <algorithm>
+#include <string>
+
+#include <dualtape/core/kept.hpp>
+#include <dualtape/core/kinds.hpp>
+#include <dualtape/modes/call.hpp>
+#include <dualtape/modes/walk/arithmetic.hpp>
+
+namespace dualtape {
+namespace {
+
+using FunctionPtr = std::shared_ptr<const Function>;
+
+// What a rule gave, which must be one Var for each of `like`, of its type.
+void check_given(const Function& function, const char* rule, const std::vector<Var>& given,
+                 std::span<const Var> like, const char* of) {
+  const auto refuse = [&](std::string what) {
+    fail<DerivativeError>(
+        {.op = "function",
+         .label = function.name(),
+         .what = "its " + std::string(rule) + " rule returned " + std::move(what),
+         .where = function.where(),
+         .help = std::string("return one Var for each ") + of + ", of its shape and dtype"});
+  };
+  if (given.size() != like.size())
+    refuse(std::to_string(given.size()) + " Vars for " + std::to_string(like.size()) + " " + of +
+           "s");
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const Var var =
+        detail::require_alive(given[i], "function", "what a rule returns", function.where());
+    if (is_floating(like[i].dtype()) && var.type() != like[i].type())
+      refuse(to_string(var.type()) + " for " + of + " " + std::to_string(i) + ", which is " +
+             to_string(like[i].type()));
+  }
+}
+
+// On the tape: an entry from tangents to tangents of which only the transpose is known. It is
+// played backwards and never run.
+class RuleEntry final : public Op {
+ public:
+  const OpInfo& info() const override {
+    static const OpInfo info = [] {
+      OpInfo made;
+      made.name = "custom_vjp";
+      made.kind = Kind::linear;
+      made.doc = "the tape's entry of a function whose author gives its vjp";
+      return made;
+    }();
+    return info;
+  }
+  void infer(Inference& inference) const override {
+    for (const Var& out : function_of(inference.attributes)->outputs())
+      inference.out.push_back(out.type());
+  }
+  Kernel kernel(const KernelRequest& request) const override {
+    lacks_jvp(*function_of(request.attributes), function_of(request.attributes)->where());
+  }
+  std::vector<Case> cases() const override { return {}; }
+  bool linear_in(const NodeView& node, std::span<const bool> active) const override {
+    const std::size_t first = primals(node.attributes);
+    for (std::size_t i = 0; i < active.size(); ++i)
+      if (active[i] != (i >= first)) return false;
+    return true;
+  }
+  std::vector<MaybeVar> transpose_all(const NodeView& node, const std::vector<bool>&,
+                                      std::span<const MaybeVar> cotangents) const override {
+    const FunctionPtr f = function_of(node.attributes);
+    const std::size_t inputs = f->inputs().size();
+    const std::span<const Var> in = node.in.first(inputs);
+    const std::span<const Var> out = node.in.subspan(inputs, f->outputs().size());
+    std::vector<Var> given;
+    for (std::size_t k = 0; k < cotangents.size(); ++k)
+      given.push_back(cotangents[k] ? *cotangents[k] : detail::zeros_like(out[k]));
+    const std::vector<Var> found = f->rules().vjp(in, out, given);
+    check_given(*f, "vjp", found, in, "input");
+    std::vector<MaybeVar> result(primals(node.attributes));
+    for (const std::int64_t i : node.attributes.get<Ints>("active"))
+      result.emplace_back(found[static_cast<std::size_t>(i)]);
+    return result;
+  }
+  [[noreturn]] static void lacks_jvp(const Function& function, Location where) {
+    fail<DerivativeError>({.op = "function",
+                           .label = function.name(),
+                           .what = "has a vjp rule and no jvp rule, so that forward mode cannot go "
+                                   "through it",
+                           .where = where,
+                           .help = "differentiate it with reverse mode, or give a jvp rule, which "
+                                   "serves both"});
+  }
+
+ private:
+  static const FunctionPtr& function_of(const Attributes& attributes) {
+    return attributes.get<FunctionPtr>("function");
+  }
+  static std::size_t primals(const Attributes& attributes) {
+    const Function& f = *function_of(attributes);
+    return f.inputs().size() + f.outputs().size();
+  }
+};
+const Op& rule_entry() {
+  static const detail::Kept<RuleEntry> entry;
+  return entry.value;
+}
+
+}  // namespace
+
+std::vector<MaybeVar> detail::tangents_by_rule(const FunctionPtr& function, const NodeView& node,
+                                               std::span<const MaybeVar> tangents) {
+  const FunctionRules& rules = function->rules();
+  const auto moved =
+      std::ranges::find_if(tangents, [](const MaybeVar& t) { return t.has_value(); });
+  const bool on_tape = moved != tangents.end() && (*moved)->graph().parent() != nullptr;
+  if (!rules.jvp && !on_tape) RuleEntry::lacks_jvp(*function, node.out[0].node().where);
+  if (rules.vjp && on_tape) {
+    std::vector<In> operands(node.in.begin(), node.in.end());
+    operands.insert(operands.end(), node.out.begin(), node.out.end());
+    Ints active;
+    for (std::size_t i = 0; i < tangents.size(); ++i) {
+      if (!tangents[i]) continue;
+      active.push_back(static_cast<std::int64_t>(i));
+      operands.emplace_back(*tangents[i]);
+    }
+    const std::vector<Var> out =
+        apply_all(rule_entry(), operands, {{"function", function}, {"active", active}});
+    return {out.begin(), out.end()};
+  }
+  std::vector<Var> given;
+  for (std::size_t i = 0; i < tangents.size(); ++i)
+    given.push_back(tangents[i] ? *tangents[i] : zeros_like(node.in[i]));
+  const std::vector<Var> found = rules.jvp(node.in, node.out, given);
+  check_given(*function, "jvp", found, node.out, "output");
+  return {found.begin(), found.end()};
+}
+
+}  // namespace dualtape
