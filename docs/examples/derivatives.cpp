@@ -1,5 +1,6 @@
 // The first program in README.md, and those in docs/functions.md; a test holds the pages equal.
 #include <iostream>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -75,6 +76,50 @@ void parts() {
   // [/parts]
 }
 
+void batches() {
+  // [batches]
+  const auto loss = [](dt::Var w, dt::Var x, dt::Var y) { return dt::square(dt::dot(w, x) - y); };
+  const auto by_w = [&](dt::Var w, dt::Var x, dt::Var y) {
+    return dt::grad([&](dt::Var v) { return loss(v, x, y); })(w);
+  };
+  const auto each = dt::vmap(by_w, {.in = {std::nullopt, 0, 0}});  // one w, a batch of x and y
+  std::cout << each(dt::Tensor{1, 1}, dt::Tensor{{1, 0}, {0, 2}}, dt::Tensor{0, 1}) << '\n';
+  // [/batches]
+}
+
+void matrices() {
+  // [matrices]
+  const auto f = [](dt::Var x) { return dt::sin(x) * dt::sum(x); };
+  const auto g = [&](dt::Var x) { return dt::sum(f(x)); };
+  const dt::Tensor x{0, 1};
+  std::cout << dt::jacobian(f)(x) << '\n' << dt::hessian(g)(x) << '\n';
+  // [/matrices]
+}
+
+void linear() {
+  // [linear]
+  const auto f = [](dt::Var x) { return dt::sum(dt::exp(x)); };
+  // The Hessian at x as a linear map, e^x here: what x alone decides is computed once.
+  const auto [slope, h] = dt::linearize(dt::grad(f), dt::Tensor{0, 1});
+  std::cout << h(dt::Tensor{1, 0}) << ' ' << h.transpose(dt::Tensor{0, 1}) << '\n';
+  // [/linear]
+}
+
+void rules() {
+  // [rules]
+  // log(1 + e^x): by the formula's own steps the slope at 100 would be infinity over infinity.
+  const auto softplus =
+      dt::custom_jvp([](dt::Var x) { return dt::where(x > 30, x, dt::log(1 + dt::exp(x))); },
+                     [](dt::Var x, dt::Var /*y*/, dt::Var dx) { return dt::sigmoid(x) * dx; });
+  // A gradient that is cut off on its way back.
+  const auto clipped =
+      dt::custom_vjp([](dt::Var x) { return x; },
+                     [](dt::Var /*x*/, dt::Var /*y*/, dt::Var c) { return dt::clamp(c, -1, 1); });
+  const auto f = [&](dt::Var x) { return dt::sum(softplus(x) + clipped(5 * x)); };
+  std::cout << dt::grad(f)(dt::Tensor{0, 100}) << '\n';
+  // [/rules]
+}
+
 }  // namespace
 
 int main() {
@@ -84,5 +129,9 @@ int main() {
   parameters();
   compiled();
   parts();
+  batches();
+  matrices();
+  linear();
+  rules();
   return 0;
 }

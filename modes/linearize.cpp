@@ -1,0 +1,182 @@
+#include <dualtape/modes/linearize.hpp>
+
+#include <optional>
+#include <string>
+
+#include <dualtape/core/leaves.hpp>
+#include <dualtape/modes/forward.hpp>
+#include <dualtape/modes/reverse.hpp>
+
+namespace dualtape {
+
+struct LinearMap::Impl {
+  Graph graph;  // of the linear map alone: directions and coefficients come in
+  std::vector<Var> directions;
+  Var value;                       // J v; zeros where it does not depend on v
+  std::vector<Feed> coefficients;  // as they were at the point
+  std::optional<Program> forward;
+  Var cotangent;
+  std::vector<Var> transposed;
+  std::optional<Program> backward;
+};
+
+namespace {
+
+// The nodes of one graph that depend on some, copied into another; what they read besides becomes
+// an input of it.
+class Cut {
+ public:
+  Cut(Graph& from, Graph& to, Location where) : from_(from), to_(to), where_(where) {}
+
+  void start(Var old, Var made) {
+    if (moving_.empty()) moving_.resize(from_.size());
+    moving_[old.id()] = true;
+    made_[old.id()] = {made};
+  }
+  // `out` in the new graph.
+  Var copy(Var out) {
+    for (NodeId id = 0; id <= out.id(); ++id) {
+      const Node& node = from_.node(id);
+      bool moves = false;
+      for (const Ref& ref : node.inputs()) moves = moves || moving_[ref.node];
+      if (!moves || moving_[id]) continue;
+      moving_[id] = true;
+      std::vector<Var> operands;
+      for (const Ref& ref : node.inputs())
+        operands.push_back(moving_[ref.node] ? made_[ref.node][ref.output]
+                                             : coefficient(from_.var(ref)));
+      const NodeId made = to_.add(*node.op, operands, node.attributes, node.where);
+      for (std::uint32_t k = 0; k < node.output_count; ++k) made_[id].push_back(to_.var(made, k));
+    }
+    return made_[out.id()][out.output()];
+  }
+  bool moves(Var var) const { return var.id() < moving_.size() && moving_[var.id()]; }
+  const std::vector<Var>& coefficients() const { return coefficients_; }
+  const std::vector<Var>& inputs() const { return inputs_; }
+
+ private:
+  Var coefficient(Var old) {
+    const Node& node = from_.node(old.id());
+    if (node.op == &constant_op())
+      return to_.constant(node.attributes.get<Tensor>("value"), node.where);
+    std::vector<Var>& made = made_[old.id()];
+    made.resize(node.output_count);
+    if (made[old.output()].defined()) return made[old.output()];
+    coefficients_.push_back(old);
+    inputs_.push_back(to_.input("coefficient" + std::to_string(inputs_.size()), old.shape(),
+                                old.dtype(), where_));
+    return made[old.output()] = inputs_.back();
+  }
+
+  Graph& from_;
+  Graph& to_;
+  Location where_;
+  std::vector<bool> moving_;
+  std::unordered_map<NodeId, std::vector<Var>> made_;
+  std::vector<Var> coefficients_;  // of the old graph
+  std::vector<Var> inputs_;        // what they are in the new one
+};
+
+void require_type(const Tensor& given, const Type& wanted, const char* what, Location where) {
+  if (given.type() == wanted) return;
+  const Complaint complaint{
+      .op = "LinearMap",
+      .what = std::string(what) + " is " + to_string(given.type()) + ", not " + to_string(wanted),
+      .where = where,
+      .help =
+          "a direction has the type of its input, a cotangent that of "
+          "the value"};
+  if (given.shape() != wanted.shape) fail<ShapeError>(complaint);
+  fail<TypeError>(complaint);
+}
+
+template <class Impl>
+Impl& require_map(const std::shared_ptr<Impl>& impl, Location where) {
+  if (impl != nullptr) return *impl;
+  fail<GraphError>({.op = "LinearMap",
+                    .what = "it belongs to no function: it was made by default or moved from",
+                    .where = where,
+                    .help = "take it from dt::linearize(f, x)"});
+}
+
+}  // namespace
+
+Tensor LinearMap::operator()(const std::vector<Tensor>& v, Location where) const {
+  Impl& impl = require_map(impl_, where);
+  detail::require_arguments(impl.directions.size(), v.size(), {"LinearMap", where});
+  std::vector<Feed> feeds = impl.coefficients;
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    require_type(v[i], impl.directions[i].type(), "the direction", where);
+    feeds.emplace_back(impl.directions[i], v[i], where);
+  }
+  if (!impl.forward) impl.forward = compile({impl.value}, {}, where);
+  return impl.forward->run(feeds, where)[impl.value];
+}
+Tensor LinearMap::operator()(const Tensor& v, Location where) const {
+  return (*this)(std::vector<Tensor>{v}, where);
+}
+
+std::vector<Tensor> LinearMap::transpose_all(const Tensor& c, Location where) const {
+  Impl& impl = require_map(impl_, where);
+  require_type(c, impl.value.type(), "the cotangent", where);
+  if (!impl.backward) {
+    impl.cotangent = impl.graph.input("cotangent", impl.value.shape(), impl.value.dtype(), where);
+    impl.transposed =
+        vjp({impl.value}, {impl.directions, where}, {impl.cotangent}, Unreachable::zero, where)
+            .all();
+    impl.backward = compile(impl.transposed, {}, where);
+  }
+  std::vector<Feed> feeds = impl.coefficients;
+  feeds.emplace_back(impl.cotangent, c, where);
+  const Outputs out = impl.backward->run(feeds, where);
+  std::vector<Tensor> results;
+  for (const Var& var : impl.transposed) results.push_back(out[var]);
+  return results;
+}
+Tensor LinearMap::transpose(const Tensor& c, Location where) const {
+  detail::require_arguments(require_map(impl_, where).directions.size(), 1, {"transpose", where});
+  return transpose_all(c, where)[0];
+}
+
+// With access to what a LinearMap keeps.
+struct LinearizeAt {
+  static Linearization at(const VarFunction& f, const std::vector<Tensor>& x, Location where) {
+    Graph graph;
+    std::vector<Var> inputs, directions;
+    std::vector<Feed> feeds;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const std::string number = std::to_string(i);
+      inputs.push_back(graph.input("x" + number, x[i].shape(), x[i].dtype(), where));
+      directions.push_back(graph.input("v" + number, x[i].shape(), x[i].dtype(), where));
+      feeds.emplace_back(inputs.back(), x[i], where);
+    }
+    const Var y = detail::require_alive(f(inputs), "linearize", "what the function returns", where);
+    const MaybeVar dy = forward_all({y}, {inputs, where}, directions, where)[0];
+
+    auto impl = std::make_shared<LinearMap::Impl>();
+    Cut cut(graph, impl->graph, where);
+    for (const Var& direction : directions) {
+      impl->directions.push_back(
+          impl->graph.input(direction.label(), direction.shape(), direction.dtype(), where));
+      cut.start(direction, impl->directions.back());
+    }
+    impl->value =
+        dy ? cut.copy(*dy) : impl->graph.constant(zeros(y.shape(), y.dtype(), where), where);
+    std::vector<Var> wanted{y};
+    wanted.insert(wanted.end(), cut.coefficients().begin(), cut.coefficients().end());
+    const Outputs out = compile(wanted, {}, where).run(feeds, where);
+    for (std::size_t i = 0; i < cut.inputs().size(); ++i)
+      impl->coefficients.emplace_back(cut.inputs()[i], out[cut.coefficients()[i]], where);
+    Linearization result;
+    result.value = out[y];
+    result.linear.impl_ = std::move(impl);
+    return result;
+  }
+};
+
+Linearization detail::linearize_at(const VarFunction& f, const std::vector<Tensor>& x,
+                                   Location where) {
+  return LinearizeAt::at(f, x, where);
+}
+
+}  // namespace dualtape

@@ -1,0 +1,80 @@
+// A function at a point as a linear map: against jvp and vjp, transposed, and as it was.
+#include <dualtape/modes/linearize.hpp>
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include <dualtape/dualtape.hpp>
+#include <tests/errors.hpp>
+
+namespace dt = dualtape;
+using dualtape::testing::error_of;
+using dualtape::testing::has;
+
+namespace {
+dt::Tensor numbers(dt::Shape shape, std::uint64_t seed) {
+  return dt::uniform(dt::Key{seed}, std::move(shape), -1.0, 1.0, dt::float64);
+}
+double dot(const dt::Tensor& a, const dt::Tensor& b) {
+  return dt::eval([](dt::Var x, dt::Var y) { return dt::sum(x * y); }, {a, b}).item();
+}
+}  // namespace
+
+TEST_CASE("a linearized function gives the value, J v and J^T c") {
+  const dt::Tensor w = numbers({4, 3}, 1);
+  const auto f = [&](dt::Var x) { return dt::softmax(dt::tanh(dt::matmul(x, w)), 1) * dt::sum(x); };
+  const dt::Tensor x = numbers({2, 4}, 2);
+  const auto [value, linear] = dt::linearize(f, x);
+  CHECK(dt::identical(value, dt::eval(f, x)));
+  const auto pullback = dt::vjp(f, x).pullback;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    const dt::Tensor v = numbers({2, 4}, 10 + i);
+    const dt::Tensor c = numbers({2, 3}, 20 + i);
+    CHECK(dt::all_close(linear(v), dt::jvp(f, x, v).tangent, 1e-13, 1e-14));
+    CHECK(dt::all_close(linear.transpose(c), pullback(c), 1e-13, 1e-14));
+    CHECK(dot(c, linear(v)) == doctest::Approx(dot(linear.transpose(c), v)).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("the Hessian as a map is symmetric and is hvp") {
+  const auto f = [](dt::Var x) { return dt::sum(dt::exp(x) * dt::roll(x, 1, 0)); };
+  const dt::Tensor x = numbers({5}, 3);
+  const dt::LinearMap h = dt::linearize(dt::grad(f), x).linear;
+  const dt::Tensor v = numbers({5}, 4);
+  CHECK(dt::all_close(h(v), dt::hvp(f, x, v), 1e-13, 1e-13));
+  CHECK(dt::all_close(h.transpose(v), h(v), 1e-12, 1e-13));
+}
+
+TEST_CASE("several inputs, Parameters as they were, and functions without a derivative") {
+  dt::Parameter w{"w", numbers({3}, 5)};
+  const auto f = [&](dt::Var a, dt::Var b) { return a * w + dt::sum(b); };
+  const dt::Tensor a = numbers({3}, 6), b = numbers({2}, 7);
+  const dt::LinearMap linear = dt::linearize(f, {a, b}).linear;
+  const dt::Tensor before = linear({a, b});
+  w.set(dt::zeros({3}, dt::float64));
+  CHECK(dt::identical(linear({a, b}), before));
+  const std::vector<dt::Tensor> both = linear.transpose_all(dt::ones({3}, dt::float64));
+  CHECK(both[1].at({1}) == 3);
+  const auto flat = [](dt::Var x) { return dt::floor(x); };
+  const dt::LinearMap none = dt::linearize(flat, a).linear;
+  CHECK(dt::identical(none(a), dt::zeros({3}, dt::float64)));
+  CHECK(dt::identical(none.transpose(a), dt::zeros({3}, dt::float64)));
+}
+
+TEST_CASE("misuse of linearize names the user's line") {
+  const auto same = [](dt::Var x) { return 2 * x; };
+  const auto refused = [](auto&& act, const char* part) {
+    const std::string text = error_of<dt::Error>(act);
+    CHECK(has(text, part));
+    CHECK(has(text, "linearize_test.cpp"));
+  };
+  const dt::LinearMap linear = dt::linearize(same, dt::zeros({2})).linear;
+  refused([&] { linear(dt::zeros({3})); }, "float32 (3,)");
+  refused([&] { linear.transpose(dt::zeros({2}, dt::float64)); }, "float64");
+  refused([&] { linear({dt::zeros({2}), dt::zeros({2})}); }, "takes 1 argument");
+  refused([&] { dt::LinearMap{}(dt::zeros({2})); }, "belongs to no function");
+  refused([&] { dt::linearize(same, dt::zeros({2}, dt::int64)); }, "int64");
+  refused([&] { dt::linearize([](dt::Var) { return dt::Var{}; }, dt::zeros({2})); }, "returns");
+}
