@@ -60,6 +60,13 @@ struct RowDistances {
     return along(*tangents[0] - *tangents[1]);
   }
 
+  // For vmap, which puts the members' axis in front: the rows of all of them are one matrix.
+  static dt::Var batch(const dt::BatchView& view) {
+    const dt::Var x = dt::fold_batch(dt::batched_operand(view, 0));
+    const dt::Var y = dt::fold_batch(dt::batched_operand(view, 1));
+    return dt::unfold_batch(dt::apply_batched(view, {x, y})[0], view.size);
+  }
+
   static std::vector<dt::Case> cases();
   static std::vector<dt::Edge> edges();
 };
