@@ -88,11 +88,11 @@ struct Results<ValueAndGradient<Var, Var>> {
   }
 };
 
-// f on n Vars given one by one, or on a span of them.
+// f on n Vars given one by one, or on a span of them; 0: a span of any number.
 template <class F, std::size_t... i>
 auto call_on(const F& f, std::span<const Var> x, Location where, std::index_sequence<i...>) {
   const auto var = [&](std::size_t k) { return x[k]; };
-  if constexpr (std::is_invocable_v<const F&, decltype(var(i))...>) {
+  if constexpr (sizeof...(i) > 0 && std::is_invocable_v<const F&, decltype(var(i))...>) {
     return call_at(f, where, var(i)...);
   } else {
     static_assert(std::is_invocable_v<const F&, std::span<const Var>>,
@@ -147,6 +147,19 @@ class Vmap {
     const std::array<Tensor, n> in{x...};
     return R::from(
         cache_->run([this](std::span<const Var> vars) { return R::list(on<n>(vars)); }, in));
+  }
+
+  // Of a function that takes a span of Vars.
+  auto operator()(std::span<const Var> x) const
+      requires(std::is_invocable_v<const F&, std::span<const Var>>) {
+    return on<0>(x);
+  }
+  auto operator()(const std::vector<Tensor>& x) const
+      requires(std::is_invocable_v<const F&, std::span<const Var>>) {
+    using R = detail::Results<decltype(f_(std::span<const Var>()))>;
+    detail::require_callable(cache_ != nullptr, "vmap", where_);
+    return R::from(
+        cache_->run([this](std::span<const Var> vars) { return R::list(on<0>(vars)); }, x));
   }
 
  private:

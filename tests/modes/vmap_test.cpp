@@ -53,7 +53,6 @@ struct Half {
 };
 constexpr dt::Linear<Half> half;
 
-
 }  // namespace
 
 TEST_CASE("vmap runs a function of a row on every row, over any axis") {
@@ -133,6 +132,38 @@ TEST_CASE("vmap nests with itself and with both modes") {
       [&](std::span<const dt::Var> in) -> std::vector<dt::Var> { return {slope(in[0])}; },
       {dt::Arg{{2, 3}}});
   CHECK_MESSAGE(nested.ok(), dt::to_string(nested));
+}
+
+TEST_CASE("one net with many sets of weights is an ensemble") {
+  const dt::Mlp mlp({3, 4, 2}, dt::Key{1});
+  const std::vector<dt::Parameter> weights = mlp.parameters();
+  const auto net = dt::functional([&](dt::Var x) { return mlp(x); }, weights);
+  const dt::Tensor x = dt::normal(dt::Key{2}, {5, 3});
+  std::vector<dt::Tensor> in;
+  dt::VmapOptions options;
+  for (const dt::Parameter& weight : weights) {
+    dt::Ints sizes = weight.shape().vector();
+    sizes.insert(sizes.begin(), 2);
+    in.push_back(dt::normal(dt::Key{3}.fold(in.size()), dt::Shape(sizes)));
+    options.in.emplace_back(0);
+  }
+  in.push_back(x);
+  options.in.emplace_back(std::nullopt);
+  const dt::Tensor all = dt::vmap(net, options)(in);
+  REQUIRE(all.shape() == dt::Shape{2, 5, 2});
+  for (std::int64_t member = 0; member < 2; ++member) {
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      dt::Parameter weight = weights[i];
+      weight.set(in[i].row(member));
+    }
+    const dt::Tensor alone = dt::eval([&](dt::Var v) { return mlp(v); }, x);
+    CHECK(dt::all_close(all.row(member), alone, 1e-5, 1e-6));
+  }
+  dt::Graph g;
+  const dt::Var a = g.input("a", {2}), b = g.input("b", {2}), c = g.input("c", {3});
+  const dt::Var y = dt::exp(a) + 1;
+  CHECK(dt::substitute({y}, {b}, {a})[0] == y);
+  CHECK(has(error_of<dt::ShapeError>([&] { dt::substitute({y}, {a}, {c}); }), "vmap_test.cpp"));
 }
 
 TEST_CASE("draws are the same for all members unless each has a key of its own") {

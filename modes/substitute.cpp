@@ -1,0 +1,85 @@
+#include <dualtape/modes/substitute.hpp>
+
+#include <array>
+#include <string>
+
+#include <dualtape/modes/mode.hpp>
+#include <dualtape/modes/walk/arithmetic.hpp>
+
+namespace dualtape {
+namespace {
+
+// The state of a Var is what stands in its place.
+class Substitution : public Mode<Var> {
+ public:
+  explicit Substitution(Graph& graph) : graph_(graph) {}
+
+ protected:
+  std::vector<MaybeVar> elementwise(const NodeView& node, std::span<const MaybeVar> in) override {
+    std::vector<Var> operands(node.in.begin(), node.in.end());
+    for (std::size_t i = 0; i < in.size(); ++i)
+      if (in[i]) operands[i] = *in[i];
+    return detail::apply_again(node, operands);
+  }
+  std::vector<MaybeVar> linear(const NodeView& node, std::span<const MaybeVar> in) override {
+    return elementwise(node, in);
+  }
+  std::vector<MaybeVar> bilinear(const NodeView& node, std::span<const MaybeVar> in) override {
+    return elementwise(node, in);
+  }
+  std::vector<MaybeVar> general(const NodeView& node, std::span<const MaybeVar> in) override {
+    return elementwise(node, in);
+  }
+  std::vector<MaybeVar> zero_derivative(const NodeView& node,
+                                        std::span<const MaybeVar> in) override {
+    return elementwise(node, in);
+  }
+  std::vector<MaybeVar> not_differentiable(const NodeView& node,
+                                           std::span<const MaybeVar> in) override {
+    return elementwise(node, in);
+  }
+  bool carries(const Op&) const override { return true; }
+  void visit(const Node& node, const std::function<void()>& rule) override {
+    const Graph::Emitting emitting(
+        graph_, {own_place, node.role, node.where, node.label, node.scope, node.op});
+    rule();
+  }
+
+ private:
+  Graph& graph_;
+};
+
+}  // namespace
+
+std::vector<Var> substitute(const std::vector<Var>& outputs, const std::vector<Var>& before,
+                            const std::vector<Var>& now, Location where) {
+  if (outputs.empty()) return {};
+  Graph& graph = detail::require_one_graph(outputs, "substitute", "outputs", where);
+  if (before.size() != now.size())
+    fail<GraphError>({.op = "substitute",
+                      .what = std::to_string(now.size()) + " Vars in the place of " +
+                              std::to_string(before.size()),
+                      .where = where,
+                      .help = "give one for each"});
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    detail::require_alive(before[i], "substitute", "a Var to replace", where);
+    detail::require_alive(now[i], "substitute", "a Var in its place", where);
+    detail::require_one_graph(std::array{before[i], now[i]}, "substitute", "both Vars", where);
+    const Complaint complaint{
+        .op = "substitute",
+        .label = before[i].label(),
+        .what = to_string(now[i].type()) + " in the place of " + to_string(before[i].type()),
+        .where = where,
+        .help = "give a Var of its shape and dtype"};
+    if (before[i].shape() != now[i].shape()) fail<ShapeError>(complaint);
+    if (before[i].dtype() != now[i].dtype()) fail<TypeError>(complaint);
+  }
+  Substitution mode(graph);
+  const std::vector<MaybeVar> found = mode.run(graph, before, now, outputs, where);
+  std::vector<Var> made;
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    made.push_back(found[i] ? *found[i] : outputs[i]);
+  return made;
+}
+
+}  // namespace dualtape
