@@ -4,6 +4,7 @@
 #include <array>
 
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/operand.hpp>
@@ -12,6 +13,7 @@
 #include <dualtape/ops/kernels/rows/fold.hpp>
 #include <dualtape/ops/kernels/rows/recurrence.hpp>
 #include <dualtape/ops/kernels/rows/strided.hpp>
+#include <dualtape/ops/math.hpp>
 #include <dualtape/ops/slice.hpp>
 
 namespace dualtape {
@@ -109,7 +111,10 @@ struct Prod {
     const auto axis = static_cast<std::int64_t>(x.rank()) - 1;
     const Var changes = detail::cumprod_change(x, factors_last(node, *tangents[0]), axis);
     const std::int64_t size = x.shape().back();
-    return reshape(slice(changes, axis, size - 1, size), node.out[0].shape());
+    const Var y = stop_gradient(node.out[0]);
+    const Var last = reshape(slice(changes, axis, size - 1, size), y.shape());
+    // Where the product is NaN, all slopes are: a tangent of 0 does not take a NaN away.
+    return last * where(isnan(y), y, 1);
   }
   static std::vector<Edge> edges() { return detail::line_edges(name); }
   static std::vector<Case> cases() {
