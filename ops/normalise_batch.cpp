@@ -6,6 +6,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/standardised.hpp>
@@ -294,29 +295,53 @@ struct BatchNormInference {
     const auto each = [&](const char* what, std::size_t i) {
       return each_channel(name, what, c[i], x, c.where());
     };
-    const Var inverse = rsqrt(each("variance", 2) + epsilon);
-    return (x - each("mean", 1)) * (inverse * each("scale", 3)) + each("shift", 4);
+    const Var v = each("variance", 2) + epsilon;
+    const Var centred = x - each("mean", 1);
+    const Var scale = each("scale", 3);
+    const Var shift = each("shift", 4);
+    // v^(-3/2) of the least v is a float unless epsilon is next to nothing: one product less.
+    if (epsilon > (v.dtype() == float32 ? 1e-24 : 1e-200))
+      return centred * (rsqrt(v) * scale) + shift;
+    // Else its product with a small difference may be one where it is none. So the root is held
+    // constant and put right by (v / held v)^(-1/2), which is 1 and has the slope -1/(2 v): that,
+    // and not the slope of the root, meets the rest. 0 and infinity have no quotient.
+    const Var still = stop_gradient(v);
+    const Var held = where(logical_and(still > 0, still < infinity), still, 1);
+    return centred * rsqrt(held) * (rsqrt(v / held) * scale) + shift;
   }
   static std::vector<Edge> edges() {
     using namespace detail;
-    const auto call = [](std::span<const Var> in) {
-      return one(batch_norm_inference(in[0], in[1], in[2], in[3], in[4], 0x1p-16));
+    const auto call_with = [](double epsilon) {
+      return [=](std::span<const Var> in) {
+        return one(batch_norm_inference(in[0], in[1], in[2], in[3], in[4], epsilon));
+      };
     };
-    return edges_of(
-        call,
-        {{"the mean itself, variance 0",
-          {table({1, 1}, {3}), row({3}), row({0}), row({2}), row({5})},
-          {table({1, 1}, {5})},
-          {table({1, 1}, {512}), row({-512}), row({0}), row({0}), row({1})}},
-         {"far out",
-          {table({1, 1}, {0x1p30}), row({0}), row({0x1p40}), row({1}), row({0})},
-          {table({1, 1}, {0x1p10})},
-          {table({1, 1}, {0x1p-20}), row({-0x1p-20}), row({-0x1p-31}), row({0x1p10}), row({1})}},
-         {"NaN",
-          {table({1, 1}, {not_a_number}), row({0}), row({1}), row({1}), row({0})},
-          {table({1, 1}, {not_a_number})},
-          {table({1, 1}, {0.9999923706927791}), row({-0.9999923706927791}), row({not_a_number}),
-           row({not_a_number}), row({1})}}});
+    // Second slopes are beyond float32.
+    const std::vector<Edge> tiny{
+        {"a variance whose power -3/2 is beyond float32",
+         {table({1, 1}, {0x1.8p-59}), row({0x1p-60}), row({0x1p-100}), row({2}), row({0})},
+         {table({1, 1}, {0x1p-8})},
+         {table({1, 1}, {0x1p51}), row({-0x1p51}), row({-0x1p91}), row({0x1p-9}), row({1})},
+         4,
+         16,
+         false}};
+    return joined(
+        {edges_of(call_with(0), tiny),
+         edges_of(call_with(0x1p-16),
+                  {{"the mean itself, variance 0",
+                    {table({1, 1}, {3}), row({3}), row({0}), row({2}), row({5})},
+                    {table({1, 1}, {5})},
+                    {table({1, 1}, {512}), row({-512}), row({0}), row({0}), row({1})}},
+                   {"far out",
+                    {table({1, 1}, {0x1p30}), row({0}), row({0x1p40}), row({1}), row({0})},
+                    {table({1, 1}, {0x1p10})},
+                    {table({1, 1}, {0x1p-20}), row({-0x1p-20}), row({-0x1p-31}), row({0x1p10}),
+                     row({1})}},
+                   {"NaN",
+                    {table({1, 1}, {not_a_number}), row({0}), row({1}), row({1}), row({0})},
+                    {table({1, 1}, {not_a_number})},
+                    {table({1, 1}, {0.9999923706927791}), row({-0.9999923706927791}),
+                     row({not_a_number}), row({not_a_number}), row({1})}}})});
   }
   static std::vector<Case> cases() {
     const auto build = [](std::span<const Var> in) {
