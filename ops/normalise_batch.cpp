@@ -183,7 +183,11 @@ struct BatchNorm {
       const Var level = mean(t, axes);
       const Var along = mean(z * t, axes);
       const Var slope = inverse * part;
-      add_to_result((t - each(level) - z * each(along)) * each(slope * node.in[1]));
+      // Of two elements z z^T takes all but a share epsilon r^2 from t less its mean.
+      const Var rest = x.shape().count() == 2 * x.shape()[1]
+                           ? (t - each(level)) * each(detail::share_of_epsilon(node, slope))
+                           : t - each(level) - z * each(along);
+      add_to_result(rest * each(slope * node.in[1]));
       out[1] = level;
       out[2] = 2 * mean(centred * t, axes) / part;
       out[3] = -(inverse * along * slope);
@@ -256,7 +260,17 @@ struct BatchNorm {
                                   {row({0x1p-40, -0x1p-40, 0})},
                                   {row({0x1p-32, 0x1p-31, 0})},
                                   {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}}};
-    std::vector<Edge> all;
+    const auto of_two = [](std::span<const Var> in) {
+      const DType dtype = in[0].dtype();
+      const Var y =
+          batch_norm(reshape(in[0], {2, 1}), ones({1}, dtype), zeros({1}, dtype), 0x1p-16).y;
+      return std::vector<Var>{reshape(y, {2}) * row({1, -2}).to(dtype)};
+    };
+    std::vector<Edge> all =
+        edges_of(of_two, {{"two elements far above epsilon",
+                           {row({1, -1})},
+                           {row({0.9999923706927791, 1.9999847413855583})},
+                           {row({2.288765973479361e-05, -2.288765973479361e-05})}}});
     for (const Shape& shape : {Shape{3, 1}, Shape{3, 1, 1}, Shape{1, 1, 3}})
       all = joined({all, edges_of(call(0, shape), far), edges_of(call(0, shape, false), huge),
                     edges_of(call(0, shape), tiny), edges_of(call(0x1p-16, shape), near)});
