@@ -246,7 +246,14 @@ struct RmsNorm {
 
   static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
   static void infer(Inference& inference) {
-    Ints sizes = inference.shape(0).vector();
+    if (inference.in.size() != 2) inference.require_count(1);
+    const Shape& shape = inference.shape(0);
+    const std::size_t last = inference.axis(-1, shape.rank());
+    if (inference.in.size() == 2 && inference.shape(1) != Shape{shape[last]})
+      inference.shape_error("scale has shape " + to_string(inference.shape(1)) +
+                                ", and x has shape " + to_string(shape),
+                            "give one number per column: shape " + to_string(Shape{shape[last]}));
+    Ints sizes = shape.vector();
     sizes.back() = 1;
     const Type each_row{Shape(sizes), inference.dtype(0)};
     inference.out = {inference.in[0], each_row, each_row};

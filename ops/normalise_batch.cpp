@@ -129,7 +129,18 @@ struct BatchNorm {
 
   static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
   static void infer(Inference& inference) {
-    const Type channels{{inference.shape(0)[1]}, inference.dtype(0)};
+    inference.require_count(3);
+    const Shape& x = inference.shape(0);
+    if (x.rank() < 2)
+      inference.shape_error("x of shape " + to_string(x) + " has no axis of channels",
+                            "give shape (N, C, ...)");
+    for (std::size_t i = 1; i < 3; ++i)
+      if (inference.shape(i) != Shape{x[1]})
+        inference.shape_error(std::string(i == 1 ? "scale" : "shift") + " has shape " +
+                                  to_string(inference.shape(i)) + ", and x has shape " +
+                                  to_string(x),
+                              "give one number for each channel: shape " + to_string(Shape{x[1]}));
+    const Type channels{{x[1]}, inference.dtype(0)};
     inference.out = {7, channels};
     inference.out[0] = inference.in[0];
   }

@@ -177,7 +177,8 @@ struct Cumsum {
   }
   static Kernel kernel(const KernelRequest& request) {
     const Shape& shape = request.in[0].shape;
-    const auto axis = request.attributes.get<std::int64_t>("axis");
+    const std::int64_t axis =
+        detail::wrap_axis(request.attributes.get<std::int64_t>("axis"), shape.rank());
     const auto split = detail::split_at(shape, static_cast<std::size_t>(axis));
     const Plan plan{static_cast<std::size_t>(split.outer), static_cast<std::size_t>(split.size),
                     static_cast<std::size_t>(split.inner),
