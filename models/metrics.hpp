@@ -15,7 +15,7 @@ namespace dualtape {
 // The share of rows whose largest logit stands at the label (the first of several largest; a NaN
 // counts as largest): logits (..., C), labels (...) of int32 or int64. NaN of no rows. Throws
 // ShapeError or TypeError where they do not fit.
-double accuracy(const Tensor& logits, const Tensor& labels);
+double accuracy(const Tensor& logits, const Tensor& labels, Location where = Location::current());
 // The same in a graph, a float32 scalar; derivative zero.
 Var accuracy(In logits, In labels);
 
@@ -30,13 +30,13 @@ double perplexity(double mean_cross_entropy);
 // Of predictions and what they should be, numbers of one shape: the mean of |p - y| and of
 // (p - y)^2, summed in float64; NaN of none. Throw ShapeError where the shapes differ, which
 // broadcasting would hide, and TypeError for booleans.
-double mae(const Tensor& predictions, const Tensor& labels);
-double mse(const Tensor& predictions, const Tensor& labels);
+double mae(const Tensor& predictions, const Tensor& labels, Location where = Location::current());
+double mse(const Tensor& predictions, const Tensor& labels, Location where = Location::current());
 // The coefficient of determination, 1 - sum (p - y)^2 / sum (y - mean y)^2: 1 for perfect
 // predictions, 0 for those no better than the mean. Of several columns (positions of the axes after
 // the first) the mean. A column of equal labels counts 1 if it is predicted without an error, else
 // 0, as in scikit-learn; NaN of fewer than two rows. Throws what mae does.
-double r2(const Tensor& predictions, const Tensor& labels);
+double r2(const Tensor& predictions, const Tensor& labels, Location where = Location::current());
 
 // The rows that are wrong by the same rule, in order: those to look at. `row` counts the labels in
 // row-major order. Throws what accuracy does.
@@ -46,7 +46,8 @@ struct Misclassified {
   std::int64_t predicted = 0;
   friend bool operator==(const Misclassified&, const Misclassified&) = default;
 };
-std::vector<Misclassified> misclassified(const Tensor& logits, const Tensor& labels);
+std::vector<Misclassified> misclassified(const Tensor& logits, const Tensor& labels,
+                                         Location where = Location::current());
 
 // Counts of classes: rows are what is true, columns what was predicted.
 class ConfusionMatrix {
@@ -63,17 +64,21 @@ class ConfusionMatrix {
 
   // `predictions` are logits (..., classes) or int32/int64 class numbers of the labels' shape.
   // Throws ShapeError, TypeError, and ValueError for a class out of range; then nothing was added.
-  void add(const Tensor& predictions, const Tensor& labels);
+  void add(const Tensor& predictions, const Tensor& labels, Location where = Location::current());
 
   std::int64_t classes() const { return classes_; }
-  std::int64_t count(std::int64_t actual, std::int64_t predicted) const;  // ValueError out of range
+  // ValueError for a class out of range, as are those of recall, precision and f1.
+  std::int64_t count(std::int64_t actual, std::int64_t predicted,
+                     Location where = Location::current()) const;
   std::int64_t total() const;
-  double accuracy() const;                         // NaN while empty, as are the next two
-  double recall(std::int64_t actual) const;        // of the class's rows, the share found
-  double precision(std::int64_t predicted) const;  // of its predictions, the share right
+  double accuracy() const;  // NaN while empty, as are the next two
+  // Of the class's rows, the share found.
+  double recall(std::int64_t actual, Location where = Location::current()) const;
+  // Of its predictions, the share right.
+  double precision(std::int64_t predicted, Location where = Location::current()) const;
   // 2 TP / (2 TP + FP + FN), the harmonic mean of the two; NaN for a class that is neither there
   // nor predicted.
-  double f1(std::int64_t of) const;
+  double f1(std::int64_t of, Location where = Location::current()) const;
   // Means over the classes that are there or predicted, all alike; where one of these has no
   // precision or no recall, it counts as 0, as scikit-learn does. NaN while empty.
   double macro_precision() const;
@@ -83,10 +88,10 @@ class ConfusionMatrix {
 
  private:
   friend std::ostream& operator<<(std::ostream& out, const ConfusionMatrix& matrix);
-  std::size_t cell(std::int64_t actual, std::int64_t predicted) const;
+  std::size_t cell(std::int64_t actual, std::int64_t predicted, Location where) const;
   std::int64_t actual_count(std::int64_t of) const;
   std::int64_t predicted_count(std::int64_t of) const;
-  double macro(double (ConfusionMatrix::*measure)(std::int64_t) const) const;
+  double macro(double (ConfusionMatrix::*measure)(std::int64_t, Location) const) const;
 
   std::int64_t classes_;
   std::vector<std::string> names_;

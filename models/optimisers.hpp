@@ -43,9 +43,9 @@ class Optimiser {
 
   // All that is remembered, in the order made; with the model's parameters and the step number it
   // is what a resumed run needs.
-  std::vector<Parameter> state() const;
+  std::vector<Parameter> state(Location where = Location::current()) const;
   // The same by name, with what restore() has kept for an update() to come: what to save.
-  std::vector<NamedTensor> named_state() const;
+  std::vector<NamedTensor> named_state(Location where = Location::current()) const;
   // Goes on from a named_state(), also before the first update(), which then takes what is
   // kept here; an empty one starts anew. Throws ValueError for a name or type that does not fit, at
   // once or in update(); after an error at once nothing has changed.
@@ -81,27 +81,42 @@ class Optimiser {
     std::map<std::string, Tensor> restored;  // not yet asked for
     bool anew = true;                        // what is missing there starts at zero
   };
-  Memory& memory() const;  // GraphError where it was moved from
+  Memory& memory(Location where = {}) const;  // GraphError where it was moved from
   void check_used(const std::vector<Parameter>& parameters) const;
 
   // Shared with the functions of prepare_restore(), which may be called when this has ended.
   std::shared_ptr<Memory> memory_ = std::make_shared<Memory>();
 };
 
-// An optimiser that whoever holds this owns: `dt::Adam{}` becomes one by itself. One that is shared
-// is given as a std::shared_ptr.
+// An optimiser that whoever holds this owns: `dt::Adam{}` becomes one by itself, and copies of this
+// hold the same, which is for one Trainer. One that is shared is given as a std::shared_ptr. Throws
+// ValueError for a pointer that is null, GraphError for an optimiser that was moved from.
 class OwnedOptimiser {
  public:
   OwnedOptimiser() = default;  // none
   template <std::derived_from<Optimiser> T>
-  OwnedOptimiser(T optimiser) : held_(std::make_shared<T>(std::move(optimiser))) {}
+  OwnedOptimiser(T optimiser, Location where = Location::current())
+      : OwnedOptimiser(std::make_shared<T>(std::move(optimiser)), where) {
+    taken_ = std::make_shared<bool>(false);
+  }
   template <std::derived_from<Optimiser> T>
-  OwnedOptimiser(std::shared_ptr<T> optimiser) : held_(std::move(optimiser)) {}
+  OwnedOptimiser(std::shared_ptr<T> optimiser, Location where = Location::current())
+      : held_(std::move(optimiser)), given_(true) {
+    check_whole(where);
+  }
 
   const std::shared_ptr<Optimiser>& get() const { return held_; }  // null for none
 
  private:
+  friend class Trainer;
+  void check_whole(Location where) const;
+  // For a Trainer that is to be made: GraphError where this or its optimiser was moved from,
+  // ValueError where another Trainer has it.
+  void check_free(Location where) const;
+
   std::shared_ptr<Optimiser> held_;
+  std::shared_ptr<bool> taken_;  // by a Trainer; null where it may be shared
+  bool given_ = false;           // stays when this is moved from
 };
 
 struct SgdOptions {

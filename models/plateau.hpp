@@ -45,7 +45,7 @@ class Plateau {
 
   // All that is remembered: float64 (4,). restore() throws ValueError for anything else.
   Tensor state() const;
-  void restore(const Tensor& state);
+  void restore(const Tensor& state, Location where = Location::current());
 
  private:
   bool better(double metric) const;

@@ -21,7 +21,9 @@ struct ProgressOptions {
 // where NO_COLOR is not set (no-color.org).
 class ProgressBar final : public Callback {
  public:
-  explicit ProgressBar(ProgressOptions options = {});
+  // ValueError for a negative number of steps, seconds that are negative or NaN and an `out` that
+  // is null.
+  explicit ProgressBar(ProgressOptions options = {}, Location where = Location::current());
   ~ProgressBar() override;
   void begin(Trainer& trainer, const StopRules& rules) override;
   bool step(Trainer& trainer, const StepInfo& info) override;

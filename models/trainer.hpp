@@ -114,8 +114,8 @@ struct Metric {
 };
 
 struct TrainerOptions {
-  // Of a Trainer that is made of a net and a loss; Sgd and backpropagation() where they are left
-  // out.
+  // Of a Trainer that is made of a net and a loss, and of no other; Sgd and backpropagation() where
+  // they are left out.
   OwnedOptimiser optimiser = {};
   GradientMethod gradients = {};
   Schedule schedule = constant_rate(0.01);
@@ -276,11 +276,13 @@ class Trainer {
   //
   //   dt::Trainer trainer(net, dt::cross_entropy, {.optimiser = dt::Adam{}});
   //
-  // Throws what the other constructor does.
+  // Throws what the other constructor does, and ValueError for an optimiser that another Trainer
+  // was given with a copy of the options.
   Trainer(nn::Layer net, LossFunction loss, TrainerOptions options = {},
           Location where = Location::current());
   // For objectives that are no loss of a net's outputs, and for parameters that are not all of one
-  // net. The optimiser must outlive the Trainer. Throws ValueError without parameters or schedule,
+  // net. The optimiser must outlive the Trainer; GraphError if it was moved from. Throws ValueError
+  // for an optimiser or gradients among the options, too, without parameters or schedule,
   // for a parameter that is listed twice and for one that is among the buffers, too, for two
   // parameters, buffers, callbacks or metrics of one name, for a callback or metric that is null,
   // and for cosine_every below 0. What is moved from may be assigned to, and else throws
@@ -365,6 +367,7 @@ class Trainer {
   struct NetParts {
     ObjectiveFunction objective;
     std::vector<Parameter> parameters;
+    GradientMethod method;
     TrainerOptions options;
   };
   static NetParts parts_of(const nn::Layer& net, const LossFunction& loss, TrainerOptions options,

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include <dualtape/core/base/enumeration.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/random.hpp>
@@ -87,6 +88,8 @@ void check(Var loss, Var key, const ForwardGradientOptions& options, Location wh
                      .where = where,
                      .help = "average fewer directions, or the estimates of several runs with "
                              "different keys"});
+  detail::require_listed("forward_gradient", "Directions", options.directions, 2,
+                         "Directions::joint or Directions::per_parameter", where);
   if (!(options.slope_limit > 0))
     fail<ValueError>(
         {.op = "forward_gradient",

@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include <dualtape/core/base/enumeration.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/modes/walk/dependence.hpp>
@@ -189,6 +190,8 @@ Gradients vjp(const std::vector<Var>& outputs, const WrtList& wrt,
                               std::to_string(cotangents.size()) + " cotangents",
                       .where = where,
                       .help = "give one cotangent for each output, and at least one output"});
+  detail::require_listed("reverse", "Unreachable", unreachable, 2,
+                         "Unreachable::error or Unreachable::zero", where);
   const Linearized linear(outputs, wrt, where);
   const std::vector<MaybeVar> seeds(cotangents.begin(), cotangents.end());
   const std::vector<MaybeVar> found = linear.transpose(seeds, where);

@@ -11,6 +11,7 @@
 #include <dualtape/ops/declare/convolution_shapes.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/lists.hpp>
 #include <dualtape/ops/declare/matrix.hpp>
 #include <dualtape/ops/declare/operand.hpp>
 
@@ -91,6 +92,9 @@ void require_fit(const Inference& inference, const ConvShape& s) {
 void require_operands(const Inference& inference, std::string_view first, std::string_view second,
                       std::string_view axes_of_second) {
   inference.require_count(2);
+  detail::list_of(inference, "stride", 2);
+  detail::list_of(inference, "dilation", 2);
+  detail::list_of(inference, "padding", 4);
   require_numbers(inference);
   require_images(inference, 0, first, image_axes);
   require_images(inference, 1, second, axes_of_second);
@@ -242,7 +246,7 @@ struct InputGradient : Convolution<ConvPass::by_input> {
     require_operands(inference, "g", "w", weight_axes);
     const Shape& g = inference.shape(0);
     const Shape& w = inference.shape(1);
-    const Ints& size = inference.attributes.get<Ints>("size");
+    const Ints& size = detail::list_of(inference, "size", 2);
     require_groups(inference, w[0], "output");
     if (g[1] != w[0])
       inference.shape_error(to_string(g) + " has " + std::to_string(g[1]) + " channels, and w " +
@@ -281,7 +285,7 @@ struct WeightGradient : Convolution<ConvPass::by_weights> {
     require_operands(inference, "x", "g", image_axes);
     const Shape& x = inference.shape(0);
     const Shape& g = inference.shape(1);
-    const Ints& size = inference.attributes.get<Ints>("size");
+    const Ints& size = detail::list_of(inference, "size", 2);
     require_groups(inference, x[1], "input");
     require_groups(inference, g[1], "output");
     if (x[0] != g[0])

@@ -210,6 +210,10 @@ struct CrossEntropy {
 
   static void infer(Inference& inference) {
     infer_labels(inference);
+    const auto number = inference.attributes.get<std::int64_t>("reduction");
+    if (number < 0 || number > static_cast<std::int64_t>(Reduction::none))
+      inference.value_error("there is no Reduction of the number " + std::to_string(number),
+                            "Reduction::mean, Reduction::sum or Reduction::none");
     const bool each = reduction_of(inference.attributes) == Reduction::none;
     inference.out.push_back({each ? inference.shape(1) : Shape{}, inference.dtype(0)});
   }

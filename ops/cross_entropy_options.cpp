@@ -109,7 +109,7 @@ Var of_labels(const Operands& o) {
   }
   if (o.options.label_smoothing != 0) each = smoothed_losses(o, safe, taken, weights);
   if (o.options.reduction != Reduction::mean || !share)
-    return detail::reduced(each, o.options.reduction);
+    return detail::reduced("cross_entropy", each, o.options.reduction);
   // A quotient of means, which are finite where sums may not be. The mean of nothing is NaN in
   // every mode, also where smoothing leaves something to divide.
   const Var level = mean(*share);
@@ -120,7 +120,7 @@ Var of_probabilities(const Operands& o) {
   Var q = cast(o.targets, o.logits.dtype());
   const double smoothing = o.options.label_smoothing;
   if (smoothing != 0) q = q * (1 - smoothing) + smoothing / o.classes();
-  return detail::reduced(against(o, q), o.options.reduction);
+  return detail::reduced("cross_entropy", against(o, q), o.options.reduction);
 }
 
 void check_options(const Operands& o, bool probabilities) {

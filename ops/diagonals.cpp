@@ -11,6 +11,7 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
+#include <dualtape/ops/declare/lists.hpp>
 #include <dualtape/ops/declare/matrix.hpp>
 #include <dualtape/ops/declare/operand.hpp>
 #include <dualtape/ops/declare/samples.hpp>
@@ -176,10 +177,15 @@ struct DiagEmbed {
     const Shape& lines = inference.shape(0);
     if (lines.empty_rank())
       inference.shape_error("a scalar is no diagonal", "unsqueeze(x, 0) makes a vector of it");
-    const Ints& matrix = inference.attributes.get<Ints>("matrix");
+    const Ints& matrix = detail::list_of(inference, "matrix", 2);
     inference.out = {
         {detail::with_matrix(Shape(lines.sizes().first(lines.rank() - 1)), matrix[0], matrix[1]),
          inference.dtype(0)}};
+    if (length_of(matrix[0], matrix[1], diagonal_of(inference.attributes)) != lines.back())
+      inference.shape_error("the attribute matrix is " + to_string(Attribute(matrix)) +
+                                ", whose diagonal is not as long as the lines of " +
+                                to_string(lines),
+                            "call diag_embed(), which finds the matrix's size");
   }
   static Kernel kernel(const KernelRequest& request) {
     const auto copy = diagonal_copy(request.in[0].dtype, request.out[0].shape, request.in[0].shape,

@@ -162,6 +162,10 @@ struct Place {
 
   static void infer(Inference& inference) {
     Shape shape = infer_extreme(inference);
+    const auto& axes = inference.attributes.get<Ints>("axes");
+    if (axes.size() != 1)
+      inference.shape_error("the attribute axes is " + to_string(Attribute(axes)),
+                            "name the one axis along which to look");
     inference.out.push_back({std::move(shape), int64});
   }
   static Kernel kernel(const KernelRequest& request) {

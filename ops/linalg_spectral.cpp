@@ -1,4 +1,5 @@
 // Eigenvalues, singular values and the norms made of them; declared in ops/linalg_factor.hpp.
+#include <dualtape/core/base/enumeration.hpp>
 #include <dualtape/core/composite.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
@@ -254,6 +255,9 @@ Var matrix_norm(In a, MatrixNorm kind) {
                       .what = "takes matrices, got shape " + to_string(shape),
                       .where = a.where(),
                       .help = "norm() takes vectors"});
+  detail::require_listed("matrix_norm", "MatrixNorm", kind, 3,
+                         "MatrixNorm::frobenius, MatrixNorm::nuclear or MatrixNorm::spectral",
+                         a.where());
   const Composite c("matrix_norm", {a});
   if (kind == MatrixNorm::frobenius) return norm(c[0], {-2, -1});
   const Var values = svd(c[0]).s;

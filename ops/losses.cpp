@@ -236,7 +236,7 @@ struct Hinge {
   static constexpr auto example =
       Example{"hinge(g.constant(Tensor{0.5, -3}), g.constant(Tensor{1, -1}))", "0.25"};
   static Var body(const Pair& c, Reduction reduction) {
-    return detail::reduced(maximum(1.0 - c[0] * c[1], 0.0), reduction);
+    return detail::reduced(name, maximum(1.0 - c[0] * c[1], 0.0), reduction);
   }
   static std::vector<Edge> edges() {
     using namespace detail;
@@ -405,7 +405,7 @@ struct CosineSimilarity {
 
 Var mse(In a, In b, Reduction reduction) {
   const Pair c("mse", a, b);
-  return detail::reduced(square(c[0] - c[1]), reduction);
+  return detail::reduced("mse", square(c[0] - c[1]), reduction);
 }
 
 Var half_sum_of_squares(In a, In b) {
@@ -415,20 +415,20 @@ Var half_sum_of_squares(In a, In b) {
 
 Var mae(In a, In b, Reduction reduction) {
   const Pair c("mae", a, b);
-  return detail::reduced(abs(c[0] - c[1]), reduction);
+  return detail::reduced("mae", abs(c[0] - c[1]), reduction);
 }
 
 Var huber(In a, In b, double delta, Reduction reduction) {
   if (!(delta > 0)) refuse_width("huber", a, "delta", delta);
   const Pair c("huber", a, b);
-  return detail::reduced(huber_op(c[0], c[1], delta), reduction);
+  return detail::reduced("huber", huber_op(c[0], c[1], delta), reduction);
 }
 
 Var smooth_l1(In a, In b, double beta, Reduction reduction) {
   if (beta == 0) return mae(a, b, reduction);
   if (!(beta > 0)) refuse_width("smooth_l1", a, "beta", beta);
   const Pair c("smooth_l1", a, b);
-  return detail::reduced(smooth_l1_op(c[0], c[1], beta), reduction);
+  return detail::reduced("smooth_l1", smooth_l1_op(c[0], c[1], beta), reduction);
 }
 
 Var hinge(In scores, In y, Reduction reduction) {

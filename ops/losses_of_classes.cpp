@@ -1,5 +1,6 @@
 // Losses of classes and their probabilities; cross-entropy is in ops/cross_entropy.cpp, its options
 // in ops/cross_entropy_options.cpp.
+#include <dualtape/core/base/enumeration.hpp>
 #include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/ops/activations.hpp>
@@ -129,7 +130,7 @@ struct ClampedCrossEntropy {
     const Var p = softmax(logits);
     const Var chosen = detail::one_hot_of(name, labels, logits.shape().back(), p.dtype());
     const Var of_label = clamp(sum(p * chosen, {-1}), least, 1 - least);
-    return detail::reduced(-log(of_label), reduction);
+    return detail::reduced(name, -log(of_label), reduction);
   }
   static std::vector<Edge> edges() {
     using namespace detail;
@@ -172,7 +173,7 @@ struct NegativeLogLikelihood {
     const Shape rows = c[1].shape();
     detail::require_labels(name, c[0], c[0].shape(), rows);
     const Var chosen = detail::gather_of(name, c[0], unsqueeze(c[1], -1), -1);
-    return detail::reduced(-reshape(chosen, rows), reduction);
+    return detail::reduced(name, -reshape(chosen, rows), reduction);
   }
   static std::vector<Edge> edges() {
     using namespace detail;
@@ -222,7 +223,7 @@ struct KlDivergence {
     // xlogy, whose second slope by p is 1 / p and takes no square of it.
     const Var safe = where(none, 1, shares);
     const Var entries = where(none, 0, xlogy(safe, safe) - safe * where(none, 0, logs));
-    return detail::reduced(sum(entries, {-1}), reduction);
+    return detail::reduced(name, sum(entries, {-1}), reduction);
   }
   static std::vector<Edge> edges() {
     using namespace detail;
@@ -259,12 +260,16 @@ struct KlDivergence {
 
 }  // namespace
 
-Var detail::reduced(const In& entries, Reduction reduction) {
+Var detail::reduced(std::string_view loss, Var entries, Reduction reduction) {
+  detail::require_listed(loss, "Reduction", reduction, 3,
+                         "Reduction::mean, Reduction::sum or Reduction::none",
+                         entries.graph().pinned());
   switch (reduction) {
     case Reduction::mean: return mean(entries);
     case Reduction::sum: return sum(entries);
-    default: return entries.var();
+    case Reduction::none: break;
   }
+  return entries;
 }
 bool detail::are_labels_of(const Shape& logits, const Shape& labels) {
   return !logits.empty_rank() &&
@@ -299,13 +304,14 @@ Var clamped_cross_entropy(In logits, In labels, Reduction reduction) {
 Var binary_cross_entropy(In p, In y, Reduction reduction) {
   detail::require_one_shape("binary_cross_entropy", p, y);
   const Composite c("binary_cross_entropy", {p, y});
-  return detail::reduced(binary_cross_entropy_op(c[0], c[1]), reduction);
+  return detail::reduced("binary_cross_entropy", binary_cross_entropy_op(c[0], c[1]), reduction);
 }
 
 Var binary_cross_entropy_with_logits(In x, In y, Reduction reduction) {
   detail::require_one_shape("binary_cross_entropy_with_logits", x, y);
   const Composite c("binary_cross_entropy_with_logits", {x, y});
-  return detail::reduced(binary_cross_entropy_with_logits_op(c[0], c[1]), reduction);
+  return detail::reduced("binary_cross_entropy_with_logits",
+                         binary_cross_entropy_with_logits_op(c[0], c[1]), reduction);
 }
 
 Var nll(In log_p, In labels, Reduction reduction) {

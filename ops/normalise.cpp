@@ -104,7 +104,11 @@ struct LayerNorm {
       const Var level = mean(t, {-1}, true);
       const Var along = mean(z * t, {-1}, true);
       const Var slope = inverse * part;
-      const Var dz = (t - level - z * along) * slope;
+      // Of two elements z z^T takes all but a share epsilon r^2 from t less its mean.
+      const Var rest = node.in[0].shape().back() == 2
+                           ? (t - level) * detail::share_of_epsilon(node, slope)
+                           : t - level - z * along;
+      const Var dz = rest * slope;
       add_to_result(affine ? dz * node.in[1] : dz);
       out[1] = level * part;
       out[2] = -(inverse * along * slope);
@@ -166,6 +170,19 @@ std::vector<Edge> LayerNorm::edges() {
                           {row({0x1p-40, -0x1p-40, 0})},
                           {row({0x1p-32, 0x1p-31, 0})},
                           {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}}};
+  // Beside them epsilon is little: what is left of a slope along the row itself.
+  const auto of_two = [](bool affine) {
+    return [=](std::span<const Var> in) {
+      const Tensor weights = row({1, -2}).to(in[0].dtype());
+      const Tensor none = zeros({2}, in[0].dtype());
+      return std::vector<Var>{affine ? layer_norm(in[0], weights, none, 0x1p-16)
+                                     : layer_norm(in[0], 0x1p-16) * weights};
+    };
+  };
+  const std::vector<Edge> pair{{"two elements far above epsilon",
+                                {row({1, -1})},
+                                {row({0.9999923706927791, 1.9999847413855583})},
+                                {row({2.288765973479361e-05, -2.288765973479361e-05})}}};
   // Whose second slopes are beyond all floats.
   const std::vector<Edge> tiny{
       {"a mean below float32",
@@ -197,7 +214,8 @@ std::vector<Edge> LayerNorm::edges() {
                   false});
   for (Edge& edge : far)
     edge.slope_ulp = std::max(edge.slope_ulp, 64.0);  // slopes that are differences of larger ones
-  return joined({edges_of(call(0, false), far), edges_of(call(0, true), far),
+  return joined({edges_of(of_two(false), pair), edges_of(of_two(true), pair),
+                 edges_of(call(0, false), far), edges_of(call(0, true), far),
                  edges_of(call(0x1p-16, false), near), edges_of(call(0x1p-16, true), near)});
 }
 
@@ -240,7 +258,14 @@ struct RmsNorm {
 
   static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
   static void infer(Inference& inference) {
-    Ints sizes = inference.shape(0).vector();
+    if (inference.in.size() != 2) inference.require_count(1);
+    const Shape& shape = inference.shape(0);
+    const std::size_t last = inference.axis(-1, shape.rank());
+    if (inference.in.size() == 2 && inference.shape(1) != Shape{shape[last]})
+      inference.shape_error("scale has shape " + to_string(inference.shape(1)) +
+                                ", and x has shape " + to_string(shape),
+                            "give one number per column: shape " + to_string(Shape{shape[last]}));
+    Ints sizes = shape.vector();
     sizes.back() = 1;
     const Type each_row{Shape(sizes), inference.dtype(0)};
     inference.out = {inference.in[0], each_row, each_row};
@@ -283,7 +308,11 @@ struct RmsNorm {
     if (tangents[0]) {
       const Var along = mean(z * *tangents[0], {-1}, true);
       const Var slope = inverse * part;
-      const Var dz = (*tangents[0] - z * along) * slope;
+      // Of one element x^2 r^2 is all of 1 but a share epsilon r^2.
+      const Var rest = node.in[0].shape().back() == 1
+                           ? *tangents[0] * detail::share_of_epsilon(node, slope)
+                           : *tangents[0] - z * along;
+      const Var dz = rest * slope;
       out[0] = scaled ? dz * node.in[1] : dz;
       out[1] = -(inverse * along * slope);
     }
@@ -312,8 +341,13 @@ struct RmsNorm {
     std::vector<double> eight(64);
     eight[0] = 8;
     const Tensor weights = row(std::vector<double>(64, 1));
+    const auto of_one = [](std::span<const Var> in) { return one(rms_norm(in[0], 0x1p-16)); };
     return joined(
-        {edges_of(by_scale({0x1p127, 0x1p127}),
+        {edges_of(of_one, {{"one element far above epsilon",
+                            {row({1})},
+                            {row({0.9999923706927791})},
+                            {row({1.5258439823195739e-05})}}}),
+         edges_of(by_scale({0x1p127, 0x1p127}),
                   {{"the scale of a row that has no reciprocal in float32",
                     {row({1, -2})},
                     {row({1, -2})},

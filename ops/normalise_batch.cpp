@@ -8,6 +8,7 @@
 #include <dualtape/core/machine/team.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/batching.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/declare/edge_calls.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/standardised.hpp>
@@ -130,7 +131,18 @@ struct BatchNorm {
 
   static bool in_place(std::size_t i, std::size_t o) { return i == 0 && o == 0; }
   static void infer(Inference& inference) {
-    const Type channels{{inference.shape(0)[1]}, inference.dtype(0)};
+    inference.require_count(3);
+    const Shape& x = inference.shape(0);
+    if (x.rank() < 2)
+      inference.shape_error("x of shape " + to_string(x) + " has no axis of channels",
+                            "give shape (N, C, ...)");
+    for (std::size_t i = 1; i < 3; ++i)
+      if (inference.shape(i) != Shape{x[1]})
+        inference.shape_error(std::string(i == 1 ? "scale" : "shift") + " has shape " +
+                                  to_string(inference.shape(i)) + ", and x has shape " +
+                                  to_string(x),
+                              "give one number for each channel: shape " + to_string(Shape{x[1]}));
+    const Type channels{{x[1]}, inference.dtype(0)};
     inference.out = {7, channels};
     inference.out[0] = inference.in[0];
   }
@@ -201,7 +213,11 @@ struct BatchNorm {
       const Var level = mean(t, axes);
       const Var along = mean(z * t, axes);
       const Var slope = inverse * part;
-      add_to_result((t - each(level) - z * each(along)) * each(slope * node.in[1]));
+      // Of two elements z z^T takes all but a share epsilon r^2 from t less its mean.
+      const Var rest = x.shape().count() == 2 * x.shape()[1]
+                           ? (t - each(level)) * each(detail::share_of_epsilon(node, slope))
+                           : t - each(level) - z * each(along);
+      add_to_result(rest * each(slope * node.in[1]));
       out[1] = level;
       out[2] = 2 * mean(centred * t, axes) / part;
       out[3] = -(inverse * along * slope);
@@ -274,7 +290,17 @@ struct BatchNorm {
                                   {row({0x1p-40, -0x1p-40, 0})},
                                   {row({0x1p-32, 0x1p-31, 0})},
                                   {row({256.0 / 3, -2048.0 / 3, 1792.0 / 3})}}};
-    std::vector<Edge> all;
+    const auto of_two = [](std::span<const Var> in) {
+      const DType dtype = in[0].dtype();
+      const Var y =
+          batch_norm(reshape(in[0], {2, 1}), ones({1}, dtype), zeros({1}, dtype), 0x1p-16).y;
+      return std::vector<Var>{reshape(y, {2}) * row({1, -2}).to(dtype)};
+    };
+    std::vector<Edge> all =
+        edges_of(of_two, {{"two elements far above epsilon",
+                           {row({1, -1})},
+                           {row({0.9999923706927791, 1.9999847413855583})},
+                           {row({2.288765973479361e-05, -2.288765973479361e-05})}}});
     for (const Shape& shape : {Shape{3, 1}, Shape{3, 1, 1}, Shape{1, 1, 3}})
       all = joined({all, edges_of(call(0, shape), far), edges_of(call(0, shape, false), huge),
                     edges_of(call(0, shape), tiny), edges_of(call(0x1p-16, shape), near)});
@@ -313,29 +339,53 @@ struct BatchNormInference {
     const auto each = [&](const char* what, std::size_t i) {
       return each_channel(name, what, c[i], x, c.where());
     };
-    const Var inverse = rsqrt(each("variance", 2) + epsilon);
-    return (x - each("mean", 1)) * (inverse * each("scale", 3)) + each("shift", 4);
+    const Var v = each("variance", 2) + epsilon;
+    const Var centred = x - each("mean", 1);
+    const Var scale = each("scale", 3);
+    const Var shift = each("shift", 4);
+    // v^(-3/2) of the least v is a float unless epsilon is next to nothing: one product less.
+    if (epsilon > (v.dtype() == float32 ? 1e-24 : 1e-200))
+      return centred * (rsqrt(v) * scale) + shift;
+    // Else its product with a small difference may be one where it is none. So the root is held
+    // constant and put right by (v / held v)^(-1/2), which is 1 and has the slope -1/(2 v): that,
+    // and not the slope of the root, meets the rest. 0 and infinity have no quotient.
+    const Var still = stop_gradient(v);
+    const Var held = where(logical_and(still > 0, still < infinity), still, 1);
+    return centred * rsqrt(held) * (rsqrt(v / held) * scale) + shift;
   }
   static std::vector<Edge> edges() {
     using namespace detail;
-    const auto call = [](std::span<const Var> in) {
-      return one(batch_norm_inference(in[0], in[1], in[2], in[3], in[4], 0x1p-16));
+    const auto call_with = [](double epsilon) {
+      return [=](std::span<const Var> in) {
+        return one(batch_norm_inference(in[0], in[1], in[2], in[3], in[4], epsilon));
+      };
     };
-    return edges_of(
-        call,
-        {{"the mean itself, variance 0",
-          {table({1, 1}, {3}), row({3}), row({0}), row({2}), row({5})},
-          {table({1, 1}, {5})},
-          {table({1, 1}, {512}), row({-512}), row({0}), row({0}), row({1})}},
-         {"far out",
-          {table({1, 1}, {0x1p30}), row({0}), row({0x1p40}), row({1}), row({0})},
-          {table({1, 1}, {0x1p10})},
-          {table({1, 1}, {0x1p-20}), row({-0x1p-20}), row({-0x1p-31}), row({0x1p10}), row({1})}},
-         {"NaN",
-          {table({1, 1}, {not_a_number}), row({0}), row({1}), row({1}), row({0})},
-          {table({1, 1}, {not_a_number})},
-          {table({1, 1}, {0.9999923706927791}), row({-0.9999923706927791}), row({not_a_number}),
-           row({not_a_number}), row({1})}}});
+    // Second slopes are beyond float32.
+    const std::vector<Edge> tiny{
+        {"a variance whose power -3/2 is beyond float32",
+         {table({1, 1}, {0x1.8p-59}), row({0x1p-60}), row({0x1p-100}), row({2}), row({0})},
+         {table({1, 1}, {0x1p-8})},
+         {table({1, 1}, {0x1p51}), row({-0x1p51}), row({-0x1p91}), row({0x1p-9}), row({1})},
+         4,
+         16,
+         false}};
+    return joined(
+        {edges_of(call_with(0), tiny),
+         edges_of(call_with(0x1p-16),
+                  {{"the mean itself, variance 0",
+                    {table({1, 1}, {3}), row({3}), row({0}), row({2}), row({5})},
+                    {table({1, 1}, {5})},
+                    {table({1, 1}, {512}), row({-512}), row({0}), row({0}), row({1})}},
+                   {"far out",
+                    {table({1, 1}, {0x1p30}), row({0}), row({0x1p40}), row({1}), row({0})},
+                    {table({1, 1}, {0x1p10})},
+                    {table({1, 1}, {0x1p-20}), row({-0x1p-20}), row({-0x1p-31}), row({0x1p10}),
+                     row({1})}},
+                   {"NaN",
+                    {table({1, 1}, {not_a_number}), row({0}), row({1}), row({1}), row({0})},
+                    {table({1, 1}, {not_a_number})},
+                    {table({1, 1}, {0.9999923706927791}), row({-0.9999923706927791}),
+                     row({not_a_number}), row({not_a_number}), row({1})}}})});
   }
   static std::vector<Case> cases() {
     const auto build = [](std::span<const Var> in) {

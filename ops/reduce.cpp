@@ -22,9 +22,9 @@ struct Sum {
   static constexpr bool can_fail = false;
 
   static void infer(Inference& inference) {
+    Shape shape = detail::infer_reduction(inference);
     const DType dtype = inference.dtype(0);
-    inference.out.push_back(
-        {detail::infer_reduction(inference), is_floating(dtype) ? dtype : int64});
+    inference.out.push_back({std::move(shape), is_floating(dtype) ? dtype : int64});
   }
   static Kernel kernel(const KernelRequest& request) {
     const detail::DividedFold folds({request.in[0].shape, request.attributes.get<Ints>("axes")},

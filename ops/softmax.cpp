@@ -51,8 +51,8 @@ struct AnySlope {
   }
   static Kernel kernel_of(const KernelRequest& request, std::size_t mode) {
     const Type& type = request.in[0];
-    const Blocks blocks(
-        detail::split_at(type.shape, static_cast<std::size_t>(axis_of(request.attributes))));
+    const std::int64_t axis = detail::wrap_axis(axis_of(request.attributes), type.shape.rank());
+    const Blocks blocks(detail::split_at(type.shape, static_cast<std::size_t>(axis)));
     const auto plan = [&]<class T>() -> Kernel {
       const auto& kernels = detail::row_kernels<T>();
       const auto rows = kernels.softmax_slope[mode];
@@ -261,8 +261,8 @@ struct AnySoftmax {
   }
   static Kernel kernel(const KernelRequest& request) {
     const Type& type = request.in[0];
-    const auto axis = static_cast<std::size_t>(axis_of(request.attributes));
-    const Blocks blocks(detail::split_at(type.shape, axis));
+    const std::int64_t axis = detail::wrap_axis(axis_of(request.attributes), type.shape.rank());
+    const Blocks blocks(detail::split_at(type.shape, static_cast<std::size_t>(axis)));
     const bool limits = request.attributes.has(limits_name);
     const auto plan = [&]<class T>() -> Kernel {
       const auto& kernels = detail::row_kernels<T>();

@@ -89,7 +89,8 @@ Kernel sort_kernel(const SortPlan& plan) {
 template <bool places_only>
 Kernel kernel_for(const KernelRequest& request, bool descending) {
   const Shape& shape = request.in[0].shape;
-  const auto axis = static_cast<std::size_t>(request.attributes.get<std::int64_t>("axis"));
+  const auto axis = static_cast<std::size_t>(
+      detail::wrap_axis(request.attributes.get<std::int64_t>("axis"), shape.rank()));
   const auto split = detail::split_at(shape, axis);
   const auto count = [](std::int64_t n) { return static_cast<std::size_t>(n); };
   const SortPlan plan{count(split.size), count(split.inner), count(split.outer * split.inner),

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include <dualtape/core/leaves.hpp>
+#include <dualtape/core/plan/check_options.hpp>
 #include <dualtape/core/plan/library.hpp>
 #include <dualtape/core/plan/rename.hpp>
 
@@ -33,6 +34,7 @@ void check_names(const CompileOptions& options, Location where) {
 
 Plan optimised_plan(std::span<const Var> outputs, std::span<const Assign> assigns,
                     const CompileOptions& options, Location where) {
+  detail::check_numbers("optimised_plan", options, where);
   check_names(options, where);
   Plan plan = make_plan(outputs, assigns, where);
   plan.options = options;

@@ -8,6 +8,7 @@
 
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/machine/denormals.hpp>
+#include <dualtape/core/plan/check_options.hpp>
 #include <dualtape/core/plan/index.hpp>
 #include <dualtape/core/plan/library.hpp>
 #include <dualtape/core/run/program.hpp>
@@ -262,13 +263,7 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
                       .what = "there is nothing to compute: no outputs and no assignments",
                       .where = where,
                       .help = "list the Vars whose values you want"});
-  if (options.threads < 0 || options.threads > detail::most_threads)
-    fail<ValueError>(
-        {.op = "compile",
-         .what = "a program cannot run on " + std::to_string(options.threads) + " threads",
-         .where = where,
-         .help = "give a number from 1 to " + std::to_string(detail::most_threads) +
-                 ", or 0 for num_threads()"});
+  detail::check_numbers("compile", options, where);
   for (const Var& output : outputs)
     static_cast<void>(detail::require_alive(output, "compile", "an output", where));
   // An Assign may have been made by hand.

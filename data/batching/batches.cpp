@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include <dualtape/core/base/enumeration.hpp>
+
 namespace dualtape {
 namespace {
 
@@ -19,6 +21,8 @@ Batch batch_for(const Dataset& dataset, std::int64_t rows, Location here) {
 Batches::Batches(Dataset dataset, std::int64_t batch_size, LastBatch last, Location here)
     : dataset_(std::move(dataset)), batch_size_(batch_size) {
   const std::int64_t count = dataset_.count(here);
+  detail::require_listed("Batches", "LastBatch", last, 2, "LastBatch::keep or LastBatch::drop",
+                         here);
   if (batch_size < 1) {
     fail<ValueError>(
         {.op = "Batches",

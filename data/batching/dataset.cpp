@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include <dualtape/core/base/enumeration.hpp>
+
 namespace dualtape {
 namespace {
 
@@ -143,6 +145,7 @@ Dataset shuffle(const Dataset& dataset, Key key, Location here) {
 
 Split split(const Dataset& dataset, double test_fraction, Key key, Stratify stratify,
             Location here) {
+  detail::require_listed("split", "Stratify", stratify, 2, "Stratify::no or Stratify::yes", here);
   const Index wanted = test_size(dataset, test_fraction, here);
   const std::vector<Index> order = permutation(key, dataset.count(here), here);
   if (stratify == Stratify::no) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <dualtape/core/base/enumeration.hpp>
 #include <dualtape/core/tensor/memory_for.hpp>
 #include <dualtape/data/paths.hpp>
 #include <dualtape/data/readers/bytes.hpp>
@@ -80,6 +81,7 @@ Dataset load_cifar10(std::span<const std::filesystem::path> files, Location here
 }
 
 Dataset load_cifar10(Part part, Location here) {
+  detail::require_listed("load_cifar10", "Part", part, 2, "Part::train or Part::test", here);
   const std::string folder = "cifar-10-batches-bin/";
   std::vector<std::filesystem::path> files;
   if (part == Part::test) {

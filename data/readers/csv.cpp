@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <dualtape/core/base/enumeration.hpp>
 #include <dualtape/core/base/shown.hpp>
 
 namespace dualtape {
@@ -186,6 +187,8 @@ Tensor Table::numbers(std::span<const Index> columns, DType dtype, Missing missi
                       Location here) const {
   check_columns(columns, here);
   detail::check_dtype("Table::numbers", dtype, here);
+  detail::require_listed("Table::numbers", "Missing", missing, 2,
+                         "Missing::refuse or Missing::as_nan", here);
   if (dtype == DType::boolean || (missing == Missing::as_nan && !is_floating(dtype))) {
     fail<TypeError>({.op = "Table::numbers",
                      .what = std::string(name_of(dtype)) +

@@ -6,8 +6,10 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <new>
 #include <set>
 
+#include <dualtape/core/base/enumeration.hpp>
 #include <dualtape/core/base/shown.hpp>
 #include <dualtape/core/files/atomic_file.hpp>
 #include <dualtape/core/tensor/memory_for.hpp>
@@ -291,7 +293,17 @@ std::vector<std::byte> bytes_of(zip_source_t* source, const fs::path& path, Loca
   zip_stat_init(&found);
   if (zip_source_stat(source, &found) != 0 || zip_source_open(source) != 0)
     cannot_be_written(path, here, why());
-  std::vector<std::byte> bytes(static_cast<std::size_t>(found.size));
+  std::vector<std::byte> bytes;
+  try {
+    bytes.resize(static_cast<std::size_t>(found.size));
+  } catch (const std::bad_alloc&) {
+    fail<MemoryError>({.op = "save_npz",
+                       .what = path.string() + ": there is no memory for the " +
+                               std::to_string(found.size) +
+                               " bytes of the file, which is put together before it is written",
+                       .where = here,
+                       .help = "save fewer tensors in a file, or each with save_npy()"});
+  }
   std::size_t done = 0;
   while (done < bytes.size()) {
     const zip_int64_t got = zip_source_read(source, bytes.data() + done, bytes.size() - done);
@@ -318,6 +330,8 @@ Tensor load_npz(const fs::path& path, std::string_view name, const ReadLimits& l
 void save_npz(const fs::path& path, std::span<const NamedTensor> tensors, Compression compression,
               Location here) {
   check_names(path, tensors, here);
+  detail::require_listed("save_npz", "Compression", compression, 2,
+                         "Compression::none or Compression::deflate", here);
   std::vector<std::string> headers;
   for (const auto& named : tensors)
     headers.push_back(detail::npy_header("save_npz", path, named.tensor, here));

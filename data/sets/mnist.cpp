@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include <dualtape/core/base/enumeration.hpp>
 #include <dualtape/data/idx.hpp>
 #include <dualtape/data/paths.hpp>
 
@@ -17,6 +18,7 @@ std::filesystem::path find(const std::string& folder, const std::string& file, L
 
 Dataset load(const char* op, const std::string& folder, Part part,
              std::vector<std::string> class_names, Location here) {
+  detail::require_listed(op, "Part", part, 2, "Part::train or Part::test", here);
   const std::string prefix = part == Part::train ? "train" : "t10k";
   const std::filesystem::path images = find(folder, prefix + "-images-idx3-ubyte", here);
   const std::filesystem::path labels = find(folder, prefix + "-labels-idx1-ubyte", here);

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include <dualtape/core/base/enumeration.hpp>
 #include <dualtape/models/files/tensor_file.hpp>
 #include <dualtape/models/files/torch_parameters.hpp>
 #include <dualtape/models/files/written_by.hpp>
@@ -104,6 +105,8 @@ void check_layout(const std::filesystem::path& path, const TensorFile& file,
 
 void load_parameters(const std::filesystem::path& path, std::vector<Parameter> parameters,
                      Layout layout, Location here) {
+  detail::require_listed("load_parameters", "Layout", layout, 3,
+                         "Layout::as_saved, Layout::dualtape or Layout::torch", here);
   const TensorFile file = detail::load_tensors("load_parameters", path, {}, here);
   if (layout == Layout::torch) {
     detail::check_not_ours(path, file.metadata, "load_parameters", here);

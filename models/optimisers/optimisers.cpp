@@ -80,10 +80,11 @@ Var scalar_in(Graph& graph, const In& lr) {
 
 }  // namespace
 
-Optimiser::Memory& Optimiser::memory() const {
+Optimiser::Memory& Optimiser::memory(Location where) const {
   if (memory_ == nullptr)
     fail<GraphError>({.op = "Optimiser",
                       .what = "this one was moved from and remembers nothing",
+                      .where = where,
                       .help = "use the one that it was moved to"});
   return *memory_;
 }
@@ -91,6 +92,7 @@ Optimiser::Memory& Optimiser::memory() const {
 std::vector<Assign> Optimiser::update(const std::vector<Parameter>& parameters,
                                       const Gradients& gradients, In lr) {
   std::vector<Assign> assigns;
+  static_cast<void>(memory(lr.where()));
   if (parameters.empty()) return assigns;
   Graph& graph = gradients[Wrt(parameters.front(), lr.where())].graph();
   const Var rate = scalar_in(graph, lr);
@@ -108,15 +110,16 @@ std::vector<Assign> Optimiser::update(const std::vector<Parameter>& parameters,
   return assigns;
 }
 
-std::vector<Parameter> Optimiser::state() const {
+std::vector<Parameter> Optimiser::state(Location where) const {
   std::vector<Parameter> all;
-  for (const Slot& slot : memory().slots) all.push_back(slot.value);
+  for (const Slot& slot : memory(where).slots) all.push_back(slot.value);
   return all;
 }
 
-std::vector<NamedTensor> Optimiser::named_state() const {
+std::vector<NamedTensor> Optimiser::named_state(Location where) const {
   std::vector<NamedTensor> all;
-  for (const Slot& slot : memory().slots) all.push_back({slot.value.name(), slot.value.value()});
+  for (const Slot& slot : memory(where).slots)
+    all.push_back({slot.value.name(), slot.value.value()});
   for (const auto& [name, value] : memory().restored) all.push_back({name, value});
   return all;
 }
@@ -154,7 +157,7 @@ std::function<void()> Optimiser::prepare_restore(const std::vector<NamedTensor>&
                       .where = where,
                       .help = "restore into the optimiser, with the options, that was saved"});
   };
-  static_cast<void>(memory());
+  static_cast<void>(memory(where));
   std::map<std::string, Tensor> kept;
   for (const NamedTensor& named : state) {
     check_steps(named, where);
@@ -206,6 +209,33 @@ Var Optimiser::count(const Parameter& of, Graph& graph, std::vector<Assign>& sta
   const Var t = graph.read(steps) + 1;
   state.push_back(assign(steps, t.named("new " + steps.name())));
   return cast(t, float64);
+}
+
+void OwnedOptimiser::check_whole(Location where) const {
+  if (held_ == nullptr)
+    fail<ValueError>(
+        {.op = "OwnedOptimiser",
+         .what = "the pointer to the optimiser is null: it was never set, or moved from",
+         .where = where,
+         .help = "std::make_shared<dt::Adam>(), or dt::Adam{} without a pointer"});
+  static_cast<void>(held_->state(where));
+}
+
+void OwnedOptimiser::check_free(Location where) const {
+  if (held_ == nullptr && given_)
+    fail<GraphError>(
+        {.op = "Trainer",
+         .what = "TrainerOptions::optimiser was moved from and holds none",
+         .where = where,
+         .help = "give the options an optimiser again, as in .optimiser = dt::Adam{}"});
+  if (held_ != nullptr) static_cast<void>(held_->state(where));
+  if (taken_ != nullptr && *taken_)
+    fail<ValueError>({.op = "Trainer",
+                      .what = "TrainerOptions::optimiser is another Trainer's already: copies of "
+                              "options hold the same optimiser, and it remembers that training",
+                      .where = where,
+                      .help = "give each Trainer's options an optimiser of their own; if one is to "
+                              "be shared, give it as a std::shared_ptr"});
 }
 
 Sgd::Sgd(const SgdOptions& options, Location where) : options_(options) {

@@ -67,15 +67,17 @@ Tensor Plateau::state() const {
       Shape{4});
 }
 
-void Plateau::restore(const Tensor& state) {
+void Plateau::restore(const Tensor& state, Location where) {
   if (state.type() != Type{Shape{4}, float64})
-    fail<ValueError>(
-        {.op = "Plateau", .what = "a state is float64 (4,), got " + to_string(state.type())});
+    fail<ValueError>({.op = "Plateau",
+                      .what = "a state is float64 (4,), got " + to_string(state.type()),
+                      .where = where});
   const double scale = state.at({0});
   if (!(scale > 0 && scale <= 1) || std::isnan(state.at({1})) || !detail::is_count(state.at({2})) ||
       !detail::is_count(state.at({3})))
     fail<ValueError>({.op = "Plateau",
                       .what = "this is no state of a Plateau: " + to_string(state),
+                      .where = where,
                       .help = "a state is a scale of up to 1, the best number and two counts"});
   *scale_ = scale;
   best_ = state.at({1});

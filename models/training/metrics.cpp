@@ -20,15 +20,15 @@ double share(std::int64_t part, std::int64_t whole) {
   return static_cast<double>(part) / static_cast<double>(whole);
 }
 
-void check_labels(std::string_view op, const Tensor& labels, Location where = {}) {
+void check_labels(std::string_view op, const Tensor& labels, Location where) {
   if (is_integer(labels.dtype())) return;
   fail<TypeError>({.op = op,
                    .what = "labels must be int32 or int64, got " + to_string(labels.type()),
-                   .where = where});
+                   .where = where,
+                   .help = "class numbers, as of labels.to(dt::int64)"});
 }
 
-void check_logits(std::string_view op, const Type& logits, const Type& labels,
-                  Location where = {}) {
+void check_logits(std::string_view op, const Type& logits, const Type& labels, Location where) {
   const Shape& shape = logits.shape;
   const bool fits = shape.rank() == labels.shape.rank() + 1 && shape.back() > 0 &&
                     std::equal(labels.shape.begin(), labels.shape.end(), shape.begin());
@@ -75,9 +75,9 @@ std::vector<std::int64_t> as_classes(const Tensor& numbers) {
 }
 
 std::vector<std::int64_t> predicted_classes(std::string_view op, const Tensor& logits,
-                                            const Tensor& labels) {
-  check_labels(op, labels);
-  check_logits(op, logits.type(), labels.type());
+                                            const Tensor& labels, Location where) {
+  check_labels(op, labels, where);
+  check_logits(op, logits.type(), labels.type(), where);
   return dispatch(logits.dtype(), [&]<class T>() { return largest_of_rows<T>(logits); });
 }
 
@@ -87,8 +87,8 @@ std::string name_of_class(const std::vector<std::string>& names, std::int64_t nu
 
 }  // namespace
 
-double accuracy(const Tensor& logits, const Tensor& labels) {
-  const std::vector<std::int64_t> found = predicted_classes("accuracy", logits, labels);
+double accuracy(const Tensor& logits, const Tensor& labels, Location where) {
+  const std::vector<std::int64_t> found = predicted_classes("accuracy", logits, labels, where);
   const std::vector<std::int64_t> wanted = as_classes(labels);
   std::int64_t right = 0;
   for (std::size_t i = 0; i < found.size(); ++i) right += found[i] == wanted[i] ? 1 : 0;
@@ -127,14 +127,18 @@ namespace {
 
 // Both as float64.
 struct Pair {
-  Pair(std::string_view op, const Tensor& predictions, const Tensor& labels) {
+  Pair(std::string_view op, const Tensor& predictions, const Tensor& labels, Location where) {
     for (const Tensor* one : {&predictions, &labels})
       if (one->dtype() == boolean)
-        fail<TypeError>({.op = op, .what = "these are no numbers: " + to_string(one->type())});
+        fail<TypeError>({.op = op,
+                         .what = "these are no numbers: " + to_string(one->type()),
+                         .where = where,
+                         .help = "cast them, as in labels.to(dt::float32)"});
     if (predictions.shape() != labels.shape())
       fail<ShapeError>({.op = op,
                         .what = "predictions " + to_string(predictions.shape()) + " and labels " +
                                 to_string(labels.shape()) + " differ",
+                        .where = where,
                         .help = "give both one shape; reshape (n,) to (n, 1) or the other way"});
     p = predictions.to(float64);
     y = labels.to(float64);
@@ -171,16 +175,16 @@ double r2_of_column(const Pair& pair, std::size_t column, std::size_t width) {
 
 }  // namespace
 
-double mae(const Tensor& predictions, const Tensor& labels) {
-  return Pair("mae", predictions, labels).mean([](double d) { return std::abs(d); });
+double mae(const Tensor& predictions, const Tensor& labels, Location where) {
+  return Pair("mae", predictions, labels, where).mean([](double d) { return std::abs(d); });
 }
 
-double mse(const Tensor& predictions, const Tensor& labels) {
-  return Pair("mse", predictions, labels).mean([](double d) { return d * d; });
+double mse(const Tensor& predictions, const Tensor& labels, Location where) {
+  return Pair("mse", predictions, labels, where).mean([](double d) { return d * d; });
 }
 
-double r2(const Tensor& predictions, const Tensor& labels) {
-  const Pair pair("r2", predictions, labels);
+double r2(const Tensor& predictions, const Tensor& labels, Location where) {
+  const Pair pair("r2", predictions, labels, where);
   const bool rows = pair.y.rank() > 0 && pair.y.size(0) > 1 && pair.y.count() > 0;
   if (!rows) return std::numeric_limits<double>::quiet_NaN();
   const auto width = static_cast<std::size_t>(pair.y.count() / pair.y.size(0));
@@ -198,8 +202,9 @@ FadingMean::FadingMean(double decay, Location where) : decay_(decay) {
                       .where = where});
 }
 
-std::vector<Misclassified> misclassified(const Tensor& logits, const Tensor& labels) {
-  const std::vector<std::int64_t> found = predicted_classes("misclassified", logits, labels);
+std::vector<Misclassified> misclassified(const Tensor& logits, const Tensor& labels,
+                                         Location where) {
+  const std::vector<std::int64_t> found = predicted_classes("misclassified", logits, labels, where);
   const std::vector<std::int64_t> wanted = as_classes(labels);
   std::vector<Misclassified> wrong;
   for (std::size_t i = 0; i < found.size(); ++i)
@@ -250,28 +255,33 @@ ConfusionMatrix& ConfusionMatrix::operator=(ConfusionMatrix&& other) noexcept {
   return *this;
 }
 
-std::size_t ConfusionMatrix::cell(std::int64_t actual, std::int64_t predicted) const {
+std::size_t ConfusionMatrix::cell(std::int64_t actual, std::int64_t predicted,
+                                  Location where) const {
   for (const std::int64_t number : {actual, predicted})
     if (number < 0 || number >= classes_)
       fail<ValueError>({.op = "ConfusionMatrix",
                         .what = "class " + std::to_string(number) + " is not within 0.." +
-                                std::to_string(classes_ - 1)});
+                                std::to_string(classes_ - 1),
+                        .where = where,
+                        .help = "classes count from 0; make the matrix of more of them"});
   return static_cast<std::size_t>(actual * classes_ + predicted);
 }
 
-void ConfusionMatrix::add(const Tensor& predictions, const Tensor& labels) {
-  check_labels("ConfusionMatrix", labels);
+void ConfusionMatrix::add(const Tensor& predictions, const Tensor& labels, Location where) {
+  check_labels("ConfusionMatrix", labels, where);
   const bool numbers = is_integer(predictions.dtype()) && predictions.shape() == labels.shape();
   const std::vector<std::int64_t> found =
-      numbers ? as_classes(predictions) : predicted_classes("ConfusionMatrix", predictions, labels);
+      numbers ? as_classes(predictions)
+              : predicted_classes("ConfusionMatrix", predictions, labels, where);
   const std::vector<std::int64_t> wanted = as_classes(labels);
   std::vector<std::size_t> cells;
-  for (std::size_t i = 0; i < found.size(); ++i) cells.push_back(cell(wanted[i], found[i]));
+  for (std::size_t i = 0; i < found.size(); ++i) cells.push_back(cell(wanted[i], found[i], where));
   for (const std::size_t place : cells) ++counts_[place];
 }
 
-std::int64_t ConfusionMatrix::count(std::int64_t actual, std::int64_t predicted) const {
-  return counts_[cell(actual, predicted)];
+std::int64_t ConfusionMatrix::count(std::int64_t actual, std::int64_t predicted,
+                                    Location where) const {
+  return counts_[cell(actual, predicted, where)];
 }
 
 std::int64_t ConfusionMatrix::total() const {
@@ -296,25 +306,29 @@ std::int64_t ConfusionMatrix::predicted_count(std::int64_t of) const {
   return all;
 }
 
-double ConfusionMatrix::recall(std::int64_t actual) const {
-  return share(count(actual, actual), actual_count(actual));
+double ConfusionMatrix::recall(std::int64_t actual, Location where) const {
+  const std::int64_t found = count(actual, actual, where);
+  return share(found, actual_count(actual));
 }
 
-double ConfusionMatrix::precision(std::int64_t predicted) const {
-  return share(count(predicted, predicted), predicted_count(predicted));
+double ConfusionMatrix::precision(std::int64_t predicted, Location where) const {
+  const std::int64_t right = count(predicted, predicted, where);
+  return share(right, predicted_count(predicted));
 }
 
-double ConfusionMatrix::f1(std::int64_t of) const {
-  return share(2 * count(of, of), actual_count(of) + predicted_count(of));
+double ConfusionMatrix::f1(std::int64_t of, Location where) const {
+  const std::int64_t right = count(of, of, where);
+  return share(2 * right, actual_count(of) + predicted_count(of));
 }
 
-double ConfusionMatrix::macro(double (ConfusionMatrix::*measure)(std::int64_t) const) const {
+double ConfusionMatrix::macro(double (ConfusionMatrix::*measure)(std::int64_t, Location)
+                                  const) const {
   double sum = 0;
   std::int64_t there = 0;
   for (std::int64_t c = 0; c < classes_; ++c) {
     if (actual_count(c) + predicted_count(c) == 0) continue;
     ++there;
-    const double value = (this->*measure)(c);
+    const double value = (this->*measure)(c, {});
     if (!std::isnan(value)) sum += value;
   }
   return sum / static_cast<double>(there);

@@ -86,8 +86,17 @@ std::string progress_line(std::int64_t done, std::int64_t last, double steps_per
   return line.substr(0, width);
 }
 
-ProgressBar::ProgressBar(ProgressOptions options) : options_(options) {
-  if (options.out == nullptr) fail<ValueError>({.op = "ProgressBar", .what = "out is null"});
+ProgressBar::ProgressBar(ProgressOptions options, Location where) : options_(options) {
+  const auto require = [&](bool good, const std::string& what, const char* help) {
+    if (!good) fail<ValueError>({.op = "ProgressBar", .what = what, .where = where, .help = help});
+  };
+  require(options.out != nullptr, "out is null", "stderr is what it draws on unless told");
+  require(options.steps_per_epoch >= 0,
+          "steps_per_epoch is " + std::to_string(options.steps_per_epoch),
+          "give batches.per_epoch(), or 0 where it is not known");
+  require(options.seconds >= 0,
+          "seconds is " + std::to_string(options.seconds) + ", but must be at least 0",
+          "0.1 is what it is unless told");
   shown_ = can_draw(options.out);
   const char* no_color = std::getenv("NO_COLOR");  // NOLINT(concurrency-mt-unsafe)
   colours_ = no_color == nullptr || *no_color == '\0';

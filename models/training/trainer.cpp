@@ -99,6 +99,10 @@ Trainer::Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters,
   require(owned == nullptr || owned.get() == &optimiser,
           "TrainerOptions::optimiser is given beside the optimiser",
           "leave it out here: it is for a Trainer that is made of a net and a loss");
+  static_cast<void>(optimiser.state(where));  // refuses one that was moved from
+  require(!given.gradients, "TrainerOptions::gradients is given beside the method",
+          "give it as the method, the argument before the optimiser: the option is for a Trainer "
+          "that is made of a net and a loss");
   require(given.cosine_every >= 0,
           ("cosine_every is " + std::to_string(given.cosine_every)).c_str(),
           "0 measures no cosine, 1 that of each step");
@@ -120,8 +124,10 @@ Trainer::Trainer(ObjectiveFunction objective, std::vector<Parameter> parameters,
 }
 Trainer::NetParts Trainer::parts_of(const nn::Layer& net, const LossFunction& loss,
                                     TrainerOptions options, Location where) {
+  options.optimiser.check_free(where);
   if (options.optimiser.get() == nullptr) options.optimiser = Sgd();
-  if (!options.gradients) options.gradients = backpropagation();
+  GradientMethod method = options.gradients ? options.gradients : backpropagation();
+  options.gradients = nullptr;
   for (const Parameter& buffer : net.buffers())
     if (std::ranges::find(options.buffers, buffer) == options.buffers.end())
       options.buffers.push_back(buffer);
@@ -131,13 +137,15 @@ Trainer::NetParts Trainer::parts_of(const nn::Layer& net, const LossFunction& lo
       const Var outputs = net(x, context, where);
       return Objective(loss(outputs, y, where), outputs);
     };
-  return {std::move(objective), net.parameters(), std::move(options)};
+  return {std::move(objective), net.parameters(), std::move(method), std::move(options)};
 }
 Trainer::Trainer(nn::Layer net, LossFunction loss, TrainerOptions options, Location where)
     : Trainer(parts_of(net, loss, std::move(options), where), where) {}
 Trainer::Trainer(NetParts parts, Location where)
-    : Trainer(std::move(parts.objective), std::move(parts.parameters), parts.options.gradients,
-              *parts.options.optimiser.get(), parts.options, where) {}
+    : Trainer(std::move(parts.objective), std::move(parts.parameters), std::move(parts.method),
+              *parts.options.optimiser.get(), parts.options, where) {
+  if (parts.options.optimiser.taken_) *parts.options.optimiser.taken_ = true;
+}
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
@@ -317,7 +325,7 @@ std::vector<NamedTensor> Trainer::state(Location where) const {
     all.push_back({parameter.name(), parameter.value()});
   for (const Parameter& buffer : impl.options.buffers)
     all.push_back({buffer.name(), buffer.value()});
-  for (const NamedTensor& own : impl.optimiser->named_state())
+  for (const NamedTensor& own : impl.optimiser->named_state(where))
     all.push_back({std::string(detail::optimiser_prefix) + own.name, own.tensor});
   for (const auto& callback : impl.options.callbacks)
     if (!callback->name().empty())

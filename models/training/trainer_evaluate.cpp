@@ -87,9 +87,9 @@ Evaluation Trainer::evaluate(const Tensor& inputs, const Tensor& labels, std::in
   const Tensor all = joined(outputs);
   found.regression = is_floating(labels.dtype()) && all.shape() == labels.shape();
   if (found.regression) {
-    found.mae = mae(all, labels);
-    found.mse = mse(all, labels);
-    found.r2 = r2(all, labels);
+    found.mae = mae(all, labels, impl.where);
+    found.mse = mse(all, labels, impl.where);
+    found.r2 = r2(all, labels, impl.where);
   }
   for (const Metric& metric : impl.options.metrics)
     found.metrics.emplace_back(metric.name, metric.of(all, labels));

@@ -121,7 +121,7 @@ struct Trainer::Impl : detail::TrainerParts {
   std::vector<Parameter> changing() const {
     std::vector<Parameter> all = parameters;
     all.insert(all.end(), options.buffers.begin(), options.buffers.end());
-    const std::vector<Parameter> own = optimiser->state();
+    const std::vector<Parameter> own = optimiser->state(where);
     all.insert(all.end(), own.begin(), own.end());
     return all;
   }

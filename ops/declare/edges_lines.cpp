@@ -79,8 +79,10 @@ std::vector<Edge> of_prod() {
          {0x1p700, 1, 0x1p-700, 1, 0x1p700, 0x1p-700}),
       of("beyond float32 and a zero", {huge, tiny, 0, 1, huge, tiny}, 0, {0, 0, 1, 0, 0, 0}),
       value_of("limit", wide({infinity, -2}), number(-infinity), f),
-      value_of("limit and zero", wide({infinity, 0}), number(not_a_number), f),
-      value_of("not a number", wide({not_a_number, 2}), number(not_a_number), f),
+      of("limit and zero", {infinity, 0}, not_a_number, {not_a_number, not_a_number}),
+      of("not a number", {not_a_number, 2}, not_a_number, {not_a_number, not_a_number}),
+      of("not a number behind a zero", {0, 3, not_a_number}, not_a_number,
+         {not_a_number, not_a_number, not_a_number}),
       of("one element", {7}, 7, {1}),
       of("nothing", {}, 1, {})};
 }

@@ -16,7 +16,8 @@
 
 namespace dualtape::detail {
 
-Var reduced(const In& entries, Reduction reduction);
+// ValueError in the name of `loss` for a number that is no Reduction.
+Var reduced(std::string_view loss, Var entries, Reduction reduction);
 
 // Labels have the shape of the logits without its last axis.
 bool are_labels_of(const Shape& logits, const Shape& labels);

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include <dualtape/ops/declare/lists.hpp>
 #include <dualtape/ops/declare/operand.hpp>
 #include <dualtape/ops/kernels/pooling/pool.hpp>
 
@@ -53,7 +54,9 @@ Shape pooled_shape(const Inference& inference, const Shape& x) {
                                           "of shape (N, C, L) have the 1-D functions"
                                         : "reshape it to four axes");
   const std::size_t axis = is_channels_last(inference.attributes) ? 1 : 2;
-  const auto& window = inference.attributes.get<Ints>("window");
+  const Ints& window = list_of(inference, "window", 2);
+  if (!inference.attributes.has("adaptive"))
+    for (const char* const name : {"stride", "padding"}) list_of(inference, name, 2);
   constexpr std::int64_t most = std::int64_t{1} << 24U;  // places are counted in float
   std::vector<std::int64_t> sizes = x.vector();
   sizes[axis] = pooled_size(inference, x, x[axis], 0, "rows");

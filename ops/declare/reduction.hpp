@@ -44,8 +44,15 @@ inline Shape infer_reduction(const Inference& inference) {
   inference.require_count(1);
   const auto& axes = inference.attributes.get<Ints>("axes");
   const Shape& shape = inference.shape(0);
+  if (axes.empty() && shape.rank() > 0)
+    inference.shape_error("the attribute axes names none of " + to_string(inference.in[0]),
+                          "list all that are reduced; the operator's function takes {} for all");
   for (std::size_t i = 0; i < axes.size(); ++i) {
     static_cast<void>(inference.axis(axes[i], shape.rank()));
+    // The functions bring theirs into this form; kernels count on it.
+    if (axes[i] < 0 || (i > 0 && axes[i] < axes[i - 1]))
+      inference.shape_error("the attribute axes is " + to_string(Attribute(axes)),
+                            "list axes from 0 on, in order; the operator's function takes others");
     if (i > 0 && axes[i] == axes[i - 1])
       inference.shape_error(
           "axis " + std::to_string(axes[i]) + " is named twice for " + to_string(inference.in[0]),

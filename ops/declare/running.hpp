@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include <dualtape/core/op.hpp>
+#include <dualtape/ops/declare/operand.hpp>
 #include <dualtape/ops/kernels/rows/strided.hpp>
 
 namespace dualtape::detail {
@@ -29,7 +30,8 @@ struct RunningLines {
   std::size_t outer, size, inner;
 
   static RunningLines along(const Type& type, const Attributes& attributes) {
-    const auto split = split_at(type.shape, static_cast<std::size_t>(running_axis(attributes)));
+    const std::int64_t axis = wrap_axis(running_axis(attributes), type.shape.rank());
+    const auto split = split_at(type.shape, static_cast<std::size_t>(axis));
     return {static_cast<std::size_t>(split.outer), static_cast<std::size_t>(split.size),
             static_cast<std::size_t>(split.inner)};
   }

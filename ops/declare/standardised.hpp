@@ -18,6 +18,13 @@ inline Var deviations(const Var& x, const Var& mean, const Var& rest, const Var&
   return x * part - mean - rest;
 }
 
+// 1 - variance r^2 for r = 1 / sqrt(variance + epsilon), without the difference: what a slope keeps
+// of a tangent along the normalised row itself. Only in the shortest rows is there nothing across;
+// in others the difference rounds to floats of the size of the tangent, not of that share.
+inline Var share_of_epsilon(const NodeView& node, const Var& r) {
+  return r * node.attributes.get<double>("epsilon") * r;
+}
+
 inline void require_epsilon(std::string_view function, double epsilon, Location where) {
   if (epsilon >= 0 && std::isfinite(epsilon)) return;
   fail<ValueError>({.op = function,

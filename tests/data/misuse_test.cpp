@@ -108,6 +108,35 @@ TEST_CASE("mistakes with batches and loaders are told at the user's line") {
   });
 }
 
+TEST_CASE("numbers that are no values of their enumeration are named") {
+  const TemporaryFolder folder;
+  const Dataset good = images();
+  const auto told = [](const std::string& name, const std::string& type,
+                       const std::function<void()>& act) {
+    check_told(name, act);
+    const std::string text = error_of<ValueError>(act);
+    CHECK(has(text, "[" + name));
+    CHECK(has(text, "there is no " + type + " of the number 99"));
+  };
+  const auto last = static_cast<LastBatch>(99);
+  told("Batches", "LastBatch", [&] { Batches(good, 4, last); });
+  told("Batches", "LastBatch", [&] { Batches(good, 4, Key{1}, last); });
+  told("Batches", "LastBatch", [&] { Loader(good, 4, Key{1}, {.last = last}); });
+  told("split", "Stratify", [&] { split(good, 0.5, Key{1}, static_cast<Stratify>(99)); });
+  const auto part = static_cast<Part>(99);
+  told("load_cifar10", "Part", [&] { load_cifar10(part); });
+  told("load_mnist", "Part", [&] { load_mnist(part); });
+  told("load_fashion_mnist", "Part", [&] { load_fashion_mnist(part); });
+  const Table table = read_csv(folder.write("x.csv", "a,b\n1,2\n"));
+  const std::array<std::int64_t, 1> first{0};
+  told("Table::numbers", "Missing",
+       [&] { static_cast<void>(table.numbers(first, float32, static_cast<Missing>(99))); });
+  const std::vector<NamedTensor> tensors{{"x", ones({2})}};
+  told("save_npz", "Compression",
+       [&] { save_npz(folder / "x.npz", tensors, static_cast<Compression>(99)); });
+  CHECK(!std::filesystem::exists(folder / "x.npz"));
+}
+
 TEST_CASE("objects that were moved from say so; what they were moved to goes on") {
   Loader first(images(), 4, Key{1});
   Loader second = std::move(first);
@@ -260,6 +289,8 @@ TEST_CASE("readers for whose files there is no memory name the function, the fil
     CHECK(has(text, "misuse_test.cpp:"));
   };
   told("load_npy", [&] { load_npy(folder / "x.npy"); });
+  told("save_npz", [&] { save_npz(folder / "y.npz", tensors); });
+  CHECK(!std::filesystem::exists(folder / "y.npz"));
   told("load_npz", [&] { load_npz(folder / "x.npz"); });
   told("load_npz", [&] { load_npz(folder / "x.npz", "x"); });
   told("load_idx", [&] { load_idx(idx_file); });

@@ -448,3 +448,13 @@ TEST_CASE("a full disk is told in the name of the function that was called") {
   CHECK(testing::has(missing([&] { load_parameters(folder / "a", run.mlp.parameters()); }),
                      "[load_parameters] "));
 }
+
+TEST_CASE("a number that is no layout is named") {
+  const Folder folder;
+  Run run(std::make_unique<Sgd>());
+  save_parameters(folder / "a", run.mlp.parameters());
+  const std::string text = testing::error_of<ValueError>(
+      [&] { load_parameters(folder / "a", run.mlp.parameters(), static_cast<Layout>(9)); });
+  CHECK(testing::has(text, "[load_parameters] there is no Layout of the number 9"));
+  CHECK(testing::has(text, "checkpoint_test.cpp:"));
+}

@@ -232,3 +232,27 @@ TEST_CASE("a ConfusionMatrix that was moved from has no classes") {
   matrix = kept;
   CHECK(matrix.accuracy() == 1);
 }
+
+TEST_CASE("errors of metrics name the user's line") {
+  const Tensor logits{{0, 2, 1}, {5, 4, 3}};
+  const Tensor few = Tensor::of({1});
+  const Tensor labels = Tensor::of({1, 3});
+  ConfusionMatrix matrix(2);
+  const auto told = [](const auto& act) {
+    const std::string text = testing::error_of<Error>(act);
+    CHECK(testing::has(text, "metrics_test.cpp:"));
+    CHECK(testing::has(text, "\n  try: "));
+  };
+  told([&] { accuracy(logits, few); });
+  told([&] { misclassified(logits, few); });
+  told([&] { mae(logits, few); });
+  told([&] { mse(logits, few); });
+  told([&] { r2(logits, few); });
+  told([&] { r2(ones({2}, boolean), ones({2})); });
+  told([&] { matrix.add(logits, labels); });
+  told([&] { matrix.add(logits, few); });
+  told([&] { matrix.count(0, 2); });
+  told([&] { matrix.recall(-1); });
+  told([&] { matrix.precision(2); });
+  told([&] { matrix.f1(2); });
+}

@@ -12,6 +12,7 @@
 #include <dualtape/models/layers.hpp>
 #include <dualtape/models/trainer.hpp>
 #include <dualtape/ops/losses.hpp>
+#include <tests/errors.hpp>
 #include <tests/models/files.hpp>
 
 using namespace dualtape;
@@ -98,4 +99,15 @@ TEST_CASE("files, pipes and terminals that cannot draw get nothing") {
     train(file.get());
   }
   CHECK(bytes_of_file(folder / "out").empty());
+}
+
+TEST_CASE("options of a progress bar that are out of range are refused at its line") {
+  const auto told = [](const ProgressOptions& options, const char* what) {
+    const std::string text = testing::error_of<ValueError>([&] { const ProgressBar bar(options); });
+    CHECK(testing::has(text, what));
+    CHECK(testing::has(text, "progress_test.cpp:"));
+  };
+  told({.steps_per_epoch = -1}, "steps_per_epoch is -1");
+  told({.out = nullptr}, "out is null");
+  told({.seconds = -0.1}, "seconds is -0.1");
 }

@@ -147,3 +147,64 @@ TEST_CASE("a trainer of a net says what is missing") {
   CHECK(moved.state().empty());
   CHECK(has(error_of<GraphError>([&] { static_cast<void>(adam.state()); }), "moved from"));
 }
+
+TEST_CASE("an optimiser that is none is refused where it is given, at its line") {
+  const Mlp net({4, 3}, Key{1});
+  const std::shared_ptr<Adam> null;
+  std::shared_ptr<Adam> gone = std::make_shared<Adam>();
+  const std::shared_ptr<Adam> kept = std::move(gone);
+  Adam adam;
+  const Adam taken(std::move(adam));
+  const auto place = [](const std::string& text, std::uint32_t line) {
+    return has(text, "trainer_of_net_test.cpp:" + std::to_string(line) + '\n');
+  };
+  const std::uint32_t line = Location::current().line;
+  const auto of_null = [&] { Trainer(net, cross_entropy, {.optimiser = null}); };
+  const auto of_gone = [&] { Trainer(net, cross_entropy, {.optimiser = gone}); };
+  const auto of_moved = [&] { Trainer(net, cross_entropy, {.optimiser = std::move(adam)}); };
+  CHECK(has(error_of<ValueError>(of_null), "pointer to the optimiser is null"));
+  CHECK(place(error_of<ValueError>(of_null), line + 1));
+  CHECK(place(error_of<ValueError>(of_gone), line + 2));
+  CHECK(place(error_of<GraphError>(of_moved), line + 3));
+
+  TrainerOptions options{.optimiser = Adam{}};
+  const TrainerOptions moved_to = std::move(options);
+  const auto of_options = [&] { Trainer(net, cross_entropy, options); };
+  CHECK(has(error_of<GraphError>(of_options), "TrainerOptions::optimiser was moved from"));
+  CHECK(place(error_of<GraphError>(of_options), line + 11));
+  options = {.optimiser = Adam{}};
+  CHECK_NOTHROW(of_options());
+
+  const auto by_parts = [&] {
+    Trainer([&](Var x, Var y) { return cross_entropy(net(x), y); }, net.parameters(),
+            backpropagation(), adam);
+  };
+  CHECK(has(error_of<GraphError>(by_parts), "moved from"));
+  CHECK(has(error_of<GraphError>(by_parts), "trainer_of_net_test.cpp:"));
+}
+
+TEST_CASE("an optimiser of copied options is for one trainer, a shared one for several") {
+  const Mlp net({4, 3}, Key{1});
+  const TrainerOptions options{.optimiser = Adam{}};
+  // One that was refused has not taken it.
+  CHECK_THROWS_AS(Trainer(nn::Flatten{}, cross_entropy, options), ValueError);
+  const TrainerOptions copy = options;
+  const Trainer first(net, cross_entropy, options);
+  const std::string text = error_of<ValueError>([&] { Trainer(net, cross_entropy, copy); });
+  CHECK(has(text, "another Trainer's already"));
+  CHECK(has(text, "trainer_of_net_test.cpp:"));
+  const TrainerOptions shared{.optimiser = std::make_shared<Adam>()};
+  const Trainer second(net, cross_entropy, shared);
+  CHECK_NOTHROW(Trainer(net, cross_entropy, shared));
+}
+
+TEST_CASE("gradients among the options are refused beside a method") {
+  const Mlp net({4, 3}, Key{1});
+  Sgd sgd;
+  const std::string text = error_of<ValueError>([&] {
+    Trainer([&](Var x, Var y) { return cross_entropy(net(x), y); }, net.parameters(),
+            backpropagation(), sgd, {.gradients = forward_gradients()});
+  });
+  CHECK(has(text, "TrainerOptions::gradients is given beside the method"));
+  CHECK(has(text, "trainer_of_net_test.cpp:"));
+}

@@ -1,6 +1,7 @@
 // Products and running sums against plain loops; derivatives of products with zeros.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <limits>
 
 #include <dualtape/ops/arithmetic.hpp>
@@ -123,6 +124,21 @@ TEST_CASE("running sums of float32 keep float64's digits; integers wrap in int64
   const dt::Var truths = dt::cumsum(dt::cast(graph.constant(tensor({1, 0, 1})), dt::boolean));
   CHECK(truths.dtype() == dt::int64);
   CHECK(numbers(dt::eval(truths)) == Numbers{1, 1, 2});
+}
+
+TEST_CASE("running sums of a long line of float64 are right to the last digits") {
+  // One chain of additions is 1400 units in the last place off at the end.
+  constexpr std::int64_t count = 10000;
+  const dt::Tensor values = dt::full({count}, 0.1, dt::float64);
+  for (const bool reverse : {false, true}) {
+    dt::Graph graph;
+    const Numbers sums = numbers(dt::eval(dt::cumsum(graph.constant(values), 0, false, reverse)));
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      const auto terms = static_cast<long double>(reverse ? sums.size() - i : i + 1);
+      const auto exact = static_cast<double>(terms * static_cast<long double>(0.1));
+      REQUIRE(std::abs(sums[i] - exact) <= 4 * std::numeric_limits<double>::epsilon() * exact);
+    }
+  }
 }
 
 TEST_CASE("axes that do not exist are refused") {

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <dualtape/core/program.hpp>
@@ -216,6 +217,40 @@ TEST_CASE("a file that cannot be written is named, and choices are remembered al
   CHECK(cache.choice("a", both, clock.measure(), path) == ProductChoice::onednn);
   CHECK(clock.asked == 1);
   CHECK(cache.complaints().find("cannot be written") != std::string::npos);
+}
+
+TEST_CASE("what is no regular file is named, and neither read nor replaced") {
+  const TemporaryFile file("pipe");
+  REQUIRE(::mkfifo(file.path().c_str(), 0600) == 0);
+  for (const std::string& path : {file.path(), std::string("/dev/full")}) {
+    CAPTURE(path);
+    Clock clock{{2.0, 1.0}};
+    TuneCache cache("here");
+    CHECK(cache.choice("a", both, clock.measure(), path) == ProductChoice::onednn);
+    CHECK(cache.complaints().find("no regular file") != std::string::npos);
+    CHECK(!std::filesystem::is_regular_file(path));
+  }
+  CHECK(std::filesystem::is_fifo(file.path()));
+  CHECK(file.count() == 1);
+}
+
+TEST_CASE("a link to a file of choices stays a link, also where the file is not there yet") {
+  const TemporaryFile file("link");
+  const TemporaryFile target("target");
+  const TemporaryFile between("between");
+  std::filesystem::create_symlink(between.path(), file.path());
+  std::filesystem::create_symlink(target.path(), between.path());
+  Clock clock{{2.0, 1.0}};
+  for (const char* key : {"a", "b"}) {
+    TuneCache cache("here");
+    cache.choice(key, both, clock.measure(), file.path());
+    CHECK(cache.complaints().empty());
+    CHECK(std::filesystem::is_symlink(file.path()));
+    CHECK(std::filesystem::is_symlink(between.path()));
+    CHECK(!std::filesystem::is_symlink(target.path()));
+  }
+  CHECK(target.text() == "dualtape measured products, version 1\nhere\na: onednn\nb: onednn\n");
+  CHECK(target.count() == 1);
 }
 
 TEST_CASE("keys tell products apart, choices have names") {

@@ -121,6 +121,19 @@ const std::string& file_of_environment() {
   return file.value;
 }
 
+// Where a file is to be put: at the end of the user's links, so that these stay. A link to what is
+// not there yet counts as well; more of them than the system follows are left for it to refuse.
+std::filesystem::path end_of_links(std::filesystem::path file) {
+  constexpr int most_links = 40;
+  std::error_code error;
+  for (int i = 0; i < most_links; ++i) {
+    const auto next = std::filesystem::read_symlink(file, error);
+    if (error) break;
+    file = file.parent_path() / next;  // which is `next` alone where that is absolute
+  }
+  return file;
+}
+
 }  // namespace
 
 std::string tuned_machine() {
@@ -169,7 +182,13 @@ void TuneCache::complain(const std::string& file, const std::string& what) {
 
 TuneCache::Read TuneCache::read(const std::string& file, Choices& into) {
   std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) return Read::none;
+  const auto status = std::filesystem::status(file, ignored);
+  if (!std::filesystem::exists(status)) return Read::none;
+  // To open a pipe waits for its other end, and a device would be replaced by the new file.
+  if (!std::filesystem::is_regular_file(status)) {
+    complain(file, "it is no regular file; it is left as it is, name another one");
+    return Read::unusable;
+  }
   std::ifstream in(file);
   std::string line;
   if (!in) {
@@ -216,13 +235,14 @@ void TuneCache::save(const std::string& file) {
     unusable_.insert(file);
     return;
   }
-  const std::string beside = file + ".new-" + std::to_string(::getpid());
+  const std::filesystem::path target = end_of_links(file);
+  const std::string beside = target.string() + ".new-" + std::to_string(::getpid());
   std::ofstream out(beside);
   out << first_line << '\n' << machine_ << '\n';
   for (const auto& [key, choice] : known_) out << key << ": " << name_of(choice) << '\n';
   out.close();
   std::error_code error;
-  if (out) std::filesystem::rename(beside, file, error);
+  if (out) std::filesystem::rename(beside, target, error);
   if (out && !error) return;
   complain(file, out ? error.message() : "it cannot be written");
   unusable_.insert(file);
