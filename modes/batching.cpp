@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include <dualtape/modes/call.hpp>
+#include <dualtape/modes/calls/calls.hpp>
 #include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/shapes.hpp>

@@ -10,6 +10,7 @@
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/program.hpp>
 #include <dualtape/modes/batching.hpp>
+#include <dualtape/modes/calls/calls.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
@@ -183,27 +184,29 @@ struct OneOfMany {
 // outlive the one it was made of.
 FunctionRules batched_rules(const FunctionRules& rules, const std::vector<bool>& batched,
                             std::int64_t size, Location where) {
-  const auto one_for_all = [batched, size, where](const FunctionRules::Jvp& rule,
-                                                  std::span<const Var> in, std::span<const Var> out,
-                                                  std::span<const Var> moved,
-                                                  const std::vector<bool>& moved_batched) {
+  const auto one_for_all = [batched, size, where](
+                               const FunctionRules::Jvp& rule, std::span<const Var> in,
+                               std::span<const Var> out, std::span<const Var> moved,
+                               const std::vector<bool>& moved_batched, bool linear) {
     OneOfMany sweep;
     const std::vector<Var> x = sweep.of_one(in, batched);
     const std::vector<Var> y = sweep.of_one(out, std::vector<bool>(out.size(), true));
     const std::vector<Var> v = sweep.of_one(moved, moved_batched);
+    if (linear) detail::require_linear_rule(rule, x, y, v);
     return sweep.of_all(rule(x, y, v), size, where);
   };
   FunctionRules made;
+  made.of_batch = true;
   if (rules.jvp)
     made.jvp = [=, rule = rules.jvp](std::span<const Var> in, std::span<const Var> out,
                                      std::span<const Var> tangents) {
-      return one_for_all(rule, in, out, tangents, batched);
+      return one_for_all(rule, in, out, tangents, batched, true);
     };
   if (rules.vjp)
     made.vjp = [=, rule = rules.vjp](std::span<const Var> in, std::span<const Var> out,
                                      std::span<const Var> cotangents) {
       std::vector<Var> found =
-          one_for_all(rule, in, out, cotangents, std::vector<bool>(cotangents.size(), true));
+          one_for_all(rule, in, out, cotangents, std::vector<bool>(cotangents.size(), true), false);
       for (std::size_t i = 0; i < found.size(); ++i)
         if (!batched[i]) found[i] = sum(found[i], {0});
       return found;
@@ -386,6 +389,15 @@ std::vector<Var> call(const std::shared_ptr<const Function>& function,
   return apply_all(
       call_op.op(), arguments,
       {{"function", function}, {"first_linear", static_cast<std::int64_t>(arguments.size())}});
+}
+
+const Op& detail::call_operator() { return call_op.op(); }
+
+std::vector<Var> detail::call_linear(const std::shared_ptr<const Function>& function,
+                                     std::span<const In> arguments, std::size_t first_linear) {
+  return apply_all(
+      call_op.op(), arguments,
+      {{"function", function}, {"first_linear", static_cast<std::int64_t>(first_linear)}});
 }
 
 std::vector<Var> detail::call_for_members(const std::shared_ptr<const Function>& function,

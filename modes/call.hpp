@@ -30,6 +30,7 @@ struct FunctionRules {
                                              std::span<const Var> cotangents)>;
   Jvp jvp;
   Vjp vjp;
+  bool of_batch = false;  // made of a member's rules: they emit ordinary nodes, none on a tape
   bool any() const { return jvp != nullptr || vjp != nullptr; }
 };
 
@@ -89,16 +90,5 @@ std::vector<Var> call(const std::shared_ptr<const Function>& function,
 // A function that is computed again in the backward sweep instead of kept: call() of `body`.
 std::vector<Var> checkpoint(const Function::Body& body, std::initializer_list<In> arguments,
                             Location where = Location::current());
-
-namespace detail {
-// One node that runs `function` for `size` members one after the other. Arguments and results have
-// the batch axis in front; the arguments listed in `same` are the same for all members, without it.
-std::vector<Var> call_for_members(const std::shared_ptr<const Function>& function,
-                                  std::span<const In> arguments, std::int64_t size,
-                                  const Ints& same);
-// The tangents of a call of a function with rules of its own.
-std::vector<MaybeVar> tangents_by_rule(const std::shared_ptr<const Function>& function,
-                                       const NodeView& node, std::span<const MaybeVar> tangents);
-}  // namespace detail
 
 }  // namespace dualtape

@@ -4,7 +4,7 @@
 
 #include <dualtape/core/callable.hpp>
 #include <dualtape/core/leaves.hpp>
-#include <dualtape/modes/call.hpp>
+#include <dualtape/modes/calls/calls.hpp>
 
 namespace dualtape {
 
@@ -15,7 +15,7 @@ int depth_of(const Graph& graph) {
   int depth = 0;
   for (NodeId id = 0; id < graph.size(); ++id) {
     const Node& node = graph.node(id);
-    if (node.attributes.has("function"))
+    if (node.op == &detail::call_operator())
       depth = std::max(depth, 1 + node.attributes.get<FunctionPtr>("function")->depth());
   }
   return depth;

@@ -4,7 +4,7 @@
 
 #include <dualtape/core/kept.hpp>
 #include <dualtape/core/kinds.hpp>
-#include <dualtape/modes/call.hpp>
+#include <dualtape/modes/calls/calls.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 
 namespace dualtape {
@@ -103,6 +103,34 @@ const Op& rule_entry() {
   return entry.value;
 }
 
+// On the tape, the tangent of an input that does not move. Nobody asks for its cotangent.
+Var entry_of_none(Graph& tape, Var like, Location where) {
+  return tape.input("none " + std::to_string(tape.size()), like.shape(), like.dtype(), where);
+}
+
+// The rule in a function of its own, so that what it emits is in an ordinary graph.
+std::vector<Var> apart(const Function& function, const NodeView& node,
+                       const std::vector<Var>& tangents) {
+  std::vector<In> arguments(node.in.begin(), node.in.end());
+  arguments.insert(arguments.end(), node.out.begin(), node.out.end());
+  arguments.insert(arguments.end(), tangents.begin(), tangents.end());
+  const std::size_t first = arguments.size() - tangents.size();
+  const FunctionPtr rule = function.derived(
+      "jvp rule",
+      [&] {
+        std::vector<Type> types;
+        for (const In& argument : arguments) types.push_back(argument.var().type());
+        const std::size_t inputs = node.in.size();
+        const auto body = [&](std::span<const Var> x) {
+          return function.rules().jvp(x.first(inputs), x.subspan(inputs, first - inputs),
+                                      x.subspan(first));
+        };
+        return Function::make("jvp rule of " + function.name(), types, body, function.where());
+      },
+      function.where());
+  return detail::call_linear(rule, arguments, first);
+}
+
 }  // namespace
 
 std::vector<MaybeVar> detail::tangents_by_rule(const FunctionPtr& function, const NodeView& node,
@@ -127,10 +155,22 @@ std::vector<MaybeVar> detail::tangents_by_rule(const FunctionPtr& function, cons
   }
   std::vector<Var> given;
   for (std::size_t i = 0; i < tangents.size(); ++i)
-    given.push_back(tangents[i] ? *tangents[i] : zeros_like(node.in[i]));
-  const std::vector<Var> found = rules.jvp(node.in, node.out, given);
+    given.push_back(tangents[i] ? *tangents[i]
+                    : on_tape   ? entry_of_none((*moved)->graph(), node.in[i], function->where())
+                                : zeros_like(node.in[i]));
+  const std::vector<Var> found = on_tape && rules.of_batch ? apart(*function, node, given)
+                                                           : rules.jvp(node.in, node.out, given);
   check_given(*function, "jvp", found, node.out, "output");
   return {found.begin(), found.end()};
+}
+
+void detail::require_linear_rule(const FunctionRules::Jvp& rule, std::span<const Var> in,
+                                 std::span<const Var> out, std::span<const Var> tangents) {
+  Graph scratch(tangents[0].graph());
+  std::vector<Var> entries;
+  for (const Var& tangent : tangents)
+    entries.push_back(entry_of_none(scratch, tangent, tangent.node().where));
+  rule(in, out, entries);
 }
 
 }  // namespace dualtape

@@ -1,0 +1,32 @@
+// What the files of calls share. Private.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <dualtape/modes/call.hpp>
+
+namespace dualtape::detail {
+
+// The operator of all calls.
+const Op& call_operator();
+
+// One node that runs `function` for `size` members one after the other. Arguments and results have
+// the batch axis in front; the arguments listed in `same` are the same for all members, without it.
+std::vector<Var> call_for_members(const std::shared_ptr<const Function>& function,
+                                  std::span<const In> arguments, std::int64_t size,
+                                  const Ints& same);
+// One node that runs `function`, which is linear in its arguments from `first_linear` on.
+std::vector<Var> call_linear(const std::shared_ptr<const Function>& function,
+                             std::span<const In> arguments, std::size_t first_linear);
+
+// The tangents of a call of a function with rules of its own.
+std::vector<MaybeVar> tangents_by_rule(const std::shared_ptr<const Function>& function,
+                                       const NodeView& node, std::span<const MaybeVar> tangents);
+// DerivativeError unless what the rule emits is linear in the tangents.
+void require_linear_rule(const FunctionRules::Jvp& rule, std::span<const Var> in,
+                         std::span<const Var> out, std::span<const Var> tangents);
+
+}  // namespace dualtape::detail
