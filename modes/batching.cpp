@@ -17,7 +17,23 @@ Type with_members(const Type& member, std::int64_t size) {
   return {Shape(sizes), member.dtype};
 }
 
+// A reduction of scalars, over no axis: each member becomes a row of one number.
+std::vector<Var> reduce_scalars(const BatchView& view, const Shift& shift) {
+  std::vector<Attributes::Entry> entries = view.node.attributes.entries();
+  for (auto& [name, value] : entries)
+    if (name == shift.axes) value = Ints{1};
+  std::vector<In> in;
+  for (const Var& operand : batched_operands(view))
+    in.emplace_back(reshape(operand, Ints{view.size, 1}));
+  std::vector<Var> out = apply_all(view.node.op, in, Attributes(std::move(entries)));
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] = reshape(out[i], with_members(view.node.out[i].type(), view.size).shape);
+  return out;
+}
+
 std::vector<Var> apply_shifted(const BatchView& view, const Shift& shift) {
+  if (!shift.axes.empty() && view.node.attributes.get<Ints>(shift.axes).empty())
+    return reduce_scalars(view, shift);
   const std::vector<Var> operands = batched_operands(view);
   const std::vector<In> in(operands.begin(), operands.end());
   return apply_all(view.node.op, in, shifted_attributes(view, shift));

@@ -65,7 +65,7 @@ struct Flowers {
 };
 Flowers flowers() {
   const dt::Dataset iris = dt::load_iris();
-  dt::Tensor is({iris.labels.size(0)});
+  dt::Tensor is = dt::zeros({iris.labels.size(0)});
   for (std::int64_t i = 0; i < is.count(); ++i)
     is.data<float>()[static_cast<std::size_t>(i)] = iris.labels.at<float>({i}) == 2 ? 1 : 0;
   return {dt::standardise(iris.inputs), is};
