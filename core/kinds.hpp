@@ -281,8 +281,13 @@ class PlainOp : public Op {
       return std::vector<Var>{D::batch(view)};
     else if constexpr (requires { D::batch(view); })
       return D::batch(view);
-    else
+    else {
+      static_assert(
+          !requires { &D::batch; },
+          "dualtape: a batching rule is `static dt::Var batch(const dt::BatchView& "
+          "view)`, or returns a std::vector<dt::Var>, one for each output");
       return std::nullopt;
+    }
   }
   bool has_batch_rule() const override {
     return requires(const BatchView& view) { D::batch(view); };

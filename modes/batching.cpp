@@ -1,6 +1,7 @@
 #include <dualtape/modes/batching.hpp>
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 #include <dualtape/modes/calls/calls.hpp>
@@ -70,6 +71,20 @@ std::vector<Var> apply_in_turn(const BatchView& view) {
 
 std::vector<MaybeVar> Batching::batched(const NodeView& node, std::span<const MaybeVar> in) const {
   const BatchView view{node, in, size_};
+  try {
+    return done_for_all(view);
+  } catch (const SizeError&) {
+    fail<SizeError>({.op = node.op.name(),
+                     .label = node.out[0].label(),
+                     .what = to_string(node.out[0].type()) + " for " + std::to_string(size_) +
+                             " members is too large",
+                     .where = node.out[0].node().where,
+                     .help = "batch over fewer members at a time"});
+  }
+}
+
+std::vector<MaybeVar> Batching::done_for_all(const BatchView& view) {
+  const NodeView& node = view.node;
   std::optional<std::vector<Var>> out = node.op.batch(view);
   if (!out && node.op.recording() != nullptr) out = apply_elementwise(view);
   if (!out && node.op.shift() != nullptr) out = apply_shifted(view, *node.op.shift());
@@ -153,6 +168,7 @@ std::vector<MaybeVar> batch_all(const std::vector<Var>& outputs, const std::vect
   for (std::size_t i = 0; i < members.size(); ++i) {
     const Var member = detail::require_alive(members[i], "batch", "a member", where);
     const Var all = detail::require_alive(batches[i], "batch", "a batch", where);
+    detail::require_one_graph(std::array{member, all}, "batch", "member and batch", where);
     const Var first = batches[0];
     const std::int64_t size = first.rank() > 0 ? first.shape()[0] : 0;
     if (all.rank() == 0 || all.type() != with_members(member.type(), size))

@@ -40,6 +40,7 @@ class Batching : public Mode<Var> {
 
  private:
   std::vector<MaybeVar> batched(const NodeView& node, std::span<const MaybeVar> in) const;
+  static std::vector<MaybeVar> done_for_all(const BatchView& view);
 
   GraphHandle graph_;
   std::int64_t size_;

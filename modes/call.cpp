@@ -197,10 +197,11 @@ FunctionRules batched_rules(const FunctionRules& rules, const std::vector<bool>&
   };
   FunctionRules made;
   made.of_batch = true;
+  const bool of_member = !rules.of_batch;  // rules of batches see to it themselves
   if (rules.jvp)
     made.jvp = [=, rule = rules.jvp](std::span<const Var> in, std::span<const Var> out,
                                      std::span<const Var> tangents) {
-      return one_for_all(rule, in, out, tangents, batched, true);
+      return one_for_all(rule, in, out, tangents, batched, of_member);
     };
   if (rules.vjp)
     made.vjp = [=, rule = rules.vjp](std::span<const Var> in, std::span<const Var> out,
@@ -242,6 +243,24 @@ struct Call {
     return static_cast<std::size_t>(attributes.get<std::int64_t>("first_linear"));
   }
 
+  // Whether only arguments move in which the call is linear: it is then called on their tangents.
+  static bool linear_alone(const NodeView& node, std::span<const MaybeVar> tangents) {
+    const std::size_t first = first_linear(node.attributes);
+    if (first == tangents.size()) return false;
+    return std::ranges::none_of(tangents.first(first),
+                                [](const MaybeVar& tangent) { return tangent.has_value(); });
+  }
+  static std::vector<MaybeVar> moved(const NodeView& node, std::span<const MaybeVar> tangents) {
+    std::vector<In> arguments(node.in.begin(), node.in.end());
+    for (std::size_t i = first_linear(node.attributes); i < arguments.size(); ++i)
+      arguments[i] = tangents[i] ? *tangents[i] : detail::zeros_like(node.in[i]);
+    const std::vector<Var> out = apply_all(node.op, arguments, node.attributes);
+    std::vector<MaybeVar> result(out.begin(), out.end());
+    for (std::size_t i = 0; i < result.size(); ++i)
+      if (!is_floating(node.out[i].dtype())) result[i] = std::nullopt;
+    return result;
+  }
+
   static void infer(Inference& inference) {
     const Function& f = function(inference.attributes);
     inference.require_count(f.inputs().size());
@@ -265,6 +284,7 @@ struct Call {
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     if (function(node.attributes).rules().any())
       return detail::tangents_by_rule(function(node.attributes).shared(), node, tangents);
+    if (linear_alone(node, tangents)) return moved(node, tangents);
     const Members members(node.attributes);
     std::vector<std::size_t> active;
     std::vector<In> arguments(node.in.begin(), node.in.end());

@@ -74,6 +74,7 @@ class Function : public std::enable_shared_from_this<Function> {
   std::unique_ptr<Graph> graph_;
   std::vector<Var> inputs_;
   std::vector<Var> outputs_;
+  std::vector<NodeId> needed_;  // by the outputs, ascending
   int depth_ = 0;
   Location where_;
   FunctionRules rules_;

@@ -12,10 +12,10 @@
 // A jvp rule, (x, y, dx) -> dy, is linear in dx and serves every mode: reverse mode transposes what
 // it emits. A vjp rule, (x, y, c) -> cotangent of x, serves reverse mode alone; where a function
 // has both, each mode takes its own (with_vjp(), with_jvp()), and check_gradients() holds them to
-// each other. Functions of several Vars have rules of spans: (x, y, dx) -> dy and (x, y, c) ->
-// cotangents of all x. What they compute is one node, a call (modes/call.hpp), so it reads its
-// arguments alone, and no Parameter. They are called with Vars, while a graph is built by one
-// thread.
+// each other. Rules are called whenever a derivative is taken, so let them capture by value.
+// Functions of several Vars have rules of spans: (x, y, dx) -> dy and (x, y, c) -> cotangents of
+// all x. What they compute is one node, a call (modes/call.hpp), so it reads its arguments alone,
+// and no Parameter. They are called with Vars, while a graph is built by one thread.
 #pragma once
 
 #include <array>
@@ -33,12 +33,16 @@ namespace dualtape {
 
 namespace detail {
 
+// DerivativeError for a rule of one Var on a function of several.
+void require_one_argument(std::size_t count, const char* rule, Location where);
+
 template <class R>
 FunctionRules::Jvp jvp_rule(R rule, Location where) {
   require_callable(!is_null(rule), "custom_jvp", where);
-  return [rule = std::move(rule)](std::span<const Var> x, std::span<const Var> y,
-                                  std::span<const Var> dx) -> std::vector<Var> {
+  return [rule = std::move(rule), where](std::span<const Var> x, std::span<const Var> y,
+                                         std::span<const Var> dx) -> std::vector<Var> {
     if constexpr (std::is_invocable_r_v<Var, const R&, Var, Var, Var>) {
+      require_one_argument(x.size(), "jvp", where);
       return {rule(x[0], y[0], dx[0])};
     } else {
       static_assert(
@@ -52,9 +56,10 @@ FunctionRules::Jvp jvp_rule(R rule, Location where) {
 template <class R>
 FunctionRules::Vjp vjp_rule(R rule, Location where) {
   require_callable(!is_null(rule), "custom_vjp", where);
-  return [rule = std::move(rule)](std::span<const Var> x, std::span<const Var> y,
-                                  std::span<const Var> c) -> std::vector<Var> {
+  return [rule = std::move(rule), where](std::span<const Var> x, std::span<const Var> y,
+                                         std::span<const Var> c) -> std::vector<Var> {
     if constexpr (std::is_invocable_r_v<Var, const R&, Var, Var, Var>) {
+      require_one_argument(x.size(), "vjp", where);
       return {rule(x[0], y[0], c[0])};
     } else {
       static_assert(
@@ -85,6 +90,7 @@ class Custom {
     return (*this)(std::span<const Var>(in));
   }
   Var operator()(std::span<const Var> x) const {
+    if (x.empty()) detail::require_arguments(1, 0, {"custom", where_});
     std::vector<Type> types;
     std::vector<In> arguments;
     for (const Var& var : x) {

@@ -61,6 +61,9 @@ std::vector<MaybeVar> ForwardMode::elementwise(const NodeView& node, std::span<c
 }
 
 std::vector<MaybeVar> ForwardMode::linear(const NodeView& node, std::span<const MaybeVar> in) {
+  // A cast to integers is piecewise constant.
+  if (std::ranges::none_of(node.out, [](const Var& out) { return is_floating(out.dtype()); }))
+    return std::vector<MaybeVar>(node.out.size());
   std::vector<Var> operands(node.in.begin(), node.in.end());
   std::vector<char> active(in.size());
   for (std::size_t i = 0; i < in.size(); ++i) {

@@ -75,12 +75,32 @@ void require_arguments(std::size_t taken, std::size_t given, Called called);
 // DerivativeError for one that the value does not depend on.
 std::vector<Var> by_arguments(Var value, std::span<const Var> x, Called called);
 
+// Whether f takes n Vars, one by one or as a span.
+template <class F, class... Vars>
+inline constexpr bool takes_vars =
+    std::is_invocable_v<const F&, Vars...> || std::is_invocable_v<const F&, std::span<const Var>>;
+
+// f on as many Vars as there are. One that takes several numbers of them, as what jit(), vmap() and
+// custom_jvp() return, is given them all.
 template <class F>
 auto call_with(const F& f, std::span<const Var> x, Called called) {
-  if constexpr (std::is_invocable_v<const F&, Var>) {
+  constexpr bool takes_one = std::is_invocable_v<const F&, Var>;
+  constexpr bool takes_two = std::is_invocable_v<const F&, Var, Var>;
+  if constexpr (takes_one && std::is_invocable_v<const F&, std::span<const Var>>) {
+    return f(x);
+  } else if constexpr (takes_one && takes_two) {
+    using Result = std::invoke_result_t<const F&, Var>;
+    if constexpr (std::is_same_v<Result, std::invoke_result_t<const F&, Var, Var>>) {
+      if (x.size() == 2) return call_at(f, called.where, x[0], x[1]);
+      if constexpr (std::is_invocable_r_v<Result, const F&, Var, Var, Var>)
+        if (x.size() == 3) return call_at(f, called.where, x[0], x[1], x[2]);
+    }
     require_arguments(1, x.size(), called);
     return call_at(f, called.where, x[0]);
-  } else if constexpr (std::is_invocable_v<const F&, Var, Var>) {
+  } else if constexpr (takes_one) {
+    require_arguments(1, x.size(), called);
+    return call_at(f, called.where, x[0]);
+  } else if constexpr (takes_two) {
     require_arguments(2, x.size(), called);
     return call_at(f, called.where, x[0], x[1]);
   } else if constexpr (std::is_invocable_v<const F&, Var, Var, Var>) {

@@ -3,10 +3,12 @@
 #include <limits>
 #include <string>
 
+#include <dualtape/core/tensor/new_tensor.hpp>
 #include <dualtape/modes/batching.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -35,7 +37,7 @@ struct Task {
   void check() const {
     require_floating(y, function, "the value", where);
     require_floating(x, function, "the input", where);
-    detail::require_one_graph(std::array{y, x}, function, "the value and the input", where);
+    detail::require_one_graph(std::array{y, x}, function, "value and input", where);
     if (options.bytes < 0)
       fail<ValueError>({.op = function,
                         .what = "a limit of " + std::to_string(options.bytes) + " bytes",
@@ -51,8 +53,9 @@ struct Task {
 };
 
 // Unit directions number begin, begin + 1 ... of a Var's type, with their axis in front.
-Var unit_directions(Var like, std::int64_t begin, std::int64_t end) {
-  Tensor numbers({end - begin}, int64);
+Var unit_directions(Var like, std::int64_t begin, std::int64_t end, const char* function,
+                    Location where) {
+  Tensor numbers = detail::new_tensor(function, {Shape{end - begin}, int64}, where);
   std::ranges::generate(numbers.data<std::int64_t>(), [n = begin]() mutable { return n++; });
   const Var rows = one_hot(like.graph().constant(numbers), like.shape().count(), like.dtype());
   Ints sizes = like.shape().vector();
@@ -84,18 +87,22 @@ std::size_t bytes_carried(Var from, Var to) {
   return most;
 }
 
-// `one` is the result of one direction, a function of `direction` alone: for all of them, in front.
-Var for_all_directions(const Task& task, const MaybeVar& one, Var direction) {
+// `one` is the result of one direction, a function of `direction` alone: for all of them. Each
+// chunk has them in front; what finish() makes of it has them on `axis`.
+template <class Finish>
+Var for_all_directions(const Task& task, const MaybeVar& one, Var direction, std::int64_t axis,
+                       Finish finish) {
   const std::int64_t count = direction.shape().count();
   if (!one || count == 0) return {};
   const std::int64_t step = directions_at_once(
       count, task.options.bytes == 0 ? 0 : bytes_carried(direction, *one), task.options.bytes);
   std::vector<Var> pieces;
   for (std::int64_t begin = 0; begin < count; begin += step) {
-    const Var units = unit_directions(direction, begin, std::min(begin + step, count));
-    pieces.push_back(*batch_all({*one}, {direction}, {units}, task.where)[0]);
+    const Var units =
+        unit_directions(direction, begin, std::min(begin + step, count), task.function, task.where);
+    pieces.push_back(finish(*batch_all({*one}, {direction}, {units}, task.where)[0]));
   }
-  return pieces.size() == 1 ? pieces[0] : concat(pieces, 0);
+  return pieces.size() == 1 ? pieces[0] : concat(pieces, axis);
 }
 
 Var zero_jacobian(const Task& task) {
@@ -113,13 +120,15 @@ Var forward_jacobian(const Task& task) {
   task.check();
   const Var tangent = one_direction(task.x);
   const MaybeVar one = forward_all({task.y}, {Wrt(task.x, task.where)}, {tangent}, task.where)[0];
-  const Var rows = for_all_directions(task, one, tangent);  // (elements of x) + y.shape()
-  if (!rows.defined()) return zero_jacobian(task);
-  Ints order;
-  for (std::int64_t axis = 1; axis < static_cast<std::int64_t>(rows.rank()); ++axis)
-    order.push_back(axis);
-  order.push_back(0);
-  return reshape(permute(rows, order), task.shape());
+  const auto last = static_cast<std::int64_t>(task.y.rank());
+  const auto to_the_end = [last](Var rows) {  // (directions) + y.shape()
+    Ints order;
+    for (std::int64_t axis = 1; axis <= last; ++axis) order.push_back(axis);
+    order.push_back(0);
+    return permute(rows, order);
+  };
+  const Var columns = for_all_directions(task, one, tangent, last, to_the_end);
+  return columns.defined() ? reshape(columns, task.shape()) : zero_jacobian(task);
 }
 
 Var reverse_jacobian(const Task& task) {
@@ -129,8 +138,11 @@ Var reverse_jacobian(const Task& task) {
   const Linearized linear({task.y}, by, task.where);
   const MaybeVar given = cotangent;
   const MaybeVar one = linear.transpose(std::span(&given, 1), task.where)[0];
-  const Var rows = for_all_directions(task, one, cotangent);  // (elements of y) + x.shape()
-  return rows.defined() ? reshape(rows, task.shape()) : zero_jacobian(task);
+  const Var rows = for_all_directions(  // (elements of y) + x.shape()
+      task, one, cotangent, 0, [](Var chunk) { return chunk; });
+  if (!rows.defined()) return zero_jacobian(task);
+  // Of the value's dtype, as by forward mode.
+  return reshape(rows.dtype() == task.y.dtype() ? rows : cast(rows, task.y.dtype()), task.shape());
 }
 
 void require_scalar(Var y, const char* function, Location where) {

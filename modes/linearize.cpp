@@ -103,7 +103,12 @@ Impl& require_map(const std::shared_ptr<Impl>& impl, Location where) {
 
 Tensor LinearMap::operator()(const std::vector<Tensor>& v, Location where) const {
   Impl& impl = require_map(impl_, where);
-  detail::require_arguments(impl.directions.size(), v.size(), {"LinearMap", where});
+  if (v.size() != impl.directions.size())
+    fail<ValueError>({.op = "LinearMap",
+                      .what = std::to_string(v.size()) + " directions for " +
+                              std::to_string(impl.directions.size()) + " inputs",
+                      .where = where,
+                      .help = "give one for each input, as a std::vector for several"});
   std::vector<Feed> feeds = impl.coefficients;
   for (std::size_t i = 0; i < v.size(); ++i) {
     require_type(v[i], impl.directions[i].type(), "the direction", where);
@@ -134,7 +139,12 @@ std::vector<Tensor> LinearMap::transpose_all(const Tensor& c, Location where) co
   return results;
 }
 Tensor LinearMap::transpose(const Tensor& c, Location where) const {
-  detail::require_arguments(require_map(impl_, where).directions.size(), 1, {"transpose", where});
+  if (const std::size_t inputs = require_map(impl_, where).directions.size(); inputs != 1)
+    fail<ValueError>({.op = "LinearMap",
+                      .what = "the function has " + std::to_string(inputs) +
+                              " inputs, so that there are as many cotangents",
+                      .where = where,
+                      .help = "transpose_all() gives them all"});
   return transpose_all(c, where)[0];
 }
 

@@ -1,10 +1,12 @@
 #include <dualtape/modes/substitute.hpp>
 
+#include <algorithm>
 #include <array>
 #include <string>
 
 #include <dualtape/modes/mode.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
+#include <dualtape/modes/walk/dependence.hpp>
 
 namespace dualtape {
 namespace {
@@ -64,7 +66,7 @@ std::vector<Var> substitute(const std::vector<Var>& outputs, const std::vector<V
   for (std::size_t i = 0; i < before.size(); ++i) {
     detail::require_alive(before[i], "substitute", "a Var to replace", where);
     detail::require_alive(now[i], "substitute", "a Var in its place", where);
-    detail::require_one_graph(std::array{before[i], now[i]}, "substitute", "both Vars", where);
+    detail::require_one_graph(std::array{before[i], now[i]}, "substitute", "Vars", where);
     const Complaint complaint{
         .op = "substitute",
         .label = before[i].label(),
@@ -74,12 +76,31 @@ std::vector<Var> substitute(const std::vector<Var>& outputs, const std::vector<V
     if (before[i].shape() != now[i].shape()) fail<ShapeError>(complaint);
     if (before[i].dtype() != now[i].dtype()) fail<TypeError>(complaint);
   }
+  for (std::size_t i = 0; i < before.size(); ++i)
+    if (std::ranges::count(before, before[i]) > 1)
+      fail<GraphError>({.op = "substitute",
+                        .label = before[i].label(),
+                        .what = "one Var, " + detail::place_of(before[i]) + ", is replaced twice",
+                        .where = where,
+                        .help = "list it once"});
   Substitution mode(graph);
   const std::vector<MaybeVar> found = mode.run(graph, before, now, outputs, where);
   std::vector<Var> made;
   for (std::size_t i = 0; i < outputs.size(); ++i)
     made.push_back(found[i] ? *found[i] : outputs[i]);
   return made;
+}
+
+void detail::require_read(Var y, const std::vector<Var>& reads, Location where) {
+  const std::vector<bool> read =
+      ancestors_of(require_alive(y, "functional", "what the function returns", where));
+  for (const Var& var : reads)
+    if (var.id() >= read.size() || !read[var.id()])
+      fail<GraphError>({.op = "functional",
+                        .label = var.label(),
+                        .what = "the function does not read the parameter '" + var.label() + "'",
+                        .where = where,
+                        .help = "list the parameters of the net that the function calls"});
 }
 
 }  // namespace dualtape

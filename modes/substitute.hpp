@@ -25,6 +25,11 @@ namespace dualtape {
 std::vector<Var> substitute(const std::vector<Var>& outputs, const std::vector<Var>& before,
                             const std::vector<Var>& now, Location where = Location::current());
 
+namespace detail {
+// GraphError unless y depends on each of the Parameters that are read.
+void require_read(Var y, const std::vector<Var>& reads, Location where);
+}  // namespace detail
+
 // A function that reads Parameters as one of (a Var for each Parameter, its own arguments).
 template <class F>
 class Functional {
@@ -39,7 +44,9 @@ class Functional {
     if (x.size() <= weights)
       detail::require_arguments(weights + 1, x.size(), {"functional", where_});
     const Var y = detail::call_with(f_, x.subspan(weights), {"functional", where_});
-    return substitute({y}, read(x[weights]), {x.begin(), x.begin() + weights}, where_)[0];
+    const std::vector<Var> reads = read(x[weights]);
+    detail::require_read(y, reads, where_);
+    return substitute({y}, reads, {x.begin(), x.begin() + weights}, where_)[0];
   }
   template <std::same_as<Var>... Vars>
   requires(sizeof...(Vars) > 1) Var operator()(Vars... x) const {

@@ -135,7 +135,7 @@ class Vmap {
   }
 
   template <std::same_as<Var>... Vars>
-  requires(sizeof...(Vars) > 0) auto operator()(Vars... x) const {
+  requires(sizeof...(Vars) > 0 && detail::takes_vars<F, Vars...>) auto operator()(Vars... x) const {
     const std::array<Var, sizeof...(Vars)> in{x...};
     return on<sizeof...(Vars)>(in);
   }

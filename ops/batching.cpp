@@ -76,10 +76,9 @@ Var fold_batch(Var x) {
   return reshape(x, sizes);
 }
 
-Var unfold_batch(Var x, std::int64_t size) {
-  Ints sizes = x.shape().vector();
-  if (size > 0) sizes.front() /= size;
-  sizes.insert(sizes.begin(), size);
+Var unfold_batch(Var x, const BatchView& view, std::size_t output) {
+  Ints sizes = view.node.out[output].shape().vector();
+  sizes.insert(sizes.begin(), view.size);
   return reshape(x, sizes);
 }
 

@@ -17,9 +17,10 @@ std::vector<Var> batched_operands(const BatchView& view);
 // is.
 Var aligned_operand(const BatchView& view, std::size_t i, std::size_t rank);
 
-// (batch, n, ...) as (batch n, ...), for operators whose first axis is a batch already, and back.
+// (batch, n, ...) as (batch n, ...), for operators whose first axis is a batch already, and what
+// they then give for an output of the view back as (batch, n, ...).
 Var fold_batch(Var x);
-Var unfold_batch(Var x, std::int64_t size);
+Var unfold_batch(Var x, const BatchView& view, std::size_t output = 0);
 
 // The node's attributes for operands with the batch axis in front.
 Attributes shifted_attributes(const BatchView& view, const Shift& shift);

@@ -158,8 +158,8 @@ Attributes in_groups(const BatchView& view) {
 std::optional<std::vector<Var>> batch_images(const BatchView& view) {
   if (view.size == 0) return std::nullopt;
   if (!view.in[1])
-    return std::vector{unfold_batch(
-        apply_batched(view, {fold_batch(*view.in[0]), view.node.in[1]})[0], view.size)};
+    return std::vector{
+        unfold_batch(apply_batched(view, {fold_batch(*view.in[0]), view.node.in[1]})[0], view)};
   const Var w = fold_batch(*view.in[1]);
   return std::vector{channels_apart(
       apply(view.node.op, {channels_beside(batched_operand(view, 0)), w}, in_groups(view)),
@@ -169,7 +169,7 @@ std::optional<std::vector<Var>> batch_weights(const BatchView& view) {
   if (view.size == 0) return std::nullopt;
   const Var x = channels_beside(batched_operand(view, 0));
   const Var g = channels_beside(batched_operand(view, 1));
-  return std::vector{unfold_batch(apply(view.node.op, {x, g}, in_groups(view)), view.size)};
+  return std::vector{unfold_batch(apply(view.node.op, {x, g}, in_groups(view)), view)};
 }
 
 template <ConvPass pass>

@@ -110,10 +110,7 @@ struct Solve {
   static constexpr Promotion promotion = Promotion::common_floating;
 
   static void infer(Inference& inference) { detail::infer_solution(inference, "LAPACK"); }
-  static std::vector<Var> batch(const BatchView& view) {
-    const std::size_t rank = view.node.out[0].rank();
-    return apply_batched(view, {aligned_operand(view, 0, rank), aligned_operand(view, 1, rank)});
-  }
+  static std::vector<Var> batch(const BatchView& view) { return detail::batch_solution(view); }
   static Kernel kernel(const KernelRequest& request) {
     if (request.out[0].shape.count() == 0) return {[](const KernelArgs&) {}};
     return floating_kernel(request.out[0].dtype, [&]<class T>(T) -> Kernel {

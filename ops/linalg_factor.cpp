@@ -55,10 +55,7 @@ struct TriangularSolve {
         throw ValueError(matrix_in(batch, number) + " is singular: element " + std::to_string(i) +
                          " of its diagonal, counted from 0, is zero");
   }
-  static std::vector<Var> batch(const BatchView& view) {
-    const std::size_t rank = view.node.out[0].rank();
-    return apply_batched(view, {aligned_operand(view, 0, rank), aligned_operand(view, 1, rank)});
-  }
+  static std::vector<Var> batch(const BatchView& view) { return detail::batch_solution(view); }
   static Kernel kernel(const KernelRequest& request) {
     if (request.out[0].shape.count() == 0) return {[](const KernelArgs&) {}};
     const Batch batch = batch_sizes(request.in[0]);

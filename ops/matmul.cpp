@@ -61,6 +61,39 @@ std::optional<Mistake> inner_mistake(const Shape& a, const Shape& b, MatmulOptio
   return mistake;
 }
 
+// ---- batches ------------------------------------------------------------------------------------
+
+Var swapped(Var x) {
+  const Shape& s = x.shape();
+  if (rows_of(s) == 1 || columns_of(s) == 1)
+    return reshape(x, detail::with_matrix(batch_of(s), columns_of(s), rows_of(s)));
+  return transpose(x, -1, -2);
+}
+
+// One left operand for all members and thin right ones, such as a matrix and many vectors: as many
+// small products, each of which would read the left operand.
+bool has_few_columns(const BatchView& view) {
+  constexpr std::int64_t few = 16;
+  const MatmulOptions options = options_of(view.node.attributes);
+  const Shape& right = view.node.in[1].shape();
+  return !view.in[0] && !options.transpose_a && right.rank() == 2 &&
+         (options.transpose_b ? rows_of(right) : columns_of(right)) < few;
+}
+
+// As (B^T A^T)^T they are one product, of the rows of all B^T.
+Var turned_round(const BatchView& view) {
+  const MatmulOptions options = options_of(view.node.attributes);
+  const Var b = options.transpose_b ? *view.in[1] : swapped(*view.in[1]);  // (batch, columns, k)
+  const Var a = view.node.in[0];
+  const Shape& s = a.shape();
+  const std::int64_t rows = s.count() / std::max<std::int64_t>(columns_of(s), 1);
+  const Var left = a.rank() == 2 ? a : reshape(a, {rows, columns_of(s)});
+  const Var out = swapped(matmul(b, left, {.transpose_b = true}));  // (batch, rows, columns)
+  Ints sizes = view.node.out[0].shape().vector();
+  sizes.insert(sizes.begin(), view.size);
+  return reshape(out, sizes);
+}
+
 struct Matmul {
   static constexpr auto name = "matmul";
   static constexpr auto doc = "the matrix product, batched and broadcasting";
@@ -98,6 +131,7 @@ struct Matmul {
   }
 
   static std::vector<Var> batch(const BatchView& view) {
+    if (has_few_columns(view)) return {turned_round(view)};
     const std::size_t rank = view.node.out[0].rank();
     return apply_batched(view, {aligned_operand(view, 0, rank), aligned_operand(view, 1, rank)});
   }

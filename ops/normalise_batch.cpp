@@ -160,7 +160,7 @@ struct BatchNorm {
         apply_batched(view, {reshape(beside, sizes), fold_batch(batched_operand(view, 1)),
                              fold_batch(batched_operand(view, 2))});
     out[0] = permute(reshape(out[0], beside.shape()), order);
-    for (std::size_t i = 1; i < out.size(); ++i) out[i] = unfold_batch(out[i], view.size);
+    for (std::size_t i = 1; i < out.size(); ++i) out[i] = unfold_batch(out[i], view, i);
     return out;
   }
   static Cost cost(const KernelRequest& request) {

@@ -80,7 +80,7 @@ struct Pooling {
     for (auto& [name, value] : entries)
       if (auto* const shape = std::get_if<Shape>(&value))
         *shape = Shape{(*shape)[0] * view.size, (*shape)[1], (*shape)[2], (*shape)[3]};
-    return unfold_batch(apply(view.node.op, in, Attributes(std::move(entries))), view.size);
+    return unfold_batch(apply(view.node.op, in, Attributes(std::move(entries))), view);
   }
   // Of operators whose one operand is what is pooled.
   static void infer(Inference& inference) {

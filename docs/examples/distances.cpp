@@ -64,7 +64,7 @@ struct RowDistances {
   static dt::Var batch(const dt::BatchView& view) {
     const dt::Var x = dt::fold_batch(dt::batched_operand(view, 0));
     const dt::Var y = dt::fold_batch(dt::batched_operand(view, 1));
-    return dt::unfold_batch(dt::apply_batched(view, {x, y})[0], view.size);
+    return dt::unfold_batch(dt::apply_batched(view, {x, y})[0], view);
   }
 
   static std::vector<dt::Case> cases();

@@ -5,6 +5,7 @@
 #include <dualtape/core/callable.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/modes/calls/calls.hpp>
+#include <dualtape/modes/mode.hpp>
 
 namespace dualtape {
 
@@ -54,14 +55,16 @@ std::shared_ptr<const Function> Function::make(std::string name, const std::vect
          .what = "its calls are nested more than " + std::to_string(most_depth) + " deep",
          .where = where,
          .help = "call functions one after the other, or build the inner ones inline"});
-  for (NodeId id = 0; id < function->graph_->size(); ++id)
+  function->needed_ =
+      active_region(*function->graph_, function->outputs_, [](const Op&) { return true; });
+  for (const NodeId id : function->needed_)
     if (function->graph_->node(id).op == &parameter_op())
       fail<GraphError>({.op = "function",
                         .label = function->name_,
                         .what = "its body reads the parameter '" + function->graph_->label(id) +
                                 "', which derivatives of the call would miss",
                         .where = where,
-                        .help = "pass the parameter as an argument"});
+                        .help = "pass it as an argument: graph.read(parameter)"});
   return function;
 }
 
@@ -98,7 +101,7 @@ std::vector<Var> Function::inlined(std::span<const Var> arguments, Location wher
   std::vector<Var> first(graph_->size());
   for (std::size_t i = 0; i < inputs_.size(); ++i) first[inputs_[i].id()] = arguments[i];
   std::vector<Var> operands;
-  for (NodeId id = 0; id < graph_->size(); ++id) {
+  for (const NodeId id : needed_) {
     const Node& node = graph_->node(id);
     if (node.op == &input_op()) continue;
     operands.clear();

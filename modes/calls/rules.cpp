@@ -5,6 +5,7 @@
 #include <dualtape/core/kept.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/modes/calls/calls.hpp>
+#include <dualtape/modes/custom.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 
 namespace dualtape {
@@ -85,8 +86,8 @@ class RuleEntry final : public Op {
                            .what = "has a vjp rule and no jvp rule, so that forward mode cannot go "
                                    "through it",
                            .where = where,
-                           .help = "differentiate it with reverse mode, or give a jvp rule, which "
-                                   "serves both"});
+                           .help = "use grad, vjp, jacrev or vhp outside of checkpoints, or give a "
+                                   "jvp rule, which serves everything"});
   }
 
  private:
@@ -171,6 +172,17 @@ void detail::require_linear_rule(const FunctionRules::Jvp& rule, std::span<const
   for (const Var& tangent : tangents)
     entries.push_back(entry_of_none(scratch, tangent, tangent.node().where));
   rule(in, out, entries);
+}
+
+void detail::require_one_argument(std::size_t count, const char* rule, Location where) {
+  if (count == 1) return;
+  fail<DerivativeError>({.op = "custom",
+                         .what = "its " + std::string(rule) +
+                                 " rule is of one Var, and the function is called with " +
+                                 std::to_string(count),
+                         .where = where,
+                         .help = "take (std::span<const Var> x, Var y, ...) in the rule of a "
+                                 "function of several"});
 }
 
 }  // namespace dualtape

@@ -10,6 +10,7 @@
 
 #include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/matrix.hpp>
 #include <dualtape/ops/declare/operand.hpp>
 #include <dualtape/ops/kernels/products/blas.hpp>
@@ -46,6 +47,18 @@ inline void infer_solution(Inference& inference, std::string_view library) {
                           " columns, got " + to_string(b));
   inference.out.push_back(
       {with_matrix(require_batches(inference), rows_of(a), columns_of(b)), inference.dtype(0)});
+}
+
+// Batches of right sides: with one matrix for all members their columns stand side by side, so that
+// it is factored once.
+inline std::vector<Var> batch_solution(const BatchView& view) {
+  const std::size_t rank = view.node.out[0].rank();
+  if (view.in[0] || view.node.in[0].rank() != 2 || view.node.in[1].rank() != 2)
+    return apply_batched(view, {aligned_operand(view, 0, rank), aligned_operand(view, 1, rank)});
+  const Shape& s = view.in[1]->shape();  // (batch, n, columns)
+  const Var beside = reshape(permute(*view.in[1], {1, 0, 2}), {s[1], s[0] * s[2]});
+  const Var out = apply_batched(view, {view.node.in[0], beside})[0];
+  return {permute(reshape(out, {s[1], s[0], s[2]}), {1, 0, 2})};
 }
 
 // How many matrices, and their size.

@@ -103,6 +103,20 @@ TEST_CASE("functions of several arguments have rules of spans") {
   CHECK(vb.item() == 5);
 }
 
+TEST_CASE("rules hold in batches of batches and within gradients of batches of gradients") {
+  const auto f = dt::custom_jvp(cube, cube_jvp);
+  const auto twice = dt::vmap(dt::vmap(f));
+  const dt::CheckReport report = dt::check_gradients(
+      [&](std::span<const dt::Var> in) -> std::vector<dt::Var> { return {twice(in[0])}; },
+      {dt::Arg{{2, 3, 2}}});
+  CHECK_MESSAGE(report.ok(), dt::to_string(report));
+  const auto inner = dt::vmap(dt::grad([&](dt::Var x) { return dt::sum(dt::vmap(f)(x)); }));
+  const dt::CheckReport nested = dt::check_gradients(
+      [&](std::span<const dt::Var> in) -> std::vector<dt::Var> { return {inner(in[0])}; },
+      {dt::Arg{{2, 3}}});
+  CHECK_MESSAGE(nested.ok(), dt::to_string(nested));
+}
+
 TEST_CASE("misuse of rules names the user's line") {
   const auto refused = [](auto&& act, const char* part) {
     const std::string text = error_of<dt::Error>(act);
@@ -123,6 +137,9 @@ TEST_CASE("misuse of rules names the user's line") {
   refused(
       [&] { dt::grad([&](dt::Var v) { return dt::sum(dt::custom_jvp(cube, squared)(v)); })(x); },
       "linear");
+  const auto of_two = dt::custom_jvp([](dt::Var a, dt::Var b) { return a * b; }, cube_jvp);
+  refused([&] { dt::grad([&](dt::Var v) { return dt::sum(of_two(v, v)); })(x); }, "of one Var");
+  refused([&] { dt::custom_jvp(cube, cube_jvp)(std::span<const dt::Var>()); }, "1 argument");
   dt::Var (*null)(dt::Var) = nullptr;
   CHECK_THROWS_AS(dt::custom_jvp(null, cube_jvp), dt::GraphError);
   dt::Var (*null_rule)(dt::Var, dt::Var, dt::Var) = nullptr;

@@ -6,6 +6,9 @@
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/shapes.hpp>
 
+#include <dualtape/modes/functional.hpp>
+#include <dualtape/ops/compare.hpp>
+
 #include "points.hpp"
 
 using namespace points;
@@ -136,4 +139,13 @@ TEST_CASE("tangents that do not fit are refused by name") {
   }
   CHECK(has(error_of<dt::GraphError>([&] { static_cast<void>(dt::forward(y, {x}, {})); }),
             "1 inputs but 0 tangents"));
+}
+
+TEST_CASE("an index cast from what moves is held constant in both modes") {
+  const auto f = [](dt::Var x) { return x * dt::take(x, dt::cast(x, dt::int64)); };
+  const dt::Tensor x = dt::Tensor::of({0.5, 1.5, 2.5}, dt::float64);
+  const dt::Tensor along = dt::jvp(f, x, dt::ones({3}, dt::float64)).tangent;
+  const dt::Tensor back = dt::grad([&](dt::Var v) { return dt::sum(f(v)); })(x);
+  CHECK(dt::all_close(along, dt::Tensor::of({1.0, 3.0, 5.0}, dt::float64)));
+  CHECK(dt::all_close(back, dt::Tensor::of({1.0, 3.0, 5.0}, dt::float64)));
 }

@@ -237,6 +237,62 @@ TEST_CASE("operators without a derivative are batched like all others") {
   CHECK(dt::identical(floors, dt::eval([](dt::Var all) { return dt::floor(3 * all); }, x)));
 }
 
+TEST_CASE("what the library's transformations return is a function for the others") {
+  const auto f = [](dt::Var a, dt::Var b) { return dt::sum(a * a * b); };
+  const dt::Tensor a = numbers({3}, 20), b = numbers({3}, 21);
+  const auto compiled = dt::jit(f);
+  const auto [by_a, by_b] = dt::grad(compiled)(a, b);
+  CHECK(dt::all_close(by_a, dt::grad(f)(a, b)[0]));
+  CHECK(dt::all_close(by_b, dt::grad(f)(a, b)[1]));
+  const auto rows = dt::vmap(f);
+  const dt::Tensor p = numbers({2, 3}, 22), q = numbers({2, 3}, 23);
+  CHECK(dt::identical(dt::jit(rows)(p, q), rows(p, q)));
+  const auto product = [](dt::Var x, dt::Var y) { return x * y; };
+  const auto custom =
+      dt::custom_jvp(product, [](std::span<const dt::Var> x, dt::Var, std::span<const dt::Var> dx) {
+        return x[1] * dx[0] + x[0] * dx[1];
+      });
+  CHECK(dt::identical(dt::eval(custom, {a, b}), dt::eval(product, {a, b})));
+  const auto [ja, jb] = dt::jacobian(custom)(a, b);
+  CHECK(ja.at({1, 1}) == b.at({1}));
+  CHECK(jb.at({2, 2}) == a.at({2}));
+}
+
+TEST_CASE("one matrix for all members meets their vectors in one product, and is factored once") {
+  const dt::Tensor m = numbers({4, 3}, 24);
+  const dt::Tensor square = numbers({3, 3}, 25);
+  const dt::Tensor x = numbers({5, 3}, 26);
+  const auto product = [](dt::Var a, dt::Var v) { return dt::matmul(a, v); };
+  const auto solution = [](dt::Var a, dt::Var v) { return dt::solve(a, v); };
+  const dt::VmapOptions one{.in = {std::nullopt, 0}};
+  const dt::Tensor products = dt::vmap(product, one)(m, x);
+  const dt::Tensor solutions = dt::vmap(solution, one)(square, x);
+  for (std::int64_t i = 0; i < 5; ++i) {
+    CHECK(dt::all_close(products.row(i), dt::eval(product, {m, x.row(i)}), 1e-13, 1e-14));
+    CHECK(dt::all_close(solutions.row(i), dt::eval(solution, {square, x.row(i)}), 1e-11, 1e-12));
+  }
+}
+
+TEST_CASE("layers of windows take batches of no members") {
+  const auto f = [](dt::Var x) { return dt::max_pool2d(dt::avg_pool2d(x, 2), 1); };
+  CHECK(dt::vmap(f)(dt::zeros({0, 1, 2, 4, 4})).shape() == dt::Shape{0, 1, 2, 2, 2});
+  const auto norm = [](dt::Var x) {
+    const dt::Var one = x.graph().constant(dt::ones({2}));
+    return dt::batch_norm(x, one, one).y;
+  };
+  CHECK(dt::vmap(norm)(dt::zeros({0, 3, 2})).shape() == dt::Shape{0, 3, 2});
+}
+
+TEST_CASE("a function of a net's weights says which parameters it does not read") {
+  const dt::Mlp mlp({3, 2}, dt::Key{1}), other({3, 2}, dt::Key{2});
+  const auto wrong = dt::functional([&](dt::Var x) { return mlp(x); }, other.parameters());
+  const std::string text = error_of<dt::GraphError>([&] {
+    dt::vmap(wrong)({dt::zeros({1, 3, 2}), dt::zeros({1, 2}), dt::zeros({1, 4, 3})});
+  });
+  CHECK(has(text, "does not read"));
+  CHECK(has(text, "vmap_test.cpp"));
+}
+
 TEST_CASE("misuse of vmap names the user's line") {
   const dt::Tensor a = numbers({4, 3}, 13);
   const dt::Tensor b = numbers({5, 3}, 14);
