@@ -1,7 +1,7 @@
 // vmap: a function of one member as a function of a batch.
 //
 //   auto norms = dt::vmap([](dt::Var row) { return dt::norm(row); })(rows);     // (n, k) to (n)
-//   auto gradients = dt::vmap(dt::grad(loss), {.in = {0, 0, std::nullopt}});    // one per example
+//   auto slopes = dt::vmap(by_w, {.in = {std::nullopt, 0, 0}})(w, x, y);        // one per example
 //   auto pairs = dt::vmap(dt::vmap(kernel, {.in = {std::nullopt, 0}}), {.in = {0, std::nullopt}});
 //
 // f is written for one member, and called once to build its graph, which modes/batching.hpp then

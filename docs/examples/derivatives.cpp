@@ -1,4 +1,5 @@
 // The first program in README.md, and those in docs/functions.md; a test holds the pages equal.
+#include <array>
 #include <iostream>
 #include <optional>
 #include <span>
@@ -87,6 +88,37 @@ void batches() {
   // [/batches]
 }
 
+void weights() {
+  // [weights]
+  // The gradient of each example by a net's own Parameters.
+  const dt::Mlp net({2, 3, 1}, dt::Key{1});
+  const auto slopes = dt::vmap([&](dt::Var x, dt::Var y) {
+    return dt::reverse(dt::mse(net(x), y), net.parameters()).all();
+  });
+  const std::vector<dt::Tensor> each = slopes(dt::Tensor{{1, 2}, {3, 4}}, dt::Tensor{{1}, {2}});
+  // The same net with two sets of weights, which stand in front of its input.
+  const auto many = dt::vmap(dt::functional(net, net.parameters()), {.in = {0, 0, 0, 0, {}}});
+  std::vector<dt::Tensor> in;
+  for (const dt::Tensor& two : each) in.push_back(dt::normal(dt::Key{in.size()}, two.shape()));
+  in.push_back(dt::Tensor{{1, 2}});
+  std::cout << each[0].shape() << ' ' << many(in).shape() << '\n';
+  // [/weights]
+}
+
+void results() {
+  // [results]
+  // Two results, the first with the members on its last axis.
+  const auto both = [](dt::Var row) { return std::array{2 * row, dt::sum(row)}; };
+  const auto [twice, sums] = dt::vmap(both, {.out = {-1, 0}})(dt::Tensor{{1, 2, 3}, {4, 5, 6}});
+  // Each member's own draws: a key by its number.
+  const auto noise = [](dt::Var number) {
+    return dt::random_uniform(dt::fold_key(dt::Key{1}.to_tensor(), number), {2});
+  };
+  const dt::Tensor draws = dt::vmap(noise)(dt::Tensor::of({0, 1, 2}));
+  std::cout << twice << ' ' << sums << ' ' << draws.shape() << '\n';
+  // [/results]
+}
+
 void matrices() {
   // [matrices]
   const auto f = [](dt::Var x) { return dt::sin(x) * dt::sum(x); };
@@ -130,6 +162,8 @@ int main() {
   compiled();
   parts();
   batches();
+  weights();
+  results();
   matrices();
   linear();
   rules();

@@ -46,7 +46,7 @@ void listing(const dt::docs::Tutorial& tutorial) {
     return dt::tanh(dt::reshape(dt::matmul(dt::reshape(row, {1, 3}), w), {2}));
   };
   const dt::Var y = dt::vmap(layer)(x).named("y");
-  std::cout << dt::compile({y}).explain().substr(0, 0) << to_string(y.type()) << '\n';
+  std::cout << to_string(y.type()) << '\n';
   // [/listing]
   tutorial.aside();
   tutorial.draw_graph("rows", dt::compile({y}, {}, {.without = {"fuse"}}).to_dot());
@@ -104,6 +104,41 @@ void ensemble(const dt::docs::Tutorial& tutorial) {
   for (int i = 0; i < 100; ++i) w = steps(w, rates);
   std::cout << "rates  " << rates << "\nlosses " << losses(w) << '\n';
   // [/ensemble]
+}
+
+void nets(const dt::docs::Tutorial& tutorial) {
+  tutorial.section("nets");
+  // [nets]
+  // Three nets of one shape: a function of their weights and the input.
+  const dt::Mlp net({2, 8, 1}, dt::Key{1});
+  const std::vector<dt::Parameter> parameters = net.parameters();
+  const auto outputs = dt::functional(net, parameters);
+  std::vector<dt::Tensor> in;
+  dt::VmapOptions axes;
+  for (const dt::Parameter& parameter : parameters) {
+    std::vector<dt::Tensor> of_each;  // weights of each net's own
+    for (std::uint64_t k = 0; k < 3; ++k)
+      of_each.push_back(dt::normal(dt::Key{k}.fold(in.size()), parameter.shape()));
+    in.push_back(dt::jit([](std::span<const dt::Var> all) {
+      return dt::stack({all.begin(), all.end()});
+    })(of_each));
+    axes.in.emplace_back(0);
+  }
+  in.push_back(dt::normal(dt::Key{9}, {5, 2}));
+  axes.in.emplace_back(std::nullopt);  // one input for all
+  std::cout << dt::vmap(outputs, axes)(in).shape() << '\n';
+  // [/nets]
+}
+
+void keys(const dt::docs::Tutorial& tutorial) {
+  tutorial.section("keys");
+  // [keys]
+  const auto masked = [](dt::Var row, dt::Var number) {
+    const dt::Var key = dt::fold_key(dt::Key{7}.to_tensor(), number);
+    return dt::where(dt::random_uniform(key, row.shape()) < 0.5, row, 0);
+  };
+  std::cout << dt::vmap(masked)(dt::ones({3, 8}), dt::Tensor::of({0, 1, 2})) << '\n';
+  // [/keys]
 }
 
 void directions(const dt::docs::Tutorial& tutorial) {
@@ -177,6 +212,8 @@ void body(const dt::docs::Tutorial& tutorial) {
   listing(tutorial);
   per_example(tutorial);
   ensemble(tutorial);
+  nets(tutorial);
+  keys(tutorial);
   directions(tutorial);
   cost(tutorial);
 }
