@@ -4,9 +4,9 @@
 #include <array>
 #include <string>
 
+#include <dualtape/core/kept.hpp>
 #include <dualtape/modes/calls/calls.hpp>
 #include <dualtape/ops/batching.hpp>
-#include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
@@ -65,6 +65,45 @@ std::vector<Var> apply_in_turn(const BatchView& view) {
   const auto function =
       Function::make(std::string(view.node.op.name()) + " of one member", types, body, where);
   return detail::call_for_members(function, arguments, view.size, same);
+}
+
+// A leaf that has a type and no value. Which Var it stands for keeps it apart from others where
+// equal nodes are merged.
+class StandIn final : public Op {
+ public:
+  const OpInfo& info() const override {
+    static const OpInfo info = [] {
+      OpInfo made;
+      made.name = "member";
+      made.kind = Kind::zero_derivative;
+      made.doc = "what stands for one member while vmap builds a function's graph";
+      made.reason = "it depends on nothing";
+      return made;
+    }();
+    return info;
+  }
+  void infer(Inference& inference) const override {
+    inference.out = {
+        {inference.attributes.get<Shape>("shape"), inference.attributes.get<DType>("dtype")}};
+  }
+  Kernel kernel(const KernelRequest&) const override {
+    fail<GraphError>({.op = "member",
+                      .what = "a Var of one member was taken out of the function that vmap or "
+                              "functional was building, and has no value there",
+                      .where = {},
+                      .help = "return it from the function"});
+  }
+  std::vector<Case> cases() const override { return {}; }
+};
+
+Var stand_in_of(Var var, Shape shape) {
+  static const detail::Kept<StandIn> op;
+  Graph& graph = var.graph();
+  const Attributes attributes{{"shape", std::move(shape)},
+                              {"dtype", var.dtype()},
+                              {"of", static_cast<std::int64_t>(var.id())},
+                              {"output", static_cast<std::int64_t>(var.output())}};
+  return graph.var(graph.add(op.value, {}, attributes, var.node().where));
 }
 
 }  // namespace
@@ -148,9 +187,11 @@ void Batching::visit(const Node& node, const std::function<void()>& rule) {
   rule();
 }
 
-Var detail::member_of(Var all, std::int64_t axis) {
-  return take(all, all.graph().constant(0, int64), axis);
+Var detail::member_of(Var all) {
+  const Shape& shape = all.shape();
+  return stand_in_of(all, Shape(shape.sizes().subspan(1)));
 }
+Var detail::stand_in(Var var) { return stand_in_of(var, var.shape()); }
 Var detail::for_all(Var same, std::int64_t size) {
   return broadcast_to(same, with_members(same.type(), size).shape);
 }

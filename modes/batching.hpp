@@ -56,8 +56,12 @@ std::vector<MaybeVar> batch_all(const std::vector<Var>& outputs, const std::vect
                                 Location where = Location::current());
 
 namespace detail {
-// A Var of the type that a member has, to build one member's graph on; nothing runs it.
-Var member_of(Var all, std::int64_t axis = 0);
+// What stands for one member of `all`, whose first axis is the batch, while the graph of one is
+// built: of a member's type, and depending on nothing. Nothing runs it: compiling it is a
+// GraphError.
+Var member_of(Var all);
+// The same in the place of `var` itself.
+Var stand_in(Var var);
 // The same for `size` members, with the batch axis in front.
 Var for_all(Var same, std::int64_t size);
 }  // namespace detail

@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include <dualtape/modes/batching.hpp>
 #include <dualtape/modes/mode.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/modes/walk/dependence.hpp>
@@ -88,6 +89,13 @@ std::vector<Var> substitute(const std::vector<Var>& outputs, const std::vector<V
   std::vector<Var> made;
   for (std::size_t i = 0; i < outputs.size(); ++i)
     made.push_back(found[i] ? *found[i] : outputs[i]);
+  return made;
+}
+
+std::vector<Var> detail::stand_ins(std::span<const Var> vars, Location where) {
+  std::vector<Var> made;
+  for (const Var& var : vars)
+    made.push_back(stand_in(require_alive(var, "functional", "an argument", where)));
   return made;
 }
 

@@ -26,6 +26,8 @@ std::vector<Var> substitute(const std::vector<Var>& outputs, const std::vector<V
                             const std::vector<Var>& now, Location where = Location::current());
 
 namespace detail {
+// What stands in the place of Vars while a function's graph is built.
+std::vector<Var> stand_ins(std::span<const Var> vars, Location where);
 // GraphError unless y depends on each of the Parameters that are read.
 void require_read(Var y, const std::vector<Var>& reads, Location where);
 }  // namespace detail
@@ -43,10 +45,13 @@ class Functional {
     const std::size_t weights = parameters_.size();
     if (x.size() <= weights)
       detail::require_arguments(weights + 1, x.size(), {"functional", where_});
-    const Var y = detail::call_with(f_, x.subspan(weights), {"functional", where_});
-    const std::vector<Var> reads = read(x[weights]);
-    detail::require_read(y, reads, where_);
-    return substitute({y}, reads, {x.begin(), x.begin() + weights}, where_)[0];
+    std::vector<Var> before = read(x[weights]);
+    // The arguments may depend on the Parameters, too, and stay what they are.
+    const std::vector<Var> arguments = detail::stand_ins(x.subspan(weights), where_);
+    const Var y = detail::call_with(f_, arguments, {"functional", where_});
+    detail::require_read(y, before, where_);
+    before.insert(before.end(), arguments.begin(), arguments.end());
+    return substitute({y}, before, {x.begin(), x.end()}, where_)[0];
   }
   template <std::same_as<Var>... Vars>
   requires(sizeof...(Vars) > 1) Var operator()(Vars... x) const {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/declare/edges.hpp>
 #include <dualtape/ops/declare/families.hpp>
 #include <dualtape/ops/declare/indices.hpp>
@@ -91,6 +92,28 @@ struct Gather {
     inference.require_count(2);
     check_gather(inference, inference.shape(0));
     inference.out = {{inference.shape(1), inference.dtype(0)}};
+  }
+  // From one x for all members their indices stand side by side on the axis.
+  static std::optional<std::vector<Var>> batch(const BatchView& view) {
+    if (view.in[0]) return std::nullopt;
+    const Var index = *view.in[1];
+    const auto axis =
+        static_cast<std::int64_t>(detail::axis_of(view.node.attributes, view.node.in[0].rank()));
+    Ints order;
+    for (std::int64_t k = 1; k <= axis; ++k) order.push_back(k);
+    order.push_back(0);
+    for (std::int64_t k = axis + 1; k < static_cast<std::int64_t>(index.rank()); ++k)
+      order.push_back(k);
+    const Var beside = permute(index, order);
+    Ints sizes = beside.shape().vector();
+    const auto at = sizes.begin() + axis;
+    at[1] *= at[0];
+    sizes.erase(at);
+    const Var out = gather(view.node.in[0], reshape(beside, sizes), axis);
+    Ints back(order.size());
+    for (std::size_t k = 0; k < order.size(); ++k)
+      back[static_cast<std::size_t>(order[k])] = static_cast<std::int64_t>(k);
+    return std::vector{permute(reshape(out, beside.shape()), back)};
   }
   static Kernel kernel(const KernelRequest& request) {
     const Shape& x = request.in[0].shape;

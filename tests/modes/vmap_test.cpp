@@ -273,6 +273,40 @@ TEST_CASE("one matrix for all members meets their vectors in one product, and is
   }
 }
 
+TEST_CASE("a member depends on nothing that lies before its batch") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {2, 3}, dt::float64), w = g.input("w", {3, 3}, dt::float64);
+  const dt::Var h = dt::matmul(x, w);
+  const auto by_w = [&](dt::Var row) {
+    return dt::reverse(dt::sum(row * row), {w}, dt::Unreachable::zero)[w];
+  };
+  const dt::Var slopes = dt::vmap(by_w)(h);
+  const dt::Outputs out =
+      dt::compile({slopes}).run({{x, numbers({2, 3}, 30)}, {w, numbers({3, 3}, 31)}});
+  CHECK(dt::identical(out[slopes], dt::zeros({2, 3, 3}, dt::float64)));
+  dt::Var leaked;
+  dt::vmap([&](dt::Var row) { return leaked = 2 * row; })(h);
+  CHECK(has(error_of<dt::GraphError>([&] { dt::compile({leaked}); }), "taken out of the function"));
+}
+
+TEST_CASE("a function of weights leaves its arguments alone, though they depend on the weights") {
+  const dt::Parameter w{"w", numbers({3}, 32)};
+  const auto net = dt::functional([&](dt::Var q) { return q * w; }, {w});
+  const dt::Tensor a = numbers({3}, 33), q = numbers({3}, 34);
+  const dt::Tensor y = dt::eval([&](dt::Var now, dt::Var v) { return net(now, v * w); }, {a, q});
+  CHECK(dt::all_close(y, dt::eval([&](dt::Var now, dt::Var v) { return now * (v * w); }, {a, q})));
+}
+
+TEST_CASE("one table for all members is not repeated for their indices") {
+  const dt::Tensor table = numbers({50, 4}, 35);
+  dt::Graph g;
+  const dt::Var t = g.input("t", {50, 4}, dt::float64), i = g.input("i", {100, 2, 4}, dt::int64);
+  const dt::Var y = dt::vmap([&](dt::Var index) { return dt::gather(t, index, 0); })(i);
+  dt::Program program = dt::compile({y});
+  const auto all = static_cast<std::size_t>(table.bytes()) * 100;
+  CHECK(program.memory().arena_bytes < all / 2);
+}
+
 TEST_CASE("layers of windows take batches of no members") {
   const auto f = [](dt::Var x) { return dt::max_pool2d(dt::avg_pool2d(x, 2), 1); };
   CHECK(dt::vmap(f)(dt::zeros({0, 1, 2, 4, 4})).shape() == dt::Shape{0, 1, 2, 2, 2});
