@@ -43,6 +43,14 @@ struct Task {
                         .what = "a limit of " + std::to_string(options.bytes) + " bytes",
                         .where = where,
                         .help = "0 for no limit"});
+    constexpr double most_elements = 1e12;
+    if (static_cast<double>(x.shape().count()) * static_cast<double>(y.shape().count()) >
+        most_elements)
+      fail<SizeError>(
+          {.op = function,
+           .what = to_string(y.type()) + " by " + to_string(x.type()) + " has too many elements",
+           .where = where,
+           .help = "hvp(), vhp(), jvp() and vjp() give products with it"});
   }
   // Of y by x.
   Shape shape() const {
@@ -96,6 +104,14 @@ Var for_all_directions(const Task& task, const MaybeVar& one, Var direction, std
   if (!one || count == 0) return {};
   const std::int64_t step = directions_at_once(
       count, task.options.bytes == 0 ? 0 : bytes_carried(direction, *one), task.options.bytes);
+  constexpr std::int64_t most_sweeps = 100'000;
+  if ((count - 1) / step >= most_sweeps)
+    fail<ValueError>({.op = task.function,
+                      .what = std::to_string(count) + " directions, " + std::to_string(step) +
+                              " at a time, are more than " + std::to_string(most_sweeps) +
+                              " sweeps",
+                      .where = task.where,
+                      .help = "give a higher limit of bytes"});
   std::vector<Var> pieces;
   for (std::int64_t begin = 0; begin < count; begin += step) {
     const Var units =

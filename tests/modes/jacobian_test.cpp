@@ -137,6 +137,11 @@ TEST_CASE("misuse of Jacobians names the user's line") {
   refused([&] { dt::hessian(same)(dt::zeros({2})); }, "not one number");
   refused([&] { dt::jacobian([](dt::Var) { return dt::Var{}; })(dt::zeros({2})); },
           "what the function returns");
+  dt::Graph large;
+  const dt::Var many = large.input("many", {1L << 31});
+  refused([&] { dt::jacfwd(many * many, many); }, "too many elements");
+  const dt::Var some = large.input("some", {200'000});
+  refused([&] { dt::jacrev(some * some, some, {.bytes = 1}); }, "more than 100000 sweeps");
   dt::Graph g, other;
   const dt::Var x = g.input("x", {2}), y = other.input("y", {2});
   refused([&] { dt::jacfwd(y, x); }, "graph");
