@@ -147,8 +147,8 @@ void directions(const dt::docs::Tutorial& tutorial) {
   const auto f = [](dt::Var x) { return dt::sum(dt::exp(x) * x); };
   const dt::Tensor x{0, 0.5, 1};
   const auto along = [&](dt::Var v, dt::Var at) { return dt::forward(f(at), {at}, {v}); };
-  // Sixteen directions in one sweep; what depends on x alone is computed once.
-  const dt::Tensor v = dt::rademacher(dt::Key{3}, {16, 3});
+  // A thousand directions in one sweep; what depends on x alone is computed once.
+  const dt::Tensor v = dt::rademacher(dt::Key{3}, {1000, 3});
   const dt::Tensor slopes = dt::vmap(along, {.in = {0, std::nullopt}})(v, x);
   // (slope) v is the gradient on average.
   const dt::Tensor estimate = dt::eval(
