@@ -86,7 +86,7 @@ Var turned_round(const BatchView& view) {
   const Var b = options.transpose_b ? *view.in[1] : swapped(*view.in[1]);  // (batch, columns, k)
   const Var a = view.node.in[0];
   const Shape& s = a.shape();
-  const std::int64_t rows = s.count() / std::max<std::int64_t>(columns_of(s), 1);
+  const std::int64_t rows = batch_of(s).count() * rows_of(s);
   const Var left = a.rank() == 2 ? a : reshape(a, {rows, columns_of(s)});
   const Var out = swapped(matmul(b, left, {.transpose_b = true}));  // (batch, rows, columns)
   Ints sizes = view.node.out[0].shape().vector();

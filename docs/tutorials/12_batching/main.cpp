@@ -170,14 +170,14 @@ double seconds(dt::Program& program, const std::vector<dt::Feed>& feeds, int tim
   return best;
 }
 void cost(const dt::docs::Tutorial& tutorial) {
-  const std::int64_t width = tutorial.choose<std::int64_t>(256, 32);
+  const std::int64_t width = tutorial.choose<std::int64_t>(1024, 32);
   const int times = tutorial.choose(30, 2);
   dt::docs::Figure::Values counts, one_sweep, many_sweeps;
   std::cout << "\ndirections  one sweep  sweeps   (time over that of the value)\n";
   for (const std::int64_t k : {1, 2, 4, 8, 16}) {
     dt::Graph g;
-    const dt::Var x = g.input("x", {32, width}), w = g.input("w", {width, width});
-    const dt::Var v = g.input("v", {k, 32, width});
+    const dt::Var x = g.input("x", {1, width}), w = g.input("w", {width, width});
+    const dt::Var v = g.input("v", {k, 1, width});
     dt::Var h = x;
     for (int i = 0; i < 4; ++i) h = dt::tanh(dt::matmul(h, w));
     const dt::Var y = dt::sum(h);
@@ -188,10 +188,10 @@ void cost(const dt::docs::Tutorial& tutorial) {
     dt::Program together = dt::compile({y, dt::vmap(along)(v)});
     dt::Program each = dt::compile(apart);
     const double scale = 1 / std::sqrt(static_cast<double>(width));
-    const std::vector<dt::Feed> feeds{{x, dt::normal(dt::Key{1}, {32, width})},
+    const std::vector<dt::Feed> feeds{{x, dt::normal(dt::Key{1}, {1, width})},
                                       {w, dt::normal(dt::Key{2}, {width, width}, 0, scale)}};
     std::vector<dt::Feed> with_v = feeds;
-    with_v.emplace_back(v, dt::normal(dt::Key{3}, {k, 32, width}));
+    with_v.emplace_back(v, dt::normal(dt::Key{3}, {k, 1, width}));
     const double base = seconds(value, feeds, times);
     counts.push_back(static_cast<double>(k));
     one_sweep.push_back(seconds(together, with_v, times) / base);
