@@ -269,12 +269,10 @@ class PlainOp : public Op {
   std::vector<Case> cases() const override { return D::cases(); }
   std::vector<Edge> edges() const override { return edges_of<D>(); }
   const Shift* shift() const override {
-    if constexpr (requires { D::shift; }) {
-      static constexpr Shift shift = D::shift;
-      return &shift;
-    } else {
-      return nullptr;
-    }
+    if constexpr (requires { D::shift; })
+      return &D::shift;
+    else
+      return Op::shift();
   }
   std::optional<std::vector<Var>> batch(const BatchView& view) const override {
     if constexpr (requires { Var(D::batch(view)); })

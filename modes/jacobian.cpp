@@ -190,6 +190,17 @@ Var jacobian(Var y, Var x, const JacobianOptions& options, Location where) {
   task.check();
   return x.shape().count() <= y.shape().count() ? forward_jacobian(task) : reverse_jacobian(task);
 }
+Var derivative(Var y, Var x, const JacobianOptions& options, Location where) {
+  const Task task{"derivative", y, x, options, where};
+  task.check();
+  if (x.rank() != 0)
+    fail<ShapeError>({.op = "derivative",
+                      .label = x.label(),
+                      .what = "the input is " + to_string(x.type()) + ", not a single number",
+                      .where = where,
+                      .help = "jacobian() is by every element"});
+  return forward_jacobian(task);
+}
 Var hessian(Var y, Var x, const JacobianOptions& options, Location where) {
   return forward_jacobian({"hessian", slope_of(y, x, "hessian", where), x, options, where});
 }

@@ -3,6 +3,7 @@
 //   dt::Tensor J = dt::jacobian(f)(x);              // of shape f(x).shape() + x.shape()
 //   dt::Tensor H = dt::hessian(f)(x);               // f scalar
 //   auto [a, b] = dt::jacrev(h)(x, y);              // of a function of two, by each
+//   dt::Tensor d = dt::derivative(g)(t);            // by one number t
 //   dt::Var j = dt::jacfwd(y, x);                   // of Vars
 //
 // jacfwd carries a tangent for each element of x, jacrev a cotangent for each element of y, all in
@@ -38,6 +39,9 @@ Var jacfwd(Var y, Var x, const JacobianOptions& options = {}, Location where = L
 Var jacrev(Var y, Var x, const JacobianOptions& options = {}, Location where = Location::current());
 Var jacobian(Var y, Var x, const JacobianOptions& options = {},
              Location where = Location::current());
+// dy/dx of any y by a single number x of rank 0, of y's shape; ShapeError for another x.
+Var derivative(Var y, Var x, const JacobianOptions& options = {},
+               Location where = Location::current());
 // d^2y/dx^2 of a scalar, of shape x.shape() + x.shape(): forward over reverse. ShapeError unless y
 // has one element.
 Var hessian(Var y, Var x, const JacobianOptions& options = {},
@@ -124,6 +128,11 @@ template <detail::FunctionOfVars F>
 auto jacobian(F f, const JacobianOptions& options = {}, Location where = Location::current()) {
   return detail::JacobianFunction<F>(std::move(f), static_cast<detail::JacobianOf>(&jacobian),
                                      options, {"jacobian", where});
+}
+template <detail::FunctionOfVars F>
+auto derivative(F f, const JacobianOptions& options = {}, Location where = Location::current()) {
+  return detail::JacobianFunction<F>(std::move(f), static_cast<detail::JacobianOf>(&derivative),
+                                     options, {"derivative", where});
 }
 // Of a function of several arguments, the blocks on the diagonal: by each of them twice.
 template <detail::FunctionOfVars F>

@@ -229,6 +229,7 @@ bool folds_rows(const Shape& shape, const Ints& axes) {
 // var() and stddev() bring other axes to the end.
 template <bool root>
 struct AnyVariance {
+  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto promotion = Promotion::common_floating;
   static constexpr bool can_fail = false;
 
@@ -285,7 +286,6 @@ struct AnyVariance {
 
 struct Variance : AnyVariance<false> {
   static constexpr auto name = "var";
-  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the variance over axes";
   static constexpr auto math =
       "y = sum_i (x_i - mean x)^2 / (n - correction); dy = 2 sum_i (x_i - mean x) dx_i / (n - "
@@ -333,7 +333,6 @@ struct Variance : AnyVariance<false> {
 };
 struct StandardDeviation : AnyVariance<true> {
   static constexpr auto name = "std";
-  static constexpr Shift shift{.axes = "axes"};
   static constexpr auto doc = "the standard deviation over axes (C++ name: stddev)";
   static constexpr auto math =
       "y = |x - mean x| / sqrt(n - correction), |.| being the Euclidean norm; dy = sum_i (x_i - "

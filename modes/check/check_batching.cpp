@@ -26,6 +26,7 @@ class BatchCheck {
     compare("its vjp", [this](std::span<const Var> in, const std::vector<Var>& out) {
       return cotangents(in, out);
     });
+    if (std::ranges::find(batched_, false) == batched_.end()) from_outside();
   }
 
  private:
@@ -68,7 +69,22 @@ class BatchCheck {
       }
     }
   }
-  std::vector<Tensor> all_members(const Outputs& outputs) const {
+  // The vjp of the batched call is the batch of the call's vjps.
+  void from_outside() {
+    const auto call = [](std::span<const Var>, const std::vector<Var>& out) { return out; };
+    const auto vjp = [this](std::span<const Var> in, const std::vector<Var>& out) {
+      return cotangents(in, out);
+    };
+    const std::vector<Tensor> inside = all_members(vjp);
+    const std::vector<Tensor> outside = all_members(call, vjp);
+    ++report_.checks;
+    if (inside.size() != outside.size()) return failed("its vjp from outside", "other results");
+    for (std::size_t i = 0; i < inside.size(); ++i)
+      if (const std::string why = difference(outside[i], inside[i]); !why.empty())
+        return failed("its vjp from outside", "result " + std::to_string(i) + why);
+  }
+  // `after` is made of the batched call's inputs and results.
+  std::vector<Tensor> all_members(const Outputs& outputs, const Outputs& after = nullptr) const {
     Graph graph;
     std::vector<Var> in;
     std::vector<Tensor> values;
@@ -87,7 +103,9 @@ class BatchCheck {
       options.in.push_back(batched_[i] ? BatchAxis(0) : std::nullopt);
     }
     const Batched batch(in, options, {"check_op", {}});
-    return run(batch.for_all(outputs(batch.of_one(), sample_.build(batch.of_one()))), in, values);
+    const std::vector<Var> all =
+        batch.for_all(outputs(batch.of_one(), sample_.build(batch.of_one())));
+    return run(after ? after(in, all) : all, in, values);
   }
   std::vector<Tensor> one_member(const Outputs& outputs, std::int64_t member) const {
     Graph graph;

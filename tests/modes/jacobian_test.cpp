@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,19 @@ TEST_CASE("Rosenbrock's Hessian is its closed form") {
   const dt::Tensor left = dt::vhp(rosenbrock, x, v);
   const dt::Tensor right = dt::hvp(rosenbrock, x, v);
   CHECK(dt::all_close(left, right, 1e-12, 1e-12));
+}
+
+TEST_CASE("a derivative by one number has the value's shape, to any order") {
+  const auto curve = [](dt::Var t) { return dt::stack({dt::sin(t), dt::cos(t), t * t}); };
+  const dt::Tensor t = dt::Tensor::scalar(0.5);
+  const dt::Tensor first = dt::derivative(curve)(t);
+  REQUIRE(first.shape() == dt::Shape{3});
+  CHECK(first.at({0}) == doctest::Approx(std::cos(0.5)));
+  CHECK(first.at({2}) == doctest::Approx(1.0));
+  const dt::Tensor third = dt::derivative(dt::derivative(dt::derivative(curve)))(t);
+  CHECK(third.at({0}) == doctest::Approx(-std::cos(0.5)));
+  CHECK(has(error_of<dt::ShapeError>([&] { dt::derivative(curve)(dt::zeros({2})); }),
+            "jacobian_test.cpp"));
 }
 
 TEST_CASE("a limit of bytes changes the count of sweeps and no bit") {
