@@ -68,9 +68,10 @@ std::vector<Var> substitute(const std::vector<Var>& outputs, const std::vector<V
     detail::require_alive(before[i], "substitute", "a Var to replace", where);
     detail::require_alive(now[i], "substitute", "a Var in its place", where);
     detail::require_one_graph(std::array{before[i], now[i]}, "substitute", "Vars", where);
+    const std::string label = before[i].label();
     const Complaint complaint{
         .op = "substitute",
-        .label = before[i].label(),
+        .label = label,
         .what = to_string(now[i].type()) + " in the place of " + to_string(before[i].type()),
         .where = where,
         .help = "give a Var of its shape and dtype"};
