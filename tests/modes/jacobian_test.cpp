@@ -9,16 +9,15 @@
 
 #include <dualtape/dualtape.hpp>
 #include <tests/errors.hpp>
+#include <tests/modes/drawn.hpp>
 
 namespace dt = dualtape;
 using dualtape::testing::error_of;
 using dualtape::testing::has;
+using dualtape::testing::numbers;
 
 namespace {
 
-dt::Tensor numbers(dt::Shape shape, std::uint64_t seed) {
-  return dt::uniform(dt::Key{seed}, std::move(shape), -1.0, 1.0, dt::float64);
-}
 dt::Var rosenbrock(dt::Var x) {
   const dt::Var a = dt::slice(x, 0, 0, -1), b = dt::slice(x, 0, 1, x.shape()[0]);
   return dt::sum(100 * dt::square(b - a * a) + dt::square(1 - a));

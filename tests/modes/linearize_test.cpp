@@ -8,15 +8,14 @@
 
 #include <dualtape/dualtape.hpp>
 #include <tests/errors.hpp>
+#include <tests/modes/drawn.hpp>
 
 namespace dt = dualtape;
 using dualtape::testing::error_of;
 using dualtape::testing::has;
+using dualtape::testing::numbers;
 
 namespace {
-dt::Tensor numbers(dt::Shape shape, std::uint64_t seed) {
-  return dt::uniform(dt::Key{seed}, std::move(shape), -1.0, 1.0, dt::float64);
-}
 double dot(const dt::Tensor& a, const dt::Tensor& b) {
   return dt::eval([](dt::Var x, dt::Var y) { return dt::sum(x * y); }, {a, b}).item();
 }
