@@ -45,6 +45,7 @@ FunctionRules::Jvp jvp_rule(R rule, Location where) {
       require_one_argument(x.size(), "jvp", where);
       return {rule(x[0], y[0], dx[0])};
     } else {
+      static_cast<void>(where);
       static_assert(
           std::is_invocable_r_v<Var, const R&, std::span<const Var>, Var, std::span<const Var>>,
           "dualtape: a jvp rule takes (Var x, Var y, Var dx), or (std::span<const Var> x, Var y, "
@@ -62,6 +63,7 @@ FunctionRules::Vjp vjp_rule(R rule, Location where) {
       require_one_argument(x.size(), "vjp", where);
       return {rule(x[0], y[0], c[0])};
     } else {
+      static_cast<void>(where);
       static_assert(
           std::is_invocable_r_v<std::vector<Var>, const R&, std::span<const Var>, Var, Var>,
           "dualtape: a vjp rule takes (Var x, Var y, Var c) and returns a Var, or (std::span<const "

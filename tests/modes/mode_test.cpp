@@ -180,7 +180,7 @@ TEST_CASE("a rule may set itself anew while it runs") {
     const std::vector<int> kept(100, 7);
     mode.set_rule(op, [](const dt::NodeView&, auto) { return std::vector<Degree::MaybeState>{2}; });
     ++calls;
-    return std::vector<Degree::MaybeState>{kept[99]};
+    return std::vector<Degree::MaybeState>(1, Degree::MaybeState(kept[99]));
   });
   CHECK(degree_of(mode, exp(x), {x}) == 7);
   CHECK(degree_of(mode, exp(x), {x}) == 2);
