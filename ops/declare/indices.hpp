@@ -121,6 +121,10 @@ inline void infer_sum(Inference& inference, const Shape& shape) {
     inference.type_error(
         "x is " + to_string(inference.in[2]) + " but the updates are " + to_string(inference.in[0]),
         "cast() one of them");
+  if (inference.in.size() == 3 && inference.shape(2) != shape)
+    inference.shape_error(
+        "x is " + to_string(inference.in[2]) + " and the attribute shape is " + to_string(shape),
+        "the operator's function takes the shape from x");
   inference.out = {{shape, inference.dtype(0)}};
 }
 

@@ -178,7 +178,9 @@ TEST_CASE("a rule may set itself anew while it runs") {
   int calls = 0;
   mode.set_rule(op, [&](const dt::NodeView&, auto) {
     const std::vector<int> kept(100, 7);
-    mode.set_rule(op, [](const dt::NodeView&, auto) { return std::vector<Degree::MaybeState>{2}; });
+    mode.set_rule(op, [](const dt::NodeView&, auto) {
+      return std::vector<Degree::MaybeState>(1, Degree::MaybeState(2));
+    });
     ++calls;
     return std::vector<Degree::MaybeState>(1, Degree::MaybeState(kept[99]));
   });
