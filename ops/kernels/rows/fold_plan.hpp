@@ -2,6 +2,7 @@
 // Private, without SIMD headers. A plan is immutable; kernels may be called from any thread.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -53,7 +54,8 @@ struct FarNorm {
   static constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
   static constexpr double down = sizeof(T) == sizeof(double) ? 0x1p-256 : 0x1p-32;
 
-  static constexpr double part(T norm) { return norm > largest ? down : 1; }
+  // Compared with `largest` an infinity was not larger in what g++ 14 made of it.
+  static double part(T norm) { return std::isfinite(norm) ? 1 : down; }
 };
 
 // What derivatives read of rows, or of channels: one number of each, of the row times `part`, a
