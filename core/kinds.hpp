@@ -287,9 +287,6 @@ class PlainOp : public Op {
       return std::nullopt;
     }
   }
-  bool has_batch_rule() const override {
-    return requires(const BatchView& view) { D::batch(view); };
-  }
   bool is_alias() const override {
     if constexpr (requires { D::is_alias; })
       return D::is_alias;

@@ -184,7 +184,6 @@ class Op {
   // cannot batch: the operator is then done for one member after the other.
   virtual const Shift* shift() const { return nullptr; }
   virtual std::optional<std::vector<Var>> batch(const BatchView&) const { return std::nullopt; }
-  virtual bool has_batch_rule() const { return false; }
   // By default the operations of the formula for each element, and none without a formula.
   virtual Cost cost(const KernelRequest& request) const;
   // Sample calls for check_op and the generated tests.

@@ -54,7 +54,7 @@ struct FarNorm {
   static constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
   static constexpr double down = sizeof(T) == sizeof(double) ? 0x1p-256 : 0x1p-32;
 
-  // Compared with `largest` an infinity was not larger in what g++ 14 made of it.
+  // Written as `norm > largest`, g++ 14.2 leaves `down` out of the product it stands in.
   static double part(T norm) { return std::isfinite(norm) ? 1 : down; }
 };
 
