@@ -13,9 +13,7 @@ namespace dualtape {
 namespace {
 
 Type with_members(const Type& member, std::int64_t size) {
-  Ints sizes = member.shape.vector();
-  sizes.insert(sizes.begin(), size);
-  return {Shape(sizes), member.dtype};
+  return {batched_shape(member.shape, size), member.dtype};
 }
 
 // A reduction of scalars, over no axis: each member becomes a row of one number.

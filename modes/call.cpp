@@ -15,6 +15,7 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
 
@@ -45,9 +46,7 @@ class Members {
   }
   Type of_all(const Type& member) const {
     if (!loops_) return member;
-    Ints sizes = member.shape.vector();
-    sizes.insert(sizes.begin(), size_);
-    return {Shape(sizes), member.dtype};
+    return {batched_shape(member.shape, size_), member.dtype};
   }
   Type of_argument(std::size_t argument, const Type& member) const {
     return same(argument) ? member : of_all(member);

@@ -3,7 +3,7 @@
 #include <string>
 
 #include <dualtape/modes/batching.hpp>
-#include <dualtape/ops/shapes.hpp>
+#include <dualtape/ops/batching.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -18,15 +18,6 @@ std::int64_t wrapped(std::int64_t axis, std::size_t rank, const std::string& of,
                std::to_string(rank) + " axes",
        .where = called.where,
        .help = "name an axis that is there, or std::nullopt where nothing is batched"});
-}
-
-Var move_axis(Var x, std::int64_t from, std::int64_t to) {
-  if (from == to) return x;
-  Ints order;
-  for (std::int64_t axis = 0; axis < static_cast<std::int64_t>(x.rank()); ++axis)
-    if (axis != from) order.push_back(axis);
-  order.insert(order.begin() + to, from);
-  return permute(x, order);
 }
 
 void require_axes(const std::vector<BatchAxis>& axes, std::size_t count, const std::string& of,

@@ -29,7 +29,7 @@ Attribute shifted(const Attributes::Entry& entry, const Shift& shift, std::int64
   }
   if (name == shift.sizes) {
     if (const auto* const shape = std::get_if<Shape>(&entry.second))
-      return Shape(with_front(size, shape->vector()));
+      return batched_shape(*shape, size);
     return with_front(size, std::get<Ints>(entry.second));
   }
   if (name == shift.starts) return with_front(0, std::get<Ints>(entry.second));
@@ -39,6 +39,19 @@ Attribute shifted(const Attributes::Entry& entry, const Shift& shift, std::int64
 
 }  // namespace
 
+Shape batched_shape(const Shape& member, std::int64_t size) {
+  return Shape(with_front(size, member.vector()));
+}
+
+Var move_axis(Var x, std::int64_t from, std::int64_t to) {
+  if (from == to) return x;
+  Ints order;
+  for (std::int64_t axis = 0; axis < static_cast<std::int64_t>(x.rank()); ++axis)
+    if (axis != from) order.push_back(axis);
+  order.insert(order.begin() + to, from);
+  return permute(x, order);
+}
+
 Attributes shifted_attributes(const BatchView& view, const Shift& shift) {
   std::vector<Attributes::Entry> entries = view.node.attributes.entries();
   for (Attributes::Entry& entry : entries) entry.second = shifted(entry, shift, view.size);
@@ -47,9 +60,7 @@ Attributes shifted_attributes(const BatchView& view, const Shift& shift) {
 
 Var batched_operand(const BatchView& view, std::size_t i) {
   if (view.in[i]) return *view.in[i];
-  Ints sizes = view.node.in[i].shape().vector();
-  sizes.insert(sizes.begin(), view.size);
-  return broadcast_to(view.node.in[i], Shape(sizes));
+  return broadcast_to(view.node.in[i], batched_shape(view.node.in[i].shape(), view.size));
 }
 
 std::vector<Var> batched_operands(const BatchView& view) {
@@ -77,9 +88,7 @@ Var fold_batch(Var x) {
 }
 
 Var unfold_batch(Var x, const BatchView& view, std::size_t output) {
-  Ints sizes = view.node.out[output].shape().vector();
-  sizes.insert(sizes.begin(), view.size);
-  return reshape(x, sizes);
+  return reshape(x, batched_shape(view.node.out[output].shape(), view.size));
 }
 
 std::vector<Var> apply_batched(const BatchView& view, const std::vector<Var>& operands) {

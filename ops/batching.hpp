@@ -9,6 +9,11 @@
 
 namespace dualtape {
 
+// The shape of all members together: the batch axis, then a member's.
+Shape batched_shape(const Shape& member, std::int64_t size);
+// The axes in order, but axis `from`, counted from the front, as axis `to`.
+Var move_axis(Var x, std::int64_t from, std::int64_t to);
+
 // Operand i with the batch axis in front: repeated for all members where it is the same for all.
 Var batched_operand(const BatchView& view, std::size_t i);
 std::vector<Var> batched_operands(const BatchView& view);

@@ -30,22 +30,12 @@ using detail::split_at;
 using detail::sum_is_linear_in;
 using detail::wrap_axis;
 
-// The axes in order, but axis `from` as axis `to`.
-Var with_axis_moved(Var x, std::int64_t from, std::int64_t to) {
-  Ints order;
-  for (std::int64_t axis = 0; axis < static_cast<std::int64_t>(x.rank()); ++axis)
-    if (axis != from) order.push_back(axis);
-  order.insert(order.begin() + to, from);
-  return permute(x, order);
-}
-Var batch_first(Var x, std::int64_t axis) { return axis == 0 ? x : with_axis_moved(x, axis, 0); }
-
 // Entries of each member's own choice: index (b, i ...) of x (b, a ..., n, c ...), by a gather of
 // rows (b, i ..., a ... c ...).
 Var take_of_each(Var x, Var index, std::int64_t axis) {
   const std::int64_t size = x.shape()[0];
   const std::int64_t choices = index.shape().count() / std::max<std::int64_t>(size, 1);
-  const Var lines = with_axis_moved(x, axis + 1, 1);
+  const Var lines = move_axis(x, axis + 1, 1);
   Ints others(lines.shape().begin() + 2, lines.shape().end());
   std::int64_t width = 1;
   for (const std::int64_t n : others) width *= n;
@@ -112,7 +102,7 @@ struct Take {
     const Var index = view.node.in[1];
     const auto axis = static_cast<std::int64_t>(axis_of(view.node.attributes, x.rank()));
     if (!view.in[1]) return take(*view.in[0], index, axis + 1);
-    if (!view.in[0]) return batch_first(take(x, *view.in[1], axis), axis);
+    if (!view.in[0]) return move_axis(take(x, *view.in[1], axis), axis, 0);
     return take_of_each(*view.in[0], *view.in[1], axis);
   }
   static Var transpose(const NodeView& node, std::size_t, Var cotangent);

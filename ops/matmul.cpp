@@ -89,9 +89,7 @@ Var turned_round(const BatchView& view) {
   const std::int64_t rows = batch_of(s).count() * rows_of(s);
   const Var left = a.rank() == 2 ? a : reshape(a, {rows, columns_of(s)});
   const Var out = swapped(matmul(b, left, {.transpose_b = true}));  // (batch, rows, columns)
-  Ints sizes = view.node.out[0].shape().vector();
-  sizes.insert(sizes.begin(), view.size);
-  return reshape(out, sizes);
+  return unfold_batch(out, view);
 }
 
 struct Matmul {

@@ -204,10 +204,8 @@ struct BroadcastTo {
   }
   // Whoever asks sums the cotangent to the operand's shape, as after every broadcast.
   static Var batch(const BatchView& view) {
-    Ints sizes = view.node.out[0].shape().vector();
-    const Var x = aligned_operand(view, 0, sizes.size());
-    sizes.insert(sizes.begin(), view.size);
-    return broadcast_to(x, Shape(sizes));
+    const Shape& member = view.node.out[0].shape();
+    return broadcast_to(aligned_operand(view, 0, member.rank()), batched_shape(member, view.size));
   }
   static Var transpose(const NodeView&, std::size_t, Var cotangent) { return cotangent; }
   static std::vector<Edge> edges() { return detail::move_edges(name); }
