@@ -199,6 +199,19 @@ class Op {
   virtual bool is_alias() const { return false; }
   // Equal nodes may be merged and constant ones folded. False for inputs and the like.
   virtual bool is_pure() const { return true; }
+  // Whether a node with the attributes `mine` also computes what another of this operator, with
+  // those `others`, does, and how: that one's operands and outputs among its own. Programs then run
+  // it in the place of both.
+  struct Covered {
+    std::vector<std::int64_t> operands;
+    std::vector<std::int64_t> outputs;
+  };
+  virtual bool may_cover() const { return false; }
+  virtual std::optional<Covered> covered(const Attributes& mine, const Attributes& others) const {
+    static_cast<void>(mine);
+    static_cast<void>(others);
+    return std::nullopt;
+  }
   // Draws random numbers from its key; programs count such bytes apart.
   virtual bool is_random() const { return false; }
 

@@ -76,6 +76,7 @@ Plan make_plan(std::span<const Var> outputs, std::span<const Assign> assigns,
 
 void eliminate_dead(Plan& plan);  // drops pure nodes nobody needs
 void merge(Plan& plan);           // one node for equal computations
+void absorb(Plan& plan);          // drops nodes whose results another node computes, too
 void precompute(Plan& plan);      // computes now what depends on constants alone, unless it grows
 void unshare(Plan& plan);         // outputs and assigned values get memory of their own
 // Orders the nodes by origin: a tangent runs right after its primal, a coefficient or a random

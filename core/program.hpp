@@ -65,6 +65,9 @@ struct MemoryUse {
 };
 
 class Outputs;
+namespace detail {
+class Body;
+}
 
 class Program {
  public:
@@ -95,7 +98,12 @@ class Program {
 
  private:
   friend Program compile(std::vector<Var>, std::vector<Assign>, const CompileOptions&, Location);
+  friend class detail::Body;
   struct Impl;
+  // What is known of a program before it has memory.
+  static std::unique_ptr<Impl> planned(std::span<const Var> outputs,
+                                       std::span<const Assign> assigns,
+                                       const CompileOptions& options, Location where);
   explicit Program(std::unique_ptr<Impl> impl);
   Impl& impl(Location where) const;  // GraphError if it was moved from
   std::unique_ptr<Impl> impl_;

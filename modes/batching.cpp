@@ -6,6 +6,7 @@
 
 #include <dualtape/core/kept.hpp>
 #include <dualtape/modes/calls/calls.hpp>
+#include <dualtape/modes/loops/closure.hpp>
 #include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/shapes.hpp>
 
@@ -86,22 +87,27 @@ class StandIn final : public Op {
   }
   Kernel kernel(const KernelRequest&) const override {
     fail<GraphError>({.op = "member",
-                      .what = "a Var of one member was taken out of the function that vmap or "
-                              "functional was building, and has no value there",
+                      .what =
+                          "a Var was taken out of the function that vmap, functional or a loop was "
+                          "building, and has no value there",
                       .where = {},
                       .help = "return it from the function"});
   }
   std::vector<Case> cases() const override { return {}; }
 };
 
-Var stand_in_of(Var var, Shape shape) {
+const Op& stand_in_op() {
   static const detail::Kept<StandIn> op;
+  return op.value;
+}
+
+Var stand_in_of(Var var, Shape shape) {
   Graph& graph = var.graph();
   const Attributes attributes{{"shape", std::move(shape)},
                               {"dtype", var.dtype()},
                               {"of", static_cast<std::int64_t>(var.id())},
                               {"output", static_cast<std::int64_t>(var.output())}};
-  return graph.var(graph.add(op.value, {}, attributes, var.node().where));
+  return graph.var(graph.add(stand_in_op(), {}, attributes, var.node().where));
 }
 
 }  // namespace
@@ -190,6 +196,14 @@ Var detail::member_of(Var all) {
   return stand_in_of(all, Shape(shape.sizes().subspan(1)));
 }
 Var detail::stand_in(Var var) { return stand_in_of(var, var.shape()); }
+Var detail::stand_in_of_type(Graph& graph, const Type& type, Location where) {
+  return graph.var(graph.add(stand_in_op(), {},
+                             {{"shape", type.shape},
+                              {"dtype", type.dtype},
+                              {"of", static_cast<std::int64_t>(graph.size())},
+                              {"output", -1}},  // none of a Var's: there is no other of this kind
+                             where));
+}
 Var detail::for_all(Var same, std::int64_t size) {
   return broadcast_to(same, with_members(same.type(), size).shape);
 }

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <optional>
 
 #include <dualtape/core/callable.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/leaves.hpp>
-#include <dualtape/core/program.hpp>
+#include <dualtape/core/run/body.hpp>
 #include <dualtape/modes/batching.hpp>
 #include <dualtape/modes/calls/calls.hpp>
 #include <dualtape/modes/forward.hpp>
@@ -73,14 +72,14 @@ Attributes attributes_of(FunctionPtr function, std::size_t first_linear, const M
 // A function's program, run on the caller's memory.
 class Runner {
  public:
-  Runner(const Function& function, const CompileOptions& options, const Members& members)
-      : function_(function),
+  Runner(FunctionPtr function, const CompileOptions& options, const Members& members)
+      : function_(std::move(function)),
         members_(members),
-        program_(compile(function.outputs(), {}, of_functions(options), function.where())) {
-    for (const Var& input : function.inputs())
-      feeds_.emplace_back(input, Tensor(), function.where());
-  }
+        body_(function_->inputs(), function_->outputs(), of_functions(options),
+              function_->where()) {}
+  const detail::Body& body() const { return body_; }
   void run(const KernelArgs& args) {
+    body_.use(args.workspace);
     for (std::int64_t member = 0; member < members_.size(); ++member) run_member(args, member);
   }
 
@@ -89,23 +88,18 @@ class Runner {
     const auto place = [&](const Type& type) {
       return static_cast<std::size_t>(member) * bytes_of(type);
     };
-    for (std::size_t i = 0; i < feeds_.size(); ++i) {
-      const Type& type = function_.inputs()[i].type();
-      auto* const all = static_cast<std::byte*>(const_cast<void*>(args.in[i]));
-      feeds_[i].value = Tensor::view(all + (members_.same(i) ? 0 : place(type)), type);
+    for (std::size_t i = 0; i < function_->inputs().size(); ++i) {
+      const std::size_t at = members_.same(i) ? 0 : place(function_->inputs()[i].type());
+      body_.read(i, args.input<std::byte>(i) + at);
     }
-    const Outputs results = program_.run(feeds_, function_.where());
-    for (std::size_t i = 0; i < function_.outputs().size(); ++i) {
-      const Tensor& value = results[function_.outputs()[i]];
-      auto* const all = static_cast<std::byte*>(args.out[i]);
-      if (value.bytes() > 0) std::memcpy(all + place(value.type()), value.raw(), value.bytes());
-    }
+    for (std::size_t i = 0; i < function_->outputs().size(); ++i)
+      body_.write(i, args.output<std::byte>(i) + place(function_->outputs()[i].type()));
+    body_.run();
   }
 
-  const Function& function_;
+  FunctionPtr function_;
   Members members_;
-  Program program_;
-  std::vector<Feed> feeds_;
+  detail::Body body_;
 };
 
 // The function (primals, tangents of the active inputs) -> tangents of all outputs.
@@ -214,18 +208,21 @@ FunctionRules batched_rules(const FunctionRules& rules, const std::vector<bool>&
   return made;
 }
 
-// The function of all members at once, where the arguments that the view has are batched.
-FunctionPtr batched_function(const Function& function, const std::vector<Type>& types,
-                             const BatchView& view) {
-  std::vector<bool> batched;
-  for (const MaybeVar& in : view.in) batched.push_back(in.has_value());
+// The function of all members at once, where the inputs marked are batched.
+FunctionPtr batched_function(const Function& function, const std::vector<bool>& batched,
+                             std::int64_t size) {
+  std::vector<Type> types;
+  for (std::size_t i = 0; i < batched.size(); ++i) {
+    const Type& type = function.inputs()[i].type();
+    types.push_back(batched[i] ? Type{batched_shape(type.shape, size), type.dtype} : type);
+  }
   const auto body = [&](std::span<const Var> arguments) {
     OneOfMany sweep;
     const std::vector<Var> one = sweep.of_one(arguments, batched);
-    return sweep.of_all(function.inlined(one, function.where()), view.size, function.where());
+    return sweep.of_all(function.inlined(one, function.where()), size, function.where());
   };
   return Function::make("batch of " + function.name(), types, body, function.where(),
-                        batched_rules(function.rules(), batched, view.size, function.where()));
+                        batched_rules(function.rules(), batched, size, function.where()));
 }
 
 struct Call {
@@ -275,9 +272,10 @@ struct Call {
   }
 
   static Kernel kernel(const KernelRequest& request) {
-    const auto runner = std::make_shared<Runner>(function(request.attributes), request.options,
-                                                 Members(request.attributes));
-    return {[runner](const KernelArgs& args) { runner->run(args); }, 0};
+    const auto runner = std::make_shared<Runner>(function(request.attributes).shared(),
+                                                 request.options, Members(request.attributes));
+    return {[runner](const KernelArgs& args) { runner->run(args); }, runner->body().bytes(),
+            runner->body().summary()};
   }
 
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
@@ -295,11 +293,7 @@ struct Call {
       arguments.emplace_back(*tangents[i]);
       same.push_back(members.same(i));
     }
-    std::string key = "jvp";
-    for (const std::size_t i : active) key += " " + std::to_string(i);
-    const Function& f = function(node.attributes);
-    const FunctionPtr derived = f.derived(
-        key, [&] { return tangent_function(f, active); }, f.where());
+    const FunctionPtr derived = detail::tangents_of(function(node.attributes), active);
     const std::vector<Var> out =
         apply_all(node.op, arguments, attributes_of(derived, node.in.size(), members, same));
     std::vector<MaybeVar> result(out.begin(), out.end());
@@ -328,9 +322,7 @@ struct Call {
                                  ? *cotangents[k]
                                  : graph.constant(zeros(type.shape, type.dtype, f.where())));
     }
-    const FunctionPtr derived = f.derived(
-        "transpose " + std::to_string(first), [&] { return transposed_function(f, first); },
-        f.where());
+    const FunctionPtr derived = detail::transpose_of(f, first);
     std::vector<Var> found =
         apply_all(node.op, arguments, attributes_of(derived, arguments.size(), members, same));
     // What was the same for all members has the sum of their cotangents.
@@ -344,17 +336,13 @@ struct Call {
   static std::optional<std::vector<Var>> batch(const BatchView& view) {
     if (Members(view.node.attributes).loop()) return std::nullopt;
     const Function& f = function(view.node.attributes);
-    std::string key = "batch of " + std::to_string(view.size) + " by";
+    std::vector<bool> batched;
     std::vector<In> arguments;
-    std::vector<Type> types;
     for (std::size_t i = 0; i < view.in.size(); ++i) {
-      const Var given = view.in[i] ? *view.in[i] : view.node.in[i];
-      arguments.emplace_back(given);
-      types.push_back(given.type());
-      if (view.in[i]) key += " " + std::to_string(i);
+      batched.push_back(view.in[i].has_value());
+      arguments.emplace_back(view.in[i] ? *view.in[i] : view.node.in[i]);
     }
-    const auto derived = f.derived(
-        key, [&] { return batched_function(f, types, view); }, f.where());
+    const FunctionPtr derived = detail::batch_of(f, batched, view.size);
     return apply_all(view.node.op, arguments,
                      attributes_of(derived, first_linear(view.node.attributes), Members({}), {}));
   }
@@ -411,6 +399,28 @@ std::vector<Var> call(const std::shared_ptr<const Function>& function,
 }
 
 const Op& detail::call_operator() { return call_op.op(); }
+
+FunctionPtr detail::tangents_of(const Function& function, const std::vector<std::size_t>& active) {
+  std::string key = "jvp";
+  for (const std::size_t i : active) key += " " + std::to_string(i);
+  return function.derived(
+      key, [&] { return tangent_function(function, active); }, function.where());
+}
+
+FunctionPtr detail::transpose_of(const Function& function, std::size_t first_linear) {
+  return function.derived(
+      "transpose " + std::to_string(first_linear),
+      [&] { return transposed_function(function, first_linear); }, function.where());
+}
+
+FunctionPtr detail::batch_of(const Function& function, const std::vector<bool>& batched,
+                             std::int64_t size) {
+  std::string key = "batch of " + std::to_string(size) + " by";
+  for (std::size_t i = 0; i < batched.size(); ++i)
+    if (batched[i]) key += " " + std::to_string(i);
+  return function.derived(
+      key, [&] { return batched_function(function, batched, size); }, function.where());
+}
 
 std::vector<Var> detail::call_linear(const std::shared_ptr<const Function>& function,
                                      std::span<const In> arguments, std::size_t first_linear) {

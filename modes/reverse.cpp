@@ -104,6 +104,12 @@ const Linearized::Impl& Linearized::impl(Location where) const {
                                              : "keep the Graph for as long as its derivatives"});
 }
 const Graph& Linearized::tape(Location where) const { return *impl(where).tape; }
+const std::vector<Var>& Linearized::input_entries(Location where) const {
+  return impl(where).entries;
+}
+const std::vector<MaybeVar>& Linearized::output_entries(Location where) const {
+  return impl(where).output_entries;
+}
 
 std::vector<MaybeVar> Linearized::transpose(std::span<const MaybeVar> cotangents,
                                             Location where) const {

@@ -30,6 +30,9 @@ class Linearized {
   std::vector<MaybeVar> transpose(std::span<const MaybeVar> cotangents,
                                   Location where = Location::current()) const;
   const Graph& tape(Location where = Location::current()) const;
+  // On the tape: the tangents of the inputs, and of each output, absent where nothing arrives.
+  const std::vector<Var>& input_entries(Location where = Location::current()) const;
+  const std::vector<MaybeVar>& output_entries(Location where = Location::current()) const;
 
  private:
   struct Impl;

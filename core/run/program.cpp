@@ -78,7 +78,7 @@ std::byte* Program::Impl::address(ValueId value) const {
   if (placement.values[root].storage == Storage::result)
     return static_cast<std::byte*>(result_slots[placement.values[root].offset].data);
   assert(placement.values[root].storage == Storage::arena);
-  return memory.get() + placement.values[root].offset;
+  return arena + placement.values[root].offset;
 }
 
 void Program::Impl::plan_kernels() {
@@ -101,7 +101,7 @@ void Program::Impl::plan_kernels() {
 }
 
 // One for every thread, after the arena, the first one's being large enough for any kernel.
-void Program::Impl::place_workspaces() {
+void Program::Impl::measure_workspaces() {
   std::size_t first = 0;
   std::size_t further = 0;
   for (const Kernel& kernel : kernels) {
@@ -109,19 +109,20 @@ void Program::Impl::place_workspaces() {
     further = std::max(further, kernel.thread_workspace_bytes);
   }
   workspace_bytes = first;
-  if (threads > 1) {
-    constexpr std::size_t apart = 2 * detail::block_alignment;  // no cache line is shared
-    first = (first + apart - 1) / apart * apart;
-    further = (further + apart - 1) / apart * apart;
-    workspace_bytes = first + static_cast<std::size_t>(threads - 1) * further;
-  }
+  if (threads == 1) return;
+  constexpr std::size_t apart = 2 * detail::block_alignment;  // no cache line is shared
+  workspace_of_first = (first + apart - 1) / apart * apart;
+  workspace_of_further = (further + apart - 1) / apart * apart;
+  workspace_bytes =
+      workspace_of_first + static_cast<std::size_t>(threads - 1) * workspace_of_further;
+}
+
+void Program::Impl::take_memory() {
   try {
     memory = detail::make_block(placement.arena_bytes + workspace_bytes);
   } catch (const std::bad_alloc&) {
     refuse_memory(Storage::arena, "compile", compiled_at);
   }
-  workspace = memory.get() + placement.arena_bytes;
-  if (threads > 1) team.emplace(threads, workspace + first, further);
 }
 
 // Says what the arena, or the memory of the results, is for: the largest values in it.
@@ -164,15 +165,35 @@ void Program::Impl::refuse_memory(Storage storage, const char* op, Location wher
 }
 
 void Program::Impl::build(std::span<const Var> outputs) {
-  placement = place(plan);
+  plan_steps();
   result_memory.build(outputs, plan, placement);
-  result_slots.resize(placement.results.size());
   bind_results(*next_results("compile", compiled_at));
+  take_memory();
+  use_memory(memory.get());
+}
+
+void Program::Impl::plan_steps() {
+  placement = place(plan);
+  result_slots.resize(placement.results.size());
   plan_kernels();
-  place_workspaces();
+  measure_workspaces();
   for (const PlanAssign& a : plan.assigns)
     if (a.in_place) written_parameters.emplace(a.value, a.parameter);
+  fed.resize(inputs.size());
+  known_feeds.reserve(inputs.size());
+}
+
+void Program::Impl::use_memory(std::byte* begin) {
+  arena = begin;
+  workspace = begin + placement.arena_bytes;
+  if (threads > 1) team.emplace(threads, workspace + workspace_of_first, workspace_of_further);
+  for (InputSlot& input : inputs) input.readers.clear();
+  for (ResultSlot& slot : result_slots) {
+    slot.readers.clear();
+    slot.writers.clear();
+  }
   bind_operands();
+  calls.clear();
   for (const Step& step : steps) {
     const PlanNode& node = plan.nodes[step.node];
     for (std::uint32_t i = 0; i < node.value_count; ++i) {
@@ -184,8 +205,6 @@ void Program::Impl::build(std::span<const Var> outputs) {
     calls.push_back(
         {run.call(), run.callable(), in.data() + step.first_in, out.data() + step.first_out});
   }
-  fed.resize(inputs.size());
-  known_feeds.reserve(inputs.size());
 }
 
 std::shared_ptr<Outputs::Results> Program::Impl::next_results(const char* op, Location where) {
@@ -270,7 +289,20 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
   for (Assign& a : assigns) a = assign(a.parameter, a.value, a.where.known() ? a.where : where);
   // Constants that are folded, and numbers that passes compute, come out as in a run.
   const detail::FlushDenormals as_in_a_run;
-  auto impl = std::make_unique<Program::Impl>();
+  auto impl = Program::planned(outputs, assigns, options, where);
+  impl->build(outputs);
+  Program program(std::move(impl));
+  if (detail::profiling_wanted()) {
+    program.profile(true);
+    detail::enrol_profiler(program.impl_->profiler);
+  }
+  return program;
+}
+
+std::unique_ptr<Program::Impl> Program::planned(std::span<const Var> outputs,
+                                                std::span<const Assign> assigns,
+                                                const CompileOptions& options, Location where) {
+  auto impl = std::make_unique<Impl>();
   impl->threads = options.threads == 0 ? num_threads() : options.threads;
   impl->graph = (outputs.empty() ? assigns.front().value : outputs.front()).graph_id();
   impl->compiled_at = where;
@@ -280,14 +312,8 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
   wanted.threads = impl->threads;
   impl->plan = optimised_plan(outputs, assigns, wanted, where);
   if (options.keep_weights) library.keep_weights(impl->plan);
-  impl->build(outputs);
   impl->without = options.without;
-  Program program(std::move(impl));
-  if (detail::profiling_wanted()) {
-    program.profile(true);
-    detail::enrol_profiler(program.impl_->profiler);
-  }
-  return program;
+  return impl;
 }
 
 Program::Program(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

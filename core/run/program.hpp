@@ -73,9 +73,12 @@ struct Program::Impl {
   bool feeds_known = false;  // the last run was given known_feeds, and they were complete
   std::unordered_map<ValueId, Parameter> written_parameters;  // those assigned in place
   std::vector<Tensor> copied_feeds;                           // of this run
-  detail::Block memory;                                       // the arena, then the workspace
+  detail::Block memory;        // the arena, then the workspace; none where a caller lends them
+  std::byte* arena = nullptr;  // where they begin
   std::byte* workspace = nullptr;
-  std::size_t workspace_bytes = 0;  // of all threads together
+  std::size_t workspace_bytes = 0;       // of all threads together
+  std::size_t workspace_of_first = 0;    // where the other threads' begins
+  std::size_t workspace_of_further = 0;  // of each of them
   int threads = 1;
   std::optional<detail::Team> team;  // none on one thread
   GraphId graph = 0;                 // to tell foreign Vars
@@ -90,6 +93,10 @@ struct Program::Impl {
   // Of a value that the program computes.
   std::byte* address(ValueId value) const;
   void build(std::span<const Var> outputs);
+  // The two halves of build(), where memory is lent: what is known without it, and what points to
+  // it, which may be done again for other memory.
+  void plan_steps();
+  void use_memory(std::byte* begin);
 
   // ResultMemory::next(), whose MemoryError then names the results.
   std::shared_ptr<Outputs::Results> next_results(const char* op, Location where);
@@ -100,16 +107,17 @@ struct Program::Impl {
   std::string memory_text(const Step& step) const;
   Profile description() const;  // everything but times
   void commit();
+  void bind(const InputSlot& slot, const void* data);
 
  private:
   template <class AfterStep>
   void run_calls(AfterStep after_step);
   void plan_kernels();
-  void place_workspaces();
+  void measure_workspaces();
+  void take_memory();
   void bind_operands();
   bool bind_known_feeds(std::span<const Feed> feeds);
   void bind_feed(const Feed& feed);
-  void bind(const InputSlot& slot, const void* data);
   const void* unwritten(const Tensor& feed);
   ResultSlot* slot_of(ValueId value);  // null if it is no result's
   [[noreturn]] void refuse_memory(Storage storage, const char* op, Location where) const;

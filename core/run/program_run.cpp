@@ -243,7 +243,6 @@ void Program::Impl::rethrow(const Step& step, const Error& error) const {
 
 template <class AfterStep>
 void Program::Impl::run_calls(AfterStep after_step) {
-  const detail::FlushDenormals flush;
   const detail::Team* const of_run = team ? &*team : nullptr;
   const Call* call = calls.data();
   const Call* const end = call + calls.size();
@@ -285,7 +284,10 @@ Outputs Program::run(std::span<const Feed> feeds, Location where) {
   std::shared_ptr<Outputs::Results> results = impl.next_results("run", where);
   impl.bind_results(*results);
   impl.bind_feeds(feeds, where);
-  impl.run_steps();
+  {
+    const detail::FlushDenormals flush;
+    impl.run_steps();
+  }
   impl.commit();
   return Outputs(std::move(results));
 }

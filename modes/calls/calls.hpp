@@ -22,6 +22,16 @@ std::vector<Var> call_for_members(const std::shared_ptr<const Function>& functio
 std::vector<Var> call_linear(const std::shared_ptr<const Function>& function,
                              std::span<const In> arguments, std::size_t first_linear);
 
+// Functions made of another one, once each: (inputs, tangents of the active ones) -> tangents of
+// all outputs; for one that is linear in its inputs from `first_linear` on, (the others, cotangents
+// of the outputs) -> cotangents of the linear inputs; and of all members at once, where those inputs
+// have the batch axis.
+std::shared_ptr<const Function> tangents_of(const Function& function,
+                                            const std::vector<std::size_t>& active);
+std::shared_ptr<const Function> transpose_of(const Function& function, std::size_t first_linear);
+std::shared_ptr<const Function> batch_of(const Function& function, const std::vector<bool>& batched,
+                                         std::int64_t size);
+
 // The tangents of a call of a function with rules of its own.
 std::vector<MaybeVar> tangents_by_rule(const std::shared_ptr<const Function>& function,
                                        const NodeView& node, std::span<const MaybeVar> tangents);

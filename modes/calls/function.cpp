@@ -15,9 +15,9 @@ namespace {
 int depth_of(const Graph& graph) {
   int depth = 0;
   for (NodeId id = 0; id < graph.size(); ++id) {
-    const Node& node = graph.node(id);
-    if (node.op == &detail::call_operator())
-      depth = std::max(depth, 1 + node.attributes.get<FunctionPtr>("function")->depth());
+    for (const auto& [name, value] : graph.node(id).attributes.entries())
+      if (const auto* const called = std::get_if<FunctionPtr>(&value); called != nullptr)
+        depth = std::max(depth, 1 + (*called)->depth());
   }
   return depth;
 }

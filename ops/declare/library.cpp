@@ -13,6 +13,7 @@ namespace dualtape {
 const detail::Library& detail::library() {
   static constexpr std::array passes{
       Pass{"merge", "one node for equal computations", &merge},
+      Pass{"absorb", "one loop for values and tangents", &absorb},
       Pass{"precompute", "what depends on constants alone is computed now", &precompute},
       Pass{"simplify", "algebra that changes no result beyond rounding", &simplify},
       Pass{"thin", "products in the cheaper order, (x a) b for x (a b)", &thin},

@@ -1,0 +1,247 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <vector>
+
+#include <dualtape/dualtape.hpp>
+#include <tests/errors.hpp>
+
+namespace dt = dualtape;
+
+namespace {
+
+// A body with what each kind of operand can do: values that move and do not, products, captures.
+std::pair<dt::Var, dt::Var> cell(dt::Var h, dt::Var x, dt::Var w) {
+  const dt::Var next = dt::tanh(dt::matmul(h, w) + x);
+  return {next, next * next + x};
+}
+
+dt::Var by_scan(std::span<const dt::Var> in) {
+  const auto [last, out] =
+      dt::scan([&](dt::Var h, dt::Var x) { return cell(h, x, in[2]); }, in[0], in[1]);
+  return dt::sum(last * last) + dt::sum(dt::sin(out));
+}
+
+dt::Var unrolled(std::span<const dt::Var> in) {
+  dt::Var h = in[0];
+  std::vector<dt::Var> out;
+  for (std::int64_t t = 0; t < in[1].shape()[0]; ++t) {
+    const auto [next, y] = cell(h, in[1][t], in[2]);
+    h = next;
+    out.push_back(y);
+  }
+  return dt::sum(h * h) + dt::sum(dt::sin(dt::stack(out)));
+}
+
+dt::Tensor drawn(std::uint64_t number, dt::Shape shape) {
+  return dt::normal(dt::Key{7}.fold(number), std::move(shape), 0.0, 1.0, dt::float64);
+}
+std::vector<dt::Tensor> point() {
+  return {drawn(0, {2, 3}), drawn(1, {5, 2, 3}), drawn(2, {3, 3})};
+}
+// The tensor and two others of its kind.
+dt::Tensor three(const dt::Tensor& t) {
+  return dt::eval([](dt::Var x) { return dt::stack(std::vector{x, x * 0.5, x - 1.0}); }, t);
+}
+
+void check_close(const std::vector<dt::Tensor>& a, const std::vector<dt::Tensor>& b,
+                 double tolerance = 1e-12) {
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) CHECK(dt::all_close(a[i], b[i], tolerance, tolerance));
+}
+
+}  // namespace
+
+TEST_CASE("a scan computes what its body computes step by step") {
+  const auto x = point();
+  CHECK(dt::all_close(dt::eval(by_scan, x), dt::eval(unrolled, x), 1e-14));
+}
+
+TEST_CASE("every mode goes through a scan, and through each other") {
+  const auto x = point();
+  const auto v = [&] {
+    std::vector<dt::Tensor> made;
+    for (const dt::Tensor& t : x) made.push_back(drawn(10 + made.size(), t.shape()));
+    return made;
+  }();
+  SUBCASE("forward") {
+    CHECK(dt::all_close(dt::jvp(by_scan, x, v).tangent, dt::jvp(unrolled, x, v).tangent, 1e-12));
+  }
+  SUBCASE("reverse") { check_close(dt::grad(by_scan)(x), dt::grad(unrolled)(x)); }
+  SUBCASE("second order, all nestings") {
+    const auto along = [&](auto f) {
+      return [f, &v](std::span<const dt::Var> in) {
+        std::vector<dt::Var> tangents;
+        for (const dt::Tensor& t : v) tangents.push_back(in[0].graph().constant(t));
+        return dt::forward(f(in), {in.begin(), in.end()}, tangents);
+      };
+    };
+    const auto slope = [&](auto f) {
+      return [f, &v](std::span<const dt::Var> in) {
+        const dt::Var y = f(in);
+        dt::Var total;
+        for (std::size_t i = 0; i < in.size(); ++i) {
+          const dt::Var part =
+              dt::sum(dt::reverse(y, {in[i]})[in[i]] * in[0].graph().constant(v[i]));
+          total = i == 0 ? part : total + part;
+        }
+        return total;
+      };
+    };
+    const dt::Tensor wanted = dt::eval(along(along(unrolled)), x);
+    CHECK(dt::all_close(dt::eval(along(along(by_scan)), x), wanted, 1e-10));
+    CHECK(dt::all_close(dt::eval(along(slope(by_scan)), x), wanted, 1e-10));
+    CHECK(dt::all_close(dt::eval(slope(along(by_scan)), x), wanted, 1e-10));
+    CHECK(dt::all_close(dt::eval(slope(slope(by_scan)), x), wanted, 1e-10));
+    check_close(dt::grad(slope(by_scan))(x), dt::grad(slope(unrolled))(x), 1e-10);
+  }
+  SUBCASE("batched") {
+    std::vector<dt::Tensor> many;
+    for (const dt::Tensor& t : x) many.push_back(three(t));
+    for (const auto& axes : std::vector<std::vector<dt::BatchAxis>>{
+             {0, 0, 0}, {0, {}, {}}, {{}, 0, {}}, {{}, {}, 0}, {0, 0, {}}}) {
+      std::vector<dt::Tensor> given;
+      for (std::size_t i = 0; i < 3; ++i) given.push_back(axes[i] ? many[i] : x[i]);
+      CHECK(dt::all_close(dt::vmap(by_scan, {.in = axes})(given),
+                          dt::vmap(unrolled, {.in = axes})(given), 1e-12));
+      const auto by_w = [](auto f) {
+        return [f](std::span<const dt::Var> in) { return dt::reverse(f(in), {in[2]})[in[2]]; };
+      };
+      CHECK(dt::all_close(dt::vmap(by_w(by_scan), {.in = axes})(given),
+                          dt::vmap(by_w(unrolled), {.in = axes})(given), 1e-10));
+    }
+  }
+}
+
+TEST_CASE("a scan may run backwards, over several values, without slices, and no step at all") {
+  dt::Graph g;
+  const dt::Var xs = g.constant(dt::Tensor{1.0, 2.0, 3.0});
+  const auto back = dt::scan(
+      [](dt::Var s, dt::Var x) {
+        return std::pair{s * 2.0 + x, s};
+      },
+      0.0, xs, {.reverse = true});
+  CHECK(dt::eval(back.state).item() == 17);
+  CHECK(dt::identical(dt::eval(back.out), dt::Tensor{8.0, 3.0, 0.0}));
+  const dt::Scanned both = dt::scan(
+      [](std::span<const dt::Var> s, std::span<const dt::Var>) -> dt::Step {
+        return {{s[1], s[0] + s[1]}, {s[0], s[0]}};
+      },
+      {xs[0] * 0.0, xs[0]}, {}, {.length = 8});
+  CHECK(dt::identical(dt::eval(both.out[0]), dt::Tensor{0.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0}));
+  CHECK(dt::identical(dt::eval(both.out[1]), dt::eval(both.out[0])));
+  const dt::Var none = dt::fori(3, 3, xs, [](dt::Var, dt::Var s) { return s * 2.0; });
+  CHECK(dt::identical(dt::eval(none), dt::eval(xs)));
+  CHECK(dt::identical(dt::eval(dt::reverse(dt::sum(none), {xs})[xs]), dt::Tensor{1.0, 1.0, 1.0}));
+  const dt::Var sum = dt::fori(2, 6, g.constant(dt::Tensor(std::int64_t{0})),
+                               [](dt::Var i, dt::Var s) { return s + i; });
+  CHECK(dt::eval(sum).item<std::int64_t>() == 14);
+}
+
+TEST_CASE("a loop inside a loop, and one that captures the other's values") {
+  const auto nested = [](dt::Var x) {
+    return dt::fori(0, 3, x, [&](dt::Var, dt::Var y) {
+      return dt::fori(0, 2, y, [&](dt::Var, dt::Var z) { return dt::sin(z) + x * y; });
+    });
+  };
+  const auto plain = [](dt::Var x) {
+    dt::Var y = x;
+    for (int i = 0; i < 3; ++i) {
+      dt::Var z = y;
+      for (int j = 0; j < 2; ++j) z = dt::sin(z) + x * y;
+      y = z;
+    }
+    return y;
+  };
+  const dt::Tensor at = dt::Tensor::of({0.7}, dt::float64).reshape({});
+  CHECK(dt::all_close(dt::eval(nested, at), dt::eval(plain, at), 1e-14));
+  CHECK(dt::all_close(dt::grad(nested)(at), dt::grad(plain)(at), 1e-12));
+  CHECK(dt::all_close(dt::grad(dt::grad(nested))(at), dt::grad(dt::grad(plain))(at), 1e-11));
+  CHECK(dt::all_close(dt::grad(dt::grad(dt::grad(nested)))(at),
+                      dt::grad(dt::grad(dt::grad(plain)))(at), 1e-10));
+}
+
+TEST_CASE("a while loop ends where its condition says, in every mode") {
+  // Newton's method for a square root: the derivatives are those of the root.
+  const auto root = [](dt::Var a) {
+    return dt::while_loop([&](dt::Var x) { return dt::abs(x * x - a) > 1e-13; },
+                          [&](dt::Var x) { return (x + a / x) / 2.0; }, a, {.most = 50})
+        .state;
+  };
+  const dt::Tensor at = dt::Tensor::of({2.0}, dt::float64).reshape({});
+  CHECK(dt::eval(root, at).item() == doctest::Approx(std::sqrt(2.0)).epsilon(1e-14));
+  const double slope = 0.5 / std::sqrt(2.0);
+  CHECK(dt::jvp(root, at, dt::Tensor::of({1.0}, dt::float64).reshape({})).tangent.item() ==
+        doctest::Approx(slope).epsilon(1e-10));
+  CHECK(dt::grad(root)(at).item() == doctest::Approx(slope).epsilon(1e-10));
+  CHECK(dt::grad(dt::grad(root))(at).item() ==
+        doctest::Approx(-0.25 / std::pow(2.0, 1.5)).epsilon(1e-8));
+  const dt::Tensor many = dt::Tensor::of({2.0, 100.0, 1e-4, 3.0}, dt::float64);
+  const dt::Tensor roots = dt::vmap(root)(many);
+  const dt::Tensor slopes = dt::vmap(dt::grad(root))(many);
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const double a = many.at({i});
+    CHECK(roots.at({i}) == doctest::Approx(std::sqrt(a)).epsilon(1e-8));
+    CHECK(slopes.at({i}) == doctest::Approx(0.5 / std::sqrt(a)).epsilon(1e-6));
+  }
+  const auto steps = [&](dt::Var a) {
+    return dt::while_loop([&](dt::Var x) { return dt::abs(x * x - a) > 1e-13; },
+                          [&](dt::Var x) { return (x + a / x) / 2.0; }, a, {.most = 50})
+        .steps;
+  };
+  const dt::Tensor each = dt::vmap(steps)(many);
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const dt::Tensor alone = dt::eval(steps, many.row(i));
+    CHECK(each.at<std::int64_t>({i}) == alone.item<std::int64_t>());
+  }
+}
+
+TEST_CASE("a branch is taken, and only that one") {
+  const auto f = [](dt::Var x) {
+    return dt::cond(
+        x > 0.0, [&] { return dt::log(x) * x; }, [&] { return x * x; });
+  };
+  for (const double number : {2.0, -3.0}) {
+    const dt::Tensor at = dt::Tensor::of({number}, dt::float64).reshape({});
+    const double value = number > 0 ? std::log(number) * number : number * number;
+    const double slope = number > 0 ? std::log(number) + 1 : 2 * number;
+    const double second = number > 0 ? 1 / number : 2;
+    CHECK(dt::eval(f, at).item() == doctest::Approx(value));
+    CHECK(dt::grad(f)(at).item() == doctest::Approx(slope));
+    CHECK(dt::grad(dt::grad(f))(at).item() == doctest::Approx(second));
+    CHECK(dt::jvp(dt::grad(f), at, dt::Tensor::of({1.0}, dt::float64).reshape({})).tangent.item() ==
+          doctest::Approx(second));
+  }
+  const dt::Tensor both = dt::Tensor::of({2.0, -3.0}, dt::float64);
+  const dt::Tensor slopes = dt::vmap(dt::grad(f))(both);
+  CHECK(slopes.at({0}) == doctest::Approx(std::log(2.0) + 1));
+  CHECK(slopes.at({1}) == doctest::Approx(-6));
+}
+
+TEST_CASE("forward mode through a scan takes memory that does not grow with the steps") {
+  const auto peak = [](std::int64_t steps) {
+    dt::Graph g;
+    const dt::Var x = g.input("x", {64});
+    const dt::Var v = g.input("v", {64});
+    const dt::Var y = dt::fori(0, steps, x, [](dt::Var, dt::Var s) { return dt::sin(s) * 1.1; });
+    const dt::Var dy = dt::forward(y, {x}, {v});
+    return dt::compile({y, dy}).memory().arena_bytes;
+  };
+  CHECK(peak(10) == peak(10000));
+}
+
+TEST_CASE("a loop that is differentiated runs once for its values") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {8});
+  const dt::Var y = dt::sum(dt::fori(0, 5, x, [](dt::Var, dt::Var s) { return dt::sin(s); }));
+  const auto loops = [](const dt::Program& program) {
+    std::size_t count = 0;
+    for (const dt::PlanNode& node : program.plan().nodes) count += node.op->name() == "scan";
+    return count;
+  };
+  const dt::Var slope = dt::reverse(y, {x})[x];
+  const dt::Var moved = dt::forward(y, {x}, {x});
+  CHECK(loops(dt::compile({y})) == 1);
+  CHECK(loops(dt::compile({y, slope})) == 2);
+  CHECK(loops(dt::compile({y, moved})) == 1);
+}
