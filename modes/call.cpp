@@ -413,6 +413,11 @@ FunctionPtr detail::transpose_of(const Function& function, std::size_t first_lin
       [&] { return transposed_function(function, first_linear); }, function.where());
 }
 
+void detail::give_transpose(const Function& function, std::size_t first_linear,
+                            const std::function<FunctionPtr()>& make) {
+  function.derived("transpose " + std::to_string(first_linear), make, function.where());
+}
+
 FunctionPtr detail::batch_of(const Function& function, const std::vector<bool>& batched,
                              std::int64_t size) {
   std::string key = "batch of " + std::to_string(size) + " by";

@@ -74,9 +74,36 @@ void close(Loop& loop, const char* function, Graph& graph, std::span<const Var> 
     if (!depends) depends = detail::depending_on(graph, given);
     return bool{(*depends)[id]};
   };
-  const Closure closure = detail::close_over(function, graph, given, results, belongs, where);
+  const Closure closure = detail::close_over(
+      function, graph, given, results, {given.empty() ? NodeId{0} : given[0].id(), belongs}, where);
   loop.body = closure.function;
   operands.insert(operands.end(), closure.captured.begin(), closure.captured.end());
+}
+
+void set_kept(Loop& loop, const Keep& keep, const char* function, Location where) {
+  const auto refuse = [&](const std::string& what, const char* help) {
+    fail<ValueError>({.op = function, .what = what, .where = where, .help = help});
+  };
+  const int given =
+      (keep.states != 0 ? 1 : 0) + (keep.bytes != 0 ? 1 : 0) + (keep.every != 0 ? 1 : 0);
+  if (given > 1) refuse("what to keep is said in two ways", "give states, bytes or every");
+  if (keep.states < 0 || keep.every < 0)
+    refuse("it is to keep " + std::to_string(std::min(keep.states, keep.every)) + " states",
+           "give a number from 1 on, or 0 for all");
+  if (keep.every > 0 && loop.stops)
+    refuse("every so many states are to be kept of a loop whose steps only the run tells",
+           "give the number of states: {.keep = {.states = 16}}");
+  loop.states = keep.states;
+  loop.every = keep.every;
+  if (keep.bytes == 0) return;
+  std::size_t state = 0;
+  for (std::size_t i = 0; i < loop.carried; ++i)
+    state += (bytes_of(loop.body->inputs()[i].type()) + 63) / 64 * 64;
+  if (keep.bytes < state)
+    refuse("one state has " + std::to_string(state) + " bytes, and " + std::to_string(keep.bytes) +
+               " are to be kept",
+           "allow one state at least, better ten");
+  loop.states = static_cast<std::int64_t>(keep.bytes / std::max<std::size_t>(state, 1));
 }
 
 Type slice_type(const Type& type) { return {Shape(type.shape.sizes().subspan(1)), type.dtype}; }
@@ -131,20 +158,21 @@ Scanned scan(const ScanBody& body, const std::vector<In>& start, const std::vect
                       .where = where,
                       .help = "return what is carried, or what is stacked"});
   close(loop, "scan", graph, given, results, operands, where);
+  set_kept(loop, options.keep, "scan", where);
   const std::vector<Var> out = detail::apply_loop(loop, operands);
   const auto last = out.begin() + static_cast<std::ptrdiff_t>(loop.carried);
   return {{out.begin(), last}, {last, out.end()}};
 }
 
 std::vector<Var> fori(std::int64_t first, std::int64_t last, const std::vector<In>& state,
-                      const ForBody& body, Location where) {
+                      const ForBody& body, const Keep& keep, Location where) {
   detail::require_callable(!detail::is_null(body), "fori", where);
   const std::int64_t count = last > first ? last - first : 0;
   const auto step = [&](std::span<const Var> s, std::span<const Var> i) -> Step {
     return {body(i[0], s)};
   };
   const Tensor numbers = arange(first, first + count, 1, int64, where);
-  return scan(step, state, {In(numbers, where)}, {.length = count}, where).state;
+  return scan(step, state, {In(numbers, where)}, {.length = count, .keep = keep}, where).state;
 }
 
 WhileResult while_loop(const WhileCondition& condition, const WhileBody& body,
@@ -182,6 +210,7 @@ WhileResult while_loop(const WhileCondition& condition, const WhileBody& body,
   std::vector<Var> operands{holds(begin)};
   operands.insert(operands.end(), begin.begin(), begin.end());
   close(loop, "while_loop", graph, given, results, operands, where);
+  set_kept(loop, options.keep, "while_loop", where);
   const std::vector<Var> out = detail::apply_loop(loop, operands);
   return {{out.begin() + 1, out.end() - 1}, out.back()};
 }

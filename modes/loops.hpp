@@ -39,9 +39,20 @@ struct Scanned {
   std::vector<Var> state;
   std::vector<Var> out;
 };
+// What reverse mode keeps of a loop: by default all that the derivatives of every step need. Else
+// it keeps carried values of some steps, its states, the start among them, and runs the steps
+// between again. One of the three; ValueError for a negative number, or for bytes that hold no
+// state.
+struct Keep {
+  std::int64_t states = 0;  // as many at most, by the schedule that takes the fewest steps
+  std::size_t bytes = 0;    // as many as fit in
+  std::int64_t every = 0;   // the state before every so many steps, and those of as many steps
+};
+
 struct ScanOptions {
   std::int64_t length = -1;  // the number of steps; may be left out where something is sliced
   bool reverse = false;      // from the last slice to the first; what is stacked keeps its place
+  Keep keep = {};
 };
 
 using ScanBody = std::function<Step(std::span<const Var> state, std::span<const Var> slice)>;
@@ -57,10 +68,14 @@ Scanned scan(const ScanBody& body, const std::vector<In>& start, const std::vect
 using ForBody = std::function<std::vector<Var>(Var i, std::span<const Var> state)>;
 // `state` after `body` for i = first ... last - 1, an int64 scalar; as it is where last <= first.
 std::vector<Var> fori(std::int64_t first, std::int64_t last, const std::vector<In>& state,
-                      const ForBody& body, Location where = Location::current());
+                      const ForBody& body, const Keep& keep = {},
+                      Location where = Location::current());
 
 struct WhileOptions {
-  std::int64_t most = 1000;  // steps; reverse mode keeps room for as many
+  // Steps. Reverse mode takes room for as many, unless `keep` says how many states it may keep
+  // (`every` is of no use where only the run tells the number of steps: ValueError).
+  std::int64_t most = 1000;
+  Keep keep = {};
 };
 struct WhileResult {
   std::vector<Var> state;
@@ -119,12 +134,12 @@ scan(const F& body, In start, In xs, const ScanOptions& options = {},
 
 template <class F>
 requires std::is_invocable_r_v<Var, const F&, Var, Var> Var
-fori(std::int64_t first, std::int64_t last, In state, const F& body,
+fori(std::int64_t first, std::int64_t last, In state, const F& body, const Keep& keep = {},
      Location where = Location::current()) {
   const auto step = [&body](Var i, std::span<const Var> s) {
     return std::vector<Var>{body(i, s[0])};
   };
-  return fori(first, last, std::vector<In>{state}, ForBody(step), where)[0];
+  return fori(first, last, std::vector<In>{state}, ForBody(step), keep, where)[0];
 }
 
 struct WhileVar {

@@ -69,8 +69,17 @@ void Body::run() {
 const Plan& Body::plan() const { return impl_->plan; }
 
 std::string Body::summary() const {
+  constexpr std::size_t most = 3;
   const std::size_t steps = impl_->steps.size();
-  return std::to_string(steps) + (steps == 1 ? " step" : " steps");
+  std::string text = std::to_string(steps) + (steps == 1 ? " step" : " steps");
+  std::size_t told = 0;
+  for (const Program::Impl::Step& step : impl_->steps) {
+    const std::string& note = impl_->kernels[step.kernel].note;
+    if (note.empty() || told++ >= most) continue;
+    text += (told == 1 ? ": " : ", ") + std::string(impl_->plan.nodes[step.node].op->name()) +
+            " (" + note + ")";
+  }
+  return told > most ? text + " ..." : text;
 }
 
 }  // namespace dualtape::detail

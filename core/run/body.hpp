@@ -37,7 +37,7 @@ class Body {
   void run();
 
   const Plan& plan() const;
-  // What it does, for explain(): "7 steps".
+  // What it does, for explain(): "7 steps", and what a few of its kernels say of themselves.
   std::string summary() const;
 
  private:

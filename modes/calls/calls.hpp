@@ -29,6 +29,9 @@ std::vector<Var> call_linear(const std::shared_ptr<const Function>& function,
 std::shared_ptr<const Function> tangents_of(const Function& function,
                                             const std::vector<std::size_t>& active);
 std::shared_ptr<const Function> transpose_of(const Function& function, std::size_t first_linear);
+// The function that transpose_of() then gives, where it has made none yet.
+void give_transpose(const Function& function, std::size_t first_linear,
+                    const std::function<std::shared_ptr<const Function>()>& make);
 std::shared_ptr<const Function> batch_of(const Function& function, const std::vector<bool>& batched,
                                          std::int64_t size);
 

@@ -307,9 +307,9 @@ std::vector<Var> switch_case(Var index, const std::vector<Branch>& branches, Loc
                       .where = where,
                       .help = "return a Var at least"});
   const auto own = [&](std::size_t b) {
-    return [&, b](NodeId id) {
-      return id >= first[b] && id < last[b] && !is_leaf(*graph.node(id).op);
-    };
+    return detail::Made{first[b], [&, b](NodeId id) {
+                          return id >= first[b] && id < last[b] && !is_leaf(*graph.node(id).op);
+                        }};
   };
   std::vector<Var> captured;
   for (std::size_t b = 0; b < branches.size(); ++b)

@@ -22,11 +22,11 @@ namespace {
 // What the outputs read that is no part of the function.
 class Captures {
  public:
-  Captures(Graph& graph, std::span<const Var> stand_ins, const std::function<bool(NodeId)>& belongs)
-      : graph_(graph), belongs_(belongs) {
+  Captures(Graph& graph, std::span<const Var> stand_ins, const Made& made)
+      : graph_(graph), made_(made) {
     for (const Var& var : stand_ins) known_.emplace_back(var);
     literal_.resize(graph.size());
-    for (NodeId id = 0; id < graph.size(); ++id) {
+    for (NodeId id = made.first; id < graph.size(); ++id) {
       const Node& node = graph.node(id);
       literal_[id] = (node.input_count > 0 || node.op == &constant_op()) &&
                      std::ranges::all_of(node.inputs(), [&](const Ref& ref) {
@@ -48,7 +48,7 @@ class Captures {
  private:
   void read(Var var, std::vector<bool>& needed) {
     if (std::ranges::find(known_, var) != known_.end()) return;
-    if (belongs_(var.id()) || literal_[var.id()]) {
+    if (made_.belongs(var.id()) || literal_[var.id()]) {
       needed[var.id()] = true;
       return;
     }
@@ -57,23 +57,21 @@ class Captures {
   }
 
   Graph& graph_;
-  const std::function<bool(NodeId)>& belongs_;
+  const Made& made_;
   std::vector<Var> known_;
   std::vector<Var> captured_;
-  std::vector<bool> literal_;  // depends on nothing
+  std::vector<bool> literal_;  // depends on constants of the lambda's own alone
 };
 
 }  // namespace
 
 std::vector<Var> captured_by(Graph& graph, std::span<const Var> stand_ins,
-                             std::span<const Var> outputs,
-                             const std::function<bool(NodeId)>& belongs) {
-  return Captures(graph, stand_ins, belongs).of(outputs);
+                             std::span<const Var> outputs, const Made& made) {
+  return Captures(graph, stand_ins, made).of(outputs);
 }
 
 Closure close_over(std::string name, Graph& graph, std::span<const Var> stand_ins,
-                   std::span<const Var> outputs, const std::function<bool(NodeId)>& belongs,
-                   Location where) {
+                   std::span<const Var> outputs, const Made& lambda, Location where) {
   for (const Var& out : outputs)
     if (&require_alive(out, name, "what the body returns", where).graph() != &graph)
       fail<GraphError>({.op = name,
@@ -83,7 +81,7 @@ Closure close_over(std::string name, Graph& graph, std::span<const Var> stand_in
                         .help = "compute it from the Vars that the body is given and others of "
                                 "their graph"});
   Closure made;
-  made.captured = captured_by(graph, stand_ins, outputs, belongs);
+  made.captured = captured_by(graph, stand_ins, outputs, lambda);
   std::vector<Var> inputs(stand_ins.begin(), stand_ins.end());
   inputs.insert(inputs.end(), made.captured.begin(), made.captured.end());
   std::vector<Type> types;

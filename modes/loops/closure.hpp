@@ -19,17 +19,20 @@ struct Closure {
   std::shared_ptr<const Function> function;  // of the stand-ins, then of what was captured
   std::vector<Var> captured;
 };
-// `outputs` as functions. `belongs` says which nodes of the graph are part of the function; what
-// those read besides, Parameters among it, is captured, but for what depends on nothing, which is
-// copied. GraphError for outputs of another graph.
+// What a lambda made in a graph: nodes from `first` on.
+struct Made {
+  NodeId first;
+  std::function<bool(NodeId)> belongs;  // whether a node is part of the function
+};
+// `outputs` as functions. What the nodes that belong to it read besides, Parameters among it, is
+// captured, but for constants that the lambda made, which are copied with what depends on them
+// alone. GraphError for outputs of another graph.
 Closure close_over(std::string name, Graph& graph, std::span<const Var> stand_ins,
-                   std::span<const Var> outputs, const std::function<bool(NodeId)>& belongs,
-                   Location where);
+                   std::span<const Var> outputs, const Made& made, Location where);
 
 // Of close_over(), the Vars it captures.
 std::vector<Var> captured_by(Graph& graph, std::span<const Var> stand_ins,
-                             std::span<const Var> outputs,
-                             const std::function<bool(NodeId)>& belongs);
+                             std::span<const Var> outputs, const Made& made);
 
 // Whether a node of the graph depends on one of those, by its number.
 std::vector<bool> depending_on(const Graph& graph, std::span<const Var> vars);

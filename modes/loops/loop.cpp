@@ -22,7 +22,9 @@ Loop::Loop(const Attributes& attributes)
       backward(attributes.get<bool>("backward")),
       stops(attributes.get<bool>("stops")),
       counted(attributes.get<bool>("counted")),
-      linear(attributes.get<Ints>("linear")) {
+      linear(attributes.get<Ints>("linear")),
+      states(attributes.get<std::int64_t>("states")),
+      every(attributes.get<std::int64_t>("every")) {
   if (!attributes.has("primal")) return;
   primal = attributes.get<FunctionPtr>("primal");
   primal_operands = attributes.get<Ints>("primal_operands");
@@ -32,7 +34,8 @@ Loop::Loop(const Attributes& attributes)
 Attributes Loop::attributes() const {
   std::vector<Attributes::Entry> entries{
       {"body", body},         {"carried", carried}, {"sliced", sliced},   {"length", length},
-      {"backward", backward}, {"stops", stops},     {"counted", counted}, {"linear", linear}};
+      {"backward", backward}, {"stops", stops},     {"counted", counted}, {"linear", linear},
+      {"states", states},     {"every", every}};
   if (primal != nullptr) {
     entries.emplace_back("primal", primal);
     entries.emplace_back("primal_operands", primal_operands);

@@ -35,6 +35,10 @@ struct Loop {
   FunctionPtr primal;
   Ints primal_operands;
   Ints primal_outputs;
+  // What reverse mode keeps: at most so many states, or every so many steps one; 0 and 0 for all
+  // that derivatives need.
+  std::int64_t states = 0;
+  std::int64_t every = 0;
 
   Loop() = default;
   explicit Loop(const Attributes& attributes);
@@ -48,6 +52,7 @@ struct Loop {
   bool is_carried(std::size_t input) const { return input < carried; }
   bool is_sliced(std::size_t input) const { return input >= carried && input < carried + sliced; }
   bool is_linear(std::size_t operand) const;
+  bool scheduled() const { return states > 0 || every > 0; }
 
   Type with_steps(const Type& slice) const;
   // Of the operand for input i of the body, and of the node's output i.

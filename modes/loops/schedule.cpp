@@ -43,42 +43,57 @@ std::int64_t next_kept(std::int64_t steps, std::int64_t states) {
   return std::max({reach(states, r - 2), steps - reach(states - 1, r), std::int64_t{1}});
 }
 
-// The first sweep goes to the last state and keeps what is listed; then each part is run back.
-std::int64_t OnlineStates::advances(const std::vector<std::int64_t>& kept,
+OnlineStates::OnlineStates(std::int64_t states) : states_(states) {
+  kept_.reserve(static_cast<std::size_t>(states));
+  slots_.reserve(static_cast<std::size_t>(states));
+  start();
+}
+
+void OnlineStates::start() {
+  kept_.assign(1, 0);
+  slots_.assign(1, 0);
+}
+
+// The first sweep goes to the last state and keeps what is listed; then each part is run back. The
+// last step of all is run back from the state that the sweep has arrived at.
+std::int64_t OnlineStates::advances(std::int64_t without, std::int64_t with,
                                     std::int64_t steps) const {
   std::int64_t sum = 0;
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    const bool last = i + 1 == kept.size();
-    // The last step of all is run back from the state that the sweep has arrived at.
-    const std::int64_t part = (last ? steps - 1 : kept[i + 1]) - kept[i];
-    sum += part + least_advances(part, states_ - static_cast<std::int64_t>(i));
-  }
+  std::int64_t place = 0;
+  std::int64_t first = 0;
+  const auto add_part = [&](std::int64_t end) {
+    sum += end - first + least_advances(end - first, states_ - place);
+    first = end;
+    ++place;
+  };
+  for (std::size_t i = 1; i < kept_.size(); ++i)
+    if (static_cast<std::int64_t>(i) != without) add_part(kept_[i]);
+  if (with >= 0) add_part(with);
+  add_part(steps - 1);
   return sum;
 }
 
 std::int64_t OnlineStates::grow(std::int64_t steps) {
   const std::int64_t candidate = steps - 2;
   if (candidate <= kept_.back()) return -1;
-  const std::int64_t best_known = least_advances(steps, states_);
-  std::int64_t best = advances(kept_, steps) + 1;  // keeping is second to any that is as good
-  std::size_t given_up = 0;
-  const bool room = static_cast<std::int64_t>(kept_.size()) < states_;
-  for (std::size_t j = room ? kept_.size() : 1; j < kept_.size() + (room ? 1 : 0); ++j) {
-    std::vector<std::int64_t> now = kept_;
-    if (!room) now.erase(now.begin() + static_cast<std::ptrdiff_t>(j));
-    now.push_back(candidate);
-    const std::int64_t cost = advances(now, steps);
+  const std::int64_t least = least_advances(steps, states_);
+  const auto count = static_cast<std::int64_t>(kept_.size());
+  const bool room = count < states_;
+  std::int64_t best = advances(-1, -1, steps) + 1;  // keeping is second to any that is as good
+  std::int64_t given_up = -1;
+  for (std::int64_t j = room ? count : 1; j < count + (room ? 1 : 0); ++j) {
+    const std::int64_t cost = advances(j, candidate, steps);
     if (cost >= best) continue;
     best = cost;
     given_up = j;
-    if (best <= best_known) break;
+    if (best <= least) break;
   }
-  if (given_up == 0) return -1;
-  std::int64_t slot = static_cast<std::int64_t>(kept_.size());
+  if (given_up < 0) return -1;
+  std::int64_t slot = count;
   if (!room) {
-    slot = slots_[given_up];
-    kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(given_up));
-    slots_.erase(slots_.begin() + static_cast<std::ptrdiff_t>(given_up));
+    slot = slots_[static_cast<std::size_t>(given_up)];
+    kept_.erase(kept_.begin() + given_up);
+    slots_.erase(slots_.begin() + given_up);
   }
   kept_.push_back(candidate);
   slots_.push_back(slot);

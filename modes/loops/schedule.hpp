@@ -24,8 +24,10 @@ std::int64_t next_kept(std::int64_t steps, std::int64_t states);
 // Comput. 32, 2010; after that it does what takes the fewest so far.
 class OnlineStates {
  public:
-  explicit OnlineStates(std::int64_t states) : states_(states) {}
+  explicit OnlineStates(std::int64_t states);
 
+  // Before the first step. Nothing is allocated from here on.
+  void start();
   // Another step there is: from now on there are `steps` of them, one more than before. Returns the
   // memory that the state before step `steps` - 2 is to be kept in, or -1.
   std::int64_t grow(std::int64_t steps);
@@ -35,11 +37,12 @@ class OnlineStates {
   std::int64_t slot(std::size_t place) const { return slots_[place]; }
 
  private:
-  std::int64_t advances(const std::vector<std::int64_t>& kept, std::int64_t steps) const;
+  // Of all steps, with the states kept but the one of a place, and with one more; -1 for none.
+  std::int64_t advances(std::int64_t without, std::int64_t with, std::int64_t steps) const;
 
   std::int64_t states_;
-  std::vector<std::int64_t> kept_{0};
-  std::vector<std::int64_t> slots_{0};
+  std::vector<std::int64_t> kept_;
+  std::vector<std::int64_t> slots_;
 };
 
 }  // namespace dualtape::detail

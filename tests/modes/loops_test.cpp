@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include <dualtape/dualtape.hpp>
@@ -244,4 +245,101 @@ TEST_CASE("a loop that is differentiated runs once for its values") {
   CHECK(loops(dt::compile({y})) == 1);
   CHECK(loops(dt::compile({y, slope})) == 2);
   CHECK(loops(dt::compile({y, moved})) == 1);
+}
+
+namespace {
+
+// sin(x w), which counts how often it is run for its value alone and for a step back.
+std::vector<dt::Tensor> gradients(const dt::Keep& keep, std::int64_t steps) {
+  const auto f = [&](std::span<const dt::Var> in) {
+    return dt::sum(dt::scan([&](dt::Var h, dt::Var x) { return dt::sin(h * in[2]) + x; }, in[0],
+                            in[1], {.keep = keep}));
+  };
+  return dt::grad(f)(std::vector<dt::Tensor>{drawn(3, {4}), drawn(4, {steps, 4}), drawn(5, {4})});
+}
+
+}  // namespace
+
+TEST_CASE("gradients are the same whatever states are kept") {
+  for (const std::int64_t steps : {1, 2, 3, 7, 30}) {
+    const std::vector<dt::Tensor> all = gradients({}, steps);
+    for (const std::int64_t states : {1, 2, 3, 5, 40})
+      check_close(gradients({.states = states}, steps), all, 1e-13);
+    for (const std::int64_t every : {1, 2, 7, 50})
+      check_close(gradients({.every = every}, steps), all, 1e-13);
+    check_close(gradients({.bytes = 200}, steps), all, 1e-13);
+  }
+}
+
+TEST_CASE("schedules hold in every nesting of modes") {
+  const auto scheduled = [](std::span<const dt::Var> in) {
+    const auto [last, out] = dt::scan([&](dt::Var h, dt::Var x) { return cell(h, x, in[2]); },
+                                      in[0], in[1], {.keep = {.states = 2}});
+    return dt::sum(last * last) + dt::sum(dt::sin(out));
+  };
+  const auto x = point();
+  check_close(dt::grad(scheduled)(x), dt::grad(unrolled)(x));
+  const auto slope = [](auto f) {
+    return [f](std::span<const dt::Var> in) {
+      const dt::Var y = f(in);
+      dt::Var total;
+      for (std::size_t i = 0; i < in.size(); ++i) {
+        const dt::Var part = dt::sum(dt::sin(dt::reverse(y, {in[i]})[in[i]]));
+        total = i == 0 ? part : total + part;
+      }
+      return total;
+    };
+  };
+  check_close(dt::grad(slope(scheduled))(x), dt::grad(slope(unrolled))(x), 1e-10);
+  std::vector<dt::Tensor> v;
+  for (const dt::Tensor& t : x) v.push_back(drawn(20 + v.size(), t.shape()));
+  CHECK(dt::all_close(dt::jvp(slope(scheduled), x, v).tangent,
+                      dt::jvp(slope(unrolled), x, v).tangent, 1e-10));
+  check_close(dt::grad(slope(slope(scheduled)))(x), dt::grad(slope(slope(unrolled)))(x), 1e-8);
+  // Each node's own rules, too: no schedule was lost on the way.
+  dt::Graph g;
+  std::vector<dt::Var> in;
+  for (const dt::Tensor& t : x)
+    in.push_back(g.input("x" + std::to_string(in.size()), t.shape(), t.dtype()));
+  const dt::Program program = dt::compile({dt::reverse(slope(scheduled)(in), {in[0]})[in[0]]});
+  CHECK(program.explain().find("states kept") != std::string::npos);
+  std::vector<dt::Tensor> many;
+  for (const dt::Tensor& t : x) many.push_back(three(t));
+  const auto by_w = [](auto f) {
+    return [f](std::span<const dt::Var> in2) { return dt::reverse(f(in2), {in2[2]})[in2[2]]; };
+  };
+  CHECK(dt::all_close(dt::vmap(by_w(scheduled))(many), dt::vmap(by_w(unrolled))(many), 1e-12));
+}
+
+TEST_CASE("a while loop that keeps a few states has the same derivatives") {
+  const auto loop = [](const dt::Keep& keep) {
+    return [keep](dt::Var a) {
+      return dt::while_loop([&](dt::Var x) { return x < 50.0; },
+                            [&](dt::Var x) { return x + dt::sin(x * a) * 0.1 + a; }, a * 0.5,
+                            {.most = 500, .keep = keep})
+          .state;
+    };
+  };
+  const dt::Tensor at = dt::Tensor::of({0.7}, dt::float64).reshape({});
+  const dt::Tensor slope = dt::grad(loop({}))(at);
+  const dt::Tensor second = dt::grad(dt::grad(loop({})))(at);
+  for (const std::int64_t states : {1, 3, 8, 200}) {
+    CHECK(dt::all_close(dt::grad(loop({.states = states}))(at), slope, 1e-12));
+    CHECK(dt::all_close(dt::grad(dt::grad(loop({.states = states})))(at), second, 1e-10));
+  }
+}
+
+TEST_CASE("a constant that a body captures is an operand, and has a derivative") {
+  dt::Graph g;
+  const dt::Var c = g.constant(0.5, dt::float64);
+  const dt::Var s = g.constant(dt::Tensor::of({1.0, 2.0}, dt::float64));
+  const dt::Var y =
+      dt::sum(dt::fori(0, 3, s, [&](dt::Var, dt::Var x) { return x * c * 0.25 + c; })) + c;
+  // x/8 + 1/2 three times; by c: 1 + sum over steps of (x_t / 4 + 1) (1/8)^(2 - t).
+  double expected = 1;
+  for (double x : {1.0, 2.0})
+    for (int t = 0; t < 3; ++t, x = x / 8 + 0.5) expected += (x / 4 + 1) * std::pow(0.125, 2 - t);
+  CHECK(dt::eval(dt::reverse(y, {c})[c]).item() == doctest::Approx(expected).epsilon(1e-14));
+  CHECK(dt::eval(dt::forward(y, {c}, {g.constant(1.0, dt::float64)})).item() ==
+        doctest::Approx(expected).epsilon(1e-14));
 }
