@@ -278,6 +278,12 @@ struct Call {
             runner->body().summary()};
   }
 
+  static Cost cost(const KernelRequest& request) {
+    Cost once = detail::cost_of(function(request.attributes), request.options);
+    const auto members = static_cast<double>(Members(request.attributes).size());
+    return {once.flops * members, once.bytes * members};
+  }
+
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     if (function(node.attributes).rules().any())
       return detail::tangents_by_rule(function(node.attributes).shared(), node, tangents);

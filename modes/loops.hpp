@@ -99,6 +99,14 @@ std::vector<Var> switch_case(Var index, const std::vector<Branch>& branches,
 std::vector<Var> cond(Var predicate, const Branch& then, const Branch& otherwise,
                       Location where = Location::current());
 
+// A chain of layers, each of the results of the one before, of which reverse mode keeps some: what
+// goes into every so many layers, or into as many as `states` says, by the schedule that runs the
+// fewest layers again. Layers may capture Vars and Parameters, and results may change their shapes
+// from one to the next, so that bytes cannot be told beforehand: ValueError.
+using Layer = std::function<std::vector<Var>(std::span<const Var>)>;
+std::vector<Var> chain(const std::vector<Layer>& layers, const std::vector<In>& start,
+                       const Keep& keep = {}, Location where = Location::current());
+
 // One carried value, and one thing sliced and stacked
 // ----------------------------------------------
 

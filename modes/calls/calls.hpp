@@ -22,6 +22,9 @@ std::vector<Var> call_for_members(const std::shared_ptr<const Function>& functio
 std::vector<Var> call_linear(const std::shared_ptr<const Function>& function,
                              std::span<const In> arguments, std::size_t first_linear);
 
+// What one run of a function costs: the sum of its nodes, before any pass.
+Cost cost_of(const Function& function, const CompileOptions& options);
+
 // Functions made of another one, once each: (inputs, tangents of the active ones) -> tangents of
 // all outputs; for one that is linear in its inputs from `first_linear` on, (the others, cotangents
 // of the outputs) -> cotangents of the linear inputs; and of all members at once, where those inputs

@@ -77,6 +77,22 @@ std::shared_ptr<const Function> Function::derived(
   return known;
 }
 
+Cost detail::cost_of(const Function& function, const CompileOptions& options) {
+  const Graph& graph = function.graph();
+  Cost sum;
+  const std::vector<NodeId> needed =
+      active_region(graph, function.outputs(), [](const Op&) { return true; });
+  for (const NodeId id : needed) {
+    const Node& node = graph.node(id);
+    if (is_leaf(*node.op) || node.op->is_alias()) continue;
+    std::vector<Type> in, out;
+    for (const Ref& ref : node.inputs()) in.push_back(graph.node(ref.node).type(ref.output));
+    for (std::uint32_t i = 0; i < node.output_count; ++i) out.push_back(node.type(i));
+    sum += node.op->cost({in, out, node.attributes, options});
+  }
+  return sum;
+}
+
 std::vector<Var> Function::inlined(std::span<const Var> arguments, Location where) const {
   if (arguments.empty() || arguments.size() != inputs_.size())
     fail<GraphError>({.op = "function",

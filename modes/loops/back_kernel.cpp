@@ -55,9 +55,9 @@ class BackRunner {
   std::string note() const {
     const Loop& loop = back_.loop;
     std::string text = std::to_string(states_) + " states kept";
-    if (!loop.stops && loop.every == 0)
-      text += " of " + std::to_string(loop.length) + ", " +
-              std::to_string(least_advances(loop.length, states_)) + " advances";
+    if (!loop.stops)
+      text += " of " + std::to_string(loop.length) + ", " + std::to_string(back_.advances()) +
+              " advances";
     return text + "; a step back: " + step_.summary();
   }
 

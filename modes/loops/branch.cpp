@@ -125,6 +125,17 @@ struct SwitchOp {
             chooser->note()};
   }
 
+  // Of the branch that costs most.
+  static Cost cost(const KernelRequest& request) {
+    Cost most;
+    for (const FunctionPtr& f : Branches(request.attributes).functions) {
+      const Cost one = cost_of(*f, request.options);
+      most.flops = std::max(most.flops, one.flops);
+      most.bytes = std::max(most.bytes, one.bytes);
+    }
+    return most;
+  }
+
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     const Branches branches(node.attributes);
     std::vector<std::size_t> active;

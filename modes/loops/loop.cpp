@@ -7,6 +7,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/core/run/body.hpp>
+#include <dualtape/modes/calls/calls.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/math.hpp>
@@ -201,6 +202,13 @@ struct ScanOp {
             runner->note()};
   }
 
+  static Cost cost(const KernelRequest& request) {
+    const Loop loop(request.attributes);
+    const Cost step = cost_of(*loop.body, request.options);
+    const auto steps = static_cast<double>(loop.length);
+    return {step.flops * steps, step.bytes * steps};
+  }
+
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
     return loop_tangents(Loop(node.attributes), node, tangents);
   }
@@ -278,7 +286,8 @@ std::vector<Case> ScanOp::cases() {
 const Op& loop_operator() { return scan_op.op(); }
 
 std::vector<Var> apply_loop(const Loop& loop, std::span<const Var> operands) {
-  const std::vector<In> in(operands.begin(), operands.end());
+  std::vector<In> in;
+  for (const Var& operand : operands) in.emplace_back(operand, loop.body->where());
   return apply_all(loop_operator(), in, loop.attributes());
 }
 

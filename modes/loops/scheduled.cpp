@@ -10,6 +10,7 @@
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/modes/calls/calls.hpp>
+#include <dualtape/modes/loops/schedule.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/ops/arithmetic.hpp>
@@ -32,6 +33,15 @@ std::int64_t BackLoop::kept_states() const {
   if (loop.every == 0)
     return loop.stops ? loop.states : std::min(loop.states, std::max<std::int64_t>(loop.length, 1));
   return (loop.length + loop.every - 1) / loop.every + loop.every;
+}
+
+std::int64_t BackLoop::advances() const {
+  const std::int64_t steps = loop.length;
+  if (loop.every == 0)
+    return least_advances(steps, std::min(loop.states, std::max(steps, std::int64_t{1})));
+  // Once to the last kept state, and within each part to its last.
+  const std::int64_t parts = (steps + loop.every - 1) / loop.every;
+  return steps == 0 ? 0 : (parts - 1) * loop.every + steps - parts;
 }
 
 FunctionPtr BackLoop::advance() const {
@@ -106,6 +116,15 @@ struct ScanVjpOp {
   }
   static Kernel kernel(const KernelRequest& request) {
     return back_kernel(BackLoop(request.attributes), request.options);
+  }
+  static Cost cost(const KernelRequest& request) {
+    const BackLoop back(request.attributes);
+    const Cost step = cost_of(*back.step(), request.options);
+    const Cost advance = cost_of(*back.advance(), request.options);
+    const auto steps = static_cast<double>(back.loop.length);
+    const auto advances = static_cast<double>(back.advances());
+    return {step.flops * steps + advance.flops * advances,
+            step.bytes * steps + advance.bytes * advances};
   }
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents);
   static std::vector<Case> cases();
@@ -250,8 +269,9 @@ FunctionPtr second_order(const BackLoop& back, const Moving& moved) {
 
 std::vector<Var> apply_back(const BackLoop& back, std::span<const Var> operands,
                             std::span<const Var> cotangents) {
-  std::vector<In> in(operands.begin(), operands.end());
-  in.insert(in.end(), cotangents.begin(), cotangents.end());
+  std::vector<In> in;
+  for (const Var& var : operands) in.emplace_back(var, back.loop.body->where());
+  for (const Var& var : cotangents) in.emplace_back(var, back.loop.body->where());
   return apply_all(scan_vjp_op.op(), in, back.attributes());
 }
 

@@ -36,6 +36,7 @@ struct BackLoop {
     return Moving::marked(moving.outputs, loop.carried, moving.outputs.size());
   }
   std::int64_t kept_states() const;
+  std::int64_t advances() const;  // of all its steps, where their number is known
 
  private:
   std::vector<std::size_t> inputs_in(std::size_t first, std::size_t last) const {

@@ -343,3 +343,91 @@ TEST_CASE("a constant that a body captures is an operand, and has a derivative")
   CHECK(dt::eval(dt::forward(y, {c}, {g.constant(1.0, dt::float64)})).item() ==
         doctest::Approx(expected).epsilon(1e-14));
 }
+
+namespace {
+
+// sin(x), which counts its runs. Its derivative does not run it.
+std::int64_t runs = 0;
+struct Watched {
+  static constexpr auto name = "test_watched";
+  static constexpr auto doc = "sin(x), counted";
+  static void infer(dt::Inference& inference) { inference.out = {inference.in[0]}; }
+  static void apply(std::span<const dt::Tensor> in, std::span<dt::Tensor> out,
+                    const dt::Attributes&) {
+    ++runs;
+    const auto x = in[0].data<double>();
+    const auto y = out[0].data<double>();
+    for (std::size_t i = 0; i < x.size(); ++i) y[i] = std::sin(x[i]);
+  }
+  static std::vector<dt::MaybeVar> jvp(const dt::NodeView& node,
+                                       std::span<const dt::MaybeVar> tangents) {
+    return {dt::cos(node.in[0]) * *tangents[0]};
+  }
+  static std::vector<dt::Case> cases() { return {}; }
+};
+constexpr dt::General<Watched> watched;
+
+// Of a gradient alone, whose value nobody asks for.
+std::int64_t runs_of_gradient(const std::function<dt::Var(dt::Var)>& f) {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {2}, dt::float64);
+  dt::Program program = dt::compile({dt::reverse(dt::sum(f(x)), {x})[x]});
+  runs = 0;
+  program.run({{x, dt::Tensor::of({0.5, 1.0}, dt::float64)}});
+  return runs;
+}
+
+}  // namespace
+
+TEST_CASE("reverse mode from few states runs as few steps again as can be") {
+  const auto loop = [](std::int64_t steps, const dt::Keep& keep) {
+    return runs_of_gradient([&](dt::Var x) {
+      return dt::fori(
+          0, steps, x, [](dt::Var, dt::Var s) { return watched(s); }, keep);
+    });
+  };
+  CHECK(loop(256, {.states = 10}) == 690);
+  CHECK(loop(256, {.states = 16}) == 597);
+  CHECK(loop(256, {.states = 24}) == 486);
+  CHECK(loop(100, {.states = 5}) == 316);
+  CHECK(loop(256, {}) == 256);  // the recording loop runs each once
+  CHECK(loop(256, {.every = 16}) == 15 * 16 + 256 - 16);
+  const auto open = [](std::int64_t steps, std::int64_t states) {
+    return runs_of_gradient([&](dt::Var x) {
+      return dt::while_loop([&](std::span<const dt::Var> s) { return s[0] < steps; },
+                            [](std::span<const dt::Var> s) {
+                              return std::vector<dt::Var>{s[0] + 1, watched(s[1])};
+                            },
+                            {x.graph().constant(dt::Tensor(std::int64_t{0})), x},
+                            {.most = 100000, .keep = {.states = states}})
+          .state[1];
+    });
+  };
+  // Only the end of the loop tells that there is no other step: the last is run for that, too.
+  for (const std::int64_t states : {2, 3, 5, 8})
+    for (std::int64_t steps = 1; steps <= (states + 1) * (states + 2) / 2; ++steps)
+      CHECK(open(steps, states) == loop(steps, {.states = states}) + 1);
+}
+
+TEST_CASE("a chain of layers keeps what it is told to") {
+  const auto f = [](std::int64_t layers, const dt::Keep& keep) {
+    return [layers, keep](dt::Var x) {
+      const std::vector<dt::Layer> all(
+          static_cast<std::size_t>(layers),
+          [&](std::span<const dt::Var> h) { return std::vector<dt::Var>{watched(h[0]) * 1.1}; });
+      return dt::chain(all, {x}, keep)[0];
+    };
+  };
+  const dt::Tensor at = dt::Tensor::of({0.5, 1.0}, dt::float64);
+  const auto slope = [&](const dt::Keep& keep) {
+    return dt::grad([&](dt::Var x) { return dt::sum(f(20, keep)(x)); })(at);
+  };
+  for (const dt::Keep& keep : std::vector<dt::Keep>{{.states = 1}, {.states = 4}, {.every = 3}})
+    CHECK(dt::all_close(slope(keep), slope({}), 1e-14));
+  CHECK(runs_of_gradient(f(20, {})) == 19);  // nobody asks for the value of the last
+  for (const std::int64_t states : {1, 2, 4, 6})
+    CHECK(runs_of_gradient(f(20, {.states = states})) == runs_of_gradient([&](dt::Var x) {
+            return dt::fori(0, 20, x, [](dt::Var, dt::Var s) { return watched(s) * 1.1; },
+                            {.states = states});
+          }));
+}
