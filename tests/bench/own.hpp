@@ -1,6 +1,7 @@
 // dualtape's own part in the benchmark. For the main thread.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
@@ -27,6 +28,10 @@ std::vector<Workload> scalar_workloads();
 // Bandwidth of elementwise chains, rows and reductions, beside loops by hand, and sampling.
 std::vector<Workload> bandwidth_workloads();
 std::vector<Workload> row_workloads();
+// Gradients of examples, Hessian products and linearizations of W2s, and a Jacobian within a
+// budget.
+std::vector<Workload> batching_workloads();
+inline constexpr std::int64_t jacobian_budget = 48 << 10;  // bytes
 // Building graphs, planning them, and starting their steps.
 std::vector<Workload> graph_workloads();
 

@@ -14,6 +14,7 @@
 #include <dualtape/ops/losses.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/pooling.hpp>
+#include <dualtape/ops/random.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 #include <tests/bench/own.hpp>
@@ -113,6 +114,27 @@ class Session {
     const ForwardGradient estimate =
         forward_gradient(built_.loss, built_.parameters, feed_key(), options);
     descend(rate, estimate.gradients, estimate.slopes);
+  }
+
+  // As many estimates of a direction each, whose sweeps have nothing but the primal in common.
+  void step_by_sweeps(const ForwardGradientOptions& options, std::int64_t count) {
+    const Var rate = feed_rate() * (1.0 / static_cast<double>(count));
+    const Var key = feed_key();
+    std::vector<Gradients> estimates;
+    std::vector<Var> outputs{built_.loss};
+    for (std::int64_t k = 0; k < count; ++k) {
+      const ForwardGradient one =
+          forward_gradient(built_.loss, built_.parameters, fold_key(key, k), options);
+      estimates.push_back(one.gradients);
+      outputs.push_back(one.slopes[0]);
+    }
+    std::vector<Assign> assigns;
+    for (const Parameter& p : built_.parameters) {
+      Var sum = estimates[0][p];
+      for (std::size_t k = 1; k < estimates.size(); ++k) sum = sum + estimates[k][p];
+      assigns.push_back(assign(p, graph_.read(p) - rate * sum));
+    }
+    compile_all(outputs, assigns);
   }
 
   void run(std::int64_t times) {
@@ -234,6 +256,10 @@ Work work_on(const Net& net) {
           forward_step("step_forward_rank1" + end, net,
                        {.perturbation = Perturbation::rademacher, .count = count, .rank = 1}));
     }
+  if (net.name == "W2" || net.name == "W2s")
+    work.modes.push_back(lazy("sweeps_forward_dense_16", net, [](Session& s) {
+      s.step_by_sweeps({.perturbation = Perturbation::rademacher}, 16);
+    }));
   work.check = [&net] { return Session(net).check(); };
   return work;
 }

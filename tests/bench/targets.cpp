@@ -5,8 +5,10 @@
 #include <optional>
 #include <sstream>
 #include <string_view>
+#include <tuple>
 
 #include <tests/bench/convolutions.hpp>
+#include <tests/bench/own.hpp>
 #include <tests/bench/peer.hpp>
 #include <tests/bench/report.hpp>
 
@@ -17,6 +19,7 @@ using Subjects = std::vector<Subject>;
 
 enum class Measure : std::uint8_t {
   time,     // ours over the fastest of the others
+  sum,      // ours over all of the others together
   pair,     // our two subjects' ratio over the two of each other
   peak,     // bytes over bytes
   speed,    // or bandwidth: at least so much of the other's
@@ -30,6 +33,7 @@ struct Target {
   double limit;
   Subjects ours;
   Subjects theirs;
+  double unit = 1;  // of the ratio, or of the bytes where there are no others
 };
 
 Subject our(const std::string& workload, const std::string& mode) {
@@ -120,12 +124,44 @@ void add_convolutions(std::vector<Target>& all) {
     }
 }
 
+// Many directions, examples or applications at once, over as many one by one or what they are made
+// of.
+void add_batching(std::vector<Target>& all) {
+  const auto one = [&all](const std::string& what, double limit, const Subject& ours,
+                          const Subject& theirs, double unit = 1) {
+    all.push_back({what, Measure::time, limit, {ours}, {theirs}, unit});
+  };
+  for (const auto& [net, dense, rank1] : {std::tuple{"W2", 0.9, 0.45}, {"W2s", 0.7, 0.2}}) {
+    one("over 16 sweeps in a program", dense, our(net, "step_forward_dense_k16"),
+        our(net, "sweeps_forward_dense_16"));
+    one("over 16 steps", rank1, our(net, "step_forward_rank1_k16"), our(net, "step_forward_rank1"),
+        16);
+  }
+  all.push_back({"over gradient + copy",
+                 Measure::sum,
+                 1.3,
+                 {our("W2s_modes", "gradients_of_examples")},
+                 {our("W2s_modes", "gradient"), {"W2s_modes", "copy_of_gradients", "hand"}}});
+  all.push_back({"peak bytes over the budget",
+                 Measure::peak,
+                 1.05,
+                 {our("jacobian_1000x10", "jacobian_in_budget")},
+                 {},
+                 static_cast<double>(jacobian_budget)});
+  for (const char* mode : {"jacobian", "jacobian_in_budget"})
+    one("over its products", 1.3, our("jacobian_1000x10", mode),
+        our("jacobian_1000x10", "products"));
+  one("over the gradient", 2.5, our("W2s_modes", "hvp"), our("W2s_modes", "gradient"));
+  one("over as many jvps", 0.6, our("W2s_modes", "linearized_100"), our("W2s_modes", "jvp_100"));
+}
+
 std::vector<Target> targets() {
   std::vector<Target> all;
   add_hand(all);
   add_libtorch(all);
   add_pairs(all);
   add_convolutions(all);
+  add_batching(all);
   all.push_back({"of memcpy's bandwidth",
                  Measure::speed,
                  0.8,
@@ -192,9 +228,10 @@ Result summary(const std::vector<double>& ratios) {
 }
 
 // Round by round, so that what disturbs a round disturbs both sides.
-Result ratio_of(const std::vector<double>& a, const std::vector<double>& b) {
+Result ratio_of(const std::vector<double>& a, const std::vector<double>& b, double unit = 1) {
   std::vector<double> ratios;
-  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) ratios.push_back(a[i] / b[i]);
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    ratios.push_back(a[i] / b[i] / unit);
   return summary(ratios);
 }
 
@@ -210,8 +247,26 @@ std::optional<Result> pair_ratio(const Figures& figures, const Target& target) {
   return summary(ratios);
 }
 
+std::optional<Result> sum_ratio(const Figures& figures, const Target& target) {
+  std::vector<double> all;
+  for (const Subject& subject : target.theirs) {
+    const auto* taken = samples(figures, subject);
+    if (taken == nullptr) return std::nullopt;
+    if (all.empty()) all.resize(taken->size());
+    all.resize(std::min(all.size(), taken->size()));
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] += (*taken)[i];
+  }
+  const auto* mine = samples(figures, target.ours[0]);
+  return mine == nullptr ? std::nullopt : std::optional(ratio_of(*mine, all));
+}
+
 std::optional<Result> peak_ratio(const Figures& figures, const Target& target) {
   const auto a = figures.peak_bytes.find(target.ours[0]);
+  if (target.theirs.empty()) {
+    if (a == figures.peak_bytes.end()) return std::nullopt;
+    const double ratio = a->second / target.unit;
+    return Result{ratio, ratio, ratio};
+  }
   const auto b = figures.peak_bytes.find(target.theirs[0]);
   if (a == figures.peak_bytes.end() || b == figures.peak_bytes.end()) return std::nullopt;
   const double ratio = a->second / b->second;
@@ -220,6 +275,7 @@ std::optional<Result> peak_ratio(const Figures& figures, const Target& target) {
 
 std::optional<Result> evaluate(const Figures& figures, const Target& target) {
   if (target.measure == Measure::pair) return pair_ratio(figures, target);
+  if (target.measure == Measure::sum) return sum_ratio(figures, target);
   if (target.measure == Measure::peak) return peak_ratio(figures, target);
   const auto* mine = samples(figures, target.ours[0]);
   if (mine == nullptr) return std::nullopt;
@@ -232,7 +288,8 @@ std::optional<Result> evaluate(const Figures& figures, const Target& target) {
   const auto rival = fastest(figures, target.theirs);
   if (!rival) return std::nullopt;
   const std::vector<double>& other = *samples(figures, *rival);
-  return target.measure == Measure::speed ? ratio_of(other, *mine) : ratio_of(*mine, other);
+  return target.measure == Measure::speed ? ratio_of(other, *mine)
+                                          : ratio_of(*mine, other, target.unit);
 }
 
 }  // namespace
