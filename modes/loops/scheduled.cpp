@@ -219,6 +219,21 @@ class Parts {
   std::span<const Var> all_;
 };
 
+// <c, d/dp <u, J(p) v>> is <v, d/dp <u, J(p) c>>: its cotangents by what has moved.
+std::vector<Var> by_moved_inputs(const BackLoop& back, const Moving& moved, std::span<const Var> p,
+                                 std::span<const Var> u, std::span<const Var> c) {
+  const BackLoop by_moved(back.loop, moved.inputs);
+  const std::vector<std::size_t> outputs = back.moving.moving_outputs();
+  const std::vector<std::size_t> theirs = by_moved.moving.moving_outputs();
+  std::vector<Var> of_u(theirs.size());
+  for (std::size_t k = 0; k < theirs.size(); ++k) {
+    const auto found = std::ranges::find(outputs, theirs[k]);
+    if (found != outputs.end()) of_u[k] = u[static_cast<std::size_t>(found - outputs.begin())];
+  }
+  const std::vector<Var> none(of_u.size());
+  return of_dual(by_moved, back.moving, p, of_u, c, none);
+}
+
 // (p, u, v, w) -> of_dual, for the tape; it knows its transpose by (v, w).
 FunctionPtr second_order(const BackLoop& back, const Moving& moved) {
   const Function& f = *back.loop.body;
@@ -235,7 +250,8 @@ FunctionPtr second_order(const BackLoop& back, const Moving& moved) {
   const auto body = [&](std::span<const Var> x) {
     Parts parts(x);
     const auto at = parts.next(p), by = parts.next(u), direction = parts.next(v);
-    return of_dual(back, moved, at, by, direction, parts.next(u));
+    const auto change = parts.next(u);
+    return v == 0 ? apply_back(back, at, change) : of_dual(back, moved, at, by, direction, change);
   };
   const auto made = Function::make("second order of " + f.name(), types, body, f.where());
   give_transpose(*made, p + u, [&] {
@@ -245,17 +261,8 @@ FunctionPtr second_order(const BackLoop& back, const Moving& moved) {
       Parts parts(x);
       const auto at = parts.next(p), by = parts.next(u);
       const auto c = parts.next(back.moving.moving_inputs().size());
-      // <c, d/dp <u, J(p) v>> is <v, d/dp <u, J(p) c>>.
-      const BackLoop by_moved(back.loop, moved.inputs);
-      const Moving& moving = by_moved.moving;
-      std::vector<Var> of_u(moving.moving_outputs().size());
-      const std::vector<std::size_t> theirs = moving.moving_outputs();
-      for (std::size_t k = 0; k < theirs.size(); ++k) {
-        const auto found = std::ranges::find(outputs, theirs[k]);
-        if (found != outputs.end()) of_u[k] = by[static_cast<std::size_t>(found - outputs.begin())];
-      }
-      const std::vector<Var> none(of_u.size());
-      std::vector<Var> results = of_dual(by_moved, back.moving, at, of_u, c, none);
+      std::vector<Var> results;
+      if (v > 0) results = by_moved_inputs(back, moved, at, by, c);
       const std::vector<Var> tangents = along(back.loop, back.moving, at, c);
       results.insert(results.end(), tangents.begin(), tangents.end());
       return results;

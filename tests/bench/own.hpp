@@ -32,6 +32,8 @@ std::vector<Workload> row_workloads();
 // budget.
 std::vector<Workload> batching_workloads();
 inline constexpr std::int64_t jacobian_budget = 48 << 10;  // bytes
+// Loops as nodes, against their steps written out.
+std::vector<Workload> loop_workloads();
 // Building graphs, planning them, and starting their steps.
 std::vector<Workload> graph_workloads();
 

@@ -155,6 +155,20 @@ void add_batching(std::vector<Target>& all) {
   one("over as many jvps", 0.6, our("W2s_modes", "linearized_100"), our("W2s_modes", "jvp_100"));
 }
 
+// Loops as nodes, over themselves with fewer steps or written out.
+void add_loops(std::vector<Target>& all) {
+  const auto one = [&all](const std::string& what, Measure measure, double limit, const char* ours,
+                          const char* theirs) {
+    all.push_back({what, measure, limit, {our("loops", ours)}, {our("loops", theirs)}});
+  };
+  all.push_back({"ns a step", Measure::ns_each, 60, {our("loops", "small_steps")}, {}});
+  one("peak bytes over 10 steps'", Measure::peak, 1.0, "forward_10000", "forward_10");
+  one("over 10 steps'", Measure::time, 1.1, "plan_10000", "plan_10");
+  one("over the steps written out", Measure::time, 1.3, "ode_scan", "ode_unrolled");
+  one("over the steps written out", Measure::time, 0.05, "ode_scan_from_scratch",
+      "ode_unrolled_from_scratch");
+}
+
 std::vector<Target> targets() {
   std::vector<Target> all;
   add_hand(all);
@@ -162,6 +176,7 @@ std::vector<Target> targets() {
   add_pairs(all);
   add_convolutions(all);
   add_batching(all);
+  add_loops(all);
   all.push_back({"of memcpy's bandwidth",
                  Measure::speed,
                  0.8,

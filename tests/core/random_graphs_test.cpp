@@ -307,8 +307,8 @@ TEST_CASE("every pass changes some of the random graphs, and every mode is among
   for (const Pass& pass : passes()) {
     CAPTURE(pass.name);
     CAPTURE(fired[pass.name]);
-    // Large float32 images on oneDNN alone, which no graph here has: layout_test has them.
-    if (pass.name != "layout") CHECK(fired[pass.name] >= 5);
+    // Large float32 images on oneDNN alone, and loops, which no graph here has: tests of their own.
+    if (pass.name != "layout" && pass.name != "absorb") CHECK(fired[pass.name] >= 5);
     MESSAGE(pass.name << " changed " << fired[pass.name] << " of " << count);
   }
   CHECK(modes.size() == graph_modes);
