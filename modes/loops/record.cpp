@@ -167,6 +167,12 @@ class Recorder {
     set_moving([&](std::size_t i) { return i >= loop_.carried + loop_.sliced; });
     set_values(found_.constant);
     entries.outer([&](Var var) { return values.copy(std::array{var})[0]; });
+    // Rules of functions put leaves there for what does not move.
+    for (NodeId id = 0; id < tape.size(); ++id)
+      if (const Var leaf = tape.var(id);
+          tape.node(id).op == &input_op() &&
+          std::ranges::find(moving_entries, leaf) == moving_entries.end())
+        entries.set(leaf, zeros_in(graph, leaf.type()));
     std::vector<Var> results;
     std::size_t entry = 0;
     for (std::size_t i = 0; i < outputs_.size(); ++i) {

@@ -218,3 +218,26 @@ TEST_CASE("a constant that a body captures is an operand, and has a derivative")
   CHECK(dt::eval(dt::forward(y, {c}, {g.constant(1.0, dt::float64)})).item() ==
         doctest::Approx(expected).epsilon(1e-14));
 }
+
+TEST_CASE("a function with a rule of its own in a body, of which not all arguments move") {
+  const auto product =
+      dt::custom_jvp([](dt::Var a, dt::Var b) { return a * b; },
+                     [](std::span<const dt::Var> x, dt::Var, std::span<const dt::Var> v) {
+                       return v[0] * x[1] + x[0] * v[1];
+                     });
+  const auto f = [&](const dt::Keep& keep) {
+    return [&, keep](dt::Var x) {
+      const dt::Var c = x.graph().constant(dt::Tensor::of({0.5, 2.0}, dt::float64));
+      return dt::sum(dt::fori(
+          0, 4, x, [&](dt::Var, dt::Var s) { return dt::sin(product(s, c)); }, keep));
+    };
+  };
+  const auto plain = [](dt::Var x) {
+    const dt::Var c = x.graph().constant(dt::Tensor::of({0.5, 2.0}, dt::float64));
+    for (int i = 0; i < 4; ++i) x = dt::sin(x * c);
+    return dt::sum(x);
+  };
+  const dt::Tensor at = dt::Tensor::of({0.3, 0.6}, dt::float64);
+  CHECK(dt::all_close(dt::grad(f({}))(at), dt::grad(plain)(at), 1e-14));
+  CHECK(dt::all_close(dt::grad(f({.states = 2}))(at), dt::grad(plain)(at), 1e-14));
+}
