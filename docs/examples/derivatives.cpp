@@ -152,6 +152,33 @@ void rules() {
   // [/rules]
 }
 
+void implicit() {
+  // [implicit]
+  // The y at which cos(a y) is y, and how it moves with a: by the equation, not through the loop.
+  const auto f = [](dt::Var a) {
+    return dt::fixed_point([&](dt::Var y) { return dt::cos(a * y); }, a);
+  };
+  const dt::Tensor a = dt::Tensor::scalar(0.5);
+  std::cout << dt::eval(f, a) << ' ' << dt::grad(f)(a) << ' ' << dt::grad(dt::grad(f))(a) << '\n';
+  // [/implicit]
+}
+
+void systems() {
+  // [systems]
+  // Heat that leaves a rod at both ends, one implicit step: (1 + k L) u = b without the matrix.
+  const auto step = [](dt::Var b, dt::Var k) {
+    const auto map = [&](dt::Var u) {
+      const dt::Var wide = dt::pad(u, {1}, {1});
+      return u + k * (2 * u - wide[dt::range(2, {})] - wide[dt::range({}, -2)]);
+    };
+    return dt::linear_solve(map, b, {.method = dt::LinearMethod::cg});
+  };
+  const auto middle = [&](dt::Var b, dt::Var k) { return step(b, k)[2]; };
+  const auto [by_b, by_k] = dt::grad(middle)(dt::Tensor{0, 0, 1, 0, 0}, dt::Tensor::scalar(0.5));
+  std::cout << by_b << ' ' << by_k << '\n';
+  // [/systems]
+}
+
 }  // namespace
 
 int main() {
@@ -167,5 +194,7 @@ int main() {
   matrices();
   linear();
   rules();
+  implicit();
+  systems();
   return 0;
 }

@@ -52,7 +52,7 @@ Solved newton(const VarMap& f, Var start, const Limits& limits, const LinearOpti
       return {t, at, f(at)};
     };
     const Var full = x - direction;
-    const Var one = size * 0.0 + 1.0;
+    const Var one = size.graph().constant(1.0, size.dtype());
     return while_loop(goes_on, halve, {one, full, f(full)}, {.most = most_halvings}).state;
   };
   // Ends where |f| falls no more, too.
@@ -76,11 +76,11 @@ Solved newton(const VarMap& f, Var start, const Limits& limits, const LinearOpti
 
 namespace {
 
-// Near H^-1 (-g) by conjugate gradients: to where the curvature is not positive, and as exactly as
-// is worth while at this distance from the minimum.
+// Near H^-1 (-g) by conjugate gradients: to where the curvature is not positive, and the more
+// exactly the nearer the minimum.
 Var newton_direction(const VarMap& hessian, Var g) {
   const Var gg = inner(g, g);
-  const Var limit = gg * minimum(0.25, gg);
+  const Var limit = gg * minimum(0.25, maximum(gg, 1e-6));
   const auto goes_on = [&](std::span<const Var> s) { return s[3] > limit; };
   const auto step = [&](std::span<const Var> s) -> std::vector<Var> {
     const Var d = s[0], r = s[1], p = s[2], rr = s[3];
@@ -113,7 +113,7 @@ Solved newton_cg(const VarMap& f, const VarMap& gradient, Var start, const Limit
       const Var t = 0.5 * s[0];
       return {t, x + t * direction};
     };
-    const Var one = value * 0.0 + 1.0;
+    const Var one = value.graph().constant(1.0, value.dtype());
     return while_loop(goes_on, halve, {one, x + direction}, {.most = most_halvings}).state[1];
   };
   const Var first = gradient(start);
