@@ -186,13 +186,23 @@ class FixedPoint : public Finding {
       : Finding("fixed_point", f, start, options, failure, where) {
     Root::require_result("fixed_point", result_type(), type(), where);
     set_most(1000);
+    if (options.memory < 0) detail::require_steps("fixed_point", "memory", options.memory, where);
+    memory_ = options.memory;
   }
 
  protected:
   Var condition(Var x) const override { return x - f(x); }
   Var residual(Var x, Var) const override { return detail::residual_of_fixed_point(x, f(x)); }
-  Solved solve(Var begin) const override { return detail::iterate(map(), begin, limits()); }
-  const char* solver_name() const override { return "iteration"; }
+  Solved solve(Var begin) const override {
+    return memory_ == 0 ? detail::iterate(map(), begin, limits())
+                        : detail::mix(map(), begin, limits(), memory_);
+  }
+  const char* solver_name() const override {
+    return memory_ == 0 ? "iteration" : "Anderson's iteration";
+  }
+
+ private:
+  std::int64_t memory_ = 0;
 };
 
 class Argmin : public Finding {

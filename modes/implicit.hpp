@@ -60,6 +60,7 @@ struct LinearOptions {
 struct ImplicitOptions {
   double tolerance = 0;  // of the residual, see each function; 0: 1e-12 in float64, 1e-5 in float32
   std::int64_t most = 0;      // steps; 0: 1000 for fixed_point(), else 100
+  std::int64_t memory = 0;  // fixed_point(): Anderson's mixing of so many steps; 0: none
   Solver solver = {};         // instead of the one that comes with the function
   LinearOptions linear = {};  // for the derivatives, and for the steps of Newton's method
 };
@@ -91,7 +92,8 @@ Var root(const VarMap& f, In start, const ImplicitOptions& options = {},
 Solution try_root(const VarMap& f, In start, const ImplicitOptions& options = {},
                   Location where = Location::current());
 
-// x with f(x) = x. By default x = f(x) until it stays, which wants a contraction near x. The
+// x with f(x) = x. By default x = f(x) until it stays, which wants a contraction near x, or with
+// Anderson's mixing of the last steps, which is quicker and wants less. The
 // residual is |f(x) - x| / (1 + |x|). dx = (1 - f_x)^-1 f_a da. Throws as linear_solve() does.
 Var fixed_point(const VarMap& f, In start, const ImplicitOptions& options = {},
                 Location where = Location::current());

@@ -8,10 +8,14 @@
 #include <dualtape/modes/loops.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/creation.hpp>
 #include <dualtape/ops/extremes.hpp>
 #include <dualtape/ops/like.hpp>
+#include <dualtape/ops/linalg.hpp>
 #include <dualtape/ops/math.hpp>
+#include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <dualtape/ops/shapes.hpp>
 
 namespace dualtape::detail {
 namespace {
@@ -35,6 +39,38 @@ Solved iterate(const VarMap& f, Var start, const Limits& limits) {
   };
   const auto step = [&](std::span<const Var> s) -> std::vector<Var> { return {s[1], f(s[1])}; };
   const WhileResult found = while_loop(goes_on, step, {start, f(start)}, {.most = limits.most});
+  return {found.state[0], found.steps};
+}
+
+Solved mix(const VarMap& f, Var start, const Limits& limits, std::int64_t memory) {
+  const std::int64_t n = start.shape().count();
+  if (n == 0) return iterate(f, start, limits);
+  Graph& graph = start.graph();
+  const auto row = [n](Var x) { return reshape(x, {1, n}); };
+  const Var none = broadcast_to(row(zeros_like(start)), Shape{memory, n});
+  const Var number = reshape(graph.constant(arange(0, memory, 1, int64)), {memory, 1});
+  const Var unit = graph.constant(eye(memory, memory, 0, start.dtype()));
+  const double ridge = start.dtype() == float64 ? 1e-14 : 1e-6;
+  const auto goes_on = [&](std::span<const Var> s) {
+    return residual_of_fixed_point(s[0], s[1]) > limits.tolerance;
+  };
+  // The images' changes are mixed so that those of f(x) - x cancel it as well as they can.
+  const auto step = [&](std::span<const Var> s) -> std::vector<Var> {
+    const Var x = s[0], image = s[1], changes = s[2], moves = s[3], slot = s[4];
+    const Var left = row(image - x);
+    const Var products = matmul(changes, transpose(changes));
+    const Var size = sum(products * unit);
+    const Var weight = where(size > 0.0, ridge * size, 1.0);
+    const Var mixed = solve(products + weight * unit, matmul(changes, reshape(left, {n})));
+    const Var next = image - reshape(matmul(mixed, moves), start.shape());
+    const Var now = f(next);
+    const Var here = equal(number, slot);
+    return {next, now, where(here, row(now - next) - left, changes),
+            where(here, row(now - image), moves),
+            where(slot + 1 < memory, slot + 1, zeros_like(slot))};
+  };
+  const WhileResult found = while_loop(
+      goes_on, step, {start, f(start), none, none, no_steps(start)}, {.most = limits.most});
   return {found.state[0], found.steps};
 }
 

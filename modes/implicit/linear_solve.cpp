@@ -63,7 +63,8 @@ LinearSystem LinearSystem::batch(const std::vector<bool>& batched, std::int64_t 
 }
 
 std::vector<Var> LinearSystem::apply(std::span<const Var> operands) const {
-  const std::vector<In> in(operands.begin(), operands.end());
+  std::vector<In> in;
+  for (const Var& operand : operands) in.emplace_back(operand, matvec->where());
   return apply_all(linear_solve_operator(), in, Attributes(entries()));
 }
 

@@ -108,7 +108,8 @@ constexpr Callable<RootNode> root_op;
 }  // namespace
 
 std::vector<Var> apply_root(const RootProblem& problem, std::span<const Var> operands) {
-  const std::vector<In> in(operands.begin(), operands.end());
+  std::vector<In> in;
+  for (const Var& operand : operands) in.emplace_back(operand, problem.condition->where());
   return apply_all(root_op.op(), in, problem.attributes());
 }
 
@@ -117,7 +118,7 @@ std::vector<Case> RootOp::cases() {
     return {root([&](Var x) { return x * x * x + 2.0 * x - in[0]; }, 0.1 * in[0])};
   };
   const auto point = [](std::span<const Var> in) -> std::vector<Var> {
-    return {fixed_point([&](Var x) { return 0.5 * sin(x * in[0]) + in[1]; }, in[1])};
+    return {fixed_point([&](Var x) { return 0.5 * sin(x + in[0]) + in[1]; }, in[1])};
   };
   return {{"a cubic", {{Shape{3}}}, cubic}, {"a fixed point", {{Shape{3}}, {Shape{3}}}, point}};
 }

@@ -5,209 +5,23 @@
 #include <array>
 #include <cmath>
 #include <functional>
-#include <limits>
+#include <string>
 #include <vector>
 
 #include <dualtape/dualtape.hpp>
 #include <tests/errors.hpp>
+#include <tests/modes/alike.hpp>
 
 namespace dt = dualtape;
+using dt::testing::check_alike;
+using dt::testing::check_batched;
+using dt::testing::count_of;
+using dt::testing::drawn;
 using dt::testing::error_of;
 using dt::testing::has;
-
-namespace {
-
-using Spanned = std::function<dt::Var(std::span<const dt::Var>)>;
-
-dt::Tensor drawn(std::uint64_t number, dt::Shape shape, dt::DType dtype = dt::float64) {
-  return dt::normal(dt::Key{11}.fold(number), std::move(shape), 0.0, 1.0, dtype);
-}
-dt::Tensor scalar(double x) { return dt::Tensor::of({x}, dt::float64).reshape({}); }
-// A matrix with its eigenvalues around 2, not symmetric.
-dt::Tensor matrix(std::uint64_t number, std::int64_t n, dt::DType dtype = dt::float64) {
-  return dt::eval(
-      [](dt::Var a) { return 0.3 * a + 2.0 * dt::eye(a.shape()[0], a.shape()[0], 0, a.dtype()); },
-      drawn(number, {n, n}, dtype));
-}
-dt::Tensor symmetric(std::uint64_t number, std::int64_t n) {
-  return dt::eval(
-      [n](dt::Var a) {
-        return dt::matmul(a, dt::transpose(a)) + 0.5 * dt::eye(n, n, 0, dt::float64);
-      },
-      drawn(number, {n, n}));
-}
-
-// What a function's value does under both modes and their nestings, beside another that is equal.
-void check_alike(const Spanned& f, const Spanned& wanted, const std::vector<dt::Tensor>& x,
-                 double tolerance = 1e-10) {
-  std::vector<dt::Tensor> v;
-  for (const dt::Tensor& t : x) v.push_back(drawn(50 + v.size(), t.shape(), t.dtype()));
-  const auto scalar = [](const Spanned& g) -> Spanned {
-    return [g](std::span<const dt::Var> in) {
-      const dt::Var y = g(in);
-      return dt::sum(dt::sin(y) + y * y);
-    };
-  };
-  const auto along = [&](const Spanned& g) -> Spanned {
-    return [g, &v](std::span<const dt::Var> in) {
-      std::vector<dt::Var> tangents;
-      for (const dt::Tensor& t : v) tangents.push_back(in[0].graph().constant(t));
-      return dt::forward(g(in), {in.begin(), in.end()}, tangents);
-    };
-  };
-  const auto slope = [&](const Spanned& g) -> Spanned {
-    return [g, &v](std::span<const dt::Var> in) {
-      const dt::Var y = g(in);
-      const auto gradients = dt::reverse(y, {in.begin(), in.end()}).all();
-      dt::Var total;
-      for (std::size_t i = 0; i < in.size(); ++i) {
-        const dt::Var part = dt::sum(gradients[i] * in[0].graph().constant(v[i]));
-        total = i == 0 ? part : total + part;
-      }
-      return total;
-    };
-  };
-  const auto close = [&](const dt::Tensor& a, const dt::Tensor& b) {
-    const bool alike = dt::all_close(a, b, tolerance, tolerance);
-    if (!alike) MESSAGE(a << " beside " << b);
-    CHECK(alike);
-  };
-  const Spanned one = scalar(f), other = scalar(wanted);
-  close(dt::eval(f, x), dt::eval(wanted, x));
-  close(dt::jvp(f, x, v).tangent, dt::jvp(wanted, x, v).tangent);
-  const auto a = dt::grad(one)(x), b = dt::grad(other)(x);
-  for (std::size_t i = 0; i < x.size(); ++i) close(a[i], b[i]);
-  const dt::Tensor second = dt::eval(along(along(other)), x);
-  close(dt::eval(along(along(one)), x), second);
-  close(dt::eval(along(slope(one)), x), second);
-  close(dt::eval(slope(along(one)), x), second);
-  close(dt::eval(slope(slope(one)), x), second);
-}
-
-// The same in batches, over all arguments and over each alone.
-void check_batched(const Spanned& f, const Spanned& wanted, const std::vector<dt::Tensor>& x,
-                   double tolerance = 1e-10) {
-  const auto many = [](const dt::Tensor& t) {
-    return dt::eval([](dt::Var y) { return dt::stack(std::vector{y, y * 0.75, y * 1.125}); }, t);
-  };
-  for (std::size_t only = 0; only <= x.size(); ++only) {
-    std::vector<dt::BatchAxis> axes;
-    std::vector<dt::Tensor> given;
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      const bool batched = only == x.size() || only == i;
-      axes.push_back(batched ? dt::BatchAxis(0) : dt::BatchAxis());
-      given.push_back(batched ? many(x[i]) : x[i]);
-    }
-    const auto slopes = [](const Spanned& g) {
-      return [g](std::span<const dt::Var> in) {
-        return dt::reverse(dt::sum(dt::sin(g(in))), {in.begin(), in.end()}).all();
-      };
-    };
-    CHECK(dt::all_close(dt::vmap(f, {.in = axes})(given), dt::vmap(wanted, {.in = axes})(given),
-                        tolerance, tolerance));
-    const std::vector<dt::Tensor> a = dt::vmap(slopes(f), {.in = axes})(given);
-    const std::vector<dt::Tensor> b = dt::vmap(slopes(wanted), {.in = axes})(given);
-    for (std::size_t i = 0; i < a.size(); ++i)
-      CHECK(dt::all_close(a[i], b[i], tolerance, tolerance));
-  }
-}
-
-std::size_t count_of(const dt::Program& program, std::string_view op) {
-  std::size_t count = 0;
-  for (const dt::PlanNode& node : program.plan().nodes) count += node.op->name() == op;
-  return count;
-}
-
-const Spanned by_factors = [](std::span<const dt::Var> in) { return dt::solve(in[0], in[1]); };
-Spanned by_products(dt::LinearOptions options) {
-  return [options](std::span<const dt::Var> in) {
-    return dt::linear_solve([&](dt::Var v) { return dt::matmul(in[0], v); }, in[1], options);
-  };
-}
-
-}  // namespace
-
-TEST_CASE("linear_solve: every method, in every mode, against the factors of the matrix") {
-  const std::vector<dt::Tensor> x{matrix(0, 6), drawn(1, {6})};
-  SUBCASE("gmres") { check_alike(by_products({}), by_factors, x); }
-  SUBCASE("gmres that starts anew") { check_alike(by_products({.restart = 3}), by_factors, x); }
-  SUBCASE("bicgstab") {
-    check_alike(by_products({.method = dt::LinearMethod::bicgstab}), by_factors, x);
-  }
-  SUBCASE("batches") { check_batched(by_products({}), by_factors, x); }
-}
-
-TEST_CASE("linear_solve: conjugate gradients of a symmetric map") {
-  // By the symmetric part, so that both are functions of the same matrix.
-  const auto half = [](dt::Var a) { return 0.5 * (a + dt::transpose(a)); };
-  const Spanned wanted = [&](std::span<const dt::Var> in) { return dt::solve(half(in[0]), in[1]); };
-  const Spanned by_cg = [&](std::span<const dt::Var> in) {
-    const dt::Var a = half(in[0]);
-    return dt::linear_solve([&](dt::Var v) { return dt::matmul(a, v); }, in[1],
-                            {.method = dt::LinearMethod::cg});
-  };
-  const std::vector<dt::Tensor> x{symmetric(2, 5), drawn(3, {5})};
-  check_alike(by_cg, wanted, x);
-  check_batched(by_cg, wanted, x);
-}
-
-TEST_CASE("linear_solve: a preconditioner, and a solver of one's own") {
-  const std::vector<dt::Tensor> x{matrix(4, 6), drawn(5, {6})};
-  const Spanned near = [](std::span<const dt::Var> in) {
-    const dt::Var diagonal = dt::sum(in[0] * dt::eye(6, 6, 0, dt::float64), {1});
-    return dt::linear_solve([&](dt::Var v) { return dt::matmul(in[0], v); }, in[1],
-                            {.preconditioner = [&](dt::Var r) { return r / diagonal; }});
-  };
-  check_alike(near, by_factors, x);
-  const dt::Solver richardson = [](const dt::VarMap& map, dt::Var b) {
-    return dt::fori(0, 300, b * 0.0, [&](dt::Var, dt::Var y) { return y + 0.4 * (b - map(y)); });
-  };
-  check_alike(by_products({.solver = richardson}), by_factors, x);
-  check_batched(by_products({.solver = richardson}), by_factors, x);
-}
-
-TEST_CASE("linear_solve: float32, any shape, large and small numbers, and none") {
-  const std::vector<dt::Tensor> x{matrix(6, 5, dt::float32), drawn(7, {5}, dt::float32)};
-  CHECK(dt::all_close(dt::eval(by_products({}), x), dt::eval(by_factors, x), 1e-4, 1e-4));
-  const auto plane = [](dt::Var b) {
-    return dt::linear_solve([](dt::Var v) { return 3.0 * v + dt::transpose(v); }, b);
-  };
-  const dt::Tensor b = drawn(8, {4, 4});
-  const auto back = [&](dt::Var y) { return 3.0 * y + dt::transpose(y); };
-  CHECK(dt::all_close(dt::eval([&](dt::Var y) { return back(plane(y)); }, b), b, 1e-11, 1e-11));
-  for (const double size : {1e-200, 1e200}) {
-    const dt::Tensor big = dt::eval([size](dt::Var y) { return y * size; }, b);
-    const dt::Tensor found = dt::eval([&](dt::Var y) { return back(plane(y)); }, big);
-    CHECK(dt::all_close(found, big, 1e-11, 0.0));
-  }
-  const auto number = [](dt::Var y) {
-    return dt::linear_solve([](dt::Var v) { return 4.0 * v; }, y);
-  };
-  CHECK(dt::eval(number, scalar(3.0)).item() == doctest::Approx(0.75));
-  CHECK(dt::eval(plane, dt::zeros({0, 0}, dt::float64)).shape() == dt::Shape{0, 0});
-  CHECK(dt::eval(plane, dt::zeros({4, 4}, dt::float64)).at({1, 2}) == 0.0);
-}
-
-TEST_CASE("linear_solve: what has no solution is an error or a flag") {
-  const dt::Tensor a = dt::Tensor::of({1.0, 2.0, 2.0, 4.0}, dt::float64).reshape({2, 2});
-  const dt::Tensor b = dt::Tensor::of({1.0, 1.0}, dt::float64);
-  for (const auto method :
-       {dt::LinearMethod::gmres, dt::LinearMethod::cg, dt::LinearMethod::bicgstab}) {
-    const std::string text = error_of<dt::ValueError>([&] {
-      dt::eval(by_products({.method = method}), {a, b});
-    });
-    CHECK(has(text, "linear_solve did not converge: the residual is "));
-    CHECK(has(text, "the tolerance 1e-12"));
-    CHECK(has(text, "implicit_test.cpp"));
-    const auto told = [&](std::span<const dt::Var> in) {
-      const dt::Solution found = dt::try_linear_solve(
-          [&](dt::Var v) { return dt::matmul(in[0], v); }, in[1], {.method = method});
-      return dt::cast(found.converged, dt::float64) + 0.0 * found.residual;
-    };
-    CHECK(dt::eval(told, {a, b}).item() == 0);
-    CHECK(dt::eval(told, {symmetric(1, 2), b}).item() == 1);
-  }
-}
+using dt::testing::matrix;
+using dt::testing::scalar;
+using dt::testing::Spanned;
 
 TEST_CASE("fixed_point: in every mode, against the equation solved by hand") {
   // x = a x / (2 + a) + b has x = b (2 + a) / 2.
@@ -219,6 +33,25 @@ TEST_CASE("fixed_point: in every mode, against the equation solved by hand") {
                                   dt::Tensor::of({1.0, -2.0, 0.25}, dt::float64)};
   check_alike(by_loop, closed, x);
   check_batched(by_loop, closed, x);
+}
+
+TEST_CASE("fixed_point: Anderson's mixing takes fewer steps, and finds what is no contraction") {
+  // A linear map of slopes 0.99 and -1.5: two directions, which two steps know all of.
+  const auto f = [](dt::Var x) { return x * dt::Tensor::of({0.99, -1.5}, dt::float64) + 1.0; };
+  const auto mixed = [&](dt::Var x) { return dt::try_fixed_point(f, x, {.memory = 2}); };
+  const dt::Tensor start = dt::zeros({2}, dt::float64);
+  CHECK(dt::all_close(dt::eval([&](dt::Var x) { return mixed(x).x; }, start),
+                      dt::Tensor::of({100.0, 0.4}, dt::float64), 1e-9, 1e-9));
+  CHECK(dt::eval([&](dt::Var x) { return mixed(x).steps; }, start).item<std::int64_t>() < 8);
+  const Spanned by_mixing = [](std::span<const dt::Var> in) {
+    return dt::fixed_point([&](dt::Var x) { return dt::sin(x) * 0.5 + in[0]; }, in[0],
+                           {.memory = 3});
+  };
+  const Spanned by_steps = [](std::span<const dt::Var> in) {
+    return dt::fixed_point([&](dt::Var x) { return dt::sin(x) * 0.5 + in[0]; }, in[0]);
+  };
+  check_alike(by_mixing, by_steps, {drawn(40, {2, 2})});
+  check_batched(by_mixing, by_steps, {drawn(41, {3})});
 }
 
 TEST_CASE("root: in every mode, against closed forms") {
@@ -299,17 +132,16 @@ TEST_CASE("what converges slowly converges, and takes no more memory or other de
 TEST_CASE(
     "Parameters and Vars that are captured have derivatives; so has what a solver captures none") {
   const dt::Parameter w("w", dt::Tensor::of({0.25, 0.5}, dt::float64));
+  const dt::Parameter b("b", dt::Tensor::of({1.0, 2.0}, dt::float64));
+  const dt::Parameter rate("rate", scalar(0.9));
   dt::Graph g;
-  const dt::Var b = g.constant(dt::Tensor::of({1.0, 2.0}, dt::float64));
-  const dt::Var rate = g.constant(dt::Tensor::of({0.9}, dt::float64).reshape({}));
   const dt::Solver damped = [&](const dt::VarMap& f, dt::Var x) {
     return dt::fori(0, 400, x, [&](dt::Var, dt::Var y) { return y + rate * (f(y) - y); });
   };
-  const dt::Var x = dt::fixed_point([&](dt::Var y) { return w * y + b; }, b, {.solver = damped});
-  const dt::Var loss = dt::sum(x);  // b / (1 - w)
-  const auto slopes =
-      dt::reverse(loss, {dt::Wrt(w), dt::Wrt(b), dt::Wrt(rate)}, dt::Unreachable::zero);
-  CHECK(dt::all_close(dt::eval(x), dt::Tensor::of({4.0 / 3, 4.0}, dt::float64), 1e-12));
+  const dt::Var x =
+      dt::fixed_point([&](dt::Var y) { return w * y + b; }, g.read(b), {.solver = damped});
+  const auto slopes = dt::reverse(dt::sum(x), {w, b, rate}, dt::Unreachable::zero);
+  CHECK(dt::all_close(dt::eval(x), dt::Tensor::of({4.0 / 3, 4.0}, dt::float64), 1e-12));  // b/(1-w)
   CHECK(dt::all_close(dt::eval(slopes[w]), dt::Tensor::of({16.0 / 9, 8.0}, dt::float64), 1e-10));
   CHECK(dt::all_close(dt::eval(slopes[b]), dt::Tensor::of({4.0 / 3, 2.0}, dt::float64), 1e-10));
   CHECK(dt::eval(slopes[rate]).item() == 0);
@@ -399,8 +231,8 @@ TEST_CASE("what does not converge is told, member by member, and NaN under a fla
   const std::string text = error_of<dt::ValueError>([&] {
     dt::eval([&](dt::Var x) { return dt::fixed_point(away, x, {.most = 20}); }, scalar(1));
   });
-  CHECK(has(text, "fixed_point did not converge: the residual is 0.99"));
-  CHECK(has(text, "after 20 steps, the tolerance 1e-12"));
+  CHECK(has(text,
+            "fixed_point did not converge: the residual is 1 after 20 steps, the tolerance 1e-12"));
   CHECK(has(text, "implicit_test.cpp"));
   const auto no_root = [](dt::Var x) { return dt::root([](dt::Var y) { return y * y + 1.0; }, x); };
   CHECK(has(error_of<dt::ValueError>([&] { dt::eval(no_root, scalar(1)); }),
