@@ -136,7 +136,7 @@ class Finding {
     try {
       return detail::build_system(
           graph(), detail::derivative_of(zero, x, where_), type(), options,
-          {"linear_solve", tolerance, options.most, terms_.of_derivatives()}, where_);
+          {function_, tolerance, options.most, terms_.of_derivatives(), true}, where_);
     } catch (const DerivativeError&) {
       return {};
     }

@@ -79,7 +79,7 @@ struct LinearSolveOp {
   }
   static Kernel kernel(const KernelRequest& request) {
     const LinearSystem system(request.attributes);
-    return SolveRunner::kernel(system.solve, system.terms, request);
+    return SolveRunner::kernel(system.solve, system.terms, linear_solve_operator(), request);
   }
 
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {

@@ -32,6 +32,10 @@ Attributes RootProblem::attributes() const {
   return Attributes(std::move(made));
 }
 
+namespace {
+const Op& root_operator();
+}
+
 struct RootOp {
   static constexpr auto name = "root";
   static constexpr auto doc = "x where a Function F(x, a) is zero, found by another Function";
@@ -43,7 +47,7 @@ struct RootOp {
   }
   static Kernel kernel(const KernelRequest& request) {
     const RootProblem problem(request.attributes);
-    return SolveRunner::kernel(problem.solve, problem.terms, request);
+    return SolveRunner::kernel(problem.solve, problem.terms, root_operator(), request);
   }
 
   static std::vector<MaybeVar> jvp(const NodeView& node, std::span<const MaybeVar> tangents) {
@@ -104,13 +108,14 @@ class RootNode : public PlainOp<RootOp, Kind::general> {
   }
 };
 constexpr Callable<RootNode> root_op;
+const Op& root_operator() { return root_op.op(); }
 
 }  // namespace
 
 std::vector<Var> apply_root(const RootProblem& problem, std::span<const Var> operands) {
   std::vector<In> in;
   for (const Var& operand : operands) in.emplace_back(operand, problem.condition->where());
-  return apply_all(root_op.op(), in, problem.attributes());
+  return apply_all(root_operator(), in, problem.attributes());
 }
 
 std::vector<Case> RootOp::cases() {

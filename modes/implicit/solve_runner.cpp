@@ -10,14 +10,16 @@ std::vector<Attributes::Entry> entries_of(const Terms& terms, const std::string&
   return {{prefix + "function", terms.function},
           {prefix + "tolerance", terms.tolerance},
           {prefix + "most", terms.most},
-          {prefix + "failure", static_cast<std::int64_t>(terms.failure)}};
+          {prefix + "failure", static_cast<std::int64_t>(terms.failure)},
+          {prefix + "of_derivative", terms.of_derivative}};
 }
 
 Terms terms_of(const Attributes& attributes, const std::string& prefix) {
   return {attributes.get<std::string>(prefix + "function"),
           attributes.get<double>(prefix + "tolerance"),
           attributes.get<std::int64_t>(prefix + "most"),
-          static_cast<Failure>(attributes.get<std::int64_t>(prefix + "failure"))};
+          static_cast<Failure>(attributes.get<std::int64_t>(prefix + "failure")),
+          attributes.get<bool>(prefix + "of_derivative")};
 }
 
 void infer_solve(Inference& inference, const Function& solve) {
@@ -33,14 +35,18 @@ void infer_solve(Inference& inference, const Function& solve) {
   for (const Var& out : solve.outputs()) inference.out.push_back(out.type());
 }
 
-SolveRunner::SolveRunner(FunctionPtr solve, Terms terms, const CompileOptions& options)
+SolveRunner::SolveRunner(FunctionPtr solve, Terms terms, const Op& op,
+                         const CompileOptions& options)
     : solve_(std::move(solve)),
       terms_(std::move(terms)),
+      what_(terms_.of_derivative           ? "the derivative of " + terms_.function + " "
+            : terms_.function != op.name() ? terms_.function + " "
+                                           : std::string()),
       body_(solve_->inputs(), solve_->outputs(), of_functions(options), solve_->where()) {}
 
 std::string SolveRunner::note() const {
-  return terms_.function + " by " + solve_->name() + ", up to " + std::to_string(terms_.most) +
-         " times, in " + body_.summary();
+  return (terms_.of_derivative ? what_ : terms_.function + " ") + "by " + solve_->name() +
+         ", up to " + std::to_string(terms_.most) + " times, in " + body_.summary();
 }
 
 void SolveRunner::run(const KernelArgs& args) {
@@ -72,21 +78,24 @@ void SolveRunner::judge(const KernelArgs& args, std::size_t member, double resid
     return;
   }
   std::ostringstream text;
-  text << terms_.function;
-  if (solve_->outputs()[1].type().shape.rank() > 0) text << " of member " << member;
-  text << " did not converge: the residual is " << residual;
+  text << what_ << "did not converge";
+  if (solve_->outputs()[1].type().shape.rank() > 0) text << " for member " << member;
+  text << ": the residual is " << residual;
   const std::int64_t steps = args.output<std::int64_t>(2)[member];
   if (steps >= 0) text << " after " << steps << (steps == 1 ? " step" : " steps");
-  text << ", the tolerance " << terms_.tolerance
-       << "; start nearer, allow more steps or a larger tolerance, take another solver, or ask "
-          "for a flag with try_"
-       << terms_.function;
+  text << ", the tolerance " << terms_.tolerance;
+  if (terms_.of_derivative)
+    text << "; allow more steps or a larger tolerance in .linear, or take another method there";
+  else
+    text << "; start nearer, allow more steps or a larger tolerance, take another solver, or ask "
+            "for a flag with try_"
+         << terms_.function;
   throw ValueError(text.str());
 }
 
-Kernel SolveRunner::kernel(const FunctionPtr& solve, const Terms& terms,
+Kernel SolveRunner::kernel(const FunctionPtr& solve, const Terms& terms, const Op& op,
                            const KernelRequest& request) {
-  const auto runner = std::make_shared<SolveRunner>(solve, terms, request.options);
+  const auto runner = std::make_shared<SolveRunner>(solve, terms, op, request.options);
   return {[runner](const KernelArgs& args) { runner->run(args); }, runner->bytes(), runner->note()};
 }
 

@@ -12,19 +12,21 @@ namespace dualtape::detail {
 class SolveRunner {
  public:
   // `solve` returns (x, residual, steps), each with the batch axis in front if there is one.
-  SolveRunner(FunctionPtr solve, Terms terms, const CompileOptions& options);
+  SolveRunner(FunctionPtr solve, Terms terms, const Op& op, const CompileOptions& options);
   std::size_t bytes() const { return body_.bytes(); }
   std::string note() const;
   // ValueError for what did not converge, where that is an error.
   void run(const KernelArgs& args);
 
-  static Kernel kernel(const FunctionPtr& solve, const Terms& terms, const KernelRequest& request);
+  static Kernel kernel(const FunctionPtr& solve, const Terms& terms, const Op& op,
+                       const KernelRequest& request);
 
  private:
   void judge(const KernelArgs& args, std::size_t member, double residual) const;
 
   FunctionPtr solve_;
   Terms terms_;
+  std::string what_;  // did not converge, where the operator's name does not say it
   Body body_;
 };
 

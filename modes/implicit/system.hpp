@@ -28,6 +28,7 @@ struct Terms {
   double tolerance = 0;
   std::int64_t most = 0;
   Failure failure = Failure::error;
+  bool of_derivative = false;  // of that function, whose solution is another node's
 
   // Of the derivatives of what has these: no number of theirs is silent, either.
   Failure of_derivatives() const { return failure == Failure::error ? failure : Failure::nan; }

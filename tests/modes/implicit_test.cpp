@@ -236,7 +236,7 @@ TEST_CASE("what does not converge is told, member by member, and NaN under a fla
   CHECK(has(text, "implicit_test.cpp"));
   const auto no_root = [](dt::Var x) { return dt::root([](dt::Var y) { return y * y + 1.0; }, x); };
   CHECK(has(error_of<dt::ValueError>([&] { dt::eval(no_root, scalar(1)); }),
-            "root did not converge"));
+            "[root] did not converge"));
   const auto no_least = [](dt::Var x) { return dt::argmin([](dt::Var y) { return -y * y; }, x); };
   CHECK(has(error_of<dt::ValueError>([&] { dt::eval(no_least, scalar(1)); }),
             "argmin did not converge"));
@@ -246,7 +246,7 @@ TEST_CASE("what does not converge is told, member by member, and NaN under a fla
     return dt::root([&](dt::Var x) { return x * x - a; }, a * 0.0 + 1.0);
   };
   const dt::Tensor some = dt::Tensor::of({4.0, -1.0, 9.0}, dt::float64);
-  CHECK(has(error_of<dt::ValueError>([&] { dt::vmap(roots)(some); }), "root of member 1 did not"));
+  CHECK(has(error_of<dt::ValueError>([&] { dt::vmap(roots)(some); }), "did not converge for member 1: the residual is "));
   const auto flags = [](dt::Var a) {
     return dt::cast(dt::try_root([&](dt::Var x) { return x * x - a; }, a * 0.0 + 1.0).converged,
                     dt::float64);

@@ -102,9 +102,9 @@ TEST_CASE("linear_solve: what has no solution is an error or a flag") {
     const std::string text = error_of<dt::ValueError>([&] {
       dt::eval(by_products({.method = method}), {a, b});
     });
-    CHECK(has(text, "linear_solve did not converge: the residual is "));
+    CHECK(has(text, "[linear_solve] did not converge: the residual is "));
     CHECK(has(text, "the tolerance 1e-12"));
-    CHECK(has(text, "implicit_test.cpp"));
+    CHECK(has(text, "linear_solve_test.cpp"));
     const auto told = [&](std::span<const dt::Var> in) {
       const dt::Solution found = dt::try_linear_solve(
           [&](dt::Var v) { return dt::matmul(in[0], v); }, in[1], {.method = method});
