@@ -213,6 +213,7 @@ class Argmin : public Finding {
                               .what = "the function returns " + to_string(result_type()),
                               .where = where,
                               .help = "reduce it to one number, with sum or mean"};
+    set_most(1000);
     if (result_type().shape.rank() != 0) fail<ShapeError>(complaint);
     if (result_type().dtype != type().dtype) fail<TypeError>(complaint);
   }

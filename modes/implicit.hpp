@@ -59,7 +59,7 @@ struct LinearOptions {
 };
 struct ImplicitOptions {
   double tolerance = 0;  // of the residual, see each function; 0: 1e-12 in float64, 1e-5 in float32
-  std::int64_t most = 0;      // steps; 0: 1000 for fixed_point(), else 100
+  std::int64_t most = 0;      // steps; 0: 100 for root(), else 1000
   std::int64_t memory = 0;  // fixed_point(): Anderson's mixing of so many steps; 0: none
   Solver solver = {};         // instead of the one that comes with the function
   LinearOptions linear = {};  // for the derivatives, and for the steps of Newton's method

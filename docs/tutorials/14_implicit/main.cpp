@@ -31,7 +31,7 @@ void kepler(const dt::docs::Tutorial& tutorial) {
   const dt::Tensor m = number(1.0), e = number(0.6);
   const double at = dt::eval([](auto in) { return angle(in[0], in[1]); }, {m, e}).item();
   const auto [by_m, by_e] = dt::grad(angle)(m, e);
-  std::cout << std::setprecision(12) << "E " << at << "\nby M " << by_m.item() << ", by hand "
+  std::cout << std::setprecision(8) << "E " << at << "\nby M " << by_m.item() << ", by hand "
             << 1 / (1 - 0.6 * std::cos(at)) << "\nby e " << by_e.item() << ", by hand "
             << std::sin(at) / (1 - 0.6 * std::cos(at)) << '\n';
   // [/slopes]
@@ -89,8 +89,9 @@ void own_solver(const dt::docs::Tutorial& tutorial) {
     return dt::root([&](dt::Var x) { return x * x * x - a; }, a, {.solver = bisection});
   };
   const dt::Tensor a = number(8);
-  std::cout << "root " << dt::eval(root, a) << "  slope " << dt::grad(root)(a) << "  curvature "
-            << dt::grad(dt::grad(root))(a) << '\n';
+  std::cout << std::setprecision(8) << "root " << dt::eval(root, a).item() << "  slope "
+            << dt::grad(root)(a).item() << "  curvature " << dt::grad(dt::grad(root))(a).item()
+            << '\n';
   // [/own]
 }
 
@@ -148,12 +149,12 @@ dt::docs::Figure::Values trained(const std::function<dt::Var(dt::Var)>& body,
 
 void layer(const dt::docs::Tutorial& tutorial) {
   tutorial.section("train");
-  const int steps = tutorial.choose(1000, 20);
+  constexpr int steps = 1000;
   const Equilibrium deep(2, 24, dt::Key{1}), flat(2, 24, dt::Key{1});
   const auto once = [&](dt::Var x) { return dt::tanh(dt::matmul(x, flat.u) + flat.b); };
   const auto of_deep = trained(deep, {deep.w, deep.u, deep.b}, steps);
   const auto of_flat = trained(once, {flat.u, flat.b}, steps);
-  std::cout << std::setprecision(2) << "loss of the equilibrium " << of_deep.back()
+  std::cout << std::setprecision(1) << "loss of the equilibrium " << of_deep.back()
             << ", of one layer " << of_flat.back() << '\n';
   tutorial.aside();
   dt::docs::Figure::Values number;
@@ -166,66 +167,62 @@ void layer(const dt::docs::Tutorial& tutorial) {
 }
 
 // [chain]
-// A chain of 16 links of length 1 hangs between two nails, `width` apart. At rest its potential
-// energy, the sum of all heights, is least among the shapes that keep the lengths.
-constexpr std::int64_t links = 16, joints = links - 1;
+// A chain of 16 links of length 1 hangs between two nails, `width` apart. At rest its energy, the
+// sum of its joints' heights, is least among the angles of the links that end at the second nail.
+constexpr std::int64_t links = 16;
 
-// The squares of the links' lengths, less 1, from the joints' places and heights.
-dt::Var stretch(dt::Var x, dt::Var y, dt::Var width) {
-  const dt::Var nail = dt::zeros_like(dt::reshape(width, {1}));
-  const dt::Var all_x = dt::concat({nail, x, dt::reshape(width, {1})});
-  const dt::Var all_y = dt::concat({nail, y, nail});
-  const auto steps = [](dt::Var a) { return a[dt::range(1, links + 1)] - a[dt::range(0, links)]; };
-  return dt::square(steps(all_x)) + dt::square(steps(all_y)) - 1.0;
+struct Joints {
+  dt::Var x, y;
+};
+Joints joints(dt::Var angles) {
+  return {dt::cumsum(dt::cos(angles), 0), dt::cumsum(dt::sin(angles), 0)};
 }
+dt::Var energy(dt::Var angles) { return dt::sum(joints(angles).y); }
 
-// The joints (x, y) and the links' tensions at rest: where Lagrange's function is stationary.
+// The angles at rest, then the pull on the nail, along and up: where Lagrange's function, the
+// energy less pull times what is missing to the nail, is stationary.
 dt::Var at_rest(dt::Var width) {
   const auto lagrange = [&](dt::Var u) {
-    const auto parts = dt::split(u, {joints, joints, links});
-    return dt::sum(parts[1]) + 0.5 * dt::sum(parts[2] * stretch(parts[0], parts[1], width));
+    const dt::Var angles = u[dt::range(0, links)];
+    const Joints at = joints(angles);
+    return energy(angles) - u[links] * (at.x[-1] - width) - u[links + 1] * at.y[-1];
   };
-  const dt::Tensor t = dt::linspace(1.0 / links, 1 - 1.0 / links, joints, dt::float64);
-  const dt::Var along = width.graph().constant(t);
-  const dt::Var start = dt::concat({width * along, -8.0 * along * (1.0 - along),
-                                    width.graph().constant(dt::ones({links}, dt::float64)) * 5.0});
-  return dt::root(dt::grad(lagrange), start, {.linear = {.symmetric = true, .restart = 64}});
+  // A shape to start from: that of the pull along `along`, which is a guess.
+  const dt::Var along = dt::reshape(0.25 * width, {1}), up = 0.0 * along + links / 2.0;
+  const dt::Var angles = dt::atan(dt::linspace(-7.5, 7.5, links, dt::float64) / along);
+  return dt::root(dt::grad(lagrange), dt::concat({angles, along, up}),
+                  {.linear = {.symmetric = true}});
 }
 // [/chain]
 
 void chain(const dt::docs::Tutorial& tutorial) {
   tutorial.section("rest");
   // [rest]
-  const auto lowest = [](dt::Var width) {
-    return dt::min(at_rest(width)[dt::range(joints, 2 * joints)]);
-  };
-  const auto [height, slope] = dt::value_and_grad(lowest)(number(8));
-  const double step = 1e-4;
-  std::cout << std::setprecision(8) << "lowest joint " << height << "\nby the width " << slope
-            << ", by differences "
-            << (dt::eval(lowest, number(8 + step)).item() -
-                dt::eval(lowest, number(8 - step)).item()) /
-                   (2 * step)
-            << '\n';
+  const auto least = [](dt::Var width) { return energy(at_rest(width)[dt::range(0, links)]); };
+  const dt::Tensor width = number(10);
+  const double pull = dt::eval(at_rest, width).at({links});
+  std::cout << std::setprecision(8) << "energy by the width " << dt::grad(least)(width).item()
+            << ", the pull along " << pull << "\nwhat the pull grows by "
+            << dt::grad(dt::grad(least))(width).item() << '\n';
   // [/rest]
   tutorial.aside();
   dt::docs::Figure figure("chain", "A chain at rest, and how it moves as a nail is pulled away");
   figure.labels("x", "y").square();
   int colour = 0;
-  for (const double width : {4.0, 9.0, 14.0}) {
-    const auto [u, du] = dt::jvp(at_rest, number(width), number(1));
+  for (const double apart : {6.0, 10.0, 14.0}) {
+    const auto places = [](dt::Var w) {
+      const Joints at = joints(at_rest(w)[dt::range(0, links)]);
+      return dt::stack(std::vector{at.x, at.y});
+    };
+    const auto [at, move] = dt::jvp(places, number(apart), number(1));
     dt::docs::Figure::Values x{0}, y{0}, dx{0}, dy{0};
-    for (std::int64_t i = 0; i < joints; ++i) {
-      x.push_back(u.at({i}));
-      y.push_back(u.at({joints + i}));
-      dx.push_back(du.at({i}));
-      dy.push_back(du.at({joints + i}));
+    for (std::int64_t i = 0; i < links; ++i) {
+      x.push_back(at.at({0, i}));
+      y.push_back(at.at({1, i}));
+      dx.push_back(move.at({0, i}));
+      dy.push_back(move.at({1, i}));
     }
-    x.push_back(width);
-    y.push_back(0);
-    dx.push_back(1);
-    dy.push_back(0);
-    const std::string name = "width " + std::to_string(static_cast<int>(width));
+    const std::string name = "width " + std::to_string(static_cast<int>(apart));
     figure.line(name, x, y, {.colour = colour})
         .points("", x, y, dt::docs::Mark::dot, {.colour = colour})
         .arrows("", x, y, dx, dy, {.colour = dt::docs::ink, .width = 1, .faint = true});
