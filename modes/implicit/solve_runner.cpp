@@ -87,9 +87,8 @@ void SolveRunner::judge(const KernelArgs& args, std::size_t member, double resid
   if (terms_.of_derivative)
     text << "; allow more steps or a larger tolerance in .linear, or take another method there";
   else
-    text << "; start nearer, allow more steps or a larger tolerance, take another solver, or ask "
-            "for a flag with try_"
-         << terms_.function;
+    text << "; start nearer, allow more steps, or take another solver (try_" << terms_.function
+         << " gives a flag)";
   throw ValueError(text.str());
 }
 

@@ -192,6 +192,69 @@ TEST_CASE("an implicit function inside a loop, in another one, and in a call") {
   check_alike(called, power(1.0 / 3), x);
 }
 
+TEST_CASE("loops, branches and rules of one's own inside the function") {
+  const dt::Tensor a = dt::Tensor::of({0.3, 0.5, 0.8}, dt::float64);
+  const auto step = [](dt::Var x, dt::Var b) { return 0.5 * dt::sin(x) + b; };
+  const Spanned wanted = [&](std::span<const dt::Var> in) {
+    dt::Var x = in[0];
+    for (int i = 0; i < 60; ++i) x = step(x, in[0]);
+    return x;
+  };
+  const Spanned looped = [&](std::span<const dt::Var> in) {
+    const auto three = [&](dt::Var x) {
+      return dt::fori(0, 3, x, [&](dt::Var, dt::Var y) { return step(y, in[0]); });
+    };
+    return dt::fixed_point(three, in[0]);
+  };
+  const Spanned branched = [&](std::span<const dt::Var> in) {
+    const auto either = [&](dt::Var x) {
+      return dt::cond(
+          dt::sum(x) > 0.0, [&] { return step(x, in[0]); }, [&] { return 0.1 * x + in[0]; });
+    };
+    return dt::fixed_point(either, in[0]);
+  };
+  check_alike(looped, wanted, {a});
+  check_alike(branched, wanted, {a});
+  check_batched(looped, wanted, {a});
+  const auto sine = dt::custom_vjp([](dt::Var x) { return dt::sin(x); },
+                                   [](dt::Var x, dt::Var, dt::Var c) { return c * dt::cos(x); });
+  const auto ruled = [&](std::span<const dt::Var> in) {
+    return dt::sum(dt::fixed_point([&](dt::Var x) { return 0.5 * sine(x) + in[0]; }, in[0]));
+  };
+  const auto plain = [&](std::span<const dt::Var> in) { return dt::sum(wanted(in)); };
+  CHECK(dt::all_close(dt::grad(ruled)(a), dt::grad(plain)(a), 1e-10));
+  CHECK(has(error_of<dt::DerivativeError>([&] { dt::jvp(ruled, a, a); }), "no jvp rule"));
+}
+
+TEST_CASE("Jacobians, Hessians, batches of batches, and a minimum inside a minimum") {
+  const auto found = [](dt::Var a) {
+    return dt::fixed_point([&](dt::Var x) { return 0.4 * dt::sin(x + dt::sum(a)) + a; }, a);
+  };
+  const auto steps = [](dt::Var a) {
+    dt::Var x = a;
+    for (int i = 0; i < 50; ++i) x = 0.4 * dt::sin(x + dt::sum(a)) + a;
+    return x;
+  };
+  const auto sum_of = [](auto f) { return [f](dt::Var a) { return dt::sum(dt::exp(f(a))); }; };
+  const dt::Tensor a = drawn(60, {3}), many = drawn(61, {2, 2, 3});
+  CHECK(dt::all_close(dt::jacfwd(found)(a), dt::jacfwd(steps)(a), 1e-10, 1e-10));
+  CHECK(dt::all_close(dt::jacrev(found)(a), dt::jacrev(steps)(a), 1e-10, 1e-10));
+  CHECK(dt::all_close(dt::hessian(sum_of(found))(a), dt::hessian(sum_of(steps))(a), 1e-10, 1e-10));
+  CHECK(dt::all_close(dt::vmap(dt::vmap(dt::grad(sum_of(found))))(many),
+                      dt::vmap(dt::vmap(dt::grad(sum_of(steps))))(many), 1e-10, 1e-10));
+  CHECK(dt::all_close(dt::linearize(found, a).linear(a), dt::jvp(steps, a, a).tangent, 1e-10));
+  const auto outer = [](dt::Var b) {  // y is x / 1.5 at the inner minimum, so that x = 1.5 b
+    const auto miss = [&](dt::Var x) {
+      const auto inner = [&](dt::Var y) {
+        return dt::sum(dt::square(y - x)) + 0.5 * dt::sum(dt::square(y));
+      };
+      return dt::sum(dt::square(dt::argmin(inner, x) - b));
+    };
+    return dt::sum(dt::argmin(miss, b));
+  };
+  CHECK(dt::all_close(dt::grad(outer)(a), dt::Tensor::of({1.5, 1.5, 1.5}, dt::float64), 1e-10));
+}
+
 TEST_CASE("root and argmin go where a full step would not") {
   // Newton's full steps for atan leave from 2 on.
   const auto flat = [](dt::Var a) {
@@ -246,7 +309,8 @@ TEST_CASE("what does not converge is told, member by member, and NaN under a fla
     return dt::root([&](dt::Var x) { return x * x - a; }, a * 0.0 + 1.0);
   };
   const dt::Tensor some = dt::Tensor::of({4.0, -1.0, 9.0}, dt::float64);
-  CHECK(has(error_of<dt::ValueError>([&] { dt::vmap(roots)(some); }), "did not converge for member 1: the residual is "));
+  CHECK(has(error_of<dt::ValueError>([&] { dt::vmap(roots)(some); }),
+            "did not converge for member 1: the residual is "));
   const auto flags = [](dt::Var a) {
     return dt::cast(dt::try_root([&](dt::Var x) { return x * x - a; }, a * 0.0 + 1.0).converged,
                     dt::float64);

@@ -72,6 +72,33 @@ TEST_CASE("linear_solve: a preconditioner, and a solver of one's own") {
   check_batched(by_products({.solver = richardson}), by_factors, x);
 }
 
+TEST_CASE("linear_solve: maps made of derivatives and of loops") {
+  const auto f = [](dt::Var x) { return dt::sin(x) + 0.1 * dt::sum(x); };
+  const Spanned gauss_newton = [&](std::span<const dt::Var> in) {
+    const dt::Var y = f(in[0]);
+    const auto map = [&](dt::Var v) {
+      return dt::vjp({y}, {in[0]}, {dt::forward(y, {in[0]}, {v})})[in[0]] + 0.1 * v;
+    };
+    return dt::linear_solve(map, in[1], {.method = dt::LinearMethod::cg});
+  };
+  const Spanned by_jacobian = [&](std::span<const dt::Var> in) {
+    const dt::Var j = dt::jacobian(f)(in[0]);
+    const dt::Tensor one = dt::eye(3, 3, 0, dt::float64);
+    return dt::solve(dt::matmul(dt::transpose(j), j) + 0.1 * in[0].graph().constant(one), in[1]);
+  };
+  check_alike(gauss_newton, by_jacobian, {drawn(9, {3}), drawn(10, {3})});
+  const Spanned twice = [](std::span<const dt::Var> in) {
+    const auto map = [&](dt::Var v) {
+      return dt::fori(0, 2, v, [&](dt::Var, dt::Var u) { return dt::matmul(in[0], u); });
+    };
+    return dt::linear_solve(map, in[1]);
+  };
+  const Spanned by_square = [](std::span<const dt::Var> in) {
+    return dt::solve(dt::matmul(in[0], in[0]), in[1]);
+  };
+  check_alike(twice, by_square, {matrix(11, 4), drawn(12, {4})});
+}
+
 TEST_CASE("linear_solve: float32, any shape, large and small numbers, and none") {
   const std::vector<dt::Tensor> x{matrix(6, 5, dt::float32), drawn(7, {5}, dt::float32)};
   CHECK(dt::all_close(dt::eval(by_products({}), x), dt::eval(by_factors, x), 1e-4, 1e-4));
