@@ -120,7 +120,7 @@ class Finding {
   Var stand_in() const { return detail::stand_in_of_type(start_.graph(), start_.type(), where_); }
   const Type& type() const { return start_.type(); }
   Location where() const { return where_; }
-  const Type result_type() const { return f_.function->outputs()[0].type(); }
+  const Type& result_type() const { return f_.function->outputs()[0].type(); }
 
  private:
   std::vector<Var> solver_results(Var begin) const {
@@ -154,7 +154,7 @@ class Finding {
 class Root : public Finding {
  public:
   Root(const VarMap& f, In start, const ImplicitOptions& options, Failure failure, Location where)
-      : Finding("root", f, start, options, failure, where), linear_(options.linear) {
+      : Finding("root", f, start, options, failure, where) {
     require_result("root", result_type(), type(), where);
   }
   static void require_result(const char* function, const Type& given, const Type& type,
@@ -172,11 +172,10 @@ class Root : public Finding {
  protected:
   Var condition(Var x) const override { return f(x); }
   Var residual(Var x, Var begin) const override { return detail::residual_of_zero(f(x), f(begin)); }
-  Solved solve(Var begin) const override { return detail::newton(map(), begin, limits(), linear_); }
+  Solved solve(Var begin) const override {
+    return detail::newton(map(), begin, limits(), linear());
+  }
   const char* solver_name() const override { return "Newton's method"; }
-
- private:
-  LinearOptions linear_;
 };
 
 class FixedPoint : public Finding {

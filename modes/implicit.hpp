@@ -12,9 +12,10 @@
 // function of Vars, with loops (modes/loops.hpp) inside.
 //
 // What does not converge is an error of the run, a ValueError with the residual, the tolerance and
-// the steps; try_root() and its like give a flag instead, and derivatives there are NaN where their
-// own linear solve fails. Whatever the solver says of itself, the residual is computed once more
-// from what it returns. Building is for one thread at a time, as for any graph.
+// the steps; try_root() and its like give a flag instead, which tells of the derivatives, too, and
+// these are NaN where their own linear solve fails. Whatever the solver says of itself, the
+// residual is computed once more from what it returns. Building is for one thread at a time, as for
+// any graph.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +61,7 @@ struct LinearOptions {
 struct ImplicitOptions {
   double tolerance = 0;  // of the residual, see each function; 0: 1e-12 in float64, 1e-5 in float32
   std::int64_t most = 0;      // steps; 0: 100 for root(), else 1000
-  std::int64_t memory = 0;  // fixed_point(): Anderson's mixing of so many steps; 0: none
+  std::int64_t memory = 0;    // fixed_point(): Anderson's mixing of so many steps; 0: none
   Solver solver = {};         // instead of the one that comes with the function
   LinearOptions linear = {};  // for the derivatives, and for the steps of Newton's method
 };

@@ -5,7 +5,6 @@
 #include <string>
 #include <utility>
 
-#include <dualtape/core/composite.hpp>
 #include <dualtape/core/kinds.hpp>
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/modes/batching.hpp>
@@ -252,7 +251,6 @@ class SystemBuilder {
     const FunctionPtr near =
         preconditioner_ ? form(with_all_constants(*preconditioner_)) : FunctionPtr();
     const auto body = [&](std::span<const Var> x) {
-      const Composite here("linear_solve", {In(x.back(), where_)});
       const auto on = [&](const FunctionPtr& f) -> VarMap {
         return [&, f](Var v) {
           std::vector<Var> arguments(x.begin(), x.end());
