@@ -174,7 +174,7 @@ void systems() {
     return dt::linear_solve(map, b, {.method = dt::LinearMethod::cg});
   };
   const auto middle = [&](dt::Var b, dt::Var k) { return step(b, k)[2]; };
-  const auto [by_b, by_k] = dt::grad(middle)(dt::Tensor{0, 0, 1, 0, 0}, dt::Tensor::scalar(0.5));
+  const auto [by_b, by_k] = dt::grad(middle)(dt::Tensor{0, 0, 1, 0, 0}, dt::Tensor(0.5));
   std::cout << by_b << ' ' << by_k << '\n';
   // [/systems]
 }
