@@ -70,7 +70,7 @@ struct ImplicitOptions {
 struct Solution {
   Var x;
   Var converged;  // bool (): the residual is at most the tolerance
-  Var residual;   // a number of x's dtype
+  Var residual;   // a number of x's dtype; without a derivative
   Var steps;      // int64 (); -1 where a solver of one's own does not count them
 };
 

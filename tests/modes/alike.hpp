@@ -37,7 +37,7 @@ inline dt::Tensor symmetric(std::uint64_t number, std::int64_t n) {
 
 // What a function's value does under both modes and their nestings, beside another that is equal.
 inline void check_alike(const Spanned& f, const Spanned& wanted, const std::vector<dt::Tensor>& x,
-                 double tolerance = 1e-10) {
+                        double tolerance = 1e-10) {
   std::vector<dt::Tensor> v;
   for (const dt::Tensor& t : x) v.push_back(drawn(50 + v.size(), t.shape(), t.dtype()));
   const auto scalar = [](const Spanned& g) -> Spanned {
@@ -84,7 +84,7 @@ inline void check_alike(const Spanned& f, const Spanned& wanted, const std::vect
 
 // The same in batches, over all arguments and over each alone.
 inline void check_batched(const Spanned& f, const Spanned& wanted, const std::vector<dt::Tensor>& x,
-                   double tolerance = 1e-10) {
+                          double tolerance = 1e-10) {
   const auto many = [](const dt::Tensor& t) {
     return dt::eval([](dt::Var y) { return dt::stack(std::vector{y, y * 0.75, y * 1.125}); }, t);
   };
