@@ -158,7 +158,7 @@ void equations() {
   const dt::Tensor times{0, 0.5, 1, 2}, left{1, 0.7, 0.5, 0.25};
   const auto loss = [&](dt::Var rate) {
     const auto decays = [&](dt::Var, dt::Var y) { return -rate * y; };
-    const dt::Var y = dt::odeint(decays, 1.0, times).y;  // (4,)
+    const dt::Var y = dt::odeint(decays, dt::ones_like(rate), times).y;  // (4,)
     return dt::mean(dt::square(y - left));
   };
   const auto slope = dt::grad(loss);

@@ -155,7 +155,7 @@ Stepped one_step(const Field& f, const Place& place, Var to, const OdeOptions& o
   Tried step = tried(f, place, length, options);
   const Composite line("odeint", {In(to, f.where)});
   const Var good = step.error <= 1.0;
-  const Var most = where(place.refused, 1.0, cast(In(10.0), to.dtype()));
+  const Var most = where(place.refused, ones_like(to), 10.0);
   const Var wanted = minimum(most, maximum(0.2, 0.9 * pow(step.error, -0.2)));
   Place next{where(good, end, place.t),
              length * where(isfinite(step.error), wanted, 0.2),

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include <dualtape/dualtape.hpp>
@@ -101,7 +103,9 @@ TEST_CASE("odeint holds closed forms to 1e-10") {
     for (const dt::OdeOptions& options :
          {tight, dt::OdeOptions{.method = dt::OdeMethod::rk4, .steps = 1000}}) {
       const auto decay = [&](dt::Var k) {
-        return dt::odeint([&](dt::Var, dt::Var y) { return -k * y; }, 2.0, times, options).y;
+        return dt::odeint([&](dt::Var, dt::Var y) { return -k * y; }, dt::full_like(k, 2.0), times,
+                          options)
+            .y;
       };
       const dt::Tensor y = dt::eval(decay, number(1.5));
       const dt::Tensor dy = dt::jvp(decay, number(1.5), number(1)).tangent;
@@ -118,7 +122,7 @@ TEST_CASE("odeint holds closed forms to 1e-10") {
   SUBCASE("an oscillator, forwards and backwards in time") {
     const auto swing = [&](dt::Tensor at) {
       return [at](dt::Var w) {
-        const dt::Var y0 = w.graph().constant(dt::Tensor{1.0, 0.0});
+        const dt::Var y0 = w.graph().constant(dt::Tensor::of({1.0, 0.0}, dt::float64));
         return dt::odeint([&](dt::Var, dt::Var y) { return oscillator(y, w); }, y0, at, tight).y;
       };
     };
@@ -154,7 +158,7 @@ TEST_CASE(
     "rk4 is of order 4, Dormand and Prince's steps of order 5, their interpolant of order 4") {
   const auto error = [](const dt::OdeOptions& options, const dt::Tensor& times) {
     const auto f = [&](dt::Var w) {
-      const dt::Var y0 = w.graph().constant(dt::Tensor{1.0, 0.0});
+      const dt::Var y0 = w.graph().constant(dt::Tensor::of({1.0, 0.0}, dt::float64));
       return dt::odeint([&](dt::Var, dt::Var y) { return oscillator(y, w); }, y0, times, options).y;
     };
     const dt::Tensor y = dt::eval(f, number(1));
@@ -224,7 +228,7 @@ TEST_CASE("odeint says what it could not reach") {
 TEST_CASE("odeint over several values, a Parameter, float32, one time alone") {
   dt::Graph g;
   const dt::Parameter k("k", number(0.7));
-  const dt::Var y0 = g.constant(dt::Tensor{1.0, 2.0});
+  const dt::Var y0 = g.constant(dt::Tensor::of({1.0, 2.0}, dt::float64));
   const dt::Tensor times = dt::Tensor::of({0.0, 1.0}, dt::float64);
   const dt::OdeSolution made = dt::odeint(
       [&](dt::Var t, std::span<const dt::Var> y) {
@@ -294,7 +298,7 @@ TEST_CASE("odeint_event finds the first crossing, differentiable three times") {
   CHECK(dt::grad(lands)(number(1.5)).item() == doctest::Approx(2).epsilon(1e-10));
   // cos(w t) crosses 0 at pi / (2 w).
   const auto quarter = [](dt::Var w) {
-    const dt::Var y0 = w.graph().constant(dt::Tensor{1.0, 0.0});
+    const dt::Var y0 = w.graph().constant(dt::Tensor::of({1.0, 0.0}, dt::float64));
     return dt::odeint_event([&](dt::Var, dt::Var y) { return oscillator(y, w); },
                             [](dt::Var, dt::Var y) { return y[0]; }, y0, 0.0, 10.0, tight)
         .t;
@@ -325,4 +329,40 @@ TEST_CASE("odeint_event says that there is no crossing, and gives the values at 
   CHECK(dt::eval(half.crossed).item<bool>());
   CHECK(std::abs(dt::eval(half.t).item() - std::log(2.0)) < 1e-10);
   CHECK(std::abs(dt::eval(half.y).item() - 0.5) < 1e-14);
+}
+
+TEST_CASE("odeint says what does not fit") {
+  dt::Graph g;
+  const dt::Var y0 = g.constant(dt::Tensor::of({1.0, 2.0}, dt::float64));
+  const dt::Tensor times = dt::Tensor::of({0.0, 1.0}, dt::float64);
+  const auto decays = [](dt::Var, dt::Var y) { return -y; };
+  const auto text = [](auto f) { return dt::testing::error_of<dt::Error>(f); };
+  const auto has = [](const std::string& a, std::string_view b) { return dt::testing::has(a, b); };
+  CHECK(has(text([&] { dt::odeint([](dt::Var, dt::Var y) { return y[0]; }, y0, times); }),
+            "[odeint] value 0 is float64 (2,) and its slope float64 ()"));
+  CHECK(has(text([&] {
+              dt::odeint(decays, y0, dt::Tensor::of({0.0, 2.0, 1.0}, dt::float64));
+            }),
+            "time 2, 1.000000, comes after 2.000000"));
+  CHECK(has(text([&] { dt::odeint(decays, y0, 1.0); }), "the times are float64 ()"));
+  CHECK(has(text([&] {
+              dt::odeint(decays, g.constant(dt::Tensor::of({1, 2})), times);
+            }),
+            "start value 0 is int64 (2,)"));
+  CHECK(has(text([&] { dt::odeint(decays, y0, times, {.rtol = 0}); }), "rtol is 0"));
+  CHECK(has(text([&] { dt::odeint(decays, y0, times, {.atol = -1}); }), "atol -1"));
+  CHECK(has(text([&] { dt::odeint(decays, y0, times, {.most = -1}); }), "the most steps are -1"));
+  CHECK(has(text([&] { dt::odeint(decays, y0, times, {.first = -1}); }), "the first step"));
+  CHECK(
+      has(text([&] { dt::odeint(decays, y0, times, {.method = dt::OdeMethod::rk4, .steps = 0}); }),
+          "0 steps between two times"));
+  const auto first = [](dt::Var, dt::Var y) { return y[0]; };
+  CHECK(has(text([&] { dt::odeint_event(decays, decays, y0, 0.0, 1.0); }),
+            "[odeint_event] g returns float64 (2,)"));
+  CHECK(has(text([&] { dt::odeint_event(decays, first, y0, times, 1.0); }), "a time is"));
+  CHECK(has(
+      text([&] { dt::odeint_event(decays, first, y0, 0.0, 1.0, {.method = dt::OdeMethod::rk4}); }),
+      "not by rk4"));
+  CHECK_THROWS_AS(dt::odeint(dt::OdeFunction(), {y0}, times), dt::GraphError);
+  CHECK_THROWS_AS(dt::odeint(decays, 1.0, times), dt::GraphError);
 }

@@ -45,7 +45,7 @@ void hares(const dt::docs::Tutorial& tutorial) {
   tutorial.section("hares");
   // [hares]
   // Logarithms of four rates and of both numbers in 1900.
-  dt::Parameter logs("logs", dt::Tensor{-0.6, -3.6, -3.6, -0.2, 3.4, 1.4});
+  dt::Parameter logs("logs", dt::Tensor::of({-0.6, -3.6, -3.6, -0.2, 3.4, 1.4}, dt::float64));
   dt::Graph g;
   const dt::Var p = dt::exp(g.read(logs));
   const dt::Var rates = p[dt::range(0, 4)], start = p[dt::range(4, 6)];
@@ -98,7 +98,7 @@ void stone(const dt::docs::Tutorial& tutorial) {
     const auto slope = dt::grad(distance);
     return angle - slope(angle) / dt::grad(slope)(angle);
   });
-  dt::Tensor angle(0.7);
+  dt::Tensor angle = dt::Tensor::scalar(0.7);  // float64
   for (int i = 0; i < 5; ++i) angle = newton(angle);
   std::cout << std::fixed << std::setprecision(3) << angle.item() * 180 / std::acos(-1.0)
             << " degrees: " << dt::eval(distance, angle).item() << " m\n";
@@ -187,7 +187,7 @@ void optimiser(const dt::docs::Tutorial& tutorial) {
     const auto [rate, momentum] = settings(p);
     return dt::log(dt::mean(descent(rate, momentum, steps)));
   });
-  dt::Tensor p{-5.0, 0.0};
+  dt::Tensor p = dt::Tensor::of({-5.0, 0.0}, dt::float64);
   const dt::Tensor before = losses(p);
   const auto down = dt::jit([](dt::Var at, dt::Var slope) { return at - 0.2 * slope; });
   for (int i = 0; i < 40; ++i) p = down(p, score(p).gradient);
