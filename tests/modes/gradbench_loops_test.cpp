@@ -128,7 +128,7 @@ Descent descend(const std::function<dt::Var(dt::Var)>& f, dt::Var start, const D
                                       count + 1, s[accepted] + 1, s[rejected],    s[done]};
         },
         [&] {
-          return std::vector<dt::Var>{dt::where(close, next, s[x]),
+          return std::vector<dt::Var>{s[x],
                                       s[value],
                                       s[g],
                                       dt::where(close, now, now / 2.0),
@@ -169,9 +169,10 @@ dt::Var landing(dt::Var w, const Derivative& slope, dt::Var* steps = nullptr) {
   return dt::square((x - x[1] / v[1] * v)[0]);
 }
 
-std::vector<dt::Tensor> values_of(const std::vector<dt::Var>& vars) {
+std::vector<dt::Tensor> values_of(const std::vector<dt::Var>& vars, dt::Var in,
+                                  const dt::Tensor& at) {
   dt::Program program = dt::compile(vars);
-  const dt::Outputs out = program.run();
+  const dt::Outputs out = program.run({{in, at}});
   std::vector<dt::Tensor> made;
   for (const dt::Var& var : vars) made.push_back(out[var].copy());
   return made;
@@ -324,8 +325,9 @@ TEST_CASE("GradBench: particle, a descent over a loop that differentiates") {
     CHECK(dt::eval(steps, zero).item<std::int64_t>() == 353);
     CHECK(dt::eval(steps, fifth).item<std::int64_t>() == 354);
     dt::Graph g;
-    const Descent end = descend(f, g.constant(zero), outer, 200);
-    const std::vector<dt::Tensor> found = values_of({end.x, end.accepted, end.rejected});
+    const dt::Var w = g.input("w", {}, dt::float64);
+    const Descent end = descend(f, w, outer, 200);
+    const std::vector<dt::Tensor> found = values_of({end.x, end.accepted, end.rejected}, w, zero);
     CHECK(found[0].item() == doctest::Approx(0.20719187464861202).epsilon(1e-9));
     CHECK(found[1].item<std::int64_t>() == 83);
     CHECK(found[2].item<std::int64_t>() == 0);
@@ -342,7 +344,7 @@ TEST_CASE("GradBench: saddle, a descent over a descent") {
                          {{3, -2}, {8.526040164243038e-06, -5.684026776162024e-06}, 155}}) {
     for (const auto& [outer, inner] : nestings) {
       dt::Graph g;
-      const dt::Var start = g.constant(tensor(example.start, {2}));
+      const dt::Var start = g.input("start", {2}, dt::float64);
       const auto loss = [](dt::Var x, dt::Var y) {
         return dt::sum(dt::square(x)) - dt::sum(dt::square(y));
       };
@@ -350,9 +352,9 @@ TEST_CASE("GradBench: saddle, a descent over a descent") {
         return descend([&](dt::Var y) { return -loss(x, y); }, start, inward, 400);
       };
       const Descent end = descend([&](dt::Var x) { return loss(x, best(x).x); }, start, outer, 400);
-      const std::vector<dt::Tensor> found = values_of(
-          {end.x, descend([&](dt::Var y) { return -loss(end.x, y); }, start, outer, 400).x,
-           end.accepted, end.rejected});
+      const Descent other = descend([&](dt::Var y) { return -loss(end.x, y); }, start, outer, 400);
+      const std::vector<dt::Tensor> found = values_of({end.x, other.x, end.accepted, end.rejected},
+                                                      start, tensor(example.start, {2}));
       check_numbers(found[0], {example.wanted[0], example.wanted[1]}, 1e-15);
       check_numbers(found[1], {example.wanted[0], example.wanted[1]}, 1e-15);
       CHECK(found[2].item<std::int64_t>() == example.steps);

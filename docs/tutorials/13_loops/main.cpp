@@ -192,8 +192,9 @@ void optimiser(const dt::docs::Tutorial& tutorial) {
   const auto down = dt::jit([](dt::Var at, dt::Var slope) { return at - 0.2 * slope; });
   for (int i = 0; i < 40; ++i) p = down(p, score(p).gradient);
   const dt::Tensor after = losses(p);
-  std::cout << std::setprecision(2) << "last loss " << before.at({steps - 1}) << " -> "
-            << after.at({steps - 1}) << ", rate " << std::exp(p.at({0})) << '\n';
+  std::cout << std::defaultfloat << std::setprecision(2) << "last loss " << before.at({steps - 1})
+            << " -> " << after.at({steps - 1}) << "\nrate " << std::exp(p.at({0})) << ", momentum "
+            << 1 / (1 + std::exp(-p.at({1}))) << '\n';
   // [/optimiser]
   tutorial.aside();
   dt::docs::Figure::Values at, first, last;
