@@ -33,7 +33,8 @@ void loops(const dt::docs::Tutorial& tutorial) {
   // [/loops]
 }
 
-// Furs of hares and lynxes, in thousands, that the Hudson's Bay Company took from 1900 to 1920.
+// Furs of hares and lynxes, in thousands, that the Hudson's Bay Company took from 1900 to 1920, as
+// in B. Carpenter, "Predator-prey population dynamics: the Lotka-Volterra model in Stan", 2018.
 const dt::Tensor furs = dt::Tensor::of(
     {{30.0, 4.0},  {47.2, 6.1},  {70.2, 9.8},  {77.4, 35.2}, {36.3, 59.4}, {20.6, 41.7},
      {18.1, 19.0}, {21.4, 13.0}, {22.0, 8.3},  {25.4, 9.1},  {27.1, 7.4},  {40.3, 8.0},
