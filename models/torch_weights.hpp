@@ -23,7 +23,7 @@ struct TorchOptions {
   // The name there of what is called `name` here; the same if there is none.
   std::function<std::string(const std::string& name)> name = {};
   // Matrices that stand there as they do here: those of Embedding, and others whose rows are looked
-  // up. All other matrices are of a Linear.
+  // up, and of recurrent layers. All other matrices are of a Linear.
   std::vector<Parameter> tables = {};
 };
 

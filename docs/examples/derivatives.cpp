@@ -179,6 +179,37 @@ void systems() {
   // [/systems]
 }
 
+void equations() {
+  // [equations]
+  // How fast it decays, from what was left at four times: a descent by the gradient through odeint.
+  const dt::Tensor times{0, 0.5, 1, 2}, left{1, 0.7, 0.5, 0.25};
+  const auto loss = [&](dt::Var rate) {
+    const auto decays = [&](dt::Var, dt::Var y) { return -rate * y; };
+    const dt::Var y = dt::odeint(decays, dt::ones_like(rate), times).y;  // (4,)
+    return dt::mean(dt::square(y - left));
+  };
+  const auto slope = dt::grad(loss);
+  dt::Tensor rate(1.0);
+  for (int i = 0; i < 50; ++i) rate = dt::Tensor(rate.item() - 5 * slope(rate).item());
+  std::cout << rate << '\n';
+  // [/equations]
+}
+
+void crossings() {
+  // [crossings]
+  // When a pendulum of length 1 first hangs straight down, and how that changes with the angle at
+  // which it is let go.
+  const auto time = [](dt::Var angle) {
+    const auto swings = [](dt::Var, dt::Var y) { return dt::stack({y[1], -9.81 * dt::sin(y[0])}); };
+    const auto hangs = [](dt::Var, dt::Var y) { return y[0]; };
+    const dt::Var start = dt::stack({angle, dt::zeros_like(angle)});
+    return dt::odeint_event(swings, hangs, start, 0.0, 10.0).t;
+  };
+  const auto [t, by_angle] = dt::value_and_grad(time)(dt::Tensor(1.0));
+  std::cout << t << ' ' << by_angle << '\n';
+  // [/crossings]
+}
+
 }  // namespace
 
 int main() {
@@ -196,5 +227,7 @@ int main() {
   rules();
   implicit();
   systems();
+  equations();
+  crossings();
   return 0;
 }

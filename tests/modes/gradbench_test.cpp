@@ -3,45 +3,16 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <random>
 #include <span>
 #include <vector>
 
 #include <dualtape/dualtape.hpp>
+#include <tests/modes/gradbench.hpp>
 
 namespace dt = dualtape;
+using namespace gradbench;
 
 namespace {
-
-using Numbers = std::vector<double>;
-
-// The benchmark's uniform numbers: NumPy's legacy generator with the seed 31337.
-class Draws {
- public:
-  dt::Tensor operator()(dt::Shape shape) {
-    dt::Tensor made(std::move(shape), dt::float64);
-    for (double& u : made.data<double>()) {
-      const auto high = static_cast<double>(generator_() >> 5);
-      u = (high * 67108864.0 + static_cast<double>(generator_() >> 6)) / 9007199254740992.0;
-    }
-    return made;
-  }
-
- private:
-  std::mt19937 generator_{31337};
-};
-
-dt::Tensor tensor(const Numbers& values, dt::Shape shape) {
-  return dt::Tensor::from(values, std::move(shape));
-}
-void check_numbers(const dt::Tensor& got, const Numbers& wanted, double relative = 1e-11) {
-  const std::span<const double> values = got.data<double>();
-  REQUIRE(values.size() == wanted.size());
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    CAPTURE(i);
-    CHECK(std::abs(values[i] - wanted[i]) <= relative * std::max(1.0, std::abs(wanted[i])));
-  }
-}
 
 // From primitives: log sum e^x with the largest taken out.
 dt::Var log_sum_exp(dt::Var x, const std::vector<std::int64_t>& axes = {}) {

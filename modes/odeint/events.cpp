@@ -1,0 +1,174 @@
+// The first time at which a function of the solution changes its sign.
+#include <array>
+#include <limits>
+#include <string>
+
+#include <dualtape/core/callable.hpp>
+#include <dualtape/core/composite.hpp>
+#include <dualtape/modes/forward.hpp>
+#include <dualtape/modes/loops.hpp>
+#include <dualtape/modes/odeint/odeint.hpp>
+#include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
+#include <dualtape/ops/creation.hpp>
+#include <dualtape/ops/like.hpp>
+#include <dualtape/ops/shapes.hpp>
+
+namespace dualtape {
+namespace detail {
+namespace {
+
+using Vars = std::vector<Var>;
+
+// A step, and values within it.
+struct Within {
+  Var t, length;
+  Vars dense;
+  std::vector<Shape> shapes;
+
+  // The solution at a part of the step, 0 to 1.
+  Vars at(Var part) const {
+    Vars made;
+    for (std::size_t i = 0; i < dense.size(); ++i)
+      made.push_back(reshape(interpolated(dense[i], reshape(part, {1})), shapes[i]));
+    return made;
+  }
+};
+
+struct Event {
+  OdeEvent g;
+  Location where;
+
+  Var operator()(Var t, std::span<const Var> y) const {
+    const Var value = require_alive(g(t, y), "odeint_event", "what g returns", where);
+    if (value.type() == t.type()) return value;
+    const std::string label = value.label();
+    const Complaint complaint{.op = "odeint_event",
+                              .label = label,
+                              .what = "g returns " + to_string(value.type()),
+                              .where = where,
+                              .help = "return one number of y's dtype"};
+    if (value.rank() != 0) fail<ShapeError>(complaint);
+    fail<TypeError>(complaint);
+  }
+};
+
+// The steps up to the first that g changes its sign in. State: the place; whether there was a
+// change; the sign before it; the last step that was taken.
+struct Search {
+  const Field& f;
+  const Event& g;
+  Var from, to;
+  const OdeOptions& options;
+  std::vector<Shape> shapes;
+
+  Within step_of(std::span<const Var> last) const {
+    return {last[0], last[1], {last.begin() + 2, last.end()}, shapes};
+  }
+  Composite line() const { return Composite("odeint_event", {In(to, f.where)}); }
+
+  Vars start(std::span<const Var> y0) const {
+    Vars all = first_place(f, y0, from, to, options).values();
+    const Var before = stop_gradient(sign(g(from, y0)));
+    const Composite here = line();
+    for (const Var& var : {from.graph().constant(Tensor(false)), before, from, ones_like(from)})
+      all.push_back(var);
+    for (const Var& y : y0)
+      all.push_back(from.graph().constant(zeros({5, y.shape().count()}, y.dtype())));
+    return all;
+  }
+  Vars step(std::span<const Var> state) const {
+    const Place place = Place::of(state, shapes.size());
+    const auto rest = state.subspan(place.count());
+    const Stepped step = one_step(f, place, to, options);
+    const Var now = sign(g(step.end, step.tried.y));
+    const Composite here = line();
+    const Var before = rest[1];
+    const Var changed = logical_and(not_equal(before, 0.0), before * now <= 0.0);
+    Vars all = step.next.values();
+    all.push_back(logical_and(step.good, changed));
+    all.push_back(where(logical_and(step.good, equal(before, 0.0)), now, before));
+    all.push_back(where(step.good, place.t, rest[2]));
+    all.push_back(where(step.good, step.length, rest[3]));
+    for (std::size_t i = 0; i < shapes.size(); ++i)
+      all.push_back(where(step.good, step.tried.dense[i], rest[4 + i]));
+    return all;
+  }
+  // The part of the step, by bisection.
+  Var part(const Within& step, Var before) const {
+    const double least = to.dtype() == float32 ? std::numeric_limits<float>::epsilon()
+                                               : std::numeric_limits<double>::epsilon();
+    const auto body = [&](std::span<const Var> ends) -> Vars {
+      const Var middle = (ends[0] + ends[1]) * 0.5;
+      const Var there = sign(g(step.t + middle * step.length, step.at(middle)));
+      const Var early = there * before > 0.0;
+      return {where(early, middle, ends[0]), where(early, ends[1], middle)};
+    };
+    const auto wide = [&](std::span<const Var> ends) { return ends[1] - ends[0] > least; };
+    const std::vector<In> whole{zeros_like(to), ones_like(to)};
+    return while_loop(wide, body, whole, {.most = 64}, f.where).state[1];
+  }
+};
+
+// Newton's method on g(t, y(t)): the value stays, to rounding, and each step doubles the order up
+// to which derivatives are those of the zero.
+Var polished(const Event& g, const Within& step, Var t) {
+  for (int i = 0; i < 2; ++i) {
+    const Var value = g(t, step.at((t - step.t) / step.length));
+    t = t - value / forward(value, {t}, {ones_like(t)});
+  }
+  return t;
+}
+
+}  // namespace
+}  // namespace detail
+
+OdeCrossing odeint_event(const OdeFunction& f, const OdeEvent& g, const std::vector<In>& y0,
+                         In from, In to, const OdeOptions& options, Location where) {
+  using namespace detail;
+  require_callable(!is_null(f), "odeint_event", where);
+  require_callable(!is_null(g), "odeint_event", where);
+  const std::vector<Var> all = ode_operands("odeint_event", y0, std::array{from, to}, where);
+  if (options.method != OdeMethod::dormand_prince)
+    fail<ValueError>({.op = "odeint_event",
+                      .what = "it goes by dormand_prince, not by rk4",
+                      .where = where,
+                      .help = "leave the method out"});
+  require_options("odeint_event", options, all[0].dtype(), where);
+  const std::size_t values = y0.size();
+  for (std::size_t i = values; i < all.size(); ++i)
+    if (all[i].rank() != 0)
+      fail<ShapeError>({.op = "odeint_event",
+                        .label = all[i].label(),
+                        .what = "a time is " + to_string(all[i].type()),
+                        .where = where,
+                        .help = "it begins and ends at one number each"});
+  const auto begin = std::span(all).first(values);
+  const Field field{"odeint_event", f, where};
+  const Event event{g, where};
+  Search search{field, event, all[values], all[values + 1], options, {}};
+  for (const Var& y : begin) search.shapes.push_back(y.shape());
+  const std::size_t count = 3 + 2 * values;
+  const auto seeks = [&](std::span<const Var> s) {
+    const Composite here = search.line();
+    return logical_and(logical_not(s[count]), ahead(s[0], search.from, search.to));
+  };
+  const auto body = [&](std::span<const Var> s) { return search.step(s); };
+  const std::vector<Var> start = search.start(begin);
+  const std::vector<In> operands(start.begin(), start.end());
+  const WhileResult done = while_loop(seeks, body, operands, {.most = options.most}, where);
+  const auto last = std::span(done.state).subspan(count);
+  const Within step = search.step_of(last.subspan(2));
+  const Var part = search.part(step, last[1]);
+  const Var t = polished(event, step, stop_gradient(step.t + part * step.length));
+  const Composite here = search.line();
+  OdeCrossing made{{}, {}, last[0], done.steps};
+  const Var none =
+      t.graph().constant(full(Shape{}, std::numeric_limits<double>::quiet_NaN(), t.dtype()));
+  made.t = dualtape::where(made.crossed, t, none);
+  for (const Var& y : step.at((t - step.t) / step.length))
+    made.y.push_back(dualtape::where(made.crossed, y, none));
+  return made;
+}
+
+}  // namespace dualtape
