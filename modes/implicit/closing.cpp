@@ -21,8 +21,8 @@
 
 namespace dualtape::detail {
 
-std::function<bool(NodeId)> Closing::belongs() const {
-  return [this](NodeId id) { return id >= first_ && !is_leaf(*graph_.node(id).op); };
+Made Closing::belongs() const {
+  return {first_, [this](NodeId id) { return id >= first_ && !is_leaf(*graph_.node(id).op); }};
 }
 
 void Closing::capture(Var stand_in, std::span<const Var> outputs) {
@@ -39,7 +39,7 @@ FunctionPtr Closing::function(std::string name, Var stand_in, std::span<const Va
 
 ClosedMap close_map(std::string name, Graph& graph, Var stand_in, Var result, Location where) {
   const std::vector<bool> depends = depending_on(graph, std::array{stand_in});
-  const auto belongs = [&](NodeId id) { return id < depends.size() && depends[id]; };
+  const Made belongs{stand_in.id(), [&](NodeId id) { return id < depends.size() && depends[id]; }};
   ClosedMap made;
   made.captured = captured_by(graph, std::array{stand_in}, std::array{result}, belongs);
   std::vector<Var> inputs = made.captured;

@@ -14,6 +14,7 @@
 
 #include <dualtape/core/op.hpp>
 #include <dualtape/modes/call.hpp>
+#include <dualtape/modes/loops/closure.hpp>
 #include <dualtape/modes/implicit.hpp>
 
 namespace dualtape::detail {
@@ -89,17 +90,17 @@ MaybeVar moved_by_constants(const Function& function, std::span<const Var> input
 class Closing {
  public:
   Closing(Graph& graph, std::vector<Var> constants, Location where)
-      : graph_(graph), first_(graph.size()), constants_(std::move(constants)), where_(where) {}
+      : graph_(graph), first_(static_cast<NodeId>(graph.size())), constants_(std::move(constants)), where_(where) {}
   // All that `outputs` capture, beside the stand-in, are constants from now on.
   void capture(Var stand_in, std::span<const Var> outputs);
   FunctionPtr function(std::string name, Var stand_in, std::span<const Var> outputs) const;
   const std::vector<Var>& constants() const { return constants_; }
 
  private:
-  std::function<bool(NodeId)> belongs() const;
+  Made belongs() const;
 
   Graph& graph_;
-  std::size_t first_;
+  NodeId first_;
   std::vector<Var> constants_;
   Location where_;
 };

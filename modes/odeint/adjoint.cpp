@@ -35,8 +35,8 @@ Closure closed(const Field& f, std::span<const Var> y0, Var times) {
   for (const Var& y : y0) given.push_back(stand_in_of_type(graph, y.type(), f.where));
   const Vars slopes = f(given[0], std::span(given).subspan(1));
   const std::vector<bool> depends = depending_on(graph, given);
-  return close_over(
-      f.function, graph, given, slopes, [&](NodeId id) { return bool{depends[id]}; }, f.where);
+  return close_over(f.function, graph, given, slopes,
+                    {given[0].id(), [&](NodeId id) { return bool{depends[id]}; }}, f.where);
 }
 
 // (t, values, their cotangents, captured) -> the slopes of values, of their cotangents and of the

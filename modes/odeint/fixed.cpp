@@ -74,7 +74,7 @@ OdeSolution solved_by_rk4(const Field& f, std::span<const Var> y0, Var times,
       return rk4_step(f, now, h, at);
     };
     const std::vector<In> begin(y.begin(), y.end());
-    const std::vector<Var> next = fori(0, options.steps, begin, one, where);
+    const std::vector<Var> next = fori(0, options.steps, begin, one, {}, where);
     return {next, next};
   };
   const std::vector<In> start(y0.begin(), y0.end());
