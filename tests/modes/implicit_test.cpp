@@ -328,6 +328,11 @@ TEST_CASE("what does not converge is told, member by member, and NaN under a fla
         .x;
   };
   CHECK(std::isnan(dt::grad(twice)(scalar(0)).item()));
+  const auto strict = [](dt::Var a) {
+    return dt::root([&](dt::Var x) { return x * x * dt::exp(x) - a; }, a * 0.0);
+  };
+  CHECK(has(error_of<dt::ValueError>([&] { dt::grad(strict)(scalar(0)); }),
+            "[linear_solve] the derivative of root did not converge: the residual is "));
 }
 
 TEST_CASE("what does not fit is refused where the user's line is") {
@@ -351,6 +356,11 @@ TEST_CASE("what does not fit is refused where the user's line is") {
        "the map is not linear: 'add'");
   told(error_of<dt::DerivativeError>([&] { dt::linear_solve([](dt::Var x) { return x * x; }, b); }),
        "the map is not linear: 'mul'");
+  told(error_of<dt::DerivativeError>([&] {
+         dt::linear_solve([](dt::Var x) { return 2.0 * x; }, b,
+                          {.preconditioner = [](dt::Var r) { return dt::tanh(r); }});
+       }),
+       "the preconditioner is not linear: 'tanh'");
   told(error_of<dt::DerivativeError>([&] { dt::linear_solve([&](dt::Var) { return b; }, b); }),
        "does not depend on its argument");
   told(error_of<dt::ValueError>(
