@@ -32,8 +32,9 @@ enum class OdeMethod : std::uint8_t {
 
 // How reverse mode goes through.
 enum class OdeAdjoint : std::uint8_t {
-  // Back through the steps: the gradient of what was computed. Keeps what the derivatives of every
-  // step need, with room for `most` of them.
+  // Back through the steps: the gradient of what was computed. Keeps the values at the end of every
+  // step, with room for `most` of them, and computes each step once more (rk4: keeps what the
+  // derivatives of all steps need).
   discrete,
   // A system of its own, solved backwards in time with the same method and tolerances: y' = f,
   // a' = -a df/dy, p' = -a df/dp (R. T. Q. Chen et al., "Neural ordinary differential equations",

@@ -4,8 +4,10 @@
 #include <limits>
 
 #include <dualtape/core/composite.hpp>
+#include <dualtape/modes/calls/calls.hpp>
 #include <dualtape/modes/loops.hpp>
 #include <dualtape/modes/odeint/odeint.hpp>
+#include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/creation.hpp>
@@ -84,7 +86,7 @@ Var first_length(const Field& f, Var t, std::span<const Var> y, const std::vecto
   return minimum(100.0 * h0, h1);
 }
 
-Tried tried(const Field& f, const Place& place, Var h, const OdeOptions& options) {
+Tried stages_of(const Field& f, const Place& place, Var h, const OdeOptions& options) {
   std::vector<std::vector<Var>> k{place.slope};
   std::vector<Var> y;
   for (std::size_t s = 0; s < stages.size(); ++s) {
@@ -111,7 +113,102 @@ Tried tried(const Field& f, const Place& place, Var h, const OdeOptions& options
   return made;
 }
 
+using FunctionPtr = std::shared_ptr<const Function>;
+
+// Whether a step has a derivative by its input i: its length, the second one, counts as fixed.
+bool moves(std::span<const Var> in, std::size_t i) { return i != 1 && is_floating(in[i].dtype()); }
+
+// A step that is refused may have gone where f overflows. Its derivatives count for nothing, but
+// zero times infinity would be NaN, so they are taken for a step of length zero.
+std::vector<Var> harmless(std::span<const Var> in, Var error, Location here) {
+  const Composite line("odeint", {In(error, here)});
+  std::vector<Var> made(in.begin(), in.end());
+  made[1] = where(error <= 1.0, in[1], zeros_like(in[1]));
+  return made;
+}
+
+FunctionRules::Jvp tangents_of_step(const FunctionPtr& step) {
+  return [step](std::span<const Var> in, std::span<const Var> out, std::span<const Var> tangents) {
+    std::vector<Var> all = harmless(in, out.back(), step->where());
+    std::vector<std::size_t> active;
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      if (!moves(in, i)) continue;
+      active.push_back(i);
+      all.push_back(tangents[i]);
+    }
+    const std::vector<In> arguments(all.begin(), all.end());
+    return call_linear(tangents_of(*step, active), arguments, in.size());
+  };
+}
+
+FunctionRules::Vjp cotangents_of_step(const FunctionPtr& step) {
+  std::vector<Type> types;
+  for (const Var& var : step->inputs()) types.push_back(var.type());
+  for (const Var& var : step->outputs()) types.push_back(var.type());
+  const std::size_t inputs = step->inputs().size();
+  const auto body = [&](std::span<const Var> x) {
+    const auto in = x.first(inputs);
+    std::vector<Var> out = step->inlined(in, step->where());
+    out.pop_back();  // the error has no derivative
+    std::vector<Var> by;
+    for (std::size_t i = 0; i < inputs; ++i)
+      if (moves(in, i)) by.push_back(in[i]);
+    return vjp(out, by, {x.begin() + static_cast<std::ptrdiff_t>(inputs), x.end() - 1},
+               Unreachable::zero, step->where())
+        .all();
+  };
+  const FunctionPtr pullback =
+      Function::make("pullback of " + step->name(), types, body, step->where());
+  return [step, pullback](std::span<const Var> in, std::span<const Var> out,
+                          std::span<const Var> cotangents) {
+    const std::vector<Var> all = joined({harmless(in, out.back(), step->where()), cotangents});
+    const std::vector<In> arguments(all.begin(), all.end());
+    const std::vector<Var> found = call(pullback, arguments, step->where());
+    std::vector<Var> made;
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < in.size(); ++i)
+      made.push_back(moves(in, i) ? found[next++] : zeros_like(in[i]));
+    return made;
+  };
+}
+
 }  // namespace
+
+Steps::Steps(const Field& f, std::span<const Var> y0, Var time, const OdeOptions& options)
+    : f_(f), options_(options) {
+  const Closure closure = closed(f, y0, time);
+  captured_ = closure.captured;
+  const std::size_t values = y0.size();
+  std::vector<Type> types(2, Type{Shape{}, time.dtype()});
+  for (int twice = 0; twice < 2; ++twice)
+    for (const Var& y : y0) types.push_back(y.type());
+  for (const Var& var : captured_) types.push_back(var.type());
+  const auto body = [&](std::span<const Var> in) {
+    const auto captured = in.subspan(2 + 2 * values);
+    const auto slopes = [&](Var t, std::span<const Var> y) {
+      return closure.function->inlined(joined({std::span<const Var>(&t, 1), y, captured}), f.where);
+    };
+    const auto y = in.subspan(2, values), slope = in.subspan(2 + values, values);
+    const Place place{in[0], in[1], {}, {y.begin(), y.end()}, {slope.begin(), slope.end()}};
+    const Tried made = stages_of({f.function, slopes, f.where}, place, in[1], options);
+    return joined({made.y, made.slope, made.dense, std::span(&made.error, 1)});
+  };
+  const auto plain = Function::make(f.function, types, body, f.where);
+  step_ = Function::make(f.function, types, body, f.where,
+                         {tangents_of_step(plain), cotangents_of_step(plain)});
+}
+
+Tried Steps::tried(const Place& place, Var length) const {
+  const std::vector<Var> all = joined(
+      {std::span(&place.t, 1), std::span<const Var>(&length, 1), place.y, place.slope, captured_});
+  const std::vector<In> arguments(all.begin(), all.end());
+  const std::vector<Var> made = call(step_, arguments, f_.where);
+  const auto part = [&](std::size_t k) {
+    const auto first = made.begin() + static_cast<std::ptrdiff_t>(k * place.y.size());
+    return std::vector<Var>(first, first + static_cast<std::ptrdiff_t>(place.y.size()));
+  };
+  return {part(0), part(1), stop_gradient({made.back(), f_.where}), part(2)};
+}
 
 std::vector<Var> Place::values() const {
   std::vector<Var> all{t, h, refused};
@@ -125,8 +222,9 @@ Place Place::of(std::span<const Var> values, std::size_t count) {
   return {values[0], values[1], values[2], {y.begin(), y.end()}, {slope.begin(), slope.end()}};
 }
 
-Place first_place(const Field& f, std::span<const Var> y0, Var from, Var to,
-                  const OdeOptions& options) {
+Place Steps::first(std::span<const Var> y0, Var from, Var to) const {
+  const Field& f = f_;
+  const OdeOptions& options = options_;
   Var direction;
   {
     const Composite line("odeint", {In(from, f.where)});
@@ -143,7 +241,8 @@ Place first_place(const Field& f, std::span<const Var> y0, Var from, Var to,
           slope};
 }
 
-Stepped one_step(const Field& f, const Place& place, Var to, const OdeOptions& options) {
+Stepped Steps::next(const Place& place, Var to) const {
+  const Field& f = f_;
   Var length, end;
   {
     const Composite line("odeint", {In(to, f.where)});
@@ -152,7 +251,7 @@ Stepped one_step(const Field& f, const Place& place, Var to, const OdeOptions& o
     length = stop_gradient(where(last, rest, place.h));
     end = where(last, to, place.t + length);
   }
-  Tried step = tried(f, place, length, options);
+  Tried step = tried(place, length);
   const Composite line("odeint", {In(to, f.where)});
   const Var good = step.error <= 1.0;
   const Var most = where(place.refused, ones_like(to), 10.0);
@@ -188,7 +287,8 @@ OdeSolution solved_adaptively(const Field& f, std::span<const Var> y0, Var times
     from = reshape(slice(times, 0, 0, 1), Shape{});
     to = reshape(slice(times, 0, count - 1, count), Shape{});
   }
-  const Place first = first_place(f, y0, from, to, options);
+  const Steps steps(f, y0, times, options);
+  const Place first = steps.first(y0, from, to);
   std::vector<Var> begin = first.values();
   {
     const Composite here = line();
@@ -204,7 +304,7 @@ OdeSolution solved_adaptively(const Field& f, std::span<const Var> y0, Var times
   };
   const auto body = [&](std::span<const Var> state) {
     const Place place = Place::of(state, values);
-    const Stepped step = one_step(f, place, to, options);
+    const Stepped step = steps.next(place, to);
     std::vector<Var> next = step.next.values();
     const Composite here = line();
     const Var behind = (times - place.t) * step.length > 0.0;

@@ -17,27 +17,27 @@
 #include <dualtape/ops/slice.hpp>
 
 namespace dualtape::detail {
-namespace {
 
-using FunctionPtr = std::shared_ptr<const Function>;
-using Vars = std::vector<Var>;
-
-Vars joined(std::initializer_list<std::span<const Var>> parts) {
-  Vars all;
+std::vector<Var> joined(std::initializer_list<std::span<const Var>> parts) {
+  std::vector<Var> all;
   for (const std::span<const Var> part : parts) all.insert(all.end(), part.begin(), part.end());
   return all;
 }
 
-// f as a function of t, y and what it captures, and those.
-Closure closed(const Field& f, std::span<const Var> y0, Var times) {
-  Graph& graph = times.graph();
-  Vars given{stand_in_of_type(graph, {Shape{}, times.dtype()}, f.where)};
+Closure closed(const Field& f, std::span<const Var> y0, Var time) {
+  Graph& graph = time.graph();
+  std::vector<Var> given{stand_in_of_type(graph, {Shape{}, time.dtype()}, f.where)};
   for (const Var& y : y0) given.push_back(stand_in_of_type(graph, y.type(), f.where));
-  const Vars slopes = f(given[0], std::span(given).subspan(1));
+  const std::vector<Var> slopes = f(given[0], std::span(given).subspan(1));
   const std::vector<bool> depends = depending_on(graph, given);
   return close_over(f.function, graph, given, slopes,
                     {given[0].id(), [&](NodeId id) { return bool{depends[id]}; }}, f.where);
 }
+
+namespace {
+
+using FunctionPtr = std::shared_ptr<const Function>;
+using Vars = std::vector<Var>;
 
 // (t, values, their cotangents, captured) -> the slopes of values, of their cotangents and of the
 // cotangents of what is captured, as they change along t.

@@ -56,19 +56,18 @@ struct Event {
 // The steps up to the first that g changes its sign in. State: the place; whether there was a
 // change; the sign before it; the last step that was taken.
 struct Search {
-  const Field& f;
+  const Steps& steps;
   const Event& g;
   Var from, to;
-  const OdeOptions& options;
   std::vector<Shape> shapes;
 
   Within step_of(std::span<const Var> last) const {
     return {last[0], last[1], {last.begin() + 2, last.end()}, shapes};
   }
-  Composite line() const { return Composite("odeint_event", {In(to, f.where)}); }
+  Composite line() const { return Composite("odeint_event", {In(to, g.where)}); }
 
   Vars start(std::span<const Var> y0) const {
-    Vars all = first_place(f, y0, from, to, options).values();
+    Vars all = steps.first(y0, from, to).values();
     const Var before = stop_gradient(sign(g(from, y0)));
     const Composite here = line();
     for (const Var& var : {from.graph().constant(Tensor(false)), before, from, ones_like(from)})
@@ -80,7 +79,7 @@ struct Search {
   Vars step(std::span<const Var> state) const {
     const Place place = Place::of(state, shapes.size());
     const auto rest = state.subspan(place.count());
-    const Stepped step = one_step(f, place, to, options);
+    const Stepped step = steps.next(place, to);
     const Var now = sign(g(step.end, step.tried.y));
     const Composite here = line();
     const Var before = rest[1];
@@ -106,7 +105,7 @@ struct Search {
     };
     const auto wide = [&](std::span<const Var> ends) { return ends[1] - ends[0] > least; };
     const std::vector<In> whole{zeros_like(to), ones_like(to)};
-    return while_loop(wide, body, whole, {.most = 64}, f.where).state[1];
+    return while_loop(wide, body, whole, {.most = 64}, g.where).state[1];
   }
 };
 
@@ -144,9 +143,9 @@ OdeCrossing odeint_event(const OdeFunction& f, const OdeEvent& g, const std::vec
                         .where = where,
                         .help = "it begins and ends at one number each"});
   const auto begin = std::span(all).first(values);
-  const Field field{"odeint_event", f, where};
   const Event event{g, where};
-  Search search{field, event, all[values], all[values + 1], options, {}};
+  const Steps steps({"odeint_event", f, where}, begin, all[values], options);
+  Search search{steps, event, all[values], all[values + 1], {}};
   for (const Var& y : begin) search.shapes.push_back(y.shape());
   const std::size_t count = 3 + 2 * values;
   const auto seeks = [&](std::span<const Var> s) {

@@ -1,9 +1,13 @@
 // What the files of odeint() share. Private. One thread at a time, as for any graph.
 #pragma once
 
+#include <initializer_list>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include <dualtape/modes/call.hpp>
+#include <dualtape/modes/loops/closure.hpp>
 #include <dualtape/modes/odeint.hpp>
 
 namespace dualtape::detail {
@@ -16,6 +20,10 @@ struct Field {
 
   std::vector<Var> operator()(Var t, std::span<const Var> y) const;
 };
+
+std::vector<Var> joined(std::initializer_list<std::span<const Var>> parts);
+// f as a function of t, y and what it captures, and those.
+Closure closed(const Field& f, std::span<const Var> y0, Var time);
 
 // y + h (weights[0] slopes[0] + weights[1] slopes[1] ...), without those whose weight is zero.
 std::vector<Var> advanced(std::span<const Var> y, Var h, std::span<const double> weights,
@@ -55,11 +63,24 @@ struct Stepped {
   Var end;     // t + length
   Var good;    // bool (): whether the step was taken
 };
-// The place at the start, with the length of the first step.
-Place first_place(const Field& f, std::span<const Var> y0, Var from, Var to,
-                  const OdeOptions& options);
-// A step that does not go beyond `to`.
-Stepped one_step(const Field& f, const Place& place, Var to, const OdeOptions& options);
+// The steps of one equation.
+class Steps {
+ public:
+  Steps(const Field& f, std::span<const Var> y0, Var time, const OdeOptions& options);
+
+  // The place at the start, with the length of the first step.
+  Place first(std::span<const Var> y0, Var from, Var to) const;
+  // A step that does not go beyond `to`.
+  Stepped next(const Place& place, Var to) const;
+
+ private:
+  Tried tried(const Place& place, Var length) const;
+
+  Field f_;
+  OdeOptions options_;
+  std::shared_ptr<const Function> step_;  // (t, length, y, slope, captured) -> what was tried
+  std::vector<Var> captured_;
+};
 // Whether `to` is still ahead of t.
 Var ahead(Var t, Var from, Var to);
 // The interpolant at parts s (n) of a step: (n, elements).

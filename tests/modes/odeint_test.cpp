@@ -285,6 +285,50 @@ TEST_CASE(
                       dt::grad(end(dt::OdeAdjoint::discrete))(at), 1e-8, 1e-8));
 }
 
+TEST_CASE("both adjoints are differentiable again and in a batch, and reach a Parameter") {
+  const dt::Tensor times = dt::Tensor::of({0.0, 0.5, 1.5}, dt::float64);
+  for (const auto adjoint : {dt::OdeAdjoint::discrete, dt::OdeAdjoint::continuous}) {
+    dt::OdeOptions options = tight;
+    options.adjoint = adjoint;
+    const auto last = [&](dt::Var k) {  // y = 2 / (1 + 2 k t)
+      return dt::odeint([&](dt::Var, dt::Var y) { return -k * y * y; }, dt::full_like(k, 2.0),
+                        times, options)
+          .y[2];
+    };
+    const double k = 0.7, t = 1.5, d = 1 + 2 * k * t;
+    const dt::Tensor at = number(k);
+    CHECK(std::abs(dt::eval(last, at).item() - 2 / d) < 1e-10);
+    CHECK(std::abs(dt::grad(last)(at).item() + 4 * t / d / d) < 1e-10);
+    const double second = 16 * t * t / d / d / d;
+    CHECK(std::abs(dt::grad(dt::grad(last))(at).item() - second) < 1e-9);
+    CHECK(std::abs(dt::jvp(dt::grad(last), at, number(1)).tangent.item() - second) < 1e-9);
+    const auto along = [&](dt::Var x) { return dt::forward(last(x), {x}, {dt::ones_like(x)}); };
+    CHECK(std::abs(dt::grad(along)(at).item() - second) < 1e-9);
+    const dt::Tensor many = dt::vmap(dt::grad(last))(dt::Tensor::of({0.7, 0.1}, dt::float64));
+    CHECK(std::abs(many.at({0}) + 4 * t / d / d) < 1e-10);
+    CHECK(std::abs(many.at({1}) + 4 * t / 1.69) < 1e-10);
+    const dt::Parameter p("p", at);
+    dt::Graph g;
+    const dt::Var y = dt::odeint([&](dt::Var, dt::Var now) { return -(p * now * now); },
+                                 g.constant(number(2)), times, options)
+                          .y[2];
+    CHECK(std::abs(dt::eval(dt::reverse(y, {p})[p]).item() + 4 * t / d / d) < 1e-10);
+  }
+}
+
+TEST_CASE("a refused step that overflows leaves no NaN in a gradient") {
+  // The long first step goes where e^(200 y) is infinite; y settles at log(k) / 200.
+  const auto last = [](dt::Var k) {
+    return dt::odeint([&](dt::Var, dt::Var y) { return k - dt::exp(200.0 * y); },
+                      dt::full_like(k, -1.0), dt::Tensor::of({0.0, 2.0}, dt::float64), {.first = 2})
+        .y[1];
+  };
+  CHECK(dt::grad(last)(number(1)).item() == doctest::Approx(0.005).epsilon(1e-4));
+  CHECK(dt::jvp(last, number(1), number(1)).tangent.item() == doctest::Approx(0.005).epsilon(1e-4));
+  CHECK(dt::vmap(dt::grad(last))(dt::Tensor::of({1.0, 2.0}, dt::float64)).at({1}) ==
+        doctest::Approx(0.0025).epsilon(1e-3));
+}
+
 TEST_CASE("odeint_event finds the first crossing, differentiable three times") {
   // A stone thrown up at speed v from height h lands at (v + sqrt(v^2 + 2 h)) / 1.
   const auto lands = [](dt::Var v) {
@@ -311,10 +355,14 @@ TEST_CASE("odeint_event finds the first crossing, differentiable three times") {
   CHECK(std::abs(dt::jvp(quarter, at, number(1)).tangent.item() + half_pi / w / w) < 1e-9);
   CHECK(std::abs(dt::grad(quarter)(at).item() + half_pi / w / w) < 1e-9);
   CHECK(std::abs(dt::grad(dt::grad(quarter))(at).item() - 2 * half_pi / w / w / w) < 1e-7);
+  CHECK(dt::grad(dt::grad(dt::grad(quarter)))(at).item() ==
+        doctest::Approx(-6 * half_pi / w / w / w / w).epsilon(1e-5));
   const dt::Tensor many = dt::Tensor::of({0.5, 1.0, 3.0}, dt::float64);
-  const dt::Tensor each = dt::vmap(quarter)(many);
-  for (std::int64_t i = 0; i < 3; ++i)
+  const dt::Tensor each = dt::vmap(quarter)(many), slopes = dt::vmap(dt::grad(quarter))(many);
+  for (std::int64_t i = 0; i < 3; ++i) {
     CHECK(std::abs(each.at({i}) - half_pi / many.at({i})) < 1e-9);
+    CHECK(std::abs(slopes.at({i}) + half_pi / many.at({i}) / many.at({i})) < 1e-8);
+  }
 }
 
 TEST_CASE("odeint_event says that there is no crossing, and gives the values at one") {
