@@ -63,8 +63,8 @@ using OdeFunction = std::function<std::vector<Var>(Var t, std::span<const Var> y
 struct OdeSolution {
   std::vector<Var> y;  // at the times, which are the first axis; the first is y0
   Var steps;           // int64 (): how many were taken
-  // bool (): whether `most` steps were enough. Where they were not, the solution is NaN at the times
-  // that were not reached.
+  // bool (): whether `most` steps were enough. Where they were not, the solution is NaN at the
+  // times that were not reached.
   Var reached;
 };
 // The solution at `times` (n), ascending or descending, of y0 at the first of them. One of all
@@ -85,8 +85,8 @@ struct OdeCrossing {
 // The first time between `from` and `to` at which g changes its sign, or comes to zero, by
 // Dormand-Prince; a zero at the start is none. Seen are changes from the end of one step to the end
 // of the next. It is found by bisection on the interpolant and differentiable by the implicit
-// function theorem, dt = -(g_y dy + g_p dp) / (g_t + g_y f), to third order. Throws as odeint(), and
-// for an rk4.
+// function theorem, dt = -(g_y dy + g_p dp) / (g_t + g_y f), to third order. Throws as odeint(),
+// and for an rk4.
 OdeCrossing odeint_event(const OdeFunction& f, const OdeEvent& g, const std::vector<In>& y0,
                          In from, In to, const OdeOptions& options = {},
                          Location where = Location::current());
@@ -115,8 +115,8 @@ struct OdeCrossingVar {
   Var steps;
 };
 template <class F, class G>
-requires(std::is_invocable_r_v<Var, const F&, Var, Var>&& std::is_invocable_r_v<
-         Var, const G&, Var, Var>) OdeCrossingVar
+requires(std::is_invocable_r_v<Var, const F&, Var, Var>&&
+             std::is_invocable_r_v<Var, const G&, Var, Var>) OdeCrossingVar
     odeint_event(const F& f, const G& g, In y0, In from, In to, const OdeOptions& options = {},
                  Location where = Location::current()) {
   const auto all = [&f](Var t, std::span<const Var> y) { return std::vector<Var>{f(t, y[0])}; };

@@ -35,7 +35,8 @@ class Draws {
 inline dualtape::Tensor tensor(const Numbers& values, dualtape::Shape shape) {
   return dualtape::Tensor::from(values, std::move(shape));
 }
-inline void check_numbers(const dualtape::Tensor& got, const Numbers& wanted, double relative = 1e-11) {
+inline void check_numbers(const dualtape::Tensor& got, const Numbers& wanted,
+                          double relative = 1e-11) {
   const std::span<const double> values = got.data<double>();
   REQUIRE(values.size() == wanted.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) {
