@@ -52,8 +52,10 @@ struct OdeOptions {
   // root of the mean square over all elements.
   double rtol = 1e-6;
   double atol = 1e-8;
-  std::int64_t most = 1000;  // dormand_prince: steps in all, with those that were refused
-  double first = 0;          // dormand_prince: the length of the first step; 0: found out
+  // dormand_prince: steps in all, with those that were refused. Reverse mode keeps room for as
+  // many.
+  std::int64_t most = 1000;
+  double first = 0;  // dormand_prince: the length of the first step; 0: found out
   OdeAdjoint adjoint = OdeAdjoint::discrete;
 };
 
@@ -103,7 +105,7 @@ template <class F>
 requires std::is_invocable_r_v<Var, const F&, Var, Var> OdeVar
 odeint(const F& f, In y0, In times, const OdeOptions& options = {},
        Location where = Location::current()) {
-  const auto all = [f](Var t, std::span<const Var> y) { return std::vector<Var>{f(t, y[0])}; };
+  const auto all = [&f](Var t, std::span<const Var> y) { return std::vector<Var>{f(t, y[0])}; };
   const OdeSolution made = odeint(OdeFunction(all), std::vector<In>{y0}, times, options, where);
   return {made.y[0], made.steps, made.reached};
 }

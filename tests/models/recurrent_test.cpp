@@ -88,6 +88,7 @@ TEST_CASE("recurrent layers have PyTorch's parameters and starting values") {
   CHECK(nn::GRU("g", 5, 64, key).parameters()[0].shape() == Shape{192, 5});
   CHECK(nn::RNN("r", 5, 64, key).parameters()[0].shape() == Shape{64, 5});
   CHECK(lstm.tables().size() == 4);
+  CHECK(nn::Sequential{lstm, nn::Linear("out", 64, 2, key)}.tables().size() == 4);
 }
 
 TEST_CASE("a sequence may have its length in front, or no batch, and be cut in two") {
