@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <dualtape/dualtape.hpp>
@@ -309,7 +311,8 @@ TEST_CASE("GradBench: ode, by rk4") {
 }
 
 TEST_CASE("GradBench: particle, a descent over a loop that differentiates") {
-  for (const auto& [outer, inner] : nestings) {
+  for (const auto& nesting : nestings) {
+    const Derivative &outer = nesting.first, &inner = nesting.second;
     const auto f = [&](dt::Var w) { return landing(w, inner); };
     const auto slope = [&](dt::Var w) { return outer(f, w); };
     const dt::Tensor zero = dt::Tensor::scalar(0.0), fifth = dt::Tensor::scalar(0.2);
@@ -342,14 +345,15 @@ TEST_CASE("GradBench: saddle, a descent over a descent") {
   for (const Case& example :
        std::vector<Case>{{{1, 1}, {8.246324826140356e-06, 8.246324826140356e-06}, 154},
                          {{3, -2}, {8.526040164243038e-06, -5.684026776162024e-06}, 155}}) {
-    for (const auto& [outer, inner] : nestings) {
+    for (const auto& nesting : nestings) {
+      const Derivative &outer = nesting.first, &inner = nesting.second;
       dt::Graph g;
       const dt::Var start = g.input("start", {2}, dt::float64);
       const auto loss = [](dt::Var x, dt::Var y) {
         return dt::sum(dt::square(x)) - dt::sum(dt::square(y));
       };
-      const auto best = [&, &inward = inner](dt::Var x) {  // argmax of loss(x, .)
-        return descend([&](dt::Var y) { return -loss(x, y); }, start, inward, 400);
+      const auto best = [&](dt::Var x) {  // argmax of loss(x, .)
+        return descend([&](dt::Var y) { return -loss(x, y); }, start, inner, 400);
       };
       const Descent end = descend([&](dt::Var x) { return loss(x, best(x).x); }, start, outer, 400);
       const Descent other = descend([&](dt::Var y) { return -loss(end.x, y); }, start, outer, 400);
