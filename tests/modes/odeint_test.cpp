@@ -83,9 +83,9 @@ TEST_CASE("odeint by rk4 is the unrolled program, in every mode") {
                dt::sum(g[in[1]] * in[0].graph().constant(v[1]));
       };
     };
-    check_close(dt::grad(second(looped))(x), dt::grad(second(plain))(x), 1e-11);
+    check_close(dt::grad(second(looped))(x), dt::grad(second(plain))(x), 1e-12);
     CHECK(dt::all_close(dt::jvp(second(looped), x, v).tangent, dt::jvp(second(plain), x, v).tangent,
-                        1e-11));
+                        1e-12));
     const dt::Tensor many = dt::Tensor::of({{10.0, 5.0}, {3.0, 2.0}, {7.0, 7.0}}, dt::float64);
     const auto by_start = [](auto f) {
       return [f](dt::Var y0) {
