@@ -62,9 +62,10 @@ std::vector<Var> scales_of(std::span<const Var> a, std::span<const Var> b,
   return made;
 }
 
-// The length of the first step, Hairer, Norsett, Wanner, II.4, "Starting step size".
-Var first_length(const Field& f, Var t, std::span<const Var> y, const std::vector<Var>& slope,
-                 Var direction, const OdeOptions& options) {
+// The length of the first step, Hairer, Norsett, Wanner, II.4, "Starting step size", without
+// looking beyond `to`, and a short one where f has no value at the place that is looked at.
+Var first_length(const Field& f, Var t, Var to, std::span<const Var> y,
+                 const std::vector<Var>& slope, Var direction, const OdeOptions& options) {
   const auto size = [&](std::span<const Var> values) {
     const Composite line("odeint", {In(t, f.where)});
     return scaled_size(values, scales_of(y, y, options));
@@ -73,7 +74,7 @@ Var first_length(const Field& f, Var t, std::span<const Var> y, const std::vecto
   Var h0;
   {
     const Composite line("odeint", {In(t, f.where)});
-    h0 = where(logical_or(d0 < 1e-5, d1 < 1e-5), 1e-6, 0.01 * d0 / d1);
+    h0 = minimum(where(logical_or(d0 < 1e-5, d1 < 1e-5), 1e-6, 0.01 * d0 / d1), abs(to - t));
   }
   const std::vector<std::vector<Var>> slopes{slope};
   const std::vector<Var> after =
@@ -83,7 +84,7 @@ Var first_length(const Field& f, Var t, std::span<const Var> y, const std::vecto
   for (std::size_t i = 0; i < y.size(); ++i) change.push_back(after[i] - slope[i]);
   const Var steepest = maximum(d1, size(change) / h0);
   const Var h1 = where(steepest <= 1e-15, maximum(1e-6, h0 * 1e-3), pow(0.01 / steepest, 0.2));
-  return minimum(100.0 * h0, h1);
+  return where(isfinite(steepest), minimum(100.0 * h0, h1), 1e-3 * h0);
 }
 
 Tried stages_of(const Field& f, const Place& place, Var h, const OdeOptions& options) {
@@ -232,7 +233,7 @@ Place Steps::first(std::span<const Var> y0, Var from, Var to) const {
   }
   const std::vector<Var> slope = f(from, y0);
   const Var length = options.first > 0 ? full_like(from, options.first, f.where)
-                                       : first_length(f, from, y0, slope, direction, options);
+                                       : first_length(f, from, to, y0, slope, direction, options);
   const Composite line("odeint", {In(from, f.where)});
   return {from,
           stop_gradient(direction * length),

@@ -227,6 +227,18 @@ TEST_CASE("odeint says what it could not reach") {
   CHECK(dt::eval(fine.reached).item<bool>());
 }
 
+TEST_CASE("odeint looks nowhere beyond the last time") {
+  // y' = sqrt(1 - t), which is NaN after 1: y(1) = y0 + 2/3.
+  dt::Graph g;
+  const auto f = [](dt::Var t, dt::Var y) { return dt::sqrt(1.0 - t) + 0.0 * y; };
+  for (const double y0 : {0.0, 1000.0}) {
+    const auto made = dt::odeint(f, g.constant(number(y0)), dt::Tensor::of({0.0, 1.0}, dt::float64),
+                                 {.rtol = 1e-9});
+    CHECK(dt::eval(made.reached).item<bool>());
+    CHECK(std::abs(dt::eval(made.y).at({1}) - y0 - 2.0 / 3) < 1e-5);
+  }
+}
+
 TEST_CASE("odeint over several values, a Parameter, float32, one time alone") {
   dt::Graph g;
   const dt::Parameter k("k", number(0.7));
