@@ -330,7 +330,7 @@ struct Call {
     }
     const FunctionPtr derived = detail::transpose_of(f, first);
     std::vector<Var> found =
-        apply_all(node.op, arguments, attributes_of(derived, arguments.size(), members, same));
+        apply_all(node.op, arguments, attributes_of(derived, first, members, same));
     // What was the same for all members has the sum of their cotangents.
     if (members.loop())
       for (std::size_t i = 0; i < found.size(); ++i)

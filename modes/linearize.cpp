@@ -1,11 +1,18 @@
 #include <dualtape/modes/linearize.hpp>
 
+#include <algorithm>
+#include <array>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include <dualtape/core/leaves.hpp>
+#include <dualtape/modes/batching.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
+#include <dualtape/modes/walk/dependence.hpp>
+#include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
 
@@ -187,6 +194,108 @@ struct LinearizeAt {
 Linearization detail::linearize_at(const VarFunction& f, const std::vector<Tensor>& x,
                                    Location where) {
   return LinearizeAt::at(f, x, where);
+}
+
+// ---- transpose ----------------------------------------------------------------------------------
+
+namespace {
+
+// What stands for the argument while the graph of a linear function is built, whose transpose reads
+// no value of it; one of its own for each number.
+Var argument(Graph& graph, const Type& type, std::size_t number) {
+  const Var one = graph.constant(static_cast<double>(number), type.dtype);
+  return detail::stand_in(broadcast_to(one, type.shape));
+}
+
+// DerivativeError unless every node between the arguments and the value is linear in what comes
+// from the arguments. Zeros may stand in the place of an argument that does not move.
+void require_linear(Var value, const std::vector<Var>& arguments, Location where) {
+  Graph& graph = value.graph();
+  const std::vector<bool> needed = detail::ancestors_of(value);
+  std::vector<bool> moves(needed.size());
+  for (const Var& x : arguments)
+    if (x.id() < moves.size()) moves[x.id()] = true;
+  for (NodeId id = 0; id < moves.size(); ++id) {
+    const Node& node = graph.node(id);
+    if (!needed[id] || moves[id]) continue;
+    std::vector<Var> in;
+    const auto active = std::make_unique<bool[]>(std::size_t{2} * node.input_count);
+    const std::span<bool> strict{active.get(), node.input_count};
+    const std::span<bool> with_zeros{active.get() + node.input_count, node.input_count};
+    for (std::size_t i = 0; i < node.input_count; ++i) {
+      in.push_back(graph.var(node.input_refs[i]));
+      strict[i] = moves[in[i].id()];
+      with_zeros[i] = strict[i] || (is_floating(in[i].dtype()) && is_zero_constant(in[i]));
+      moves[id] = moves[id] || strict[i];
+    }
+    const NodeView view{*node.op, in, {}, node.attributes};
+    if (!moves[id] || node.op->linear_in(view, strict) || node.op->linear_in(view, with_zeros))
+      continue;
+    fail<DerivativeError>(
+        {.op = "transpose",
+         .label = graph.label(id),
+         .what = "the function is not linear in its arguments: it applies '" +
+                 std::string(node.op->name()) + "', at " + to_string(node.where) +
+                 ", to what depends on them, which is not linear there",
+         .where = where,
+         .help = "linearize() gives the linear map that a function is near a point"});
+  }
+  if (std::ranges::any_of(arguments, [&](const Var& x) { return x == value; }) || moves.back())
+    return;
+  if (is_zero_constant(value)) return;
+  fail<DerivativeError>({.op = "transpose",
+                         .label = value.label(),
+                         .what = "the function is not linear in its arguments: its value does not "
+                                 "depend on them and is not zero",
+                         .where = where,
+                         .help = "compute it from the Vars that the function is given"});
+}
+
+}  // namespace
+
+TransposedFunction::TransposedFunction(VarFunction f, std::vector<Type> arguments, Location where)
+    : f_(std::move(f)),
+      arguments_(std::move(arguments)),
+      where_(where),
+      cache_(std::make_shared<detail::FunctionCache>(CompileOptions{}, where)) {
+  if (arguments_.empty())
+    fail<ValueError>({.op = "transpose",
+                      .what = "there are no arguments to transpose by",
+                      .where = where,
+                      .help = "give the type of each argument of the function"});
+  for (std::size_t i = 0; i < arguments_.size(); ++i)
+    if (!is_floating(arguments_[i].dtype))
+      fail<TypeError>({.op = "transpose",
+                       .what = "argument " + std::to_string(i) + " (from 0) is " +
+                               to_string(arguments_[i]) +
+                               ", and only float32 and float64 have cotangents",
+                       .where = where,
+                       .help = "capture what is not to be transposed by"});
+}
+
+void TransposedFunction::require_one() const {
+  if (arguments_.size() == 1) return;
+  fail<ValueError>({.op = "transpose",
+                    .what = "the function has " + std::to_string(arguments_.size()) +
+                            " arguments, so that there are as many cotangents",
+                    .where = where_,
+                    .help = "all() gives them all"});
+}
+
+std::vector<Var> TransposedFunction::all(Var c) const {
+  detail::require_callable(cache_ != nullptr, "transpose", where_);
+  Graph& graph = detail::require_alive(c, "transpose", "the cotangent", where_).graph();
+  std::vector<Var> x;
+  for (const Type& type : arguments_) x.push_back(argument(graph, type, x.size()));
+  const Var value = detail::require_alive(f_(x), "transpose", "what the function returns", where_);
+  detail::require_one_graph(std::array{value, c}, "transpose", "value and cotangent", where_);
+  require_linear(value, x, where_);
+  return vjp({value}, {x, where_}, {c}, Unreachable::zero, where_).all();
+}
+
+std::vector<Tensor> TransposedFunction::all(const Tensor& c) const {
+  detail::require_callable(cache_ != nullptr, "transpose", where_);
+  return cache_->run([this](std::span<const Var> in) { return all(in[0]); }, std::span(&c, 1));
 }
 
 }  // namespace dualtape

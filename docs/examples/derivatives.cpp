@@ -137,6 +137,15 @@ void linear() {
   // [/linear]
 }
 
+void transposed() {
+  // [transposed]
+  // What each number is more than the one before it; transposed, what each of them is taken for.
+  const auto steps = [](dt::Var x) { return dt::slice(x, 0, 1, 3) - dt::slice(x, 0, 0, 2); };
+  const dt::Tensor x{1, 2, 4};
+  std::cout << dt::transpose(steps, {x.type()})(dt::Tensor{1, 10}) << '\n';
+  // [/transposed]
+}
+
 void rules() {
   // [rules]
   // log(1 + e^x): by the formula's own steps the slope at 100 would be infinity over infinity.
@@ -224,6 +233,7 @@ int main() {
   results();
   matrices();
   linear();
+  transposed();
   rules();
   implicit();
   systems();

@@ -96,6 +96,32 @@ std::string_view second_order(const dt::Entry& entry) {
   return hvp == "yes" ? other : hvp;
 }
 
+// The linear map at a point, by apply and by its transpose, which is transposed once more.
+std::string_view linearized(const dt::Entry& entry) {
+  return outcome(entry, dt::float64, [](Call& call) {
+    std::vector<dt::Type> types;
+    std::int64_t count = 0;
+    for (const dt::Var& x : call.wrt) {
+      types.push_back(x.type());
+      count += x.shape().count();
+    }
+    for (const dt::Var& y : call.out) {
+      const auto apply = [&](std::span<const dt::Var> v) {
+        const dt::MaybeVar moved = dt::forward_all({y}, call.wrt, {v.begin(), v.end()})[0];
+        return moved ? *moved : dt::zeros_like(y);
+      };
+      const auto once = dt::transpose(apply, types);
+      const auto joined = [&once](dt::Var c) {
+        Vars flat;
+        for (const dt::Var& x : once.all(c)) flat.push_back(dt::reshape(x, {x.shape().count()}));
+        return dt::concat(flat);
+      };
+      dt::transpose(joined, {y.type()})(
+          call.graph.input("v of " + std::to_string(call.graph.size()), {count}, dt::float64));
+    }
+  });
+}
+
 // Whether a batch is done at once, or by a node that loops over its members.
 std::string_view batching(const dt::Entry& entry) {
   for (const dt::Case& sample : entry.cases()) {
@@ -117,16 +143,16 @@ std::string_view batching(const dt::Entry& entry) {
 }
 
 void print_coverage(const std::vector<dt::Entry>& entries) {
-  std::cout
-      << "| operator | kind | float32 | float64 | jvp | vjp | second order | batched | fused |\n"
-         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+  std::cout << "| operator | kind | float32 | float64 | jvp | vjp | second order | linearized | "
+               "batched | fused |\n"
+               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
   for (const dt::Entry& entry : entries) {
     const dt::OpInfo& info = entry.info;
     const bool constant = info.kind == dt::Kind::zero_derivative;
     std::cout << "| [" << info.name << "](#" << info.name << ") | " << dt::name_of(info.kind)
               << " | " << built(entry, dt::float32) << " | " << built(entry, dt::float64);
     for (const std::string_view mode :
-         {forward_mode(entry), reverse_mode(entry), second_order(entry)})
+         {forward_mode(entry), reverse_mode(entry), second_order(entry), linearized(entry)})
       std::cout << " | " << (constant && mode == "yes" ? "zero" : mode);
     const bool recorded = entry.op != nullptr && entry.op->recording() != nullptr;
     std::cout << " | " << batching(entry) << " | " << (recorded ? "yes" : "") << " |\n";
@@ -215,8 +241,9 @@ operator of your own: [operators.md](operators.md).
 
 What each operator offers. *jvp* is forward mode, *vjp* reverse mode, *second order* both nestings of the
 two; *zero* says that the derivative is zero by definition, *error* that asking for one is an error which
-gives the reason. *batched* is how `vmap` does it: all members at once, or in a node that loops over
-them. *fused* operators have a recorded formula, so that chains of them run as one loop. A
+gives the reason. *linearized* is the derivative at a point as a linear map, which `linearize` applies and
+transposes, and whose transpose is transposed once more. *batched* is how `vmap` does it: all members at once, or in
+a node that loops over them. *fused* operators have a recorded formula, so that chains of them run as one loop. A
 composite is a function written with operators. Some operators are made by derivatives and by the planner
 only.
 

@@ -8,6 +8,8 @@ namespace dualtape::detail {
 void check_case(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
 // Batching against a loop over members, by every subset of inputs that are batched.
 void check_batching(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
+// A linearization against jvp and vjp, and transposed twice, for each floating output.
+void check_linearize(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
 void check_edge(const Edge& edge, const Entry& entry, CheckReport& report);
 
 // The distance of `got` from `wanted` in units of the last place of `dtype` (float32 or float64).

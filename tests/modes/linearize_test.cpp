@@ -76,6 +76,66 @@ TEST_CASE("a linearized checkpoint applies and transposes") {
   CHECK(dt::all_close(linear.transpose(v), dt::vjp(f, x).pullback(v), 1e-13, 1e-14));
 }
 
+TEST_CASE("the transpose of a linear function of Vars is its matrix transposed, and twice itself") {
+  const dt::Tensor w = numbers({4, 3}, 40);
+  const auto f = [&](dt::Var x) { return dt::matmul(x, w) - 2 * dt::sum(x) * dt::ones({3}); };
+  const dt::Tensor x = numbers({4}, 41), c = numbers({3}, 42);
+  const auto back = dt::transpose(f, {x.type()});
+  CHECK(dt::all_close(back(c), dt::vjp(f, x).pullback(c), 1e-14, 1e-14));
+  CHECK(dot(back(c), x) == doctest::Approx(dot(c, dt::eval(f, x))).epsilon(1e-12));
+  const auto again = dt::transpose([&](dt::Var v) { return back(v); }, {c.type()});
+  CHECK(dt::all_close(again(x), dt::eval(f, x), 1e-13, 1e-13));
+}
+
+TEST_CASE("transposes of functions of several arguments, of none that moves, and of batches") {
+  const auto f = [](dt::Var a, dt::Var b) { return dt::sum(a) + 3 * b; };
+  const dt::Type three{{3}, dt::float64}, two{{2}, dt::float64};
+  const std::vector<dt::Tensor> both =
+      dt::transpose(f, {three, two}).all(dt::Tensor{1.0, 2.0}.to(dt::float64));
+  REQUIRE(both.size() == 2);
+  CHECK(both[0].shape() == dt::Shape{3});
+  CHECK(both[0].at({2}) == 3);
+  CHECK(both[1].at({1}) == 6);
+  const auto none = [](dt::Var x) { return 0 * x; };
+  CHECK(dt::identical(dt::transpose(none, {three})(dt::ones({3}, dt::float64)),
+                      dt::zeros({3}, dt::float64)));
+  const auto roll = [](dt::Var x) { return dt::roll(x, 1, 0); };
+  const auto back = dt::transpose(roll, {three});
+  const dt::Tensor rows = numbers({2, 3}, 43);
+  const dt::Tensor all = dt::vmap([&](dt::Var row) { return back(row); })(rows);
+  CHECK(dt::identical(all.row(1), back(rows.row(1))));
+  CHECK(
+      dt::identical(dt::eval([&](dt::Var c) { return roll(back(c)); }, rows.row(0)), rows.row(0)));
+}
+
+TEST_CASE("what is not linear has no transpose, and the error names operator and line") {
+  const dt::Type three{{3}, dt::float64};
+  const auto refused = [&](const dt::VarFunction& f, const char* part) {
+    const std::string text = error_of<dt::DerivativeError>([&] {
+      dt::transpose(f, {three, three}).all(dt::ones({3}, dt::float64));
+    });
+    CHECK_MESSAGE(has(text, part), text);
+    CHECK(has(text, "linearize_test.cpp"));
+  };
+  refused([](std::span<const dt::Var> x) { return x[0] * x[1]; }, "'mul'");
+  refused([](std::span<const dt::Var> x) { return dt::exp(x[0]) + x[1]; }, "'exp'");
+  refused([](std::span<const dt::Var> x) { return x[0] + x[1] + 1; }, "'add'");
+  refused([](std::span<const dt::Var> x) { return dt::where(x[0] > 0, x[1], 0); }, "'greater'");
+  refused(
+      [](std::span<const dt::Var> x) { return x[0].graph().constant(dt::ones({3}, dt::float64)); },
+      "does not depend on them");
+  const auto same = [](dt::Var x) { return x; };
+  const auto misused = [](auto&& act, const char* part) {
+    const std::string text = error_of<dt::Error>(act);
+    CHECK_MESSAGE(has(text, part), text);
+    CHECK(has(text, "linearize_test.cpp"));
+  };
+  misused([&] { dt::transpose(same, {}); }, "no arguments");
+  misused([&] { dt::transpose(same, {{{3}, dt::int64}}); }, "int64");
+  misused([&] { dt::transpose(same, {three})(dt::ones({2}, dt::float64)); }, "its cotangent is");
+  misused([&] { dt::transpose(same, {three, three})(dt::ones({3}, dt::float64)); }, "2 arguments");
+}
+
 TEST_CASE("misuse of linearize names the user's line") {
   const auto same = [](dt::Var x) { return 2 * x; };
   const auto refused = [](auto&& act, const char* part) {
