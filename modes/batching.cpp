@@ -183,7 +183,8 @@ void Batching::check(const NodeView& node, std::span<const MaybeVar> out) {
 void Batching::visit(const Node& node, const std::function<void()>& rule) {
   // A member's tangent runs right after its primal, so that of all members does after theirs.
   const auto place = places_.find(node.origin);
-  const NodeId origin = place != places_.end()   ? place->second
+  const NodeId origin = after_ != no_node        ? after_
+                        : place != places_.end() ? place->second
                         : node.origin == no_node ? no_node
                                                  : own_place;
   const Graph::Emitting emitting(*graph_.get(),
@@ -204,12 +205,13 @@ Var detail::stand_in_of_type(Graph& graph, const Type& type, Location where) {
                               {"output", -1}},  // none of a Var's: there is no other of this kind
                              where));
 }
+bool detail::is_stand_in(const Node& node) { return node.op == &stand_in_op(); }
 Var detail::for_all(Var same, std::int64_t size) {
   return broadcast_to(same, with_members(same.type(), size).shape);
 }
 
 std::vector<MaybeVar> batch_all(const std::vector<Var>& outputs, const std::vector<Var>& members,
-                                const std::vector<Var>& batches, Location where) {
+                                const std::vector<Var>& batches, Location where, MaybeVar after) {
   if (outputs.empty()) return {};
   Graph& graph = detail::require_one_graph(outputs, "batch", "outputs", where);
   if (members.empty() || members.size() != batches.size())
@@ -235,6 +237,7 @@ std::vector<MaybeVar> batch_all(const std::vector<Var>& outputs, const std::vect
                                 "members in each batch"});
   }
   Batching mode(graph, batches[0].shape()[0]);
+  if (after) mode.run_after(*after);
   return mode.run(graph, members, batches, outputs, where);
 }
 

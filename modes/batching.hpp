@@ -22,6 +22,9 @@ class Batching : public Mode<Var> {
  public:
   // For batches of `size` members in `graph`.
   Batching(Graph& graph, std::int64_t size) : graph_(graph.handle()), size_(size) {}
+  // What is emitted from now on runs when `before` is there, and not beside its member's node: for
+  // batches that come one after the other, so that they are never in memory together.
+  void run_after(Var before) { after_ = before.id(); }
 
  protected:
   std::vector<MaybeVar> elementwise(const NodeView& node, std::span<const MaybeVar> in) override;
@@ -44,16 +47,17 @@ class Batching : public Mode<Var> {
 
   GraphHandle graph_;
   std::int64_t size_;
+  NodeId after_ = no_node;
   std::unordered_map<NodeId, NodeId> places_;  // where what is emitted for a member's node runs
 };
 
 // `outputs` for all members, where each of `members` is what it is for one member and `batches` are
 // they for all, with the batch axis in front (as many members in each, and of the same graph). An
-// output that depends on none of them is absent: it is the same for all. Throws GraphError,
-// ShapeError, TypeError.
+// output that depends on none of them is absent: it is the same for all. With `after` they run when
+// that is there. Throws GraphError, ShapeError, TypeError.
 std::vector<MaybeVar> batch_all(const std::vector<Var>& outputs, const std::vector<Var>& members,
                                 const std::vector<Var>& batches,
-                                Location where = Location::current());
+                                Location where = Location::current(), MaybeVar after = {});
 
 namespace detail {
 // What stands for one member of `all`, whose first axis is the batch, while the graph of one is
@@ -62,6 +66,7 @@ namespace detail {
 Var member_of(Var all);
 // The same in the place of `var` itself.
 Var stand_in(Var var);
+bool is_stand_in(const Node& node);
 // The same for `size` members, with the batch axis in front.
 Var for_all(Var same, std::int64_t size);
 }  // namespace detail

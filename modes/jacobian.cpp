@@ -1,13 +1,16 @@
 #include <dualtape/modes/jacobian.hpp>
 
-#include <limits>
+#include <algorithm>
 #include <string>
 
+#include <dualtape/core/program.hpp>
 #include <dualtape/core/tensor/new_tensor.hpp>
 #include <dualtape/modes/batching.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
+#include <dualtape/modes/walk/dependence.hpp>
+#include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/join.hpp>
@@ -71,13 +74,6 @@ Var unit_directions(Var like, std::int64_t begin, std::int64_t end, const char* 
   return reshape(rows, sizes);
 }
 
-// How many directions fit into the limit where each carries what one of `sweep` carries.
-std::int64_t directions_at_once(std::int64_t count, std::size_t bytes_of_one, std::int64_t limit) {
-  if (limit == 0) return std::max<std::int64_t>(count, 1);
-  const auto fit = limit / static_cast<std::int64_t>(std::max<std::size_t>(bytes_of_one, 1));
-  return std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(count, 1));
-}
-
 // The largest set of values that one direction keeps at a time is not known before planning: what
 // is counted is the two largest neighbours among the values on the way, an operand and its result.
 std::size_t bytes_carried(Var from, Var to) {
@@ -95,31 +91,93 @@ std::size_t bytes_carried(Var from, Var to) {
   return most;
 }
 
-// `one` is the result of one direction, a function of `direction` alone: for all of them. Each
-// chunk has them in front; what finish() makes of it has them on `axis`.
-template <class Finish>
-Var for_all_directions(const Task& task, const MaybeVar& one, Var direction, std::int64_t axis,
-                       Finish finish) {
-  const std::int64_t count = direction.shape().count();
-  if (!one || count == 0) return {};
-  const std::int64_t step = directions_at_once(
-      count, task.options.bytes == 0 ? 0 : bytes_carried(direction, *one), task.options.bytes);
-  constexpr std::int64_t most_sweeps = 100'000;
-  if ((count - 1) / step >= most_sweeps)
-    fail<ValueError>({.op = task.function,
-                      .what = std::to_string(count) + " directions, " + std::to_string(step) +
-                              " at a time, are more than " + std::to_string(most_sweeps) +
-                              " sweeps",
-                      .where = task.where,
-                      .help = "give a higher limit of bytes"});
-  std::vector<Var> pieces;
-  for (std::int64_t begin = 0; begin < count; begin += step) {
-    const Var units =
-        unit_directions(direction, begin, std::min(begin + step, count), task.function, task.where);
-    pieces.push_back(finish(*batch_all({*one}, {direction}, {units}, task.where)[0]));
+// All directions of one Jacobian, in chunks. `one` is the result of one direction, a function of
+// `direction` alone. Each chunk has them in front; what finish() makes of it has them on `axis`.
+class Directions {
+ public:
+  using Finish = Var (*)(Var chunk);
+
+  Directions(const Task& task, Var one, Var direction, std::int64_t axis, Finish finish)
+      : task_(task),
+        one_(one),
+        direction_(direction),
+        axis_(axis),
+        finish_(finish),
+        count_(direction.shape().count()) {}
+
+  Var all() const {
+    const std::int64_t step = at_once();
+    constexpr std::int64_t most_sweeps = 100'000;
+    if ((count_ - 1) / step >= most_sweeps)
+      fail<ValueError>({.op = task_.function,
+                        .what = std::to_string(count_) + " directions, " + std::to_string(step) +
+                                " at a time, are more than " + std::to_string(most_sweeps) +
+                                " sweeps",
+                        .where = task_.where,
+                        .help = "give a higher limit of bytes"});
+    return chunks(count_, step);
   }
-  return pieces.size() == 1 ? pieces[0] : concat(pieces, axis);
-}
+
+ private:
+  // The first `count` directions, a chunk after the other.
+  Var chunks(std::int64_t count, std::int64_t step) const {
+    std::vector<Var> pieces;
+    for (std::int64_t begin = 0; begin < count; begin += step) {
+      const Var units = unit_directions(direction_, begin, std::min(begin + step, count),
+                                        task_.function, task_.where);
+      const MaybeVar before = pieces.empty() ? MaybeVar{} : pieces.back();
+      pieces.push_back(finish_(*batch_all({one_}, {direction_}, {units}, task_.where, before)[0]));
+    }
+    return pieces.size() == 1 ? pieces[0] : concat(pieces, axis_);
+  }
+
+  // How many directions fit into the limit.
+  std::int64_t at_once() const {
+    const std::int64_t limit = task_.options.bytes;
+    if (limit == 0 || count_ == 1) return count_;
+    const auto one =
+        static_cast<std::int64_t>(std::max<std::size_t>(bytes_carried(direction_, one_), 1));
+    if (!can_compile()) return std::clamp<std::int64_t>(limit / one, 1, count_);
+    // Fused and in place a direction may need less than that, but not a fourth of it.
+    const std::int64_t most = std::clamp<std::int64_t>(4 * (limit / one), 1, count_);
+    if (most == count_ && bytes_taken(count_) <= limit) return count_;
+    std::int64_t fits = 0;  // so many do, or none is known to
+    for (std::int64_t too_many = most == count_ ? count_ : most + 1; fits + 1 < too_many;) {
+      const std::int64_t middle = fits + (too_many - fits) / 2;
+      if (bytes_taken(middle) <= limit)
+        fits = middle;
+      else
+        too_many = middle;
+    }
+    return std::max<std::int64_t>(fits, 1);
+  }
+
+  // Of a program that does so many at a time. Two chunks tell: what they leave behind is all that
+  // the others add.
+  std::int64_t bytes_taken(std::int64_t step) const {
+    const std::int64_t tried = std::min(2 * step, count_);
+    const MemoryUse use = compile({chunks(tried, step)}, {}, task_.where).memory();
+    const auto rest = static_cast<std::size_t>(step == count_ ? 0 : count_ - tried);
+    return static_cast<std::int64_t>(use.arena_bytes + use.workspace_bytes +
+                                     rest * bytes_of(one_.type()));
+  }
+
+  // Not where something stands for a member of a batch, which has no value.
+  bool can_compile() const {
+    Graph& graph = one_.graph();
+    const std::vector<bool> needed = detail::ancestors_of(one_);
+    for (NodeId id = 0; id < needed.size(); ++id)
+      if (needed[id] && id != direction_.id() && detail::is_stand_in(graph.node(id))) return false;
+    return true;
+  }
+
+  const Task& task_;
+  Var one_;
+  Var direction_;
+  std::int64_t axis_;
+  Finish finish_;
+  std::int64_t count_;
+};
 
 Var zero_jacobian(const Task& task) {
   return broadcast_to(task.x.graph().constant(0.0, task.y.dtype()), task.shape());
@@ -136,15 +194,13 @@ Var forward_jacobian(const Task& task) {
   task.check();
   const Var tangent = one_direction(task.x);
   const MaybeVar one = forward_all({task.y}, {Wrt(task.x, task.where)}, {tangent}, task.where)[0];
-  const auto last = static_cast<std::int64_t>(task.y.rank());
-  const auto to_the_end = [last](Var rows) {  // (directions) + y.shape()
-    Ints order;
-    for (std::int64_t axis = 1; axis <= last; ++axis) order.push_back(axis);
-    order.push_back(0);
-    return permute(rows, order);
+  if (!one || task.x.shape().count() == 0) return zero_jacobian(task);
+  const auto to_the_end = [](Var rows) {  // (directions) + y.shape()
+    return move_axis(rows, 0, static_cast<std::int64_t>(rows.rank()) - 1);
   };
-  const Var columns = for_all_directions(task, one, tangent, last, to_the_end);
-  return columns.defined() ? reshape(columns, task.shape()) : zero_jacobian(task);
+  const auto last = static_cast<std::int64_t>(task.y.rank());
+  const Var columns = Directions(task, *one, tangent, last, to_the_end).all();
+  return reshape(columns, task.shape());
 }
 
 Var reverse_jacobian(const Task& task) {
@@ -154,9 +210,9 @@ Var reverse_jacobian(const Task& task) {
   const Linearized linear({task.y}, by, task.where);
   const MaybeVar given = cotangent;
   const MaybeVar one = linear.transpose(std::span(&given, 1), task.where)[0];
-  const Var rows = for_all_directions(  // (elements of y) + x.shape()
-      task, one, cotangent, 0, [](Var chunk) { return chunk; });
-  if (!rows.defined()) return zero_jacobian(task);
+  if (!one || task.y.shape().count() == 0) return zero_jacobian(task);
+  // (elements of y) + x.shape()
+  const Var rows = Directions(task, *one, cotangent, 0, [](Var chunk) { return chunk; }).all();
   // Of the value's dtype, as by forward mode.
   return reshape(rows.dtype() == task.y.dtype() ? rows : cast(rows, task.y.dtype()), task.shape());
 }

@@ -28,8 +28,12 @@
 namespace dualtape {
 
 struct JacobianOptions {
-  // As many bytes may be taken by what is carried for all directions together; 0: no limit. The
-  // sweep is then made in chunks of directions, one after the other, each of one at least.
+  // The most memory that a program of this Jacobian works in, arena and workspace (MemoryUse);
+  // neither its result nor what it is fed belongs to them. 0: no limit. The sweep is then made in
+  // chunks of directions, one after the other, as large as fit and of one direction at least, which
+  // is found by compiling the first two chunks for a few sizes. Inside a function that vmap is
+  // building nothing can be compiled: there each direction is taken to need what its largest
+  // operator reads and writes.
   std::int64_t bytes = 0;
 };
 

@@ -95,6 +95,36 @@ TEST_CASE("a limit of bytes changes the count of sweeps and no bit") {
   }
 }
 
+TEST_CASE("a Jacobian works in the bytes it is given, from one direction's to all of them") {
+  const dt::Tensor into = numbers({12, 300}, 30), out = numbers({300, 40}, 31);
+  const dt::Tensor x = numbers({1, 12}, 32);
+  using By = dt::Var (*)(dt::Var, dt::Var, const dt::JacobianOptions&, dt::Location);
+  for (const By by : {static_cast<By>(&dt::jacfwd), static_cast<By>(&dt::jacrev)}) {
+    const auto taken = [&](std::int64_t bytes, dt::Tensor& value) {
+      dt::Graph g;
+      const dt::Var at = g.input("x", x.shape(), x.dtype());
+      const dt::Var wide = dt::sin(dt::matmul(at, into));
+      const dt::Var h = dt::tanh(dt::matmul(wide, into, {.transpose_b = true}));
+      const dt::Var y = dt::matmul(dt::tanh(dt::matmul(h, into)), out);
+      const dt::Var j = by(y, at, {.bytes = bytes}, dt::Location::current());
+      dt::Program program = dt::compile({j});
+      value = program.run({{at, x}})[j].copy();
+      const dt::MemoryUse use = program.memory();
+      return static_cast<std::int64_t>(use.arena_bytes + use.workspace_bytes);
+    };
+    dt::Tensor together, apart, within;
+    const std::int64_t most = taken(0, together);
+    const std::int64_t least = taken(1, apart);
+    REQUIRE(least < most);
+    CHECK(dt::identical(apart, together));
+    for (std::int64_t bytes = least; bytes < most; bytes += (most - least + 6) / 7) {
+      CAPTURE(bytes);
+      CHECK(static_cast<double>(taken(bytes, within)) <= 1.05 * static_cast<double>(bytes));
+      CHECK(dt::identical(within, together));
+    }
+  }
+}
+
 TEST_CASE("functions of several arguments have a Jacobian by each") {
   const auto f = [](dt::Var x, dt::Var y) { return x * dt::sum(y); };
   const dt::Tensor x = numbers({3}, 8), y = numbers({2}, 9);
