@@ -42,9 +42,20 @@ class Drawer {
   Var part(std::size_t i, std::int64_t turn) const {
     const Type& type = inputs_[i].type();
     const Var key = fold_key(key_, static_cast<std::int64_t>(i));
-    if (options_.rank > 0 && type.shape.rank() >= 2) return low_rank(key, type);
+    if (options_.rank > 0 && type.shape.rank() >= 2) {
+      const RandomDirection::Factors drawn = low_rank(key, type);
+      const Var product = matmul(drawn.a, drawn.b);
+      return type.shape.rank() == 2 ? product : reshape(product, type.shape);
+    }
     const Var drawn = draw(key, type, 1.0, turn);
     return options_.standardise ? standardised(drawn, wrt_[i]) : drawn;
+  }
+
+  // Of part(i), which emits them as well: equal nodes are one.
+  std::optional<RandomDirection::Factors> factors(std::size_t i) const {
+    const Type& type = inputs_[i].type();
+    if (options_.rank == 0 || type.shape.rank() != 2) return std::nullopt;
+    return low_rank(fold_key(key_, static_cast<std::int64_t>(i)), type);
   }
 
  private:
@@ -70,7 +81,7 @@ class Drawer {
   // A B with 1 / sqrt(r) in the smaller factor, so that nothing of the parameter's size is scaled.
   // More than two axes, as a convolution's weight has, are a matrix of the first by all others.
   // Never drawn again: what stays from the sweep to the update are the factors.
-  Var low_rank(Var key, const Type& type) const {
+  RandomDirection::Factors low_rank(Var key, const Type& type) const {
     const std::int64_t rows = type.shape[0];
     const std::int64_t columns = rows == 0 ? 0 : type.shape.count() / rows;
     const std::int64_t r = options_.rank;
@@ -78,8 +89,7 @@ class Drawer {
     const bool left = rows <= columns;
     const Var a = draw(fold_key(key, 0), {{rows, r}, type.dtype}, left ? scale : 1.0, 0);
     const Var b = draw(fold_key(key, 1), {{r, columns}, type.dtype}, left ? 1.0 : scale, 0);
-    const Var product = matmul(a, b);
-    return type.shape.rank() == 2 ? product : reshape(product, type.shape);
+    return {a, b};
   }
 
   // To mean 0 and standard deviation 1, by the estimate that divides by n - 1.
@@ -166,6 +176,7 @@ RandomDirection::RandomDirection(const WrtList& wrt, Var key, Perturbation pertu
     const Var part = drawer.part(i, turn);
     again_.push_back(options.replay ? named(i, drawer.part(i, turn + 1)) : part);
     parts_.push_back(named(i, scale_ ? part * *scale_ : part));
+    factors_.push_back(drawer.factors(i));
   }
 }
 

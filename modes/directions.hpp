@@ -23,6 +23,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -62,6 +63,11 @@ class RandomDirection {
 
   // The direction, of the shapes and dtypes of the parameters.
   const std::vector<Var>& parts() const { return parts_; }
+  // The factors a (n, r) and b (r, m) whose product parts()[i] is, for a low-rank part of two axes.
+  struct Factors {
+    Var a, b;
+  };
+  const std::optional<Factors>& factors(std::size_t i) const { return factors_.at(i); }
   // number * parts()[i], for an update that comes after a sweep along parts(). With replay the part
   // is drawn once more from the key, so that no buffer of a parameter's size lives from the sweep
   // to the update; the result is the same bits with and without. `number` is a scalar.
@@ -71,7 +77,8 @@ class RandomDirection {
   Location where_;
   std::vector<Var> parts_;
   std::vector<Var> again_;  // without the scale
-  MaybeVar scale_;          // of the sphere
+  std::vector<std::optional<Factors>> factors_;
+  MaybeVar scale_;  // of the sphere
 };
 
 // RandomDirection's parts.

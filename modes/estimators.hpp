@@ -12,6 +12,11 @@
 // exists at a time. A low-rank one is a few vectors, which may as well stay: it needs no replay.
 // The estimate is emitted as a number times a direction, so that an update p - lr * (slope * v)
 // becomes p - (lr * slope) * v and the gradient's buffer is never filled.
+//
+// K low-rank directions go through the graph in one sweep, as a batch of tangents
+// (modes/batching.hpp), where every weight of two axes is read by matmul alone: each weight is read
+// once for all of them. The draws are those of K sweeps; sums are added in another order. Dense
+// directions have a sweep each, as nearly all of their work is a product with each of them.
 #pragma once
 
 #include <limits>

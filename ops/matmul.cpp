@@ -71,13 +71,14 @@ Var swapped(Var x) {
 }
 
 // One left operand for all members and thin right ones, such as a matrix and many vectors: as many
-// small products, each of which would read the left operand.
+// small products, each of which would read the left operand. Right ones of low rank are left as
+// they are, for the planner to take their factors apart.
 bool has_few_columns(const BatchView& view) {
   constexpr std::int64_t few = 16;
   const MatmulOptions options = options_of(view.node.attributes);
   const Shape& right = view.node.in[1].shape();
-  return !view.in[0] && !options.transpose_a && right.rank() == 2 &&
-         (options.transpose_b ? rows_of(right) : columns_of(right)) < few;
+  return !view.in[0] && view.in[1]->node().op != &view.node.op && !options.transpose_a &&
+         right.rank() == 2 && (options.transpose_b ? rows_of(right) : columns_of(right)) < few;
 }
 
 // As (B^T A^T)^T they are one product, of the rows of all B^T.

@@ -29,6 +29,15 @@ void fill(char* to, const char* value, std::int64_t count, std::size_t element) 
   }
 }
 
+// Repeats the first `have` bytes until there are `want`.
+void repeat(char* to, std::size_t have, std::size_t want) {
+  while (have < want) {
+    const std::size_t more = std::min(have, want - have);
+    std::memcpy(to + have, to, more);
+    have += more;
+  }
+}
+
 // `rows` rows of `inner` elements, `step` elements apart; each is one value repeated, or copied.
 template <class T>
 void copy_rows_as(char* to, const char* from, std::int64_t rows, std::int64_t step,
@@ -36,25 +45,29 @@ void copy_rows_as(char* to, const char* from, std::int64_t rows, std::int64_t st
   T* target = reinterpret_cast<T*>(to);
   const T* source = reinterpret_cast<const T*>(from);
   for (std::int64_t row = 0; row < rows; ++row, source += step, target += inner) {
-    for (std::int64_t i = 0; i < inner; ++i) target[i] = source[repeated ? 0 : i];
+    if (repeated)
+      std::fill_n(target, inner, *source);
+    else
+      std::copy_n(source, inner, target);
   }
 }
 
 void copy_rows(char* to, const char* from, std::int64_t rows, std::int64_t step, std::int64_t inner,
                bool repeated, std::size_t element) {
+  const auto row_bytes = static_cast<std::size_t>(inner) * element;
+  const std::size_t bytes = static_cast<std::size_t>(rows) * row_bytes;
+  if (!repeated && step == inner) {
+    std::memcpy(to, from, bytes);
+    return;
+  }
+  if (!repeated && step == 0) {
+    std::memcpy(to, from, row_bytes);
+    return repeat(to, row_bytes, bytes);
+  }
   switch (element) {
     case 1: return copy_rows_as<std::uint8_t>(to, from, rows, step, inner, repeated);
     case 4: return copy_rows_as<std::uint32_t>(to, from, rows, step, inner, repeated);
     default: return copy_rows_as<std::uint64_t>(to, from, rows, step, inner, repeated);
-  }
-}
-
-// Repeats the first `have` bytes until there are `want`.
-void repeat(char* to, std::size_t have, std::size_t want) {
-  while (have < want) {
-    const std::size_t more = std::min(have, want - have);
-    std::memcpy(to + have, to, more);
-    have += more;
   }
 }
 
@@ -83,6 +96,7 @@ struct ElementwiseLoop::Run {
   const void** pointers;  // what the kernel gets
   void** results;         // where it writes
   std::int64_t* index;    // odometer over the outer axes
+  const char** held;      // the row that an operand's tile repeats, if it is such a tile
 };
 
 ElementwiseLoop::ElementwiseLoop(std::span<const Type> inputs, std::span<const Type> outputs)
@@ -161,9 +175,9 @@ void ElementwiseLoop::choose_feeds() {
 }
 
 void ElementwiseLoop::place_tiles() {
-  workspace_bytes_ = aligned(operands_.size() * sizeof(void*)) +
-                     aligned(out_elements_.size() * sizeof(void*)) +
-                     aligned(sizes_.size() * sizeof(std::int64_t));
+  workspace_bytes_ =
+      aligned(operands_.size() * sizeof(void*)) + aligned(out_elements_.size() * sizeof(void*)) +
+      aligned(sizes_.size() * sizeof(std::int64_t)) + aligned(operands_.size() * sizeof(char*));
   for (Operand& operand : operands_) {
     if (operand.feed == Feed::pass || operand.feed == Feed::row) continue;
     tiled_ = true;
@@ -193,7 +207,8 @@ void ElementwiseLoop::run(const void* const* in, void* const* out, void* workspa
           kernel,
           reinterpret_cast<const void**>(space),
           reinterpret_cast<void**>(results),
-          reinterpret_cast<std::int64_t*>(index)};
+          reinterpret_cast<std::int64_t*>(index),
+          reinterpret_cast<const char**>(index + aligned(sizes_.size() * sizeof(std::int64_t)))};
   if (!tiled_ && !by_rows_) {
     for (std::size_t k = 0; k < operands_.size(); ++k)
       run.pointers[k] = at(in[k], first, operands_[k].element);
@@ -267,6 +282,7 @@ void ElementwiseLoop::run_rows(Run& run, std::int64_t first, std::int64_t last) 
 
 // Short rows: whole numbers of them are copied into tiles, and the kernel runs over the tiles.
 void ElementwiseLoop::run_gathering(Run& run, std::int64_t first, std::int64_t last) const {
+  std::fill_n(run.held, operands_.size(), nullptr);
   while (first < last) {
     const std::int64_t skipped = first % inner_;  // of the first row
     const std::int64_t n = std::min(stretch_ - skipped, last - first);
@@ -277,14 +293,34 @@ void ElementwiseLoop::run_gathering(Run& run, std::int64_t first, std::int64_t l
         run.pointers[k] = at(run.in[k], first, operand.element);
         continue;
       }
-      char* const tile = run.workspace + operand.tile;
-      if (operand.feed == Feed::gathered)
-        gather(operand, run.in[k], tile, run.index, first - skipped, rows);
-      run.pointers[k] = at(tile, skipped, operand.element);
+      const char* from = run.workspace + operand.tile;
+      if (operand.feed == Feed::gathered) from = rows_of(operand, k, run, first - skipped, rows);
+      run.pointers[k] = at(from, skipped, operand.element);
     }
     call(run, first, n);
     first += n;
   }
+}
+
+// The same, copied only if need be: not where they lie next to each other as they are, nor where
+// the tile has the one row that they all are already.
+const char* ElementwiseLoop::rows_of(const Operand& operand, std::size_t k, Run& run,
+                                     std::int64_t first, std::int64_t rows) const {
+  char* const tile = run.workspace + operand.tile;
+  const std::size_t axis = sizes_.size() - 2;
+  start_at(first / inner_, run.index);
+  const bool evenly = rows <= sizes_[axis] - run.index[axis] && operand.strides.back() == 1;
+  const char* const source = at(run.in[k], offset(operand, run.index), operand.element);
+  if (evenly && operand.strides[axis] == inner_) return source;
+  if (evenly && operand.strides[axis] == 0) {
+    if (run.held[k] != source)
+      copy_rows(tile, source, stretch_ / inner_, 0, inner_, false, operand.element);
+    run.held[k] = source;
+    return tile;
+  }
+  run.held[k] = nullptr;
+  gather(operand, run.in[k], tile, run.index, first, rows);
+  return tile;
 }
 
 // So many rows of the broadcast operand, from element `first` on.

@@ -63,6 +63,8 @@ class ElementwiseLoop {
   void run_rows(Run& run, std::int64_t first, std::int64_t last) const;
   void run_gathering(Run& run, std::int64_t first, std::int64_t last) const;
   void call(Run& run, std::int64_t first, std::int64_t n) const;
+  const char* rows_of(const Operand& operand, std::size_t k, Run& run, std::int64_t first,
+                      std::int64_t rows) const;
   void gather(const Operand& operand, const void* from, char* to, std::int64_t* index,
               std::int64_t first, std::int64_t rows) const;
   void start_at(std::int64_t row, std::int64_t* index) const;

@@ -140,6 +140,63 @@ bool association(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
   return true;
 }
 
+// A product of low rank for each member of a batch, as many directions of low rank are: of rank 3,
+// with nothing transposed.
+struct BatchFactors {
+  ValueId a, b;  // (members, n, r), (members, r, m)
+  std::int64_t members, n, r, m;
+};
+std::optional<BatchFactors> batch_factors(const OwnDraws& draws, const Rewriter& plan, ValueId x) {
+  const PlanNode* const node = plan.producer(x, "matmul");
+  if (node == nullptr || plan.type(x).shape.rank() != 3 || !draws.movable(plan, *node) ||
+      node->attributes.get<bool>("transpose_a") || node->attributes.get<bool>("transpose_b"))
+    return std::nullopt;
+  const auto in = plan.operands(*node);
+  const Shape& a = plan.type(in[0]).shape;
+  const Shape& b = plan.type(in[1]).shape;
+  if (a.rank() != 3 || b.rank() != 3 || a[0] != b[0]) return std::nullopt;
+  return BatchFactors{in[0], in[1], a[0], a[1], a[2], b[2]};
+}
+
+ValueId reshaped(Rewriter& plan, ValueId x, const Ints& sizes) {
+  return plan.add(require_op("reshape"), {{"sizes", sizes}}, {x});
+}
+ValueId batch_product(Rewriter& plan, const Op& matmul, ValueId a, ValueId b,
+                      bool transpose_b = false) {
+  return plan.add(matmul, {{"transpose_a", false}, {"transpose_b", transpose_b}}, {a, b});
+}
+
+// The same for all members of a batch: x (a b) as (x a) b and (a b) y as a (b y), where x or y is
+// one matrix. The thin products with it are one, of which each member has some rows.
+bool batch_association(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
+  if (node.op->name() != "matmul" || node.attributes.get<bool>("transpose_a") ||
+      node.attributes.get<bool>("transpose_b"))
+    return false;
+  const std::array<ValueId, 2> in{plan.operands(node)[0], plan.operands(node)[1]};
+  for (const std::size_t low : {std::size_t{1}, std::size_t{0}}) {
+    const Shape other = plan.type(in[1 - low]).shape;
+    const auto factors = batch_factors(draws, plan, in[low]);
+    if (!factors || other.rank() != 2) continue;
+    const auto& [a, b, members, n, r, m] = *factors;
+    const std::int64_t size = other[1 - low];  // of the other matrix, beside what is added up
+    if (size * n * m <= size * r * (n + m)) continue;
+    ValueId left = a;
+    ValueId right = b;
+    if (low == 0)
+      right = batch_product(plan, *node.op, b, in[1]);
+    else if (r == 1)  // (members, n) x^T, whose rows are the columns x a
+      left = reshaped(plan,
+                      batch_product(plan, *node.op, reshaped(plan, a, {members, n}), in[0], true),
+                      {members, size, 1});
+    else
+      left = batch_product(plan, *node.op, in[0], a);
+    plan.replace_by(r == 1 ? plan.add(require_op("mul"), {}, {left, right})
+                           : batch_product(plan, *node.op, left, right));
+    return true;
+  }
+  return false;
+}
+
 // (s x) y as s (x y) where the result is the smaller one, and x a random direction.
 bool moved_scalar(const OwnDraws& draws, Rewriter& plan, const PlanNode& node) {
   const auto outer = product_of(plan, &node);
@@ -169,8 +226,9 @@ void thin(Plan& plan) {
   const auto with_draws = [&](auto rule) -> Rewriter::Rule {
     return [&, rule](Rewriter& sweep, const PlanNode& node) { return rule(draws, sweep, node); };
   };
-  const std::array<Rewriter::Rule, 4> rules{absorbed_transpose, with_draws(association),
-                                            with_draws(moved_scalar), with_draws(thin_convolution)};
+  const std::array<Rewriter::Rule, 5> rules{absorbed_transpose, with_draws(association),
+                                            with_draws(batch_association), with_draws(moved_scalar),
+                                            with_draws(thin_convolution)};
   rewrite(plan, rules);
 }
 

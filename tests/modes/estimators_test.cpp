@@ -1,6 +1,7 @@
 // Forward gradients against their theory: unbiased, and with the variance each perturbation has.
 #include <dualtape/modes/estimators.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <map>
@@ -192,6 +193,62 @@ TEST_CASE("cosine with the gradient and length of the mean of K normal direction
     CHECK(std::abs(cosine - row.cosine) <= row.allowed);
     CHECK(std::sqrt(square) == doctest::Approx(row.length).epsilon(0.02));
   }
+}
+
+TEST_CASE("directions of low rank in one sweep are those of as many sweeps, and their mean") {
+  const auto values = [](std::uint64_t number, const dt::Shape& shape) {
+    return dt::normal(dt::Key(number), shape, 0, 1, dt::float64);
+  };
+  for (const std::int64_t rank : {1, 2})
+    for (const dt::Directions directions : {dt::Directions::joint, dt::Directions::per_parameter}) {
+      CAPTURE(rank);
+      constexpr std::int64_t count = 5;
+      dt::Graph g;
+      const dt::Var x = g.constant(values(1, {7, 6}));
+      const dt::Var w = g.constant(values(2, {6, 4})), b = g.constant(values(3, {4}));
+      const dt::Var v = g.constant(values(4, {4, 20})), a = g.constant(values(5, {9, 7}));
+      const dt::Var h = dt::matmul(a, dt::tanh(dt::matmul(x, w) + b));
+      const dt::Var loss = dt::sum(dt::square(dt::matmul(h, v)));
+      const dt::Var key = g.constant(dt::Key(11).to_tensor());
+      const dt::WrtList by{w, b, v, a};
+      const dt::ForwardGradientOptions options{.perturbation = dt::Perturbation::normal,
+                                               .directions = directions,
+                                               .count = count,
+                                               .slope_limit = 20,
+                                               .rank = rank};
+      const dt::ForwardGradient together = dt::forward_gradient(loss, by, key, options);
+      REQUIRE(together.slopes.size() == (directions == dt::Directions::joint ? count : 4 * count));
+      // Along each direction, drawn by its key: the slope of a sweep of its own.
+      for (std::int64_t k = 0; k < count; ++k) {
+        if (directions != dt::Directions::joint) continue;
+        const auto drawn =
+            dt::draw_direction(by, dt::fold_key(key, k), options.perturbation, {.rank = rank});
+        const double alone = dt::eval(dt::forward(loss, by, drawn)).item();
+        CHECK(dt::eval(together.slopes[static_cast<std::size_t>(k)]).item() ==
+              doctest::Approx(alone).epsilon(1e-10));
+      }
+      for (const dt::Var& p : {w, b, v, a}) {
+        dt::Tensor mean = dt::zeros(p.shape(), p.dtype());
+        for (std::int64_t k = 0; k < count; ++k) {
+          const std::size_t i = p == w ? 0 : p == b ? 1 : p == v ? 2 : 3;
+          const bool joint = directions == dt::Directions::joint;
+          const dt::Var of_direction = dt::fold_key(key, k);
+          const auto drawn =
+              joint ? dt::draw_direction(by, of_direction, options.perturbation, {.rank = rank})[i]
+                    : dt::draw_direction({p},
+                                         dt::fold_key(of_direction, static_cast<std::int64_t>(i)),
+                                         options.perturbation, {.rank = rank})[0];
+          const std::size_t place =
+              static_cast<std::size_t>(joint ? k : 4 * k + static_cast<std::int64_t>(i));
+          const double slope = dt::eval(together.slopes[place]).item();
+          const dt::Tensor part = dt::eval(drawn);
+          const double weight = std::clamp(slope, -20.0, 20.0) / count;
+          for (std::size_t e = 0; e < mean.data<double>().size(); ++e)
+            mean.data<double>()[e] += weight * part.data<double>()[e];
+        }
+        CHECK(dt::all_close(dt::eval(together.gradients[p]), mean, 1e-10, 1e-12));
+      }
+    }
 }
 
 TEST_CASE("the same key gives the same directions anywhere") {
