@@ -34,6 +34,7 @@ std::vector<Workload> batching_workloads();
 inline constexpr std::int64_t jacobian_budget = 48 << 10;  // bytes
 // Loops as nodes, against their steps written out.
 std::vector<Workload> loop_workloads();
+inline constexpr std::int64_t jacobian_budget = 100 << 10;  // bytes
 // Building graphs, planning them, and starting their steps.
 std::vector<Workload> graph_workloads();
 

@@ -1,5 +1,6 @@
 // Modes that do many things at once: directions, examples, rows of a Jacobian, applications of one
 // linearization; each beside what it is made of.
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -198,7 +199,8 @@ Work small_net_work() {
 
 // ---- a Jacobian of 1000 x 10 --------------------------------------------------------------------
 
-constexpr std::int64_t hidden = 256, outputs = 1000, parameters = 10;
+constexpr std::int64_t hidden = 1024, outputs = 1000, parameters = 10;
+constexpr std::int64_t in_budget = 5;  // so many directions fit into jacobian_budget
 
 std::vector<Tensor> weights() {
   return {normal_numbers({parameters, hidden}, 1), normal_numbers({hidden, hidden}, 2),
@@ -210,14 +212,20 @@ std::vector<Var> jacobian_within(Session& session, std::int64_t bytes) {
   const Var y = matmul(tanh(matmul(tanh(matmul(x, w[0])), w[1])), w[2]);
   return {jacobian(y, x, {.bytes = bytes})};
 }
-// Those of the directions alone.
-std::vector<Var> products_of_jacobian(Session& session) {
+// Those of the directions alone, so many at a time.
+std::vector<Var> products_of_jacobian(Session& session, std::int64_t at_once) {
   const std::vector<Var> w = fed(session, "w", weights());
-  const std::vector<Var> rows =
-      fed(session, "r",
-          {normal_numbers({parameters, parameters}, 5), normal_numbers({parameters, hidden}, 6),
-           normal_numbers({parameters, hidden}, 7)});
-  return {matmul(rows[0], w[0]), matmul(rows[1], w[1]), matmul(rows[2], w[2])};
+  std::vector<Var> products;
+  for (std::int64_t begin = 0; begin < parameters; begin += at_once) {
+    const std::int64_t rows = std::min(at_once, parameters - begin);
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      const auto number = static_cast<std::uint64_t>(begin) + 10 * i + 5;
+      const std::string name = "r" + std::to_string(number) + ' ';
+      const Tensor left = normal_numbers({rows, w[i].shape()[0]}, number);
+      products.push_back(matmul(fed(session, name, {left})[0], w[i]));
+    }
+  }
+  return products;
 }
 
 Work jacobian_work() {
@@ -228,7 +236,13 @@ Work jacobian_work() {
            [] {
              return program_of([](Session& s) { return jacobian_within(s, jacobian_budget); });
            }),
-      lazy("products", [] { return program_of(products_of_jacobian); })};
+      lazy("products",
+           [] {
+             return program_of([](Session& s) { return products_of_jacobian(s, parameters); });
+           }),
+      lazy("products_in_budget", [] {
+        return program_of([](Session& s) { return products_of_jacobian(s, in_budget); });
+      })};
   return work;
 }
 

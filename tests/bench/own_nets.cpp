@@ -137,6 +137,24 @@ class Session {
     compile_all(outputs, assigns);
   }
 
+  // Those of one dense direction alone: rows by V, and by W but for the first layer.
+  void products_of_direction() {
+    std::vector<Var> products;
+    feed_directions();
+    for (std::size_t i = 0; i < net_.layers(); ++i) {
+      const std::string number = std::to_string(i);
+      const Shape rows{net_.batch, net_.sizes[i]};
+      for (const bool by_weight : {false, true}) {
+        if (by_weight && i == 0) continue;
+        const Var x = graph_.input((by_weight ? "dx" : "x") + number, rows);
+        feeds_.emplace_back(x, normal(Key{i}, rows));
+        products.push_back(by_weight ? matmul(x, built_.parameters[2 * i])
+                                     : matmul(x, directions_[2 * i]));
+      }
+    }
+    compile_all(products);
+  }
+
   void run(std::int64_t times) {
     for (std::int64_t i = 0; i < times; ++i) {
       ++key_.data<std::int64_t>()[0];
@@ -257,9 +275,11 @@ Work work_on(const Net& net) {
                        {.perturbation = Perturbation::rademacher, .count = count, .rank = 1}));
     }
   if (net.name == "W2" || net.name == "W2s")
-    work.modes.push_back(lazy("sweeps_forward_dense_16", net, [](Session& s) {
-      s.step_by_sweeps({.perturbation = Perturbation::rademacher}, 16);
-    }));
+    work.modes.insert(
+        work.modes.end(),
+        {lazy("sweeps_forward_dense_16", net,
+              [](Session& s) { s.step_by_sweeps({.perturbation = Perturbation::rademacher}, 16); }),
+         lazy("products_of_direction", net, &Session::products_of_direction)});
   work.check = [&net] { return Session(net).check(); };
   return work;
 }

@@ -134,6 +134,9 @@ void add_batching(std::vector<Target>& all) {
   for (const auto& [net, dense, rank1] : {std::tuple{"W2", 0.9, 0.45}, {"W2s", 0.7, 0.2}}) {
     one("over 16 sweeps in a program", dense, our(net, "step_forward_dense_k16"),
         our(net, "sweeps_forward_dense_16"));
+    // The floor of the line above: what is left where drawing and updating cost nothing.
+    one("over 16 sweeps, 16 times", dense, our(net, "products_of_direction"),
+        our(net, "sweeps_forward_dense_16"), 1.0 / 16);
     one("over 16 steps", rank1, our(net, "step_forward_rank1_k16"), our(net, "step_forward_rank1"),
         16);
   }
