@@ -1,6 +1,5 @@
 // Modes that do many things at once: directions, examples, rows of a Jacobian, applications of one
 // linearization; each beside what it is made of.
-#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -212,20 +211,22 @@ std::vector<Var> jacobian_within(Session& session, std::int64_t bytes) {
   const Var y = matmul(tanh(matmul(tanh(matmul(x, w[0])), w[1])), w[2]);
   return {jacobian(y, x, {.bytes = bytes})};
 }
-// Those of the directions alone, so many at a time.
-std::vector<Var> products_of_jacobian(Session& session, std::int64_t at_once) {
+// Those of so many directions alone.
+std::vector<Var> products_of_jacobian(Session& session, std::int64_t directions) {
   const std::vector<Var> w = fed(session, "w", weights());
   std::vector<Var> products;
-  for (std::int64_t begin = 0; begin < parameters; begin += at_once) {
-    const std::int64_t rows = std::min(at_once, parameters - begin);
-    for (std::size_t i = 0; i < w.size(); ++i) {
-      const auto number = static_cast<std::uint64_t>(begin) + 10 * i + 5;
-      const std::string name = "r" + std::to_string(number) + ' ';
-      const Tensor left = normal_numbers({rows, w[i].shape()[0]}, number);
-      products.push_back(matmul(fed(session, name, {left})[0], w[i]));
-    }
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    const Tensor left = normal_numbers({directions, w[i].shape()[0]}, 10 * i + 5);
+    products.push_back(matmul(fed(session, "r" + std::to_string(i) + ' ', {left})[0], w[i]));
   }
   return products;
+}
+// A run for each chunk: products of one program that share a right operand would run as one.
+Timed products_in_chunks() {
+  const Timed one = program_of([](Session& s) { return products_of_jacobian(s, in_budget); });
+  return {[one] {
+    for (std::int64_t done = 0; done < parameters; done += in_budget) one.call();
+  }};
 }
 
 Work jacobian_work() {
@@ -240,9 +241,7 @@ Work jacobian_work() {
            [] {
              return program_of([](Session& s) { return products_of_jacobian(s, parameters); });
            }),
-      lazy("products_in_budget", [] {
-        return program_of([](Session& s) { return products_of_jacobian(s, in_budget); });
-      })};
+      lazy("products_in_budget", products_in_chunks)};
   return work;
 }
 

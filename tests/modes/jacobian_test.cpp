@@ -116,11 +116,12 @@ TEST_CASE("a Jacobian works in the bytes it is given, from one direction's to al
     const std::int64_t most = taken(0, together);
     const std::int64_t least = taken(1, apart);
     REQUIRE(least < most);
-    CHECK(dt::identical(apart, together));
+    // Not to the bit: a product of another count of rows may add up in another order.
+    CHECK(dt::all_close(apart, together, 1e-12, 1e-12));
     for (std::int64_t bytes = least; bytes < most; bytes += (most - least + 6) / 7) {
       CAPTURE(bytes);
       CHECK(static_cast<double>(taken(bytes, within)) <= 1.05 * static_cast<double>(bytes));
-      CHECK(dt::identical(within, together));
+      CHECK(dt::all_close(within, together, 1e-12, 1e-12));
     }
   }
 }
