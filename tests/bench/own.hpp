@@ -35,6 +35,7 @@ inline constexpr std::int64_t jacobian_budget = 48 << 10;  // bytes
 // Loops as nodes, against their steps written out.
 std::vector<Workload> loop_workloads();
 inline constexpr std::int64_t jacobian_budget = 100 << 10;  // bytes
+inline constexpr std::int64_t jacobian_budget = 108 << 10;  // bytes
 // Building graphs, planning them, and starting their steps.
 std::vector<Workload> graph_workloads();
 

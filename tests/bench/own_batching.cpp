@@ -199,7 +199,7 @@ Work small_net_work() {
 // ---- a Jacobian of 1000 x 10 --------------------------------------------------------------------
 
 constexpr std::int64_t hidden = 1024, outputs = 1000, parameters = 10;
-constexpr std::int64_t in_budget = 5;  // so many directions fit into jacobian_budget
+constexpr std::int64_t in_budget = 4;  // so many directions fit into jacobian_budget
 
 std::vector<Tensor> weights() {
   return {normal_numbers({parameters, hidden}, 1), normal_numbers({hidden, hidden}, 2),
