@@ -151,9 +151,9 @@ void add_batching(std::vector<Target>& all) {
                  {our("jacobian_1000x10", "jacobian_in_budget")},
                  {},
                  static_cast<double>(jacobian_budget)});
-  for (const char* mode : {"jacobian", "jacobian_in_budget"})
-    one("over its products", 1.3, our("jacobian_1000x10", mode),
-        our("jacobian_1000x10", "products"));
+  for (const std::string end : {"", "_in_budget"})
+    one("over its products", 1.3, our("jacobian_1000x10", "jacobian" + end),
+        our("jacobian_1000x10", "products" + end));
   one("over the gradient", 2.5, our("W2s_modes", "hvp"), our("W2s_modes", "gradient"));
   one("over as many jvps", 0.6, our("W2s_modes", "linearized_100"), our("W2s_modes", "jvp_100"));
 }
