@@ -27,8 +27,8 @@ Cost cost_of(const Function& function, const CompileOptions& options);
 
 // Functions made of another one, once each: (inputs, tangents of the active ones) -> tangents of
 // all outputs; for one that is linear in its inputs from `first_linear` on, (the others, cotangents
-// of the outputs) -> cotangents of the linear inputs; and of all members at once, where those inputs
-// have the batch axis.
+// of the outputs) -> cotangents of the linear inputs; and of all members at once, where those
+// inputs have the batch axis.
 std::shared_ptr<const Function> tangents_of(const Function& function,
                                             const std::vector<std::size_t>& active);
 std::shared_ptr<const Function> transpose_of(const Function& function, std::size_t first_linear);

@@ -14,8 +14,8 @@
 
 #include <dualtape/core/op.hpp>
 #include <dualtape/modes/call.hpp>
-#include <dualtape/modes/loops/closure.hpp>
 #include <dualtape/modes/implicit.hpp>
+#include <dualtape/modes/loops/closure.hpp>
 
 namespace dualtape::detail {
 
@@ -90,7 +90,10 @@ MaybeVar moved_by_constants(const Function& function, std::span<const Var> input
 class Closing {
  public:
   Closing(Graph& graph, std::vector<Var> constants, Location where)
-      : graph_(graph), first_(static_cast<NodeId>(graph.size())), constants_(std::move(constants)), where_(where) {}
+      : graph_(graph),
+        first_(static_cast<NodeId>(graph.size())),
+        constants_(std::move(constants)),
+        where_(where) {}
   // All that `outputs` capture, beside the stand-in, are constants from now on.
   void capture(Var stand_in, std::span<const Var> outputs);
   FunctionPtr function(std::string name, Var stand_in, std::span<const Var> outputs) const;

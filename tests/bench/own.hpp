@@ -31,11 +31,9 @@ std::vector<Workload> row_workloads();
 // Gradients of examples, Hessian products and linearizations of W2s, and a Jacobian within a
 // budget.
 std::vector<Workload> batching_workloads();
-inline constexpr std::int64_t jacobian_budget = 48 << 10;  // bytes
+inline constexpr std::int64_t jacobian_budget = 108 << 10;  // bytes
 // Loops as nodes, against their steps written out.
 std::vector<Workload> loop_workloads();
-inline constexpr std::int64_t jacobian_budget = 100 << 10;  // bytes
-inline constexpr std::int64_t jacobian_budget = 108 << 10;  // bytes
 // Building graphs, planning them, and starting their steps.
 std::vector<Workload> graph_workloads();
 

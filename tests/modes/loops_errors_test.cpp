@@ -34,7 +34,8 @@ TEST_CASE("errors of loops name the function, the line and a mend") {
   const auto keep_it = [](dt::Var s, dt::Var) { return s; };
   const auto has = [](const std::string& text, const std::string& part) {
     INFO(text);
-    return text.find(part) != std::string::npos && text.find("loops_errors_test.cpp") != std::string::npos;
+    return text.find(part) != std::string::npos &&
+           text.find("loops_errors_test.cpp") != std::string::npos;
   };
   CHECK(has(error_of<dt::ShapeError>([&] {
               dt::scan([](dt::Var s, dt::Var v) { return dt::stack(std::vector{s, v}); }, x, xs);
