@@ -73,6 +73,12 @@ class TransposedFunction {
 };
 
 namespace detail {
+// The derivative of y along directions of inputs, absent where there is none, made of the entries
+// of reverse mode's tape: those are linear one by one, and what they read of the values is computed
+// apart, for loops, too. Where a function on the way has a vjp of its own, whose entry is never
+// run, by forward mode.
+MaybeVar linear_along(Var y, const std::vector<Var>& inputs, const std::vector<Var>& directions,
+                      Location where);
 Linearization linearize_at(const VarFunction& f, const std::vector<Tensor>& x, Location where);
 }  // namespace detail
 

@@ -49,7 +49,7 @@ class LinearizeCheck {
     const std::vector<Tensor> cotangents = linear.transpose_all(c);
     for (std::size_t i = 0; i < cotangents.size(); ++i)
       compare("its transpose against vjp", cotangents[i], eval(by_vjp[i]));
-    if (tangent) compare("transposed twice against jvp", transposed_twice(y, wrt, v), jvp);
+    if (tangent) compare("transposed twice against jvp", transposed_twice(y, x, v), jvp);
   }
 
  private:
@@ -66,9 +66,9 @@ class LinearizeCheck {
 
   // The linear map from tangents to the tangent, as a function of Vars. What its transpose gives is
   // one vector, so that it may be transposed again.
-  Tensor transposed_twice(Var y, const Wrts& wrt, const std::vector<Var>& v) const {
+  Tensor transposed_twice(Var y, const std::vector<Var>& x, const std::vector<Var>& v) const {
     const VarFunction apply = [&](std::span<const Var> tangents) {
-      const MaybeVar moved = forward_all({y}, wrt, {tangents.begin(), tangents.end()})[0];
+      const MaybeVar moved = linear_along(y, x, {tangents.begin(), tangents.end()}, {});
       return moved ? *moved : zeros_like(y);
     };
     std::vector<Type> types;

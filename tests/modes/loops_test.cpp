@@ -241,3 +241,26 @@ TEST_CASE("a function with a rule of its own in a body, of which not all argumen
   CHECK(dt::all_close(dt::grad(f({}))(at), dt::grad(plain)(at), 1e-14));
   CHECK(dt::all_close(dt::grad(f({.states = 2}))(at), dt::grad(plain)(at), 1e-14));
 }
+
+TEST_CASE("a loop is linearized once, and its linear map has a transpose") {
+  const auto x = point();
+  for (const dt::Keep& keep : std::vector<dt::Keep>{{}, {.states = 2}}) {
+    const auto loop = [&](std::span<const dt::Var> in) {
+      return dt::scan([&](dt::Var h, dt::Var v) { return cell(h, v, in[2]).first; }, in[0], in[1],
+                      {.keep = keep});
+    };
+    const auto plain = [](std::span<const dt::Var> in) {
+      dt::Var h = in[0];
+      for (std::int64_t t = 0; t < in[1].shape()[0]; ++t) h = cell(h, in[1][t], in[2]).first;
+      return h;
+    };
+    const dt::Linearization linear = dt::linearize(loop, x);
+    std::vector<dt::Tensor> v;
+    for (const dt::Tensor& t : x) v.push_back(drawn(30 + v.size(), t.shape()));
+    const dt::Tensor c = drawn(40, x[0].shape());
+    CHECK(dt::all_close(linear.linear(v), dt::jvp(plain, x, v).tangent, 1e-12));
+    const auto by_all = linear.linear.transpose_all(c);
+    const auto pulled = dt::vjp(plain, x).pullback.all(c);
+    check_close(by_all, pulled, 1e-12);
+  }
+}
