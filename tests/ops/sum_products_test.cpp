@@ -90,24 +90,34 @@ TEST_CASE("an estimate from many directions of low rank updates its weight at on
   Graph g;
   const Var x = g.input("x", {8, 64}, float64);
   const Var key = g.input("key", {}, int64);
-  const Var loss = sum(square(matmul(x, w)));
-  const auto updated = [&](std::int64_t rank, const CompileOptions& options, std::ptrdiff_t& adds) {
+  const Var by_product = sum(square(matmul(x, w)));
+  // Beside a parameter of three axes, each direction has a sweep of its own.
+  const Parameter cube("cube", zeros({2, 2, 2}, float64));
+  const Var by_both = by_product + sum(square(g.read(cube)));
+  struct Updated {
+    Tensor value;
+    std::ptrdiff_t products;
+    std::ptrdiff_t adds;
+  };
+  const auto updated = [&](Var loss, const WrtList& wrt, const CompileOptions& options) {
     w.set(normal(Key{1}, {64, 48}, 0, 0.1, float64));
     const auto estimate = forward_gradient(
-        loss, {w}, key, {.perturbation = Perturbation::rademacher, .count = 5, .rank = rank});
+        loss, wrt, key, {.perturbation = Perturbation::rademacher, .count = 5, .rank = 1});
     Program step = compile({}, {assign(w, g.read(w) - 0.01 * estimate.gradients[w])}, options);
     step.run({{x, normal(Key{2}, {8, 64}, 0, 1, float64)}, {key, Key{3}.to_tensor()}});
-    adds = std::ranges::count_if(step.plan().nodes, [](const PlanNode& n) {
-      return n.op->name() == "matmul_add" && n.role == Role::primal;
-    });
-    return w.value().copy();
+    const auto count = [&](std::string_view name) {
+      return std::ranges::count_if(step.plan().nodes, [&](const PlanNode& n) {
+        return n.op->name() == name && n.role == Role::primal;
+      });
+    };
+    return Updated{w.value().copy(), count("matmul") + count("matmul_add"), count("matmul_add")};
   };
-  std::ptrdiff_t adds = 0;
-  std::ptrdiff_t plain_adds = 0;
-  const Tensor a = updated(1, {}, adds);
-  const Tensor b = updated(1, CompileOptions{{"sum_products"}}, plain_adds);
-  CHECK(adds == 1);
-  CHECK(plain_adds > 1);
-  for (std::size_t i = 0; i < a.data<double>().size(); ++i)
-    CHECK(a.data<double>()[i] == doctest::Approx(b.data<double>()[i]).epsilon(1e-12));
+  const CompileOptions without{{"sum_products"}};
+  CHECK(updated(by_product, {w}, {}).adds == 1);
+  CHECK(updated(by_product, {w}, without).adds == 1);  // one sweep has one product
+  const Updated a = updated(by_both, {w, cube}, {});
+  const Updated b = updated(by_both, {w, cube}, without);
+  CHECK(a.products < b.products);
+  for (std::size_t i = 0; i < a.value.data<double>().size(); ++i)
+    CHECK(a.value.data<double>()[i] == doctest::Approx(b.value.data<double>()[i]).epsilon(1e-12));
 }
