@@ -63,7 +63,7 @@ class Function : public std::enable_shared_from_this<Function> {
   std::vector<Var> inlined(std::span<const Var> arguments,
                            Location where = Location::current()) const;
 
-  // A function made from this one (its jvp, its transpose), made once for each name.
+  // A function made from this one (its jvp, its transpose), made once for each name. Any thread.
   std::shared_ptr<const Function> derived(
       const std::string& name, const std::function<std::shared_ptr<const Function>()>& make_it,
       Location where = Location::current()) const;

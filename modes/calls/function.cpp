@@ -1,5 +1,6 @@
 // Function: a graph with inputs and outputs as a value.
 #include <algorithm>
+#include <mutex>
 #include <string>
 
 #include <dualtape/core/callable.hpp>
@@ -72,6 +73,10 @@ std::shared_ptr<const Function> Function::derived(
     const std::string& name, const std::function<std::shared_ptr<const Function>()>& make_it,
     Location where) const {
   detail::require_callable(!detail::is_null(make_it), "derived", where);
+  // Programs of one graph may be compiled by several threads, and kernels make functions, too. One
+  // lock for all: what makes one asks for others.
+  static std::recursive_mutex making;
+  const std::lock_guard lock(making);
   std::shared_ptr<const Function>& known = derived_[name];
   if (!known) known = make_it();
   return known;

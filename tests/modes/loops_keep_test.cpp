@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <dualtape/dualtape.hpp>
@@ -179,4 +180,18 @@ TEST_CASE("a chain of layers keeps what it is told to") {
             return dt::fori(0, 20, x, [](dt::Var, dt::Var s) { return watched(s) * 1.1; },
                             {.states = states});
           }));
+}
+
+TEST_CASE("several threads may compile and run what they keep states in") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {4}, dt::float64);
+  const dt::Var y =
+      dt::fori(0, 20, x, [](dt::Var, dt::Var s) { return dt::sin(s) * 1.2; }, {.states = 3});
+  const dt::Var slope = dt::reverse(dt::sum(y), {x})[x];
+  std::vector<dt::Tensor> found(4);
+  std::vector<std::thread> threads;
+  for (dt::Tensor& one : found)
+    threads.emplace_back([&] { one = dt::eval(slope, {{x, drawn(6, {4})}}); });
+  for (std::thread& thread : threads) thread.join();
+  for (const dt::Tensor& one : found) CHECK(dt::identical(one, found[0]));
 }
