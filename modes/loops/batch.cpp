@@ -155,7 +155,9 @@ class BatchedLoop {
     const Var goes_on = stops_apart_ ? values[0] : counts_ ? less(slot, count) : Var();
     for (std::size_t i = 0; i < out.size(); ++i) {
       Var next_value = !outputs_[i] ? out[i] : found[i] ? *found[i] : for_all(out[i], view_.size);
-      if (goes_on.defined()) {
+      // What is stacked of a member that has ended is read by loops of counted steps alone, which
+      // leave it out; what its last state gives does no harm there, as zeros in a matrix would.
+      if (goes_on.defined() && !(stops_apart_ && i >= loop_.carried)) {
         const Var kept = i < loop_.carried ? values[i] : zeros_like(next_value);
         next_value = i == 0 && stops_apart_ ? logical_and(goes_on, next_value)
                                             : where(spread(goes_on, next_value), next_value, kept);

@@ -264,3 +264,17 @@ TEST_CASE("a loop is linearized once, and its linear map has a transpose") {
     check_close(by_all, pulled, 1e-12);
   }
 }
+
+TEST_CASE("members of a batch that have ended do no harm to matrices of their steps") {
+  const auto f = [](dt::Var x) {
+    const dt::Var eye = x.graph().constant(dt::eye(2).to(dt::float64));
+    return dt::while_loop([](dt::Var s) { return s < 4.0; },
+                          [&](dt::Var s) { return dt::sum(dt::qr(eye * s).r) + s * 0.3; }, x,
+                          {.most = 6})
+        .state;
+  };
+  const dt::Tensor x = dt::Tensor::of({1, 3, 5}, dt::float64);
+  const dt::Tensor slopes = dt::vmap(dt::grad(f))(x);
+  for (std::int64_t i = 0; i < 3; ++i)
+    CHECK(slopes.at({i}) == doctest::Approx(dt::grad(f)(x.row(i)).item()).epsilon(1e-12));
+}
