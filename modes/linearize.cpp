@@ -196,24 +196,10 @@ struct LinearizeAt {
 MaybeVar detail::linear_along(Var y, const std::vector<Var>& inputs,
                               const std::vector<Var>& directions, Location where) {
   const Linearized linear({y}, {inputs, where}, where);
-  Graph& tape = const_cast<Graph&>(linear.tape(where));
-  GraphCopy copy(tape, y.graph());
-  copy.outer([](Var coefficient) { return coefficient; });
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    copy.set(linear.input_entries()[i], directions[i]);
-  for (NodeId id = 0; id < tape.size(); ++id) {
-    const Node& entry = tape.node(id);
-    if (entry.op->name() == "custom_vjp")
-      return forward_all({y}, {inputs, where}, directions, where)[0];
-    // Rules of functions put leaves there for what does not move.
-    const Var leaf = tape.var(id);
-    if (entry.op == &input_op() &&
-        std::ranges::find(linear.input_entries(), leaf) == linear.input_entries().end())
-      copy.set(leaf, broadcast_as(y.graph().constant(0.0, leaf.dtype()), leaf.shape()));
-  }
-  const MaybeVar& out = linear.output_entries()[0];
-  if (!out) return {};
-  return broadcast_as(copy.copy(std::array{Var(*out)})[0], y.shape());
+  const MaybeVar along = copy_of_entries(linear, directions, y.graph(),
+                                         [](Var coefficient) { return coefficient; })[0];
+  if (!along) return {};
+  return broadcast_as(*along, y.shape());
 }
 
 Linearization detail::linearize_at(const VarFunction& f, const std::vector<Tensor>& x,

@@ -4,6 +4,7 @@
 
 #include <dualtape/core/kept.hpp>
 #include <dualtape/core/kinds.hpp>
+#include <dualtape/core/run/body.hpp>
 #include <dualtape/modes/calls/calls.hpp>
 #include <dualtape/modes/custom.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
@@ -36,15 +37,43 @@ void check_given(const Function& function, const char* rule, const std::vector<V
   }
 }
 
-// On the tape: an entry from tangents to tangents of which only the transpose is known. It is
-// played backwards and never run.
+// (inputs, outputs, tangents of the active inputs) -> tangents of the outputs, by the jvp rule, in
+// a function of its own, so that what the rule emits is in an ordinary graph.
+FunctionPtr by_jvp_rule(const Function& f, const Ints& active) {
+  std::string key = "jvp rule";
+  for (const std::int64_t i : active) key += " " + std::to_string(i);
+  const auto make = [&] {
+    std::vector<Type> types;
+    for (const Var& in : f.inputs()) types.push_back(in.type());
+    for (const Var& out : f.outputs()) types.push_back(out.type());
+    for (const std::int64_t i : active)
+      types.push_back(f.inputs()[static_cast<std::size_t>(i)].type());
+    const auto body = [&](std::span<const Var> x) {
+      const auto in = x.first(f.inputs().size());
+      const auto out = x.subspan(in.size(), f.outputs().size());
+      std::vector<Var> tangents;
+      for (const Var& var : in) tangents.push_back(detail::zeros_like(var));
+      for (std::size_t k = 0; k < active.size(); ++k)
+        tangents[static_cast<std::size_t>(active[k])] = x[in.size() + out.size() + k];
+      const std::vector<Var> found = f.rules().jvp(in, out, tangents);
+      check_given(f, "jvp", found, out, "output");
+      return found;
+    };
+    return Function::make("jvp rule of " + f.name(), types, body, f.where());
+  };
+  return f.derived(key, make, f.where());
+}
+
+// On the tape: an entry from tangents to tangents, whose transpose is the author's. It is played
+// backwards; where it is copied from the tape (linearize, loops), it runs by the jvp rule, if there
+// is one.
 class RuleEntry final : public Op {
  public:
   const OpInfo& info() const override {
     static const OpInfo info = [] {
       OpInfo made;
       made.name = "custom_vjp";
-      made.kind = Kind::linear;
+      made.kind = Kind::general;
       made.doc = "the tape's entry of a function whose author gives its vjp";
       return made;
     }();
@@ -55,7 +84,39 @@ class RuleEntry final : public Op {
       inference.out.push_back(out.type());
   }
   Kernel kernel(const KernelRequest& request) const override {
-    lacks_jvp(*function_of(request.attributes), function_of(request.attributes)->where());
+    const FunctionPtr along = along_rule(request.attributes);
+    const auto body = std::make_shared<detail::Body>(along->inputs(), along->outputs(),
+                                                     of_functions(request.options), along->where());
+    const auto run = [body, along](const KernelArgs& args) {
+      body->use(args.workspace);
+      for (std::size_t i = 0; i < along->inputs().size(); ++i) body->read(i, args.in[i]);
+      for (std::size_t i = 0; i < along->outputs().size(); ++i) body->write(i, args.out[i]);
+      body->run();
+    };
+    return {run, body->bytes(), body->summary()};
+  }
+  std::vector<MaybeVar> jvp(const NodeView& node,
+                            std::span<const MaybeVar> tangents) const override {
+    const std::size_t first = primals(node.attributes);
+    std::vector<std::size_t> active;
+    std::vector<In> operands(node.in.begin(), node.in.end());
+    bool linear = true;
+    for (std::size_t i = 0; i < tangents.size(); ++i) {
+      if (!tangents[i]) continue;
+      active.push_back(i);
+      linear = linear && i >= first;
+    }
+    std::vector<Var> out;
+    if (linear) {
+      for (std::size_t i = first; i < operands.size(); ++i)
+        operands[i] = tangents[i] ? *tangents[i] : detail::zeros_like(node.in[i]);
+      out = apply_all(node.op, operands, node.attributes);
+    } else {
+      for (const std::size_t i : active) operands.emplace_back(*tangents[i]);
+      out = detail::call_linear(detail::tangents_of(*along_rule(node.attributes), active), operands,
+                                node.in.size());
+    }
+    return {out.begin(), out.end()};
   }
   std::vector<Case> cases() const override { return {}; }
   bool linear_in(const NodeView& node, std::span<const bool> active) const override {
@@ -91,6 +152,11 @@ class RuleEntry final : public Op {
   }
 
  private:
+  static FunctionPtr along_rule(const Attributes& attributes) {
+    const FunctionPtr& f = function_of(attributes);
+    if (!f->rules().jvp) lacks_jvp(*f, f->where());
+    return by_jvp_rule(*f, attributes.get<Ints>("active"));
+  }
   static const FunctionPtr& function_of(const Attributes& attributes) {
     return attributes.get<FunctionPtr>("function");
   }
@@ -109,27 +175,16 @@ Var entry_of_none(Graph& tape, Var like, Location where) {
   return tape.input("none " + std::to_string(tape.size()), like.shape(), like.dtype(), where);
 }
 
-// The rule in a function of its own, so that what it emits is in an ordinary graph.
+// The rule as one node. Tangents are given for all inputs.
 std::vector<Var> apart(const Function& function, const NodeView& node,
                        const std::vector<Var>& tangents) {
   std::vector<In> arguments(node.in.begin(), node.in.end());
   arguments.insert(arguments.end(), node.out.begin(), node.out.end());
   arguments.insert(arguments.end(), tangents.begin(), tangents.end());
-  const std::size_t first = arguments.size() - tangents.size();
-  const FunctionPtr rule = function.derived(
-      "jvp rule",
-      [&] {
-        std::vector<Type> types;
-        for (const In& argument : arguments) types.push_back(argument.var().type());
-        const std::size_t inputs = node.in.size();
-        const auto body = [&](std::span<const Var> x) {
-          return function.rules().jvp(x.first(inputs), x.subspan(inputs, first - inputs),
-                                      x.subspan(first));
-        };
-        return Function::make("jvp rule of " + function.name(), types, body, function.where());
-      },
-      function.where());
-  return detail::call_linear(rule, arguments, first);
+  Ints all;
+  for (std::size_t i = 0; i < tangents.size(); ++i) all.push_back(static_cast<std::int64_t>(i));
+  return detail::call_linear(by_jvp_rule(function, all), arguments,
+                             arguments.size() - tangents.size());
 }
 
 }  // namespace

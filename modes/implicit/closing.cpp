@@ -158,12 +158,9 @@ VarMap derivative_of(Var y, Var x, Location where) {
   const auto linear = std::make_shared<const Linearized>(std::vector{y}, WrtList{x}, where);
   const Shape shape = y.shape();
   return [linear, shape](Var v) {
-    const MaybeVar& out = linear->output_entries()[0];
-    if (!out) return zeros_like(v);
-    GraphCopy copy(const_cast<Graph&>(linear->tape()), v.graph());
-    copy.set(linear->input_entries()[0], v);
-    copy.outer([](Var coefficient) { return coefficient; });
-    return broadcast_as(copy.copy(std::array{Var(*out)})[0], shape);
+    const MaybeVar along = copy_of_entries(*linear, std::array{v}, v.graph(),
+                                           [](Var coefficient) { return coefficient; })[0];
+    return along ? broadcast_as(*along, shape) : zeros_like(v);
   };
 }
 

@@ -146,16 +146,14 @@ class Recorder {
         f.where());
   }
   std::vector<Var> replayed(std::span<const Var> x) const {
-    Graph& tape = const_cast<Graph&>(linearized_->tape());
     Graph& graph = x[0].graph();
-    GraphCopy entries(tape, graph);
     GraphCopy values(values_graph(), graph);
-    const auto moving_entries = linearized_->input_entries();
     const std::vector<std::size_t> in = moving_.moving_inputs();
+    std::vector<Var> directions(in.size());
     std::size_t next = 0;
     const auto set_moving = [&](auto belongs) {
       for (std::size_t k = 0; k < in.size(); ++k)
-        if (belongs(in[k])) entries.set(moving_entries[k], x[next++]);
+        if (belongs(in[k])) directions[k] = x[next++];
     };
     const auto set_values = [&](const std::vector<Var>& vars) {
       for (const Var& var : vars) values.set(var, x[next++]);
@@ -166,24 +164,13 @@ class Recorder {
     set_values(found_.slices);
     set_moving([&](std::size_t i) { return i >= loop_.carried + loop_.sliced; });
     set_values(found_.constant);
-    entries.outer([&](Var var) { return values.copy(std::array{var})[0]; });
-    // Rules of functions put leaves there for what does not move.
-    for (NodeId id = 0; id < tape.size(); ++id)
-      if (const Var leaf = tape.var(id);
-          tape.node(id).op == &input_op() &&
-          std::ranges::find(moving_entries, leaf) == moving_entries.end())
-        entries.set(leaf, zeros_in(graph, leaf.type()));
+    const std::vector<MaybeVar> along = copy_of_entries(
+        *linearized_, directions, graph, [&](Var var) { return values.copy(std::array{var})[0]; });
     std::vector<Var> results;
-    std::size_t entry = 0;
-    for (std::size_t i = 0; i < outputs_.size(); ++i) {
-      if (!moving_.outputs[i]) continue;
-      const MaybeVar& out = linearized_->output_entries()[entry++];
-      if (!out) {
-        results.push_back(zeros_in(graph, outputs_[i].type()));
-        continue;
-      }
-      const Var copy = entries.copy(std::array{Var(*out)})[0];
-      results.push_back(broadcast_as(copy, outputs_[i].shape()));
+    for (const std::size_t i : moving_.moving_outputs()) {
+      const Type& type = outputs_[i].type();
+      const MaybeVar& one = along[results.size()];
+      results.push_back(one ? broadcast_as(*one, type.shape) : zeros_in(graph, type));
     }
     return results;
   }

@@ -162,11 +162,12 @@ OdeCrossing odeint_event(const OdeFunction& f, const OdeEvent& g, const std::vec
   const Var t = polished(event, step, stop_gradient(step.t + part * step.length));
   const Composite here = search.line();
   OdeCrossing made{{}, {}, last[0], done.steps};
-  const Var none =
-      t.graph().constant(full(Shape{}, std::numeric_limits<double>::quiet_NaN(), t.dtype()));
-  made.t = dualtape::where(made.crossed, t, none);
-  for (const Var& y : step.at((t - step.t) / step.length))
-    made.y.push_back(dualtape::where(made.crossed, y, none));
+  // Times NaN where there is none, so that derivatives are NaN as well, not those of a constant.
+  const Var is_there =
+      dualtape::where(made.crossed, ones_like(t), std::numeric_limits<double>::quiet_NaN());
+  const auto if_crossed = [&](Var var) { return var * is_there; };
+  made.t = if_crossed(t);
+  for (const Var& y : step.at((t - step.t) / step.length)) made.y.push_back(if_crossed(y));
   return made;
 }
 

@@ -1,6 +1,10 @@
 #include <dualtape/modes/walk/copy.hpp>
 
 #include <algorithm>
+#include <array>
+
+#include <dualtape/core/leaves.hpp>
+#include <dualtape/modes/walk/arithmetic.hpp>
 
 namespace dualtape::detail {
 
@@ -33,6 +37,24 @@ void GraphCopy::add(NodeId id) {
   // An output that something else stands for keeps that.
   for (std::uint32_t i = 0; i < node.output_count; ++i)
     made_.try_emplace({id, i}, to_->var(copied, i));
+}
+
+std::vector<MaybeVar> copy_of_entries(const Linearized& linear, std::span<const Var> directions,
+                                      Graph& to, const std::function<Var(Var)>& outer) {
+  Graph& tape = const_cast<Graph&>(linear.tape());
+  GraphCopy copy(tape, to);
+  copy.outer(outer);
+  for (NodeId id = 0; id < tape.size(); ++id)
+    if (tape.node(id).op == &input_op()) {
+      const Var leaf = tape.var(id);
+      copy.set(leaf, broadcast_as(to.constant(0.0, leaf.dtype()), leaf.shape()));
+    }
+  for (std::size_t i = 0; i < directions.size(); ++i)
+    copy.set(linear.input_entries()[i], directions[i]);
+  std::vector<MaybeVar> found;
+  for (const MaybeVar& entry : linear.output_entries())
+    found.push_back(entry ? MaybeVar(copy.copy(std::array{Var(*entry)})[0]) : MaybeVar{});
+  return found;
 }
 
 }  // namespace dualtape::detail

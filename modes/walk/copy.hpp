@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
+#include <dualtape/modes/reverse.hpp>
 
 namespace dualtape::detail {
 
@@ -31,5 +32,11 @@ class GraphCopy {
   std::map<std::pair<NodeId, std::uint32_t>, Var> made_;
   std::function<Var(Var)> outer_;
 };
+
+// The entries of a tape that give the outputs, copied into `to`, where those of the inputs are
+// `directions` and `outer` finds what they read of the values. What a function's rule put there for
+// what does not move is zero. Absent where nothing arrives.
+std::vector<MaybeVar> copy_of_entries(const Linearized& linear, std::span<const Var> directions,
+                                      Graph& to, const std::function<Var(Var)>& outer);
 
 }  // namespace dualtape::detail
