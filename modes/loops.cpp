@@ -1,6 +1,7 @@
 #include <dualtape/modes/loops.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -8,7 +9,7 @@
 #include <dualtape/core/composite.hpp>
 #include <dualtape/modes/loops/closure.hpp>
 #include <dualtape/modes/loops/loop.hpp>
-#include <dualtape/ops/creation.hpp>
+#include <dualtape/ops/arithmetic.hpp>
 
 namespace dualtape {
 namespace {
@@ -131,6 +132,18 @@ std::int64_t length_of(std::span<const Var> xs, const ScanOptions& options, Loca
                     .help = "give something to slice, or {.length = n}"});
 }
 
+std::int64_t steps_between(std::int64_t first, std::int64_t last, Location where) {
+  if (last <= first) return 0;
+  const std::uint64_t steps = static_cast<std::uint64_t>(last) - static_cast<std::uint64_t>(first);
+  if (steps > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+    fail<ValueError>({.op = "fori",
+                      .what = "from " + std::to_string(first) + " to " + std::to_string(last) +
+                              " are more steps than can be counted",
+                      .where = where,
+                      .help = "give numbers that are nearer to each other"});
+  return static_cast<std::int64_t>(steps);
+}
+
 }  // namespace
 
 Scanned scan(const ScanBody& body, const std::vector<In>& start, const std::vector<In>& xs,
@@ -167,12 +180,32 @@ Scanned scan(const ScanBody& body, const std::vector<In>& start, const std::vect
 std::vector<Var> fori(std::int64_t first, std::int64_t last, const std::vector<In>& state,
                       const ForBody& body, const Keep& keep, Location where) {
   detail::require_callable(!detail::is_null(body), "fori", where);
-  const std::int64_t count = last > first ? last - first : 0;
-  const auto step = [&](std::span<const Var> s, std::span<const Var> i) -> Step {
-    return {body(i[0], s)};
-  };
-  const Tensor numbers = arange(first, first + count, 1, int64, where);
-  return scan(step, state, {In(numbers, where)}, {.length = count, .keep = keep}, where).state;
+  std::vector<Var> operands = operands_of("fori", state, {}, where);
+  Graph& graph = operands[0].graph();
+  std::vector<Type> types{{Shape{}, int64}};
+  for (const Var& var : operands) types.push_back(var.type());
+  std::vector<Var> given = stand_ins(graph, types, where);
+  const Var step = given[0];
+  const auto before = std::span(given).subspan(1);
+  std::vector<Var> results = body(step, before);
+  require_carried("fori", before, results, where);
+  // The number of the step is carried, so that no list of them is made, or left out.
+  const std::vector<bool> counts = detail::depending_on(graph, std::span(given).first(1));
+  const bool read = std::ranges::any_of(results, [&](Var var) { return counts[var.id()]; });
+  if (read) {
+    results.insert(results.begin(), step + 1);
+    operands.insert(operands.begin(), graph.constant(Tensor::scalar(first)));
+  } else {
+    given.erase(given.begin());
+  }
+  Loop loop;
+  loop.carried = results.size();
+  loop.length = steps_between(first, last, where);
+  close(loop, "fori", graph, given, results, operands, where);
+  set_kept(loop, keep, "fori", where);
+  std::vector<Var> out = detail::apply_loop(loop, operands);
+  if (read) out.erase(out.begin());
+  return out;
 }
 
 WhileResult while_loop(const WhileCondition& condition, const WhileBody& body,
