@@ -8,12 +8,11 @@
 #include <string>
 
 #include <dualtape/core/leaves.hpp>
-#include <dualtape/modes/batching.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/modes/walk/copy.hpp>
-#include <dualtape/modes/walk/dependence.hpp>
+#include <dualtape/modes/walk/linearity.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
@@ -211,49 +210,29 @@ Linearization detail::linearize_at(const VarFunction& f, const std::vector<Tenso
 
 namespace {
 
-// What stands for the argument while the graph of a linear function is built, whose transpose reads
-// no value of it; one of its own for each number.
+// What stands for the argument while the graph of a linear function is built. Its transpose depends
+// on no value of it, though a loop may compute with one.
 Var argument(Graph& graph, const Type& type, std::size_t number) {
   const Var one = graph.constant(static_cast<double>(number), type.dtype);
-  return detail::stand_in(broadcast_to(one, type.shape));
+  return broadcast_to(one, type.shape);
 }
 
-// DerivativeError unless every node between the arguments and the value is linear in what comes
-// from the arguments. Zeros may stand in the place of an argument that does not move.
+// DerivativeError unless the value is linear in the arguments.
 void require_linear(Var value, const std::vector<Var>& arguments, Location where) {
-  Graph& graph = value.graph();
-  const std::vector<bool> needed = detail::ancestors_of(value);
-  std::vector<bool> moves(needed.size());
-  for (const Var& x : arguments)
-    if (x.id() < moves.size()) moves[x.id()] = true;
-  for (NodeId id = 0; id < moves.size(); ++id) {
-    const Node& node = graph.node(id);
-    if (!needed[id] || moves[id]) continue;
-    std::vector<Var> in;
-    const auto active = std::make_unique<bool[]>(std::size_t{2} * node.input_count);
-    const std::span<bool> strict{active.get(), node.input_count};
-    const std::span<bool> with_zeros{active.get() + node.input_count, node.input_count};
-    for (std::size_t i = 0; i < node.input_count; ++i) {
-      in.push_back(graph.var(node.input_refs[i]));
-      strict[i] = moves[in[i].id()];
-      with_zeros[i] = strict[i] || (is_floating(in[i].dtype()) && is_zero_constant(in[i]));
-      moves[id] = moves[id] || strict[i];
-    }
-    const NodeView view{*node.op, in, {}, node.attributes};
-    if (!moves[id] || node.op->linear_in(view, strict) || node.op->linear_in(view, with_zeros))
-      continue;
+  const Graph& graph = value.graph();
+  const detail::Linearity found = detail::linearity_of(arguments, std::array{value});
+  if (found.broken_by) {
+    const Node& node = graph.node(*found.broken_by);
     fail<DerivativeError>(
         {.op = "transpose",
-         .label = graph.label(id),
+         .label = graph.label(*found.broken_by),
          .what = "the function is not linear in its arguments: it applies '" +
                  std::string(node.op->name()) + "', at " + to_string(node.where) +
                  ", to what depends on them, which is not linear there",
          .where = where,
          .help = "linearize() gives the linear map that a function is near a point"});
   }
-  if (std::ranges::any_of(arguments, [&](const Var& x) { return x == value; }) || moves.back())
-    return;
-  if (is_zero_constant(value)) return;
+  if (found.moves[0] || is_zero_constant(value)) return;
   fail<DerivativeError>({.op = "transpose",
                          .label = value.label(),
                          .what = "the function is not linear in its arguments: its value does not "

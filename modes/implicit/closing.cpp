@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <memory>
 #include <utility>
-#include <variant>
 
 #include <dualtape/core/leaves.hpp>
 #include <dualtape/modes/calls/calls.hpp>
@@ -15,6 +13,7 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/modes/walk/copy.hpp>
+#include <dualtape/modes/walk/linearity.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/reduce.hpp>
@@ -71,35 +70,10 @@ MaybeVar moved_by_constants(const Function& function, std::span<const Var> input
   return call_linear(tangents_of(function, active), arguments, inputs.size())[0];
 }
 
-namespace {
-
-// Whether the node is linear in its operands that depend on the argument; zeros may stand for an
-// absent one. What runs functions is believed to be.
-bool is_linear(const Graph& graph, const Node& node, const std::vector<bool>& depends) {
-  for (const Attributes::Entry& entry : node.attributes.entries())
-    if (std::holds_alternative<FunctionPtr>(entry.second)) return true;
-  std::vector<Var> in;
-  const std::size_t count = node.input_count;
-  const auto flags = std::make_unique<bool[]>(2 * count);
-  const std::span<bool> strict(flags.get(), count), with_zeros(flags.get() + count, count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const Ref& ref = node.input_refs[i];
-    in.push_back(const_cast<Graph&>(graph).var(ref));
-    strict[i] = depends[ref.node];
-    with_zeros[i] = strict[i] || (is_floating(in[i].dtype()) && is_zero_constant(in[i]));
-  }
-  const NodeView view{*node.op, in, {}, node.attributes};
-  return node.op->linear_in(view, strict) || node.op->linear_in(view, with_zeros);
-}
-
-}  // namespace
-
 void require_linear(const char* what, const Function& function, Location where) {
-  const Graph& graph = function.graph();
-  const std::vector<bool> depends = depending_on(graph, std::array{function.inputs().back()});
-  for (NodeId id = 0; id < graph.size(); ++id) {
-    const Node& node = graph.node(id);
-    if (!depends[id] || node.input_count == 0 || is_linear(graph, node, depends)) continue;
+  const Linearity found = linearity_of(std::array{function.inputs().back()}, function.outputs());
+  if (found.broken_by) {
+    const Node& node = function.graph().node(*found.broken_by);
     fail<DerivativeError>({.op = "linear_solve",
                            .what = std::string(what) + " is not linear: '" +
                                    std::string(node.op->name()) + "', made at " +
@@ -108,7 +82,7 @@ void require_linear(const char* what, const Function& function, Location where) 
                            .help = "move what does not depend on v to the right side; root() "
                                    "solves what is not linear"});
   }
-  if (!depends[function.outputs()[0].id()])
+  if (!found.moves[0])
     fail<DerivativeError>({.op = "linear_solve",
                            .what = std::string(what) + " does not depend on its argument",
                            .where = where,

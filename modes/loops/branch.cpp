@@ -11,6 +11,7 @@
 #include <dualtape/modes/calls/calls.hpp>
 #include <dualtape/modes/loops.hpp>
 #include <dualtape/modes/loops/closure.hpp>
+#include <dualtape/modes/loops/loop.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/batching.hpp>
@@ -21,8 +22,6 @@
 namespace dualtape {
 namespace detail {
 namespace {
-
-using FunctionPtr = std::shared_ptr<const Function>;
 
 // The branches of a node; all take the same inputs. Operands: the number of the branch, then those.
 struct Branches {
@@ -42,12 +41,12 @@ struct Branches {
     return Attributes(std::move(entries));
   }
   std::size_t inputs() const { return functions[0]->inputs().size(); }
-  // The same node over functions made of these.
+  // The node over functions made of these, linear in what comes from input `linear` on.
   template <class F>
-  Branches map(const F& f) const {
+  Branches map(const F& f, std::size_t linear) const {
     Branches made;
     for (const FunctionPtr& function : functions) made.functions.push_back(f(function));
-    made.first_linear = made.inputs();
+    made.first_linear = linear;
     return made;
   }
 
@@ -152,8 +151,8 @@ struct SwitchOp {
       return differentiable(node, apply_all(node.op, operands, node.attributes));
     }
     for (const std::size_t i : active) operands.emplace_back(*tangents[i + 1]);
-    Branches made = branches.map([&](const FunctionPtr& f) { return tangents_of(*f, active); });
-    made.first_linear = branches.inputs();
+    const Branches made = branches.map(
+        [&](const FunctionPtr& f) { return tangents_of(*f, active); }, branches.inputs());
     return differentiable(node, apply_all(node.op, operands, made.attributes()));
   }
 
@@ -170,9 +169,9 @@ struct SwitchOp {
                                 ? *cotangents[k]
                                 : (*arrived)->graph().constant(zeros(type.shape, type.dtype)));
     }
-    Branches made =
-        branches.map([&](const FunctionPtr& f) { return transpose_of(*f, branches.first_linear); });
-    made.first_linear = branches.first_linear;  // in the cotangents
+    const Branches made = branches.map(  // linear in the cotangents
+        [&](const FunctionPtr& f) { return transpose_of(*f, branches.first_linear); },
+        branches.first_linear);
     return apply_all(node.op, operands, made.attributes());
   }
 
@@ -186,9 +185,9 @@ struct SwitchOp {
       batched.push_back(view.in[i].has_value());
       operands.emplace_back(view.in[i] ? *view.in[i] : view.node.in[i]);
     }
-    Branches made =
-        branches.map([&](const FunctionPtr& f) { return batch_of(*f, batched, view.size); });
-    made.first_linear = branches.first_linear;
+    const Branches made =
+        branches.map([&](const FunctionPtr& f) { return batch_of(*f, batched, view.size); },
+                     branches.first_linear);
     if (!view.in[0]) return apply_all(view.node.op, operands, made.attributes());
     std::vector<Var> results;
     for (std::size_t b = 0; b < made.functions.size(); ++b) {
@@ -245,6 +244,11 @@ class SwitchNode : public PlainOp<SwitchOp, Kind::general> {
 constexpr Callable<SwitchNode> switch_op;
 
 }  // namespace
+
+const Op& switch_operator() { return switch_op.op(); }
+std::vector<FunctionPtr> branches_of(const Attributes& attributes) {
+  return Branches(attributes).functions;
+}
 
 std::vector<Case> SwitchOp::cases() {
   const auto make = [](std::int64_t which) {

@@ -64,6 +64,11 @@ struct Loop {
 const Op& loop_operator();
 std::vector<Var> apply_loop(const Loop& loop, std::span<const Var> operands);
 
+// The operator of switch_case, and the branches of a node of it, which all read its operands but
+// the first.
+const Op& switch_operator();
+std::vector<FunctionPtr> branches_of(const Attributes& attributes);
+
 // Tangents of a loop's outputs: by one loop that carries values and tangents together where those
 // are ordinary nodes; on the tape of reverse mode by a loop that records what the derivatives need
 // and one that is linear.

@@ -141,3 +141,27 @@ TEST_CASE("linear_solve: what has no solution is an error or a flag") {
     CHECK(dt::eval(told, {symmetric(1, 2), b}).item() == 1);
   }
 }
+
+TEST_CASE("linear_solve: a map is linear in its loops and calls, too, or refused") {
+  const dt::Tensor b = drawn(7, {3});
+  const auto solved = [&](auto step) {
+    return [step](dt::Var x) {
+      const auto map = [&](dt::Var v) {
+        return dt::fori(0, 2, {v}, [&](dt::Var, std::span<const dt::Var> s) {
+          return std::vector<dt::Var>{step(s[0], x)};
+        })[0];
+      };
+      return dt::linear_solve(map, x);
+    };
+  };
+  // (D (D x)) v = x, where D is diag(2 + sin x).
+  const auto diagonal = [](dt::Var v, dt::Var x) { return v * (2.0 + dt::sin(x)); };
+  const auto closed = [](dt::Var x) { return x / dt::square(2.0 + dt::sin(x)); };
+  CHECK(dt::all_close(dt::eval(solved(diagonal), b), dt::eval(closed, b), 1e-11, 1e-12));
+  CHECK(dt::all_close(dt::jacrev(solved(diagonal))(b), dt::jacrev(closed)(b), 1e-9, 1e-10));
+  CHECK(dt::all_close(dt::jacfwd(solved(diagonal))(b), dt::jacrev(closed)(b), 1e-9, 1e-10));
+  const std::string text = error_of<dt::DerivativeError>(
+      [&] { dt::eval(solved([](dt::Var v, dt::Var x) { return v + 0.1 * v * v * x; }), b); });
+  CHECK_MESSAGE(has(text, "'scan'"), text);
+  CHECK(has(text, "linear_solve_test.cpp"));
+}

@@ -108,6 +108,41 @@ TEST_CASE("transposes of functions of several arguments, of none that moves, and
       dt::identical(dt::eval([&](dt::Var c) { return roll(back(c)); }, rows.row(0)), rows.row(0)));
 }
 
+TEST_CASE("loops, branches and calls of linear functions have a transpose") {
+  const dt::Tensor w = numbers({3, 3}, 44), x = numbers({3}, 45), c = numbers({3}, 46);
+  const auto twice = dt::Function::make("twice", {x.type()}, [&](std::span<const dt::Var> in) {
+    return std::vector<dt::Var>{in[0] * 2, dt::matmul(in[0], w)};
+  });
+  const std::vector<std::pair<const char*, dt::VarFunction>> linear{
+      {"fori with a coefficient of its own",
+       [&](std::span<const dt::Var> in) {
+         return dt::fori(0, 4, {in[0]}, [&](dt::Var i, std::span<const dt::Var> s) {
+           return std::vector<dt::Var>{dt::matmul(s[0], w) * dt::sin(dt::cast(i, dt::float64))};
+         })[0];
+       }},
+      {"a sum that starts at zero, of a captured argument",
+       [&](std::span<const dt::Var> in) {
+         const dt::Var zero = in[0].graph().constant(dt::zeros({3}, dt::float64));
+         return dt::fori(0, 4, {zero}, [&](dt::Var, std::span<const dt::Var> s) {
+           return std::vector<dt::Var>{0.5 * s[0] + in[0]};
+         })[0];
+       }},
+      {"a branch by a number that is fixed",
+       [&](std::span<const dt::Var> in) {
+         return dt::switch_case(in[0].graph().constant(1, dt::int64),
+                                {[&] { return std::vector<dt::Var>{in[0]}; },
+                                 [&] { return std::vector<dt::Var>{dt::matmul(w, in[0])}; }})[0];
+       }},
+      {"a call", [&](std::span<const dt::Var> in) { return dt::call(twice, {dt::In(in[0])})[1]; }},
+  };
+  for (const auto& [name, f] : linear) {
+    CAPTURE(std::string(name));
+    const dt::Tensor back = dt::transpose(f, {x.type()}).all(c)[0];
+    const auto one = [&f = f](dt::Var v) { return f(std::span(&v, 1)); };
+    CHECK(dot(back, x) == doctest::Approx(dot(c, dt::eval(one, x))).epsilon(1e-12));
+  }
+}
+
 TEST_CASE("what is not linear has no transpose, and the error names operator and line") {
   const dt::Type three{{3}, dt::float64};
   const auto refused = [&](const dt::VarFunction& f, const char* part) {
@@ -120,6 +155,32 @@ TEST_CASE("what is not linear has no transpose, and the error names operator and
   refused([](std::span<const dt::Var> x) { return x[0] * x[1]; }, "'mul'");
   refused([](std::span<const dt::Var> x) { return dt::exp(x[0]) + x[1]; }, "'exp'");
   refused([](std::span<const dt::Var> x) { return x[0] + x[1] + 1; }, "'add'");
+  // Within loops and branches, too: a product, a start that is not zero, a constant branch.
+  const auto loop = [](dt::Var start, auto body) {
+    return dt::fori(0, 3, {start}, [&](dt::Var, std::span<const dt::Var> s) {
+      return std::vector<dt::Var>{body(s[0])};
+    })[0];
+  };
+  refused(
+      [&](std::span<const dt::Var> x) {
+        return loop(x[0], [](dt::Var s) { return s * s; }) + x[1];
+      },
+      "'scan'");
+  refused(
+      [&](std::span<const dt::Var> x) {
+        const dt::Var one = x[0].graph().constant(dt::ones({3}, dt::float64));
+        return loop(one, [&](dt::Var s) { return s + x[0]; }) + x[1];
+      },
+      "'scan'");
+  refused(
+      [&](std::span<const dt::Var> x) {
+        const dt::Var one = x[0].graph().constant(dt::ones({3}, dt::float64));
+        return dt::cond(
+                   dt::sum(one) > 1, [&] { return std::vector<dt::Var>{one}; },
+                   [&] { return std::vector<dt::Var>{x[0]}; })[0] +
+               x[1];
+      },
+      "'switch_case'");
   refused([](std::span<const dt::Var> x) { return dt::where(x[0] > 0, x[1], 0); }, "'greater'");
   refused(
       [](std::span<const dt::Var> x) { return x[0].graph().constant(dt::ones({3}, dt::float64)); },
