@@ -10,6 +10,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <dualtape/core/compile_options.hpp>
 #include <dualtape/core/shape.hpp>
@@ -18,8 +19,9 @@ namespace dualtape {
 
 class Attributes;
 namespace detail {
+class Body;
 class Team;
-}
+}  // namespace detail
 
 // A kernel runs one node on memory placed by the program: contiguous, 64-byte aligned, right-sized.
 // It must not allocate; scratch memory comes as `workspace`. A kernel that finds bad values throws
@@ -70,6 +72,8 @@ struct Kernel {
   std::size_t workspace_bytes = 0;
   std::string note = {};  // what was chosen for these types, for explain(); "" if nothing was
   std::size_t thread_workspace_bytes = 0;  // scratch of each further thread of the team
+  // The functions it runs, of which explain() and profile() tell the steps.
+  std::vector<std::shared_ptr<detail::Body>> bodies = {};
 };
 struct KernelRequest {
   std::span<const Type> in;

@@ -30,6 +30,9 @@ struct StepProfile {
   std::string where;  // "file.cpp:12", or empty
   std::string type;   // of the first output, such as "float32 (64, 10)"
   std::string note;   // what the kernel says of itself
+  // 0 for steps of the program, 1 for those of a loop, branch or call among them, and so on. The
+  // steps of a function that several steps run follow the first of these, for all of them.
+  std::uint32_t depth = 0;
   Cost cost;          // of one run
   std::uint64_t calls = 0;
   double total_ns = 0;
@@ -39,7 +42,8 @@ struct StepProfile {
   double typical_ns() const { return median_ns * static_cast<double>(calls); }
 };
 
-// All steps of one operator.
+// All steps of one operator. What runs a function has the time of its own, without the function's
+// steps, and no cost.
 struct OperatorProfile {
   std::string op;
   std::size_t steps = 0;
@@ -62,7 +66,7 @@ class Profile {
  public:
   std::string name;  // "program compiled at main.cpp:12 for avx2"
   std::uint64_t runs = 0;
-  std::vector<StepProfile> steps;    // in run order
+  std::vector<StepProfile> steps;    // in run order; a function's after the step that runs it
   std::vector<ProfileEvent> events;  // of the first calls, at most event_limit
 
   static constexpr std::size_t event_limit = 20'000;

@@ -13,6 +13,7 @@
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
+#include <dualtape/modes/walk/vars.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/math.hpp>
@@ -24,11 +25,7 @@ using FunctionPtr = std::shared_ptr<const Function>;
 
 namespace {
 
-std::vector<Type> types_of(std::span<const Var> vars) {
-  std::vector<Type> types;
-  for (const Var& var : vars) types.push_back(var.type());
-  return types;
-}
+using detail::types_of;
 
 // Over which members a call loops; a plain call runs once, and its arguments have no batch axis.
 class Members {
@@ -77,7 +74,7 @@ class Runner {
         members_(members),
         body_(function_->inputs(), function_->outputs(), of_functions(options),
               function_->where()) {}
-  const detail::Body& body() const { return body_; }
+  detail::Body& body() { return body_; }
   void run(const KernelArgs& args) {
     body_.use(args.workspace);
     for (std::int64_t member = 0; member < members_.size(); ++member) run_member(args, member);
@@ -261,21 +258,18 @@ struct Call {
     const Function& f = function(inference.attributes);
     inference.require_count(f.inputs().size());
     const Members members(inference.attributes);
-    for (std::size_t i = 0; i < f.inputs().size(); ++i) {
-      const Type wanted = members.of_argument(i, f.inputs()[i].type());
-      const std::string seen = "argument " + std::to_string(i) + " of '" + f.name() + "' is " +
-                               to_string(wanted) + ", got " + to_string(inference.in[i]);
-      if (inference.shape(i) != wanted.shape) inference.shape_error(seen);
-      if (inference.dtype(i) != wanted.dtype) inference.type_error(seen, "cast the argument");
-    }
+    for (std::size_t i = 0; i < f.inputs().size(); ++i)
+      detail::require_taken(inference, i, members.of_argument(i, f.inputs()[i].type()), f.name());
     for (const Var& out : f.outputs()) inference.out.push_back(members.of_all(out.type()));
   }
 
   static Kernel kernel(const KernelRequest& request) {
     const auto runner = std::make_shared<Runner>(function(request.attributes).shared(),
                                                  request.options, Members(request.attributes));
-    return {[runner](const KernelArgs& args) { runner->run(args); }, runner->body().bytes(),
-            runner->body().summary()};
+    return {.run = [runner](const KernelArgs& args) { runner->run(args); },
+            .workspace_bytes = runner->body().bytes(),
+            .note = runner->body().summary(),
+            .bodies = {{runner, &runner->body()}}};
   }
 
   static Cost cost(const KernelRequest& request) {

@@ -66,20 +66,14 @@ void Body::run() {
     if (copy.bytes > 0) std::memcpy(written_[copy.output], written_[copy.equal], copy.bytes);
 }
 
-const Plan& Body::plan() const { return impl_->plan; }
+std::shared_ptr<Profiler> Body::profile(bool on) {
+  impl_->profile(on);
+  return on ? impl_->profiler : nullptr;
+}
 
 std::string Body::summary() const {
-  constexpr std::size_t most = 3;
   const std::size_t steps = impl_->steps.size();
-  std::string text = std::to_string(steps) + (steps == 1 ? " step" : " steps");
-  std::size_t told = 0;
-  for (const Program::Impl::Step& step : impl_->steps) {
-    const std::string& note = impl_->kernels[step.kernel].note;
-    if (note.empty() || told++ >= most) continue;
-    text += (told == 1 ? ": " : ", ") + std::string(impl_->plan.nodes[step.node].op->name()) +
-            " (" + note + ")";
-  }
-  return told > most ? text + " ..." : text;
+  return std::to_string(steps) + (steps == 1 ? " step" : " steps");
 }
 
 }  // namespace dualtape::detail

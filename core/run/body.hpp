@@ -13,6 +13,7 @@
 
 #include <dualtape/core/kernel.hpp>
 #include <dualtape/core/program.hpp>
+#include <dualtape/core/run/profiler.hpp>
 
 namespace dualtape::detail {
 
@@ -36,8 +37,10 @@ class Body {
   // step.
   void run();
 
-  const Plan& plan() const;
-  // What it does, for explain(): "7 steps", and what a few of its kernels say of themselves.
+  const Program::Impl& program() const { return *impl_; }
+  // Times its steps from now on, or no more. Null where it does not.
+  std::shared_ptr<Profiler> profile(bool on);
+  // For a kernel's note: "7 steps".
   std::string summary() const;
 
  private:

@@ -7,6 +7,7 @@
 #include <dualtape/core/machine/isa.hpp>
 #include <dualtape/core/machine/kernel.hpp>
 #include <dualtape/core/plan/index.hpp>
+#include <dualtape/core/run/body.hpp>
 #include <dualtape/core/run/program.hpp>
 #include <dualtape/core/tile/fused.hpp>
 
@@ -185,45 +186,75 @@ MemoryUse Program::memory(Location where) const {
   return use;
 }
 
+// Steps in a table, each followed by those of the functions that it runs.
+class Program::Impl::Steps {
+ public:
+  explicit Steps(const Impl& program) : fuses_(!left_out(program.without, "fuse")) {
+    add(program, "");
+  }
+  std::string text() const {
+    std::string text = table_.text();
+    if (fused_ > 0) text += counted(fused_, "fused step") + '\n';
+    if (alone_ > 0)
+      text += counted(alone_, "elementwise step") + " not fused" +
+              (fuses_ ? "" : ": the pass 'fuse' was left out") + '\n';
+    return text;
+  }
+
+ private:
+  // `outside` is the number of the step that runs the program, and a point.
+  void add(const Impl& program, const std::string& outside) {
+    const Plan& plan = program.plan;
+    const Neighbours neighbours(plan);
+    std::set<std::size_t> told;  // kernels that several steps have
+    for (std::size_t i = 0; i < program.steps.size(); ++i) {
+      const Step& step = program.steps[i];
+      const PlanNode& node = plan.nodes[step.node];
+      const Kernel& kernel = program.kernels[step.kernel];
+      const Cost cost = program.cost(node);
+      table_.row({outside + std::to_string(i), std::string(node.op->name()),
+                  std::string(name_of(node.role)), to_string(plan.values[node.first_value]),
+                  short_number(cost.flops), short_number(cost.bytes),
+                  outside.empty() ? program.memory_text(step) : "", place_of(plan, node)});
+      if (!kernel.note.empty()) table_.remark(kernel.note);
+      if (detail::is_fused(*node.op)) {
+        ++fused_;
+        table_.remark(std::string(node.op->info().doc));
+      } else if (could_fuse(plan, node)) {
+        ++alone_;
+        if (fuses_) table_.remark(neighbours.why_alone(step.node));
+      }
+      if (!told.insert(step.kernel).second) continue;
+      for (const std::shared_ptr<detail::Body>& body : kernel.bodies)
+        add(body->program(), outside + std::to_string(i) + '.');
+    }
+  }
+
+  bool fuses_;
+  detail::TextTable table_{
+      {">step", "operator", "role", "computes", ">FLOP", ">bytes", "memory", "label, line"}};
+  std::size_t fused_ = 0;
+  std::size_t alone_ = 0;
+};
+
 std::string Program::explain(Location where) const {
   const Plan& plan = impl(where).plan;
   std::vector<Cost> costs;
   for (const Impl::Step& step : impl_->steps) costs.push_back(impl_->cost(plan.nodes[step.node]));
-  const bool fuses = !left_out(impl_->without, "fuse");
-  const Neighbours neighbours(plan);
-  detail::TextTable table(
-      {">step", "operator", "role", "computes", ">FLOP", ">bytes", "memory", "label, line"});
-  std::size_t fused = 0;
-  std::size_t alone = 0;
-  for (std::size_t i = 0; i < impl_->steps.size(); ++i) {
-    const Impl::Step& step = impl_->steps[i];
-    const PlanNode& node = plan.nodes[step.node];
-    table.row({std::to_string(i), std::string(node.op->name()), std::string(name_of(node.role)),
-               to_string(plan.values[node.first_value]), short_number(costs[i].flops),
-               short_number(costs[i].bytes), impl_->memory_text(step), place_of(plan, node)});
-    if (const std::string& note = impl_->kernels[step.kernel].note; !note.empty())
-      table.remark(note);
-    if (detail::is_fused(*node.op)) {
-      ++fused;
-      table.remark(std::string(node.op->info().doc));
-    } else if (could_fuse(plan, node)) {
-      ++alone;
-      if (fuses) table.remark(neighbours.why_alone(step.node));
-    }
-  }
-  std::string text = heading(memory(), impl_->kernels.size(), costs) + table.text();
-  if (fused > 0) text += counted(fused, "fused step") + '\n';
-  if (alone > 0)
-    text += counted(alone, "elementwise step") + " not fused" +
-            (fuses ? "" : ": the pass 'fuse' was left out") + '\n';
-  return text;
+  return heading(memory(), impl_->kernels.size(), costs) + Impl::Steps(*impl_).text();
 }
 
-void Program::profile(bool on, Location where) {
-  Impl& program = impl(where);
-  if (on) program.profiler = std::make_shared<detail::Profiler>(program.description());
-  program.profiling = on;
+void Program::Impl::profile(bool on) {
+  profiling = on;
+  if (on) profiler = std::make_shared<detail::Profiler>(description());
+  std::set<std::size_t> told;
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    if (told.insert(steps[i].kernel).second)
+      for (const std::shared_ptr<detail::Body>& body : kernels[steps[i].kernel].bodies)
+        if (auto inside = body->profile(on)) profiler->hold(i, std::move(inside));
 }
+
+void Program::profile(bool on, Location where) { impl(where).profile(on); }
 
 Profile Program::profiled(Location where) const {
   return impl(where).profiler == nullptr ? impl_->description() : impl_->profiler->result();

@@ -72,12 +72,24 @@ std::string event_text(const Profile& profile, const ProfileEvent& event, std::s
   return out;
 }
 
+// A step of a function stands behind an arrow.
+std::string named(const StepProfile& step) {
+  std::string text;
+  for (std::uint32_t i = 0; i < step.depth; ++i) text += "> ";
+  return text + step.op;
+}
+
 std::string heading(const Profile& profile) {
   Cost cost;
-  for (const StepProfile& step : profile.steps) cost += step.cost;
+  std::size_t own = 0;
+  for (const StepProfile& step : profile.steps) {
+    if (step.depth > 0) continue;
+    ++own;
+    cost += step.cost;
+  }
   const double run =
       profile.runs > 0 ? profile.typical_ns() / static_cast<double>(profile.runs) : 0;
-  std::string text = profile.name + ": " + std::to_string(profile.steps.size()) + " steps, " +
+  std::string text = profile.name + ": " + std::to_string(own) + " steps, " +
                      std::to_string(profile.runs) + " runs, " + short_time(profile.total_ns()) +
                      " in all, " + short_time(run) + " a run at the medians";
   if (const std::string speed = rate(cost.flops, run); !speed.empty())
@@ -88,27 +100,37 @@ std::string heading(const Profile& profile) {
 }  // namespace
 
 double Profile::total_ns() const {
-  return std::accumulate(steps.begin(), steps.end(), 0.0,
-                         [](double sum, const StepProfile& step) { return sum + step.total_ns; });
+  return std::accumulate(steps.begin(), steps.end(), 0.0, [](double sum, const StepProfile& step) {
+    return sum + (step.depth == 0 ? step.total_ns : 0);
+  });
 }
 
 double Profile::typical_ns() const {
   return std::accumulate(steps.begin(), steps.end(), 0.0, [](double sum, const StepProfile& step) {
-    return sum + step.typical_ns();
+    return sum + (step.depth == 0 ? step.typical_ns() : 0);
   });
 }
 
 std::vector<OperatorProfile> Profile::operators() const {
   std::map<std::string, OperatorProfile> by_name;
-  for (const StepProfile& step : steps) {
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const StepProfile& step = steps[i];
     OperatorProfile& entry = by_name[step.op];
     entry.op = step.op;
     ++entry.steps;
     entry.calls += step.calls;
-    entry.total_ns += step.total_ns;
-    entry.typical_ns += step.typical_ns();
+    double total = step.total_ns, typical = step.typical_ns();
+    bool runs_steps = false;
+    for (std::size_t k = i + 1; k < steps.size() && steps[k].depth > step.depth; ++k) {
+      if (steps[k].depth != step.depth + 1) continue;
+      runs_steps = true;
+      total -= steps[k].total_ns;
+      typical -= steps[k].typical_ns();
+    }
+    entry.total_ns += std::max(total, 0.0);
+    entry.typical_ns += std::max(typical, 0.0);
     const auto calls = static_cast<double>(step.calls);
-    entry.cost += {step.cost.flops * calls, step.cost.bytes * calls};
+    if (!runs_steps) entry.cost += {step.cost.flops * calls, step.cost.bytes * calls};
   }
   std::vector<OperatorProfile> sorted;
   sorted.reserve(by_name.size());
@@ -137,13 +159,14 @@ std::string Profile::table(std::size_t most_steps) const {
     by_step.row({share(step.typical_ns(), whole), short_time(step.median_ns),
                  short_time(step.min_ns), rate(step.cost.flops, step.median_ns),
                  rate(step.cost.bytes, step.median_ns), std::to_string(&step - steps.data()),
-                 step.op, std::string(name_of(step.role)), step.type, step.where, step.label,
+                 named(step), std::string(name_of(step.role)), step.type, step.where, step.label,
                  step.note});
   }
   std::string out = heading(*this) + by_operator.text() + '\n' + by_step.text();
   if (shown < slowest.size()) {
     double rest = 0;
-    for (std::size_t i = shown; i < slowest.size(); ++i) rest += slowest[i]->typical_ns();
+    for (std::size_t i = shown; i < slowest.size(); ++i)
+      if (slowest[i]->depth == 0) rest += slowest[i]->typical_ns();
     out += "and " + std::to_string(slowest.size() - shown) + " more steps, " + share(rest, whole) +
            '\n';
   }

@@ -118,7 +118,7 @@ void Profiler::record(std::size_t step, std::int64_t start, std::int64_t duratio
     profile_.events.push_back({static_cast<std::uint32_t>(step), static_cast<double>(start), time});
 }
 
-Profile Profiler::result() const {
+Profile Profiler::own_result() const {
   Profile result = profile_;
   for (std::size_t i = 0; i < times_.size(); ++i) {
     StepProfile& step = result.steps[i];
@@ -131,6 +131,40 @@ Profile Profiler::result() const {
     step.median_ns = static_cast<double>(sorted[sorted.size() / 2]);
   }
   return result;
+}
+
+Profile Profiler::result() const {
+  Profile own = own_result();
+  if (inside_.empty()) return own;
+  std::vector<StepProfile> steps;
+  std::vector<std::uint32_t> places;
+  std::vector<ProfileEvent> events;
+  const auto add_events = [&](const std::vector<ProfileEvent>& given, const auto& place_of) {
+    for (ProfileEvent event : given) {
+      event.step = place_of(event.step);
+      events.push_back(event);
+    }
+  };
+  for (std::size_t i = 0; i < own.steps.size(); ++i) {
+    places.push_back(static_cast<std::uint32_t>(steps.size()));
+    steps.push_back(std::move(own.steps[i]));
+    for (const Inside& inside : inside_) {
+      if (inside.step != i) continue;
+      const Profile inner = inside.profiler->result();
+      const auto first = static_cast<std::uint32_t>(steps.size());
+      for (StepProfile step : inner.steps) {
+        ++step.depth;
+        steps.push_back(std::move(step));
+      }
+      add_events(inner.events, [first](std::uint32_t step) { return first + step; });
+    }
+  }
+  add_events(own.events, [&](std::uint32_t step) { return places[step]; });
+  std::ranges::stable_sort(events, {}, &ProfileEvent::start_ns);
+  if (events.size() > Profile::event_limit) events.resize(Profile::event_limit);
+  own.steps = std::move(steps);
+  own.events = std::move(events);
+  return own;
 }
 
 bool profiling_wanted() { return trace_file() != nullptr; }

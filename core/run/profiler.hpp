@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <dualtape/core/profile.hpp>
@@ -16,6 +17,10 @@ class Profiler {
   // `described` has everything but times.
   explicit Profiler(Profile described);
 
+  // A step runs what that one times.
+  void hold(std::size_t step, std::shared_ptr<const Profiler> inside) {
+    inside_.push_back({step, std::move(inside)});
+  }
   void begin_run() { last_ = now(); }
   void step_done(std::size_t step) {
     const std::int64_t time = now();
@@ -23,6 +28,7 @@ class Profiler {
     last_ = time;
   }
   void end_run() { ++profile_.runs; }
+  // Its steps, each followed by those that it runs.
   Profile result() const;
   double total_ns() const { return total_ns_; }
 
@@ -34,11 +40,17 @@ class Profiler {
     double least = 0;
     std::vector<float> last;  // a ring of `kept`
   };
+  struct Inside {
+    std::size_t step;
+    std::shared_ptr<const Profiler> profiler;
+  };
   static std::int64_t now();
+  Profile own_result() const;
   void record(std::size_t step, std::int64_t start, std::int64_t duration);
 
   Profile profile_;
   std::vector<Times> times_;
+  std::vector<Inside> inside_;  // by step
   std::int64_t last_ = 0;
   double total_ns_ = 0;
 };

@@ -31,6 +31,7 @@ struct Program::Impl {
     std::uint32_t first_in;
     std::uint32_t first_out;
   };
+  class Steps;  // in explain()
   // What a run reads of a step, and no more.
   struct Call {
     KernelFunction::Call kernel;
@@ -106,6 +107,7 @@ struct Program::Impl {
   Cost cost(const PlanNode& node) const;
   std::string memory_text(const Step& step) const;
   Profile description() const;  // everything but times
+  void profile(bool on);
   void commit();
   void bind(const InputSlot& slot, const void* data);
 

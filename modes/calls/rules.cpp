@@ -93,7 +93,8 @@ class RuleEntry final : public Op {
       for (std::size_t i = 0; i < along->outputs().size(); ++i) body->write(i, args.out[i]);
       body->run();
     };
-    return {run, body->bytes(), body->summary()};
+    return {
+        .run = run, .workspace_bytes = body->bytes(), .note = body->summary(), .bodies = {body}};
   }
   std::vector<MaybeVar> jvp(const NodeView& node,
                             std::span<const MaybeVar> tangents) const override {

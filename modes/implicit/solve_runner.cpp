@@ -1,5 +1,6 @@
 #include <dualtape/modes/implicit/solve_runner.hpp>
 
+#include <dualtape/modes/walk/vars.hpp>
 #include <limits>
 #include <sstream>
 #include <utility>
@@ -24,14 +25,8 @@ Terms terms_of(const Attributes& attributes, const std::string& prefix) {
 
 void infer_solve(Inference& inference, const Function& solve) {
   inference.require_count(solve.inputs().size());
-  for (std::size_t i = 0; i < solve.inputs().size(); ++i) {
-    const Type& wanted = solve.inputs()[i].type();
-    const Type& given = inference.in[i];
-    const std::string seen =
-        "operand " + std::to_string(i) + " is " + to_string(wanted) + ", got " + to_string(given);
-    if (given.shape != wanted.shape) inference.shape_error(seen);
-    if (given.dtype != wanted.dtype) inference.type_error(seen, "cast the operand");
-  }
+  for (std::size_t i = 0; i < solve.inputs().size(); ++i)
+    require_taken(inference, i, solve.inputs()[i].type(), solve.name());
   for (const Var& out : solve.outputs()) inference.out.push_back(out.type());
 }
 
@@ -95,7 +90,10 @@ void SolveRunner::judge(const KernelArgs& args, std::size_t member, double resid
 Kernel SolveRunner::kernel(const FunctionPtr& solve, const Terms& terms, const Op& op,
                            const KernelRequest& request) {
   const auto runner = std::make_shared<SolveRunner>(solve, terms, op, request.options);
-  return {[runner](const KernelArgs& args) { runner->run(args); }, runner->bytes(), runner->note()};
+  return {.run = [runner](const KernelArgs& args) { runner->run(args); },
+          .workspace_bytes = runner->bytes(),
+          .note = runner->note(),
+          .bodies = {{runner, &runner->body_}}};
 }
 
 }  // namespace dualtape::detail

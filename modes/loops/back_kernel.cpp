@@ -52,6 +52,8 @@ class BackRunner {
     return programs_ + static_cast<std::size_t>(states_ + passing) * state_.bytes() +
            2 * sums_.bytes();
   }
+  Body& advance() { return advance_; }
+  Body& step() { return step_; }
   std::string note() const {
     const Loop& loop = back_.loop;
     std::string text = std::to_string(states_) + " states kept";
@@ -267,7 +269,10 @@ class BackRunner {
 
 Kernel back_kernel(const BackLoop& back, const CompileOptions& options) {
   const auto runner = std::make_shared<BackRunner>(back, options);
-  return {[runner](const KernelArgs& args) { runner->run(args); }, runner->bytes(), runner->note()};
+  return {.run = [runner](const KernelArgs& args) { runner->run(args); },
+          .workspace_bytes = runner->bytes(),
+          .note = runner->note(),
+          .bodies = {{runner, &runner->advance()}, {runner, &runner->step()}}};
 }
 
 }  // namespace dualtape::detail

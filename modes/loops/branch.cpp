@@ -13,6 +13,7 @@
 #include <dualtape/modes/loops/closure.hpp>
 #include <dualtape/modes/loops/loop.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
+#include <dualtape/modes/walk/vars.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/compare.hpp>
@@ -66,6 +67,7 @@ class Chooser {
   }
   std::size_t bytes() const { return bytes_; }
   const std::string& note() const { return note_; }
+  std::vector<Body>& bodies() { return bodies_; }
   void run(const KernelArgs& args) {
     const auto last = static_cast<std::int64_t>(bodies_.size()) - 1;
     const std::int64_t chosen = std::clamp<std::int64_t>(*args.input<std::int64_t>(0), 0, last);
@@ -103,10 +105,7 @@ struct SwitchOp {
           f->outputs().size() != branches.functions[0]->outputs().size())
         inference.value_error("its branches take or return different numbers of Vars");
       for (std::size_t i = 0; i < branches.inputs(); ++i)
-        if (f->inputs()[i].type() != inference.in[i + 1])
-          inference.type_error("input " + std::to_string(i) + " of '" + f->name() + "' takes " +
-                               to_string(f->inputs()[i].type()) + ", got " +
-                               to_string(inference.in[i + 1]));
+        require_taken(inference, i + 1, f->inputs()[i].type(), f->name());
       for (std::size_t i = 0; i < f->outputs().size(); ++i)
         if (f->outputs()[i].type() != branches.functions[0]->outputs()[i].type())
           inference.shape_error("result " + std::to_string(i) + " is " +
@@ -120,8 +119,11 @@ struct SwitchOp {
 
   static Kernel kernel(const KernelRequest& request) {
     const auto chooser = std::make_shared<Chooser>(Branches(request.attributes), request.options);
-    return {[chooser](const KernelArgs& args) { chooser->run(args); }, chooser->bytes(),
-            chooser->note()};
+    Kernel kernel{.run = [chooser](const KernelArgs& args) { chooser->run(args); },
+                  .workspace_bytes = chooser->bytes(),
+                  .note = chooser->note()};
+    for (Body& body : chooser->bodies()) kernel.bodies.emplace_back(chooser, &body);
+    return kernel;
   }
 
   // Of the branch that costs most.

@@ -7,18 +7,6 @@
 
 namespace dualtape::detail {
 
-std::vector<Var> concat(std::initializer_list<std::vector<Var>> lists) {
-  std::vector<Var> all;
-  for (const std::vector<Var>& list : lists) all.insert(all.end(), list.begin(), list.end());
-  return all;
-}
-
-std::vector<Type> types_of(std::span<const Var> vars) {
-  std::vector<Type> types;
-  for (const Var& var : vars) types.push_back(var.type());
-  return types;
-}
-
 namespace {
 std::vector<bool> present(const Loop& loop, std::span<const MaybeVar> tangents) {
   std::vector<bool> flags;
@@ -95,13 +83,9 @@ Dual::Dual(const Loop& loop, const Moving& moving)
 
 std::vector<Var> Dual::woven(std::span<const Var> x, std::span<const Var> dx) const {
   const std::size_t c = loop_.carried, s = loop_.sliced;
-  const auto part = [](std::span<const Var> all, std::size_t first, std::size_t count) {
-    return std::vector<Var>(all.begin() + static_cast<std::ptrdiff_t>(first),
-                            all.begin() + static_cast<std::ptrdiff_t>(first + count));
-  };
-  return concat({part(x, 0, c), part(dx, 0, carried_.size()), part(x, c, s),
-                 part(dx, carried_.size(), sliced_.size()), part(x, c + s, loop_.constants()),
-                 part(dx, carried_.size() + sliced_.size(), constant_.size())});
+  return joined({x.first(c), dx.first(carried_.size()), x.subspan(c, s),
+                 dx.subspan(carried_.size(), sliced_.size()), x.subspan(c + s, loop_.constants()),
+                 dx.subspan(carried_.size() + sliced_.size(), constant_.size())});
 }
 
 Loop Dual::loop() const {
@@ -180,12 +164,8 @@ std::vector<Var> Dual::dual(const Function& f, std::span<const Var> x) const {
 }
 
 std::vector<Var> Dual::woven_outputs(std::span<const Var> y, std::span<const Var> dy) const {
-  const auto c = static_cast<std::ptrdiff_t>(loop_.carried);
-  const auto dc = static_cast<std::ptrdiff_t>(carried_.size());
-  return concat({{y.begin(), y.begin() + c},
-                 {dy.begin(), dy.begin() + dc},
-                 {y.begin() + c, y.end()},
-                 {dy.begin() + dc, dy.end()}});
+  const std::size_t c = loop_.carried, dc = carried_.size();
+  return joined({y.first(c), dy.first(dc), y.subspan(c), dy.subspan(dc)});
 }
 
 std::vector<MaybeVar> tangents_in_one_loop(const Loop& loop, const NodeView& node,

@@ -1,16 +1,14 @@
 // Values and tangents of a loop in one. Private to the files of loops.
 #pragma once
 
-#include <initializer_list>
 #include <string>
 #include <vector>
 
 #include <dualtape/modes/loops/loop.hpp>
+#include <dualtape/modes/walk/vars.hpp>
 
 namespace dualtape::detail {
 
-std::vector<Var> concat(std::initializer_list<std::vector<Var>> lists);
-std::vector<Type> types_of(std::span<const Var> vars);
 // "scan" bodies are made into others by how they are used, too: part of the name of what is made.
 std::string layout_of(const Loop& loop);
 

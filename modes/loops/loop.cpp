@@ -9,6 +9,7 @@
 #include <dualtape/core/run/body.hpp>
 #include <dualtape/modes/calls/calls.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
+#include <dualtape/modes/walk/vars.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/math.hpp>
 
@@ -83,6 +84,7 @@ class Runner {
     }
   }
   std::size_t bytes() const { return bytes_; }
+  Body& body() { return body_; }
   std::string note() const {
     return "up to " + std::to_string(loop_.length) + " times " + body_.summary();
   }
@@ -171,14 +173,8 @@ struct ScanOp {
             "its numbers of carried and sliced values do not fit the body");
     if (loop.counted && inference.in[0] != Type{Shape{}, int64})
       inference.type_error("the number of steps is " + to_string(inference.in[0]), "an int64 ()");
-    for (std::size_t i = 0; i < loop.body->inputs().size(); ++i) {
-      const Type wanted = loop.operand_type(i);
-      const Type& given = inference.in[loop.first() + i];
-      const std::string seen = "input " + std::to_string(i) + " of '" + loop.body->name() +
-                               "' takes " + to_string(wanted) + ", got " + to_string(given);
-      if (given.shape != wanted.shape) inference.shape_error(seen);
-      if (given.dtype != wanted.dtype) inference.type_error(seen, "cast the operand");
-    }
+    for (std::size_t i = 0; i < loop.body->inputs().size(); ++i)
+      require_taken(inference, loop.first() + i, loop.operand_type(i), loop.body->name());
     for (std::size_t i = 0; i < loop.carried; ++i) {
       const Type& before = loop.body->inputs()[i].type();
       const Type& after = loop.body->outputs()[i].type();
@@ -198,8 +194,10 @@ struct ScanOp {
 
   static Kernel kernel(const KernelRequest& request) {
     const auto runner = std::make_shared<Runner>(Loop(request.attributes), request.options);
-    return {[runner](const KernelArgs& args) { runner->run(args); }, runner->bytes(),
-            runner->note()};
+    return {.run = [runner](const KernelArgs& args) { runner->run(args); },
+            .workspace_bytes = runner->bytes(),
+            .note = runner->note(),
+            .bodies = {{runner, &runner->body()}}};
   }
 
   static Cost cost(const KernelRequest& request) {

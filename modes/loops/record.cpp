@@ -185,7 +185,7 @@ class Recorder {
         [&](std::span<const Var> x) {
           GraphCopy copy(values_graph(), x[0].graph());
           for (std::size_t i = 0; i < inputs_.size(); ++i) copy.set(inputs_[i], x[i]);
-          return copy.copy(concat({outputs_, found_.stacked}));
+          return copy.copy(joined({outputs_, found_.stacked}));
         },
         f.where());
   }
@@ -271,7 +271,7 @@ std::vector<MaybeVar> tangents_on_tape(const Loop& loop, const NodeView& node,
   add_linear(linear.first(), carried.size() + sliced.size());
   add_linear(linear.first() + linear.carried + linear.sliced, constant.size());
   const std::vector<Var> found =
-      apply_loop(linear, concat({count, carried, sliced, read, constant, same}));
+      apply_loop(linear, joined({count, carried, sliced, read, constant, same}));
   return spread(loop, moving.outputs, found);
 }
 

@@ -103,9 +103,7 @@ struct ScanVjpOp {
     const std::vector<std::size_t> outputs = back.moving.moving_outputs();
     inference.require_count(back.loop.operands() + outputs.size());
     const auto require = [&](std::size_t operand, const Type& wanted) {
-      if (inference.in[operand] == wanted) return;
-      inference.shape_error("operand " + std::to_string(operand) + " is " +
-                            to_string(inference.in[operand]) + ", not " + to_string(wanted));
+      require_taken(inference, operand, wanted, back.loop.body->name());
     };
     for (std::size_t i = 0; i < back.loop.operands(); ++i) require(i, back.loop.operand_type(i));
     for (std::size_t k = 0; k < outputs.size(); ++k)

@@ -18,12 +18,6 @@
 
 namespace dualtape::detail {
 
-std::vector<Var> joined(std::initializer_list<std::span<const Var>> parts) {
-  std::vector<Var> all;
-  for (const std::span<const Var> part : parts) all.insert(all.end(), part.begin(), part.end());
-  return all;
-}
-
 Closure closed(const Field& f, std::span<const Var> y0, Var time) {
   Graph& graph = time.graph();
   std::vector<Var> given{stand_in_of_type(graph, {Shape{}, time.dtype()}, f.where)};

@@ -109,11 +109,54 @@ struct Search {
   }
 };
 
+// The solution next to a time within a step: that of a step of its own up to there, which is more
+// exact than the interpolant and its slopes are, continued by the derivatives that f says it has.
+class Near {
+ public:
+  Near(const Field& f, const Steps& steps, const Within& step, Var part)
+      : t_(step.t + stop_gradient(part * step.length)) {
+    const Vars start = step.at(zeros_like(part));
+    const Place place{step.t, step.length, {}, start, f(step.t, start)};
+    Vars derivative = steps.tried(place, stop_gradient(part * step.length)).y;
+    const Vars y = derivative;
+    std::vector<Wrt> wrt{Wrt(t_, f.where)};
+    for (const Var& var : y) wrt.emplace_back(var, f.where);
+    Vars along{ones_like(t_)};
+    for (std::size_t order = 0; order <= most; ++order) {
+      derivatives_.push_back(derivative);
+      if (order == 0) {
+        derivative = f(t_, y);
+        along.insert(along.end(), derivative.begin(), derivative.end());
+        continue;
+      }
+      const std::vector<MaybeVar> next = forward_all(derivative, wrt, along, f.where);
+      for (std::size_t i = 0; i < y.size(); ++i)
+        derivative[i] = next[i] ? *next[i] : zeros_like(y[i]);
+    }
+  }
+  Var time() const { return t_; }
+  // Taylor's series. Nearby means that no value changes, but all derivatives up to the third.
+  Vars at(Var t) const {
+    const Var change = t - t_;
+    Vars made = derivatives_[most];
+    for (std::size_t order = most; order-- > 0;)
+      for (std::size_t i = 0; i < made.size(); ++i)
+        made[i] = derivatives_[order][i] + made[i] * change / static_cast<double>(order + 1);
+    return made;
+  }
+
+ private:
+  static constexpr std::size_t most = 3;
+  Var t_;
+  std::vector<Vars> derivatives_;  // by order
+};
+
 // Newton's method on g(t, y(t)): the value stays, to rounding, and each step doubles the order up
 // to which derivatives are those of the zero.
-Var polished(const Event& g, const Within& step, Var t) {
+Var polished(const Event& g, const Near& near) {
+  Var t = near.time();
   for (int i = 0; i < 2; ++i) {
-    const Var value = g(t, step.at((t - step.t) / step.length));
+    const Var value = g(t, near.at(t));
     t = t - value / forward(value, {t}, {ones_like(t)});
   }
   return t;
@@ -144,7 +187,8 @@ OdeCrossing odeint_event(const OdeFunction& f, const OdeEvent& g, const std::vec
                         .help = "it begins and ends at one number each"});
   const auto begin = std::span(all).first(values);
   const Event event{g, where};
-  const Steps steps({"odeint_event", f, where}, begin, all[values], options);
+  const Field field{"odeint_event", f, where};
+  const Steps steps(field, begin, all[values], options);
   Search search{steps, event, all[values], all[values + 1], {}};
   for (const Var& y : begin) search.shapes.push_back(y.shape());
   const std::size_t count = 3 + 2 * values;
@@ -159,7 +203,8 @@ OdeCrossing odeint_event(const OdeFunction& f, const OdeEvent& g, const std::vec
   const auto last = std::span(done.state).subspan(count);
   const Within step = search.step_of(last.subspan(2));
   const Var part = search.part(step, last[1]);
-  const Var t = polished(event, step, stop_gradient(step.t + part * step.length));
+  const Near near(field, steps, step, part);
+  const Var t = polished(event, near);
   const Composite here = search.line();
   OdeCrossing made{{}, {}, last[0], done.steps};
   // Times NaN where there is none, so that derivatives are NaN as well, not those of a constant.
@@ -167,7 +212,7 @@ OdeCrossing odeint_event(const OdeFunction& f, const OdeEvent& g, const std::vec
       dualtape::where(made.crossed, ones_like(t), std::numeric_limits<double>::quiet_NaN());
   const auto if_crossed = [&](Var var) { return var * is_there; };
   made.t = if_crossed(t);
-  for (const Var& y : step.at((t - step.t) / step.length)) made.y.push_back(if_crossed(y));
+  for (const Var& y : near.at(t)) made.y.push_back(if_crossed(y));
   return made;
 }
 

@@ -1,7 +1,6 @@
 // What the files of odeint() share. Private. One thread at a time, as for any graph.
 #pragma once
 
-#include <initializer_list>
 #include <memory>
 #include <span>
 #include <vector>
@@ -9,6 +8,7 @@
 #include <dualtape/modes/call.hpp>
 #include <dualtape/modes/loops/closure.hpp>
 #include <dualtape/modes/odeint.hpp>
+#include <dualtape/modes/walk/vars.hpp>
 
 namespace dualtape::detail {
 
@@ -21,7 +21,6 @@ struct Field {
   std::vector<Var> operator()(Var t, std::span<const Var> y) const;
 };
 
-std::vector<Var> joined(std::initializer_list<std::span<const Var>> parts);
 // f as a function of t, y and what it captures, and those.
 Closure closed(const Field& f, std::span<const Var> y0, Var time);
 
@@ -72,10 +71,10 @@ class Steps {
   Place first(std::span<const Var> y0, Var from, Var to) const;
   // A step that does not go beyond `to`.
   Stepped next(const Place& place, Var to) const;
-
- private:
+  // One step of that length, which counts as fixed where derivatives are taken.
   Tried tried(const Place& place, Var length) const;
 
+ private:
   Field f_;
   OdeOptions options_;
   std::shared_ptr<const Function> step_;  // (t, length, y, slope, captured) -> what was tried

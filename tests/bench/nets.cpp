@@ -115,4 +115,18 @@ std::vector<std::vector<float>> make_directions(const Net& net) {
   return directions;
 }
 
+std::vector<float> make_sequences(const Recurrence& net) {
+  return uniform_draws(seed.fold("sequences"), net.length * net.batch * net.size, 1);
+}
+
+std::vector<std::vector<float>> make_cells(const Recurrence& net) {
+  const double bound = 1 / std::sqrt(static_cast<double>(net.size));
+  std::vector<std::vector<float>> cells;
+  for (std::int64_t layer = 0; layer < net.layers; ++layer)
+    for (const std::int64_t columns : {net.size, net.size, std::int64_t{1}, std::int64_t{1}})
+      cells.push_back(
+          uniform_draws(seed.fold("cell").fold(cells.size()), 4 * net.size * columns, bound));
+  return cells;
+}
+
 }  // namespace dualtape::bench

@@ -52,6 +52,18 @@ std::vector<std::vector<float>> make_parameters(const Net& net);
 // A normal direction for each of them.
 std::vector<std::vector<float>> make_directions(const Net& net);
 
+// A recurrent network of long short-term memory cells, and sequences for it. The loss is the mean
+// of the squares of what the last layer gives.
+struct Recurrence {
+  std::int64_t layers = 2;
+  std::int64_t size = 256;  // of inputs and of states
+  std::int64_t length = 128;
+  std::int64_t batch = 32;
+};
+std::vector<float> make_sequences(const Recurrence& net);  // (length, batch, size)
+// Layer by layer: two matrices (4 size, size), by inputs and by states, and two biases (4 size).
+std::vector<std::vector<float>> make_cells(const Recurrence& net);
+
 // So small that timing for minutes leaves the network as it is.
 inline constexpr double learning_rate = 1e-6;
 

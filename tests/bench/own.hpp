@@ -32,7 +32,7 @@ std::vector<Workload> row_workloads();
 // budget.
 std::vector<Workload> batching_workloads();
 inline constexpr std::int64_t jacobian_budget = 108 << 10;  // bytes
-// Loops as nodes, against their steps written out.
+// Loops as nodes, against their steps written out, and a recurrent net.
 std::vector<Workload> loop_workloads();
 // Building graphs, planning them, and starting their steps.
 std::vector<Workload> graph_workloads();

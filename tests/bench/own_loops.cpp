@@ -3,12 +3,15 @@
 #include <memory>
 
 #include <dualtape/core/program.hpp>
+#include <dualtape/models/recurrent.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/loops.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/ops/arithmetic.hpp>
+#include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/join.hpp>
 #include <dualtape/ops/math.hpp>
+#include <dualtape/ops/moments.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/subscript.hpp>
 
@@ -117,6 +120,63 @@ std::function<void(Ready&)> lotka_volterra(bool as_loop) {
   };
 }
 
+// ---- long short-term memory ---------------------------------------------------------------------
+
+constexpr Recurrence recurrence;
+
+struct Recurring {
+  Var loss;
+  std::vector<Parameter> parameters;
+};
+Recurring recurring(Ready& ready) {
+  const nn::LSTM lstm("lstm", recurrence.size, recurrence.size, Key{1},
+                      {.layers = recurrence.layers, .batch_first = false});
+  const std::vector<std::vector<float>> values = make_cells(recurrence);
+  std::vector<Parameter> parameters = lstm.parameters();
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    parameters[i].set(Tensor::from(values[i], parameters[i].shape()));
+  const Var x = ready.graph.input("x", {recurrence.length, recurrence.batch, recurrence.size});
+  ready.feeds.emplace_back(x, Tensor::from(make_sequences(recurrence), x.shape()));
+  return {mean(square(lstm(x))), parameters};
+}
+void make_recurrent_loss(Ready& ready) {
+  ready.program = std::make_unique<Program>(compile({recurring(ready).loss}));
+}
+void make_recurrent_step(Ready& ready) {
+  const Recurring net = recurring(ready);
+  const Gradients gradients = reverse(net.loss, net.parameters);
+  std::vector<Assign> steps;
+  for (const Parameter& p : net.parameters)
+    steps.push_back(assign(p, ready.graph.read(p) - learning_rate * gradients[p]));
+  ready.program = std::make_unique<Program>(compile({net.loss}, steps));
+}
+// The slopes are those along the parameters themselves.
+Agreement recurrent_check() {
+  Ready ready;
+  const Recurring net = recurring(ready);
+  const Gradients gradients = reverse(net.loss, net.parameters);
+  std::vector<Var> along;
+  Var slope, length;
+  for (const Parameter& p : net.parameters) {
+    along.push_back(ready.graph.read(p));
+    const Var g = cast(gradients[p], float64);
+    const Var one = sum(g * cast(along.back(), float64)), two = sum(square(g));
+    slope = slope.defined() ? slope + one : one;
+    length = length.defined() ? length + two : two;
+  }
+  const Var jvp = forward(net.loss, net.parameters, along);
+  const Var norm = sqrt(length);
+  Program program = compile({net.loss, slope, jvp, norm});
+  const Outputs out = program.run(ready.feeds);
+  return {out[net.loss].item(), out[slope].item(), out[jvp].item(), out[norm].item()};
+}
+Work recurrent_work() {
+  Work work;
+  work.modes = {timed("base", make_recurrent_loss), timed("step_reverse", make_recurrent_step)};
+  work.check = recurrent_check;
+  return work;
+}
+
 Work loop_work() {
   Work work;
   work.modes = {timed("small_steps", make_small_steps, static_cast<double>(many)),
@@ -133,6 +193,6 @@ Work loop_work() {
 
 }  // namespace
 
-std::vector<Workload> loop_workloads() { return {{"loops", loop_work}}; }
+std::vector<Workload> loop_workloads() { return {{"loops", loop_work}, {"lstm", recurrent_work}}; }
 
 }  // namespace dualtape::bench

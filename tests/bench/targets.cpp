@@ -170,6 +170,11 @@ void add_loops(std::vector<Target>& all) {
   one("over the steps written out", Measure::time, 1.3, "ode_scan", "ode_unrolled");
   one("over the steps written out", Measure::time, 0.05, "ode_scan_from_scratch",
       "ode_unrolled_from_scratch");
+  all.push_back({"over libtorch",
+                 Measure::time,
+                 0.6,
+                 {our("lstm", "step_reverse")},
+                 {{"lstm", "step_reverse", "libtorch"}}});
 }
 
 std::vector<Target> targets() {

@@ -147,7 +147,7 @@ TEST_CASE("a body that reads a parameter is refused, and wrong arguments are nam
   Graph g;
   const Var x = g.constant(Tensor{1.0, 2.0, 3.0});
   const auto f = Function::make("f", {Type{Shape{2}, float32}, Type{Shape{2}, float32}}, body);
-  CHECK_THROWS_WITH_AS(call(f, {x, x}), doctest::Contains("argument 0 of 'f'"), ShapeError);
+  CHECK_THROWS_WITH_AS(call(f, {x, x}), doctest::Contains("operand 0 of 'f'"), ShapeError);
 }
 
 TEST_CASE("a function is inlined on arguments of its own types alone") {

@@ -5,10 +5,12 @@
 #include <vector>
 
 #include <dualtape/dualtape.hpp>
+#include <tests/errors.hpp>
 #include <tests/modes/loops.hpp>
 
 namespace dt = dualtape;
 using namespace loops;
+using dualtape::testing::has;
 
 TEST_CASE("a scan computes what its body computes step by step") {
   const auto x = point();
@@ -277,4 +279,43 @@ TEST_CASE("members of a batch that have ended do no harm to matrices of their st
   const dt::Tensor slopes = dt::vmap(dt::grad(f))(x);
   for (std::int64_t i = 0; i < 3; ++i)
     CHECK(slopes.at({i}) == doctest::Approx(dt::grad(f)(x.row(i)).item()).epsilon(1e-12));
+}
+
+TEST_CASE("loops: explain and profile tell the steps of bodies, and their time once") {
+  dt::Graph g;
+  const dt::Var x = g.input("x", {64, 64}, dt::float64);
+  const dt::Var y = dt::fori(0, 5, {x}, [&](dt::Var, std::span<const dt::Var> s) {
+    const dt::Var next = dt::fori(0, 3, {s[0]}, [&](dt::Var, std::span<const dt::Var> t) {
+      return std::vector<dt::Var>{dt::matmul(t[0], x)};
+    })[0];
+    return std::vector<dt::Var>{dt::tanh(next)};
+  })[0];
+  dt::Program program = dt::compile({y});
+  const std::string text = program.explain();
+  CHECK_MESSAGE(has(text, "0.0.0"), text);
+  CHECK(has(text, "up to 5 times 2 steps"));
+  program.profile(true);
+  for (int i = 0; i < 2; ++i) program.run({{x, dt::zeros({64, 64}, dt::float64)}});
+  const dt::Profile profile = program.profiled();
+  REQUIRE(profile.steps.size() == 4);
+  const auto at = [&](std::size_t i) {
+    return std::pair(profile.steps[i].depth, profile.steps[i].calls);
+  };
+  CHECK(at(0) == std::pair<std::uint32_t, std::uint64_t>(0, 2));
+  CHECK(at(1) == std::pair<std::uint32_t, std::uint64_t>(1, 10));
+  CHECK(at(2) == std::pair<std::uint32_t, std::uint64_t>(2, 30));
+  CHECK(at(3) == std::pair<std::uint32_t, std::uint64_t>(1, 10));
+  CHECK(profile.total_ns() == profile.steps[0].total_ns);
+  CHECK(profile.steps[1].total_ns + profile.steps[3].total_ns <= profile.steps[0].total_ns);
+  double sum = 0, flops = 0;
+  for (const dt::OperatorProfile& entry : profile.operators()) {
+    sum += entry.total_ns;
+    flops += entry.cost.flops;
+  }
+  CHECK(sum == doctest::Approx(profile.total_ns()));
+  CHECK(flops >= 30 * 2.0 * 64 * 64 * 64);
+  CHECK(flops < 31 * 2.0 * 64 * 64 * 64);
+  CHECK(has(profile.table(), "> > matmul"));
+  CHECK(profile.events.size() == 2 + 20 + 30);
+  CHECK(has(profile.trace(), "\"name\":\"matmul\""));
 }

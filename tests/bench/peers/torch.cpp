@@ -124,7 +124,8 @@ class Model {
     return value;
   }
 
-  Agreement check() {
+  // Without dual numbers where it has none for the operators.
+  Agreement check(bool forward = true) {
     Agreement found;
     Tensors gradients;
     found.loss = reverse(gradients);
@@ -134,7 +135,10 @@ class Model {
       found.gradient_norm += (g * g).sum().item<double>();
     }
     found.gradient_norm = std::sqrt(found.gradient_norm);
-    jvp(directions_, found.forward_slope);
+    if (forward)
+      jvp(directions_, found.forward_slope);
+    else
+      found.forward_slope = std::nan("");
     return found;
   }
 
@@ -207,6 +211,28 @@ std::shared_ptr<Model> make_model(const Net& net) {
                                  tensors_of(net, make_directions(net)), loss);
 }
 
+// Directions are the parameters themselves.
+std::shared_ptr<Model> make_recurrent(const Recurrence& net) {
+  const Tensor x = copy_of(make_sequences(net), {net.length, net.batch, net.size}, torch::kFloat);
+  const Tensor start = torch::zeros({net.layers, net.batch, net.size});
+  Tensors cells;
+  for (const std::vector<float>& values : make_cells(net)) {
+    const std::int64_t rows = 4 * net.size;
+    if (static_cast<std::int64_t>(values.size()) == rows)
+      cells.push_back(copy_of(values, {rows}, torch::kFloat));
+    else
+      cells.push_back(copy_of(values, {rows, net.size}, torch::kFloat));
+  }
+  const auto loss = [x, start, net](const Tensors& p) {
+    const auto [out, hidden, cell] =
+        at::lstm(x, {start, start}, p, true, net.layers, 0.0, true, false, false);
+    return torch::square(out).mean();
+  };
+  Tensors along;
+  for (const Tensor& one : cells) along.push_back(one.clone());
+  return std::make_shared<Model>(cells, along, loss);
+}
+
 std::shared_ptr<Model> make_scalar(bool beale) {
   const Point at;
   const auto number = [](double value) { return torch::tensor(value, torch::kDouble); };
@@ -260,6 +286,14 @@ int main(int argc, char** argv) {
                          }});
   };
   for (const Net& net : nets()) add(net.name, [&net] { return make_model(net); });
+  workloads.push_back({"lstm", [] {
+                         Work work = work_on(make_recurrent({}));
+                         std::erase_if(work.modes, [](const Mode& mode) {
+                           return mode.name != "base" && mode.name != "step_reverse";
+                         });
+                         work.check = [] { return make_recurrent({})->check(false); };
+                         return work;
+                       }});
   add(
       "beale", [] { return make_scalar(true); }, 3);
   add(
