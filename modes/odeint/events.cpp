@@ -154,7 +154,7 @@ class Near {
 // Newton's method on g(t, y(t)): the value stays, to rounding, and each step doubles the order up
 // to which derivatives are those of the zero.
 Var polished(const Event& g, const Near& near) {
-  Var t = near.time();
+  Var t = near.time() + 0.0;  // a Var of its own, so that derivatives by it are not by time()
   for (int i = 0; i < 2; ++i) {
     const Var value = g(t, near.at(t));
     t = t - value / forward(value, {t}, {ones_like(t)});
