@@ -86,9 +86,9 @@ struct OdeCrossing {
 };
 // The first time between `from` and `to` at which g changes its sign, or comes to zero, by
 // Dormand-Prince; a zero at the start is none. Seen are changes from the end of one step to the end
-// of the next. It is found by bisection on the interpolant and differentiable by the implicit
-// function theorem, dt = -(g_y dy + g_p dp) / (g_t + g_y f), to third order. Throws as odeint(),
-// and for an rk4.
+// of the next. It is found by bisection on the interpolant, then by Newton's method on a step of
+// its own, and differentiable by the implicit function theorem, dt = -(g_y dy + g_p dp) / (g_t +
+// g_y f), to third order. Throws as odeint(), and for an rk4.
 OdeCrossing odeint_event(const OdeFunction& f, const OdeEvent& g, const std::vector<In>& y0,
                          In from, In to, const OdeOptions& options = {},
                          Location where = Location::current());

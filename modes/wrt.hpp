@@ -65,7 +65,9 @@ class Gradients {
   void add(const Wrt& wrt, Var of, Var gradient, Location where = Location::current());
   // GraphError if it was not among those differentiated by.
   Var operator[](const Wrt& of) const;
-  const std::vector<Var>& all() const { return values_; }  // in the order asked for
+  const std::vector<Var>& all() const& { return values_; }  // in the order asked for
+  // Of one that is about to go: `for (dt::Var g : dt::reverse(y, x).all())` is right.
+  std::vector<Var> all() && { return std::move(values_); }
   std::size_t size() const { return values_.size(); }
 
  private:
