@@ -204,27 +204,27 @@ class Program::Impl::Steps {
  private:
   // `outside` is the number of the step that runs the program, and a point.
   void add(const Impl& program, const std::string& outside) {
-    const Plan& plan = program.plan;
-    const Neighbours neighbours(plan);
+    const Plan& its = program.plan;
+    const Neighbours neighbours(its);
     std::set<std::size_t> told;  // kernels that several steps have
     for (std::size_t i = 0; i < program.steps.size(); ++i) {
-      const Step& step = program.steps[i];
-      const PlanNode& node = plan.nodes[step.node];
-      const Kernel& kernel = program.kernels[step.kernel];
+      const Step& one = program.steps[i];
+      const PlanNode& node = its.nodes[one.node];
+      const Kernel& kernel = program.kernels[one.kernel];
       const Cost cost = program.cost(node);
       table_.row({outside + std::to_string(i), std::string(node.op->name()),
-                  std::string(name_of(node.role)), to_string(plan.values[node.first_value]),
+                  std::string(name_of(node.role)), to_string(its.values[node.first_value]),
                   short_number(cost.flops), short_number(cost.bytes),
-                  outside.empty() ? program.memory_text(step) : "", place_of(plan, node)});
+                  outside.empty() ? program.memory_text(one) : "", place_of(its, node)});
       if (!kernel.note.empty()) table_.remark(kernel.note);
       if (detail::is_fused(*node.op)) {
         ++fused_;
         table_.remark(std::string(node.op->info().doc));
-      } else if (could_fuse(plan, node)) {
+      } else if (could_fuse(its, node)) {
         ++alone_;
-        if (fuses_) table_.remark(neighbours.why_alone(step.node));
+        if (fuses_) table_.remark(neighbours.why_alone(one.node));
       }
-      if (!told.insert(step.kernel).second) continue;
+      if (!told.insert(one.kernel).second) continue;
       for (const std::shared_ptr<detail::Body>& body : kernel.bodies)
         add(body->program(), outside + std::to_string(i) + '.');
     }
