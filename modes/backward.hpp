@@ -8,6 +8,7 @@
 // which outputs an element reaches. Walks are loops; a mode is used by one thread at a time.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -161,6 +162,7 @@ void BackwardMode<State>::step(Graph& graph, NodeId id, const std::vector<bool>&
     in_vars.push_back(graph.var(ref));
     wanted.push_back(!ref.outer && reached[ref.node]);
   }
+  if (std::ranges::find(wanted, true) == wanted.end()) return;  // an input of the walk
   for (std::uint32_t i = 0; i < node.output_count; ++i) out_vars.push_back(graph.var(id, i));
   const Attributes attributes = node.attributes;
   const NodeView view{*node.op, in_vars, out_vars, attributes};
