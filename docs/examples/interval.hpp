@@ -36,12 +36,17 @@ inline Interval where_known(Var known, const Interval& x) {
 }
 
 // [outwards]
+// What an interval tells: nothing if an end is NaN, if the ends have crossed, or from -inf to inf,
+// where inf - inf or 0 inf may lie within.
+inline Interval settled(const Interval& x) {
+  return where_known(both(x.low <= x.high, dt::logical_not(dt::isnan(x.low + x.high))), x);
+}
 // Both ends moved outwards by an error of so many units in the last place, and by the rounding of
-// this move itself. An end that is NaN, or ends that have crossed, tell nothing.
+// this move itself.
 inline Interval outwards(const Interval& x, double ulps) {
   const double e = (ulps + 1) * epsilon_of(x.low);
-  return where_known(x.low <= x.high, {dt::minimum(x.low * (1 - e), x.low * (1 + e)),
-                                       dt::maximum(x.high * (1 - e), x.high * (1 + e))});
+  return settled({dt::minimum(x.low * (1 - e), x.low * (1 + e)),
+                  dt::maximum(x.high * (1 - e), x.high * (1 + e))});
 }
 // [/outwards]
 
@@ -69,7 +74,7 @@ inline Interval wave(Prim prim, const Interval& x, double crest) {
     return either(turns, dt::logical_not(near_enough(x)));
   };
   const Var a = call(prim, x.low), b = call(prim, x.high);
-  return where_known(x.low <= x.high,
+  return where_known(dt::isfinite(x.high - x.low),
                      {dt::where(passes(crest + std::numbers::pi), -1, dt::minimum(a, b)),
                       dt::where(passes(crest), 1, dt::maximum(a, b))});
 }
@@ -111,7 +116,7 @@ inline Interval remainder(const Interval& a, const Interval& b) {
   const Var same = dt::equal(dt::floor(a.low / b.low), dt::floor(a.high / b.low));
   const Var line = both(dt::equal(b.low, b.high), same);
   const Interval any{dt::minimum(b.low, 0), dt::maximum(b.high, 0)};
-  return where_known(either(b.low > 0, b.high < 0),
+  return where_known(both(either(b.low > 0, b.high < 0), dt::isfinite(a.high - a.low)),
                      {dt::where(line, call(Prim::mod, a.low, b.low), any.low),
                       dt::where(line, call(Prim::mod, a.high, b.low), any.high)});
 }

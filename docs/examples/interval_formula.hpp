@@ -31,8 +31,9 @@ inline Interval ends_of(Prim prim, const Interval& a, const Interval& b) {
     case Prim::tan: return tangent(a);
     case Prim::add: return {a.low + b.low, a.high + b.high};
     case Prim::sub: return {a.low - b.high, a.high - b.low};
-    case Prim::mul:
-    case Prim::exp_product: return corners(prim, a, b);
+    case Prim::mul: return corners(prim, a, b);
+    case Prim::exp_product:  // 0 inf may lie within
+      return where_known(dt::isfinite(m.high + magnitude(b).high), corners(prim, a, b));
     case Prim::div: return quotient(a, b);
     case Prim::pow: return power(a, b);
     case Prim::atan2: return angle(a, b);

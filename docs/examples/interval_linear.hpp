@@ -66,18 +66,21 @@ std::vector<Var> on_ends(const dt::NodeView& node, Intervals in, End end) {
     ends.emplace_back(moving[i] ? end(state(node, in, i)) : node.in[i]);
   return dt::apply_all(node.op, ends, node.attributes);
 }
-// Each end from those of the operands. Indices beside the values chosen may be any.
+// Each end from those of the operands. Indices beside the values chosen may be any. Where something
+// is sorted that may be NaN, which goes last, all may move.
 inline std::vector<MaybeInterval> monotone(const dt::NodeView& node, Intervals in) {
   using Limits = std::numeric_limits<std::int64_t>;
   const std::vector<Var> low = on_ends(node, in, [](const Interval& x) { return x.low; });
   const std::vector<Var> high = on_ends(node, in, [](const Interval& x) { return x.high; });
-  std::vector<MaybeInterval> out;
-  for (std::size_t i = 0; i < low.size(); ++i) {
-    const bool any = i > 0 && dt::is_integer(low[i].dtype());
-    out.push_back(
-        any ? Interval{dt::full_like(low[i], Limits::min()), dt::full_like(low[i], Limits::max())}
-            : Interval{low[i], high[i]});
-  }
+  std::vector<MaybeInterval> out{Interval{low[0], high[0]}};
+  for (std::size_t i = 1; i < low.size(); ++i)
+    out.push_back(dt::is_integer(low[i].dtype()) ? Interval{dt::full_like(low[i], Limits::min()),
+                                                            dt::full_like(low[i], Limits::max())}
+                                                 : Interval{low[i], high[i]});
+  if (node.op.name() != "sort" && node.op.name() != "top_k") return out;
+  const auto axis = node.attributes.get<std::int64_t>("axis");
+  const Var nan = 0 * dt::sum(state(node, in, 0).low, axis, true);
+  out[0] = Interval{low[0] + nan, high[0] + nan};
   return out;
 }
 
@@ -101,8 +104,8 @@ inline Interval sum_of(const dt::NodeView& node, Intervals in) {
   const Var below = on([](auto x) { return dt::minimum(x.low, 0); });
   const Var above = on([](auto x) { return dt::maximum(x.high, 0); });
   const Var low = ends.low - slack, high = ends.high + slack;
-  return {dt::where(dt::equal(below, 0), dt::maximum(low, 0), low),
-          dt::where(dt::equal(above, 0), dt::minimum(high, 0), high)};
+  return settled({dt::where(dt::equal(below, 0), dt::maximum(low, 0), low),
+                  dt::where(dt::equal(above, 0), dt::minimum(high, 0), high)});
 }
 // [/sum]
 
@@ -127,7 +130,7 @@ inline Interval product_of(const dt::NodeView& node, Intervals in) {
   if (in[0]) radius += times(dt::maximum(a.high - m, m - a.low), size_b);
   if (in[1]) radius += times(size_a, dt::maximum(b.high - n, n - b.low));
   const Var middle = times(m, n);
-  return {middle - radius, middle + radius};
+  return settled({middle - radius, middle + radius});
 }
 // [/product]
 

@@ -69,7 +69,7 @@ inline Interval logsumexp_of(const dt::NodeView& node, Intervals in) {
   const auto slack = [&](Var end) {
     return rounding(n, end) * (dt::abs(end) + std::log(n + 1) + 1);
   };
-  return where_known(y.low <= y.high, {y.low - slack(y.low), y.high + slack(y.high)});
+  return settled({y.low - slack(y.low), y.high + slack(y.high)});
 }
 
 inline Var variance_of(const dt::NodeView& node, double correction, const dt::Ints& axes,

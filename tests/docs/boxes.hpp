@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -59,7 +60,8 @@ struct Tally {
   double width = 0;   // the sum over what is known
   std::string first;  // of those outside
 
-  void hold(const Numbers& value, const Numbers& low, const Numbers& high) {
+  // What is nearer to 0 than `normal` counts as 0.
+  void hold(const Numbers& value, const Numbers& low, const Numbers& high, double normal = 0) {
     for (std::size_t i = 0; i < value.size(); ++i) {
       ++numbers;
       if (std::isnan(low[i]) && std::isnan(high[i])) {
@@ -67,7 +69,8 @@ struct Tally {
         continue;
       }
       if (std::isfinite(high[i] - low[i])) width += high[i] - low[i];
-      if (low[i] <= value[i] && value[i] <= high[i]) continue;
+      const double v = std::abs(value[i]) < normal ? 0 : value[i];
+      if (low[i] <= v && v <= high[i]) continue;
       ++outside;
       if (!first.empty()) continue;
       std::ostringstream text;
@@ -148,16 +151,18 @@ class Bounded {
 };
 
 // `points` of the box, computed by `computed` (of the same inputs and outputs, of another dtype
-// perhaps), against the bounds of `bounded`.
+// perhaps), against the bounds of `bounded`, in whose dtype smaller numbers may be 0.
 inline Tally held(const Bounded& bounded, const Bounded& computed, const Box& box, dt::Key key,
                   int points) {
   Tally tally;
   const auto bounds = bounded.bounds(box);
+  const double normal = &bounded == &computed ? 0 : std::numeric_limits<float>::min();
   dt::Program program = computed.program();
   for (int i = 0; i < points; ++i) {
     const auto values = computed.values(program, box.point(static_cast<std::uint64_t>(i), key));
     for (std::size_t o = 0; o < bounds.size(); ++o)
-      if (!bounds[o].first.empty()) tally.hold(values[o], bounds[o].first, bounds[o].second);
+      if (!bounds[o].first.empty())
+        tally.hold(values[o], bounds[o].first, bounds[o].second, normal);
   }
   return tally;
 }
