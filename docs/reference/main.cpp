@@ -14,6 +14,7 @@
 
 #include "common/declarations.hpp"
 #include "common/files.hpp"
+#include "examples/interval_rules.hpp"
 namespace dt = dualtape;
 namespace fs = std::filesystem;
 
@@ -142,10 +143,42 @@ std::string_view batching(const dt::Entry& entry) {
   return "yes";
 }
 
+// Why boxes of the floating operands do not go through; "" where they do.
+std::string why_no_intervals(const dt::Entry& entry) {
+  for (const dt::Case& sample : entry.cases()) {
+    dt::Graph graph;
+    Vars in, moving;
+    std::vector<intervals::Interval> boxes;
+    for (const dt::Arg& arg : sample.args) {
+      in.push_back(graph.input("x" + std::to_string(in.size()), arg.shape, arg.dtype));
+      if (!dt::is_floating(arg.dtype)) continue;
+      moving.push_back(in.back());
+      boxes.push_back({in.back(), in.back()});
+    }
+    const Vars out = sample.build(in);
+    intervals::IntervalMode mode;
+    intervals::teach(mode);
+    try {
+      mode.run(graph, moving, boxes, out);
+    } catch (const dt::GraphError& error) {
+      const std::string text = error.what();
+      const std::size_t why = text.find("it: ") + 4;
+      return text.substr(why, text.find('\n') - why);
+    }
+  }
+  return "";
+}
+using Reasons = std::map<std::string, std::string>;  // names by why they have no intervals
+void print_no_intervals(const Reasons& reasons) {
+  std::cout << "\nWhere *intervals* says no:\n\n";
+  for (const auto& [why, names] : reasons) std::cout << "- " << why << ": " << names << ".\n";
+}
+
 void print_coverage(const std::vector<dt::Entry>& entries) {
+  Reasons reasons;
   std::cout << "| operator | kind | float32 | float64 | jvp | vjp | second order | linearized | "
-               "batched | fused |\n"
-               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+               "batched | intervals | fused |\n"
+               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
   for (const dt::Entry& entry : entries) {
     const dt::OpInfo& info = entry.info;
     const bool constant = info.kind == dt::Kind::zero_derivative;
@@ -155,8 +188,12 @@ void print_coverage(const std::vector<dt::Entry>& entries) {
          {forward_mode(entry), reverse_mode(entry), second_order(entry), linearized(entry)})
       std::cout << " | " << (constant && mode == "yes" ? "zero" : mode);
     const bool recorded = entry.op != nullptr && entry.op->recording() != nullptr;
-    std::cout << " | " << batching(entry) << " | " << (recorded ? "yes" : "") << " |\n";
+    const std::string why = why_no_intervals(entry);
+    if (!why.empty()) reasons[why] += (reasons[why].empty() ? "" : ", ") + std::string(info.name);
+    std::cout << " | " << batching(entry) << " | " << (why.empty() ? "yes" : "no") << " | "
+              << (recorded ? "yes" : "") << " |\n";
   }
+  print_no_intervals(reasons);
 }
 
 std::string sentence(std::string_view text) {
@@ -243,7 +280,8 @@ What each operator offers. *jvp* is forward mode, *vjp* reverse mode, *second or
 two; *zero* says that the derivative is zero by definition, *error* that asking for one is an error which
 gives the reason. *linearized* is the derivative at a point as a linear map, which `linearize` applies and
 transposes, and whose transpose is transposed once more. *batched* is how `vmap` does it: all members at once, or in
-a node that loops over them. *fused* operators have a recorded formula, so that chains of them run as one loop. A
+a node that loops over them. *intervals* are those of [examples/intervals.hpp](examples/intervals.hpp): bounds of what the
+operator gives for operands out of a box. *fused* operators have a recorded formula, so that chains of them run as one loop. A
 composite is a function written with operators. Some operators are made by derivatives and by the planner
 only.
 
