@@ -55,4 +55,22 @@ std::vector<MaybeVar> replay_tangent(ForwardMode& mode, const NodeView& node,
   return {result};
 }
 
+Var replay_formula(const NodeView& node) {
+  Graph& graph = node.in[0].graph();
+  std::vector<Var> values;
+  for (const Recording::Step& step : node.op.recording()->steps) {
+    if (step.prim == Prim::constant || step.prim == Prim::input) {
+      values.push_back(step.prim == Prim::input
+                           ? node.in[step.a]
+                           : graph.constant(step.constant, node.out[0].dtype()));
+      continue;
+    }
+    const std::uint16_t places[] = {step.a, step.b, step.c};
+    std::vector<In> in;
+    for (std::size_t i = 0; i < operand_count(step.prim); ++i) in.emplace_back(values[places[i]]);
+    values.push_back(dualtape::apply(op_of(step.prim), std::span<const In>(in)));
+  }
+  return values.back();
+}
+
 }  // namespace dualtape::detail

@@ -12,4 +12,7 @@ namespace dualtape::detail {
 std::vector<MaybeVar> replay_tangent(ForwardMode& mode, const NodeView& node,
                                      std::span<const MaybeVar> tangents);
 
+// Adds the formula alone, and gives its result. Its shape may be one that spreads to the node's.
+Var replay_formula(const NodeView& node);
+
 }  // namespace dualtape::detail

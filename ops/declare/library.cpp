@@ -16,6 +16,7 @@ const detail::Library& detail::library() {
       Pass{"absorb", "one loop for values and tangents", &absorb},
       Pass{"precompute", "what depends on constants alone is computed now", &precompute},
       Pass{"simplify", "algebra that changes no result beyond rounding", &simplify},
+      Pass{"collapse", "a sum over a batch comes before what is linear in it", &collapse},
       Pass{"thin", "products in the cheaper order, (x a) b for x (a b)", &thin},
       Pass{"layout", "images stay in blocks of channels from one convolution to the next", &layout},
       Pass{"remerge", "one node for computations that became equal", &merge},

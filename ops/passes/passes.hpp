@@ -14,6 +14,9 @@ class OwnDraws;
 
 // Identities that leave the result as it is; numbers before a random direction multiplied first.
 void simplify(Plan& plan);
+// Sums over a batch in front of what is linear in it, where a mode made that (or
+// CompileOptions::reassociate).
+void collapse(Plan& plan);
 // The cheaper order of a chain of products, as (x a) b for x (a b), where a b is a random direction
 // or a mode's (or CompileOptions::reassociate); transposes as flags.
 void thin(Plan& plan);
