@@ -5,7 +5,8 @@
 // Every sample call of the operator is run in float64: jvp and vjp against central differences
 // (five-point stencil), <c, J v> = <J^T c, v>, every non-empty subset of active inputs, second
 // order by all four nestings, rules that are not linear in their tangents, equal primal bits in
-// every mode, batching against a loop, linearizations against jvp and vjp and transposed twice;
+// every mode, batching against a loop, linearizations against jvp and vjp and transposed twice,
+// Taylor mode against nested forward mode;
 // then in float32 against float64. An operator without derivative must say so alike in every mode.
 // Its edges (core/case.hpp) are held to their numbers in both dtypes.
 #pragma once

@@ -123,6 +123,15 @@ std::string_view linearized(const dt::Entry& entry) {
   });
 }
 
+// A series to order 3 along one direction of each input.
+std::string_view series(const dt::Entry& entry) {
+  return outcome(entry, dt::float64, [](Call& call) {
+    std::vector<std::vector<dt::MaybeVar>> paths;
+    for (const dt::Var& v : inputs_like(call, call.wrt, "v")) paths.push_back({v});
+    dt::taylor_all(call.out, call.wrt, paths, 3);
+  });
+}
+
 // Whether a batch is done at once, or by a node that loops over its members.
 std::string_view batching(const dt::Entry& entry) {
   for (const dt::Case& sample : entry.cases()) {
@@ -177,15 +186,15 @@ void print_no_intervals(const Reasons& reasons) {
 void print_coverage(const std::vector<dt::Entry>& entries) {
   Reasons reasons;
   std::cout << "| operator | kind | float32 | float64 | jvp | vjp | second order | linearized | "
-               "batched | intervals | fused |\n"
-               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+               "Taylor | batched | intervals | fused |\n"
+               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
   for (const dt::Entry& entry : entries) {
     const dt::OpInfo& info = entry.info;
     const bool constant = info.kind == dt::Kind::zero_derivative;
     std::cout << "| [" << info.name << "](#" << info.name << ") | " << dt::name_of(info.kind)
               << " | " << built(entry, dt::float32) << " | " << built(entry, dt::float64);
-    for (const std::string_view mode :
-         {forward_mode(entry), reverse_mode(entry), second_order(entry), linearized(entry)})
+    for (const std::string_view mode : {forward_mode(entry), reverse_mode(entry),
+                                        second_order(entry), linearized(entry), series(entry)})
       std::cout << " | " << (constant && mode == "yes" ? "zero" : mode);
     const bool recorded = entry.op != nullptr && entry.op->recording() != nullptr;
     const std::string why = why_no_intervals(entry);
@@ -279,9 +288,10 @@ operator of your own: [operators.md](operators.md).
 What each operator offers. *jvp* is forward mode, *vjp* reverse mode, *second order* both nestings of the
 two; *zero* says that the derivative is zero by definition, *error* that asking for one is an error which
 gives the reason. *linearized* is the derivative at a point as a linear map, which `linearize` applies and
-transposes, and whose transpose is transposed once more. *batched* is how `vmap` does it: all members at once, or in
-a node that loops over them. *intervals* are those of [examples/intervals.hpp](examples/intervals.hpp): bounds of what the
-operator gives for operands out of a box. *fused* operators have a recorded formula, so that chains of them run as one loop. A
+transposes, and whose transpose is transposed once more. *Taylor* is a power series to order 3. *batched* is how
+`vmap` does it: all members at once, or in a node that loops over them. *intervals* are those of
+[examples/intervals.hpp](examples/intervals.hpp): bounds of what the operator gives for operands out of a box. *fused*
+operators have a recorded formula, so that chains of them run as one loop. A
 composite is a function written with operators. Some operators are made by derivatives and by the planner
 only.
 

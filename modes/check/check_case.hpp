@@ -10,6 +10,8 @@ void check_case(const Case& sample, const OpInfo& info, Key key, CheckReport& re
 void check_batching(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
 // A linearization against jvp and vjp, and transposed twice, for each floating output.
 void check_linearize(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
+// Taylor mode against nested forward mode to order 3, along a curved path.
+void check_taylor(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
 void check_edge(const Edge& edge, const Entry& entry, CheckReport& report);
 
 // The distance of `got` from `wanted` in units of the last place of `dtype` (float32 or float64).

@@ -26,14 +26,24 @@ double number(Index k) { return static_cast<double>(k); }
 // The sum of a_j b_(k - j) over j from `first` to `last`.
 MaybeVar products(Expansion& series, Var a, Var b, Index k, Index first, Index last) {
   MaybeVar sum;
-  if (a == b && first == k - last) {  // symmetrical: pairs once
-    for (Index j = first; 2 * j < k && j <= last; ++j)
-      sum = sum_of(sum, product_of(series.at(a, j), series.at(a, k - j)));
-    sum = scaled_by(2, sum);
-    return k % 2 == 0 ? sum_of(sum, product_of(series.at(a, k / 2), series.at(a, k / 2))) : sum;
-  }
   for (Index j = first; j <= last && j <= k; ++j)
     sum = sum_of(sum, product_of(series.at(a, j), series.at(b, k - j)));
+  return sum;
+}
+// factor times the sum of a_j a_(k - j) over j from `first` to k - first: pairs once. Where all
+// directions share the value itself, the factor goes to it.
+MaybeVar squares(Expansion& series, Var a, Index k, Index first, double factor = 1) {
+  MaybeVar with_value, pairs;
+  for (Index j = first; 2 * j < k; ++j) {
+    const MaybeVar low = series.at(a, j), high = series.at(a, k - j);
+    if (j == 0)
+      with_value = high ? product_of(scaled_by(2 * factor, low), high) : MaybeVar{};
+    else
+      pairs = sum_of(pairs, product_of(low, high));
+  }
+  const MaybeVar middle = series.at(a, k / 2);
+  MaybeVar sum = sum_of(with_value, scaled_by(2 * factor, pairs));
+  if (k % 2 == 0) sum = sum_of(sum, scaled_by(factor, product_of(middle, middle)));
   return sum;
 }
 
@@ -54,10 +64,11 @@ MaybeVar earlier_slopes(Expansion& series, Var u, Index k,
 using Recurrence = MaybeVar (*)(Expansion&, GrowingNode&, Index);
 
 MaybeVar mul_term(Expansion& series, GrowingNode& node, Index k) {
+  if (node.in[0] == node.in[1]) return squares(series, node.in[0], k, 0);
   return products(series, node.in[0], node.in[1], k, 0, k);
 }
 MaybeVar square_term(Expansion& series, GrowingNode& node, Index k) {
-  return products(series, node.in[0], node.in[0], k, 0, k);
+  return squares(series, node.in[0], k, 0);
 }
 // y b = a
 MaybeVar div_term(Expansion& series, GrowingNode& node, Index k) {
@@ -72,8 +83,7 @@ MaybeVar reciprocal_term(Expansion& series, GrowingNode& node, Index k) {
 }
 // y y = x
 MaybeVar sqrt_term(Expansion& series, GrowingNode& node, Index k) {
-  const MaybeVar rest =
-      k < 2 ? MaybeVar{} : products(series, node.out[0], node.out[0], k, 1, k - 1);
+  const MaybeVar rest = squares(series, node.out[0], k, 1);
   const MaybeVar top = difference_of(series.at(node.in[0], k), rest);
   return top ? mul(*top, 0.5 / node.out[0]) : MaybeVar{};
 }
@@ -98,8 +108,7 @@ MaybeVar by_slope(Expansion& series, GrowingNode& node, Index k,
 // s = 1 - y^2
 MaybeVar tanh_term(Expansion& series, GrowingNode& node, Index k) {
   const Var y = node.out[0];
-  return by_slope(series, node, k,
-                  [&](Index j) { return scaled_by(-1, products(series, y, y, j, 0, j)); });
+  return by_slope(series, node, k, [&](Index j) { return squares(series, y, j, 0, -1); });
 }
 // s = y - y^2
 MaybeVar sigmoid_term(Expansion& series, GrowingNode& node, Index k) {
@@ -107,7 +116,7 @@ MaybeVar sigmoid_term(Expansion& series, GrowingNode& node, Index k) {
   return by_slope(series, node, k, [&](Index j) {
     const MaybeVar now = series.at(y, j);
     const MaybeVar first = now ? mul(*now, 1 - 2 * y) : MaybeVar{};
-    return difference_of(first, j < 2 ? MaybeVar{} : products(series, y, y, j, 1, j - 1));
+    return sum_of(first, j < 2 ? MaybeVar{} : squares(series, y, j, 1, -1));
   });
 }
 

@@ -207,6 +207,12 @@ class Steps {
                                            : axis));
     } else if (name == "sum") {
       on(summed_from(node, place.axis));
+    } else if (name == "slice" || name == "slice_scatter") {
+      // All of the axis, as it is.
+      if (shape(in[0])[place.axis] != shape(node.first_value)[place.axis] ||
+          node.attributes.get<Ints>("starts")[place.axis] != 0)
+        return std::nullopt;
+      on(place.axis);
     } else if (name == "concat") {
       const std::int64_t axis = node.attributes.get<std::int64_t>("axis");
       const auto rank = static_cast<std::int64_t>(shape(node.first_value).rank());
@@ -237,6 +243,7 @@ class Collapse {
         wanted_(plan.values.size()),
         made_by_(plan.values.size()),
         steps_(plan.nodes.size()),
+        ends_(plan.nodes.size()),
         roots_(plan.nodes.size()) {
     for (std::size_t n = 0; n < plan.nodes.size(); ++n) {
       const PlanNode& node = plan.nodes[n];
@@ -258,8 +265,12 @@ class Collapse {
   bool operator()(Rewriter& plan, const PlanNode& node) {
     const std::size_t n = next_++;
     if (steps_[n]) summed_[{node.first_value, steps_[n]->batch}] = summed_node(plan, node, n);
-    if (!roots_[n]) return false;
-    plan.replace_by(root_value(plan, node, *roots_[n]));
+    if (roots_[n])
+      plan.replace_by(root_value(plan, node, *roots_[n]));
+    else if (!ends_[n].empty())
+      end(plan, node, n);
+    else
+      return false;
     return true;
   }
 
@@ -315,7 +326,19 @@ class Collapse {
           return operand.batch && reached(operand.value, *operand.batch);
         }))
       steps_[n].reset();
+    if (steps_[n])
+      for (const Operand& operand : steps_[n]->operands)
+        if (operand.batch && !reached(operand.value, *operand.batch))
+          end_at(operand.value, *operand.batch);
     if (roots_[n] && !reached(roots_[n]->value, roots_[n]->batch)) roots_[n].reset();
+  }
+  // No further up than this value.
+  void end_at(ValueId value, const Batch& batch) {
+    const std::size_t n = made_by_[value];
+    const PlanNode& node = plan_.nodes[n];
+    const bool weighted = batch.weights != no_value && made_by_[batch.weights] >= n;
+    if (node.value_count != 1 || is_leaf(*node.op) || weighted) return;
+    if (std::ranges::find(ends_[n], batch) == ends_[n].end()) ends_[n].push_back(batch);
   }
 
   // By the first of the axes that are summed: batches are in front.
@@ -363,6 +386,17 @@ class Collapse {
     return whole ? value : reshaped(plan, value, without(shape, place).vector());
   }
 
+  // The sums of a value run right after it, as part of its node's loop: so they are made in its
+  // place, and the node once more in front of them.
+  void end(Rewriter& plan, const PlanNode& node, std::size_t n) {
+    const auto before = plan.operands(node);
+    const std::vector<ValueId> in(before.begin(), before.end());
+    const ValueId value = plan.add(*node.op, node.attributes, in);
+    for (const Batch& batch : ends_[n])
+      summed_[{node.first_value, batch}] = summed_value(plan, value, batch);
+    plan.replace_by(value);
+  }
+
   ValueId summed_operand(Rewriter& plan, const Operand& operand, ValueId now) {
     const std::pair key{operand.value, *operand.batch};
     const auto found = summed_.find(key);
@@ -387,10 +421,19 @@ class Collapse {
     if (weighted) return now[*weighted];
     const Shape shape = without(plan.type(node.first_value).shape,
                                 *place_of(plan.type(node.first_value).shape, step.batch));
+    return plan.add(*node.op, with_shape(node, shape), now);
+  }
+
+  // The node's attributes for a result of another shape, where they tell it.
+  static Attributes with_shape(const PlanNode& node, const Shape& shape) {
     const std::string_view name = node.op->name();
-    if (name == "reshape") return reshaped(plan, now[0], shape.vector());
-    if (name == "broadcast_to") return plan.add(*node.op, {{"shape", shape}}, now);
-    return plan.add(*node.op, node.attributes, now);
+    std::vector<Attributes::Entry> entries = node.attributes.entries();
+    for (auto& [attribute, value] : entries) {
+      if (attribute == "shape") value = shape;
+      if (attribute == "sizes" || (name == "slice" && attribute == "counts"))
+        value = shape.vector();
+    }
+    return Attributes(std::move(entries));
   }
 
   ValueId root_value(Rewriter& plan, const PlanNode& node, const Root& root) {
@@ -409,6 +452,7 @@ class Collapse {
   std::vector<Wanted> wanted_;        // of each value
   std::vector<std::size_t> made_by_;  // the node of each value
   std::vector<std::optional<Step>> steps_;
+  std::vector<std::vector<Batch>> ends_;
   std::vector<std::optional<Root>> roots_;
   std::map<std::pair<ValueId, Batch>, ValueId> summed_;
   std::size_t next_ = 0;
