@@ -128,6 +128,31 @@ void matrices() {
   // [/matrices]
 }
 
+void series() {
+  // [series]
+  const auto f = [](dt::Var t) { return dt::exp(t) * dt::sin(t); };
+  for (const dt::Tensor& d : dt::derivatives(f, 4)(dt::Tensor(0.0))) std::cout << d << ' ';
+  // d^3 / dx_0^2 dx_1 of x_0^3 x_1^2, and f along a curve: the coefficients of (1 + 2t + 3t^2)^2.
+  const auto g = [](dt::Var x) { return dt::pow(x[0], 3) * dt::square(x[1]); };
+  std::cout << dt::mixed_partial(g, {2, 1})(dt::Tensor{1, 2}) << '\n';
+  const auto square = [](dt::Var x) { return x * x; };
+  const auto c = dt::taylor(square, dt::Tensor(1.0), {dt::Tensor(2.0), dt::Tensor(3.0)}, 4);
+  for (const dt::Tensor& term : c) std::cout << term << ' ';
+  std::cout << '\n';
+  // [/series]
+}
+
+void laplacians() {
+  // [laplacians]
+  const auto f = [](dt::Var x) { return dt::square(dt::sum(dt::square(x))); };  // |x|^4
+  const dt::Tensor x{1, 2, 2};
+  std::cout << dt::laplacian(f)(x) << ' ' << dt::biharmonic(f)(x) << '\n';
+  // Of a net of rows to one number each, at every row.
+  const dt::Mlp net({3, 8, 1}, dt::Key{1}, {.activation = dt::Activation::tanh});
+  std::cout << dt::laplacian(net, {.points = 1})(dt::uniform(dt::Key{2}, {5, 3})).shape() << '\n';
+  // [/laplacians]
+}
+
 void linear() {
   // [linear]
   const auto f = [](dt::Var x) { return dt::sum(dt::exp(x)); };
@@ -232,6 +257,8 @@ int main() {
   weights();
   results();
   matrices();
+  series();
+  laplacians();
   linear();
   transposed();
   rules();

@@ -34,6 +34,8 @@ std::vector<Workload> batching_workloads();
 inline constexpr std::int64_t jacobian_budget = 108 << 10;  // bytes
 // Loops as nodes, against their steps written out, and a recurrent net.
 std::vector<Workload> loop_workloads();
+// Laplacians, a biharmonic and a series by Taylor mode, beside other ways.
+std::vector<Workload> taylor_workloads();
 // Building graphs, planning them, and starting their steps.
 std::vector<Workload> graph_workloads();
 

@@ -177,6 +177,27 @@ void add_loops(std::vector<Target>& all) {
                  {{"lstm", "step_reverse", "libtorch"}}});
 }
 
+// Sums of high derivatives whose sum the planner takes first, over the same without.
+void add_taylor(std::vector<Target>& all) {
+  const auto one = [&all](const std::string& what, Measure measure, double limit,
+                          const char* workload, const char* ours, const char* theirs) {
+    all.push_back({what, measure, limit, {our(workload, ours)}, {our(workload, theirs)}});
+  };
+  one("over standard Taylor mode", Measure::time, 0.55, "laplacian_50", "collapsed", "standard");
+  // The floor of the line above: 2 + D rows of products, over 1 + 2 D.
+  one("over standard Taylor mode's", Measure::time, 0.55, "laplacian_50", "products",
+      "products_standard");
+  one("over forward over reverse", Measure::time, 0.50, "laplacian_50", "collapsed",
+      "forward_over_reverse");
+  one("peak bytes over forward over reverse", Measure::peak, 0.5, "laplacian_50", "collapsed",
+      "forward_over_reverse");
+  // The floor of the line above: a product's operand and result, for all directions.
+  one("peak bytes over forward over reverse", Measure::peak, 0.5, "laplacian_50", "products",
+      "forward_over_reverse");
+  one("over standard Taylor mode", Measure::time, 0.8, "biharmonic_5", "collapsed", "standard");
+  one("over nested forward mode", Measure::time, 0.2, "series_8", "series", "nested");
+}
+
 std::vector<Target> targets() {
   std::vector<Target> all;
   add_hand(all);
@@ -185,6 +206,7 @@ std::vector<Target> targets() {
   add_convolutions(all);
   add_batching(all);
   add_loops(all);
+  add_taylor(all);
   all.push_back({"of memcpy's bandwidth",
                  Measure::speed,
                  0.8,
