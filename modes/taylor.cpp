@@ -80,7 +80,7 @@ std::vector<TaylorMode::MaybeState> TaylorMode::expand(const NodeView& node,
   detail::Expansion& expansion = *parts_->expansion;
   for (std::size_t i = 0; i < in.size(); ++i)
     if (in[i] && !expansion.moves(node.in[i])) expansion.set(node.in[i], in[i]->terms);
-  if (!expansion.moves(node.out[0])) expansion.add(node);
+  if (!expansion.moves(node.out[0])) expansion.add(node, true);
   std::vector<MaybeState> out;
   for (const Var& var : node.out) {
     Series series{expansion.terms(var)};

@@ -14,7 +14,8 @@
 // Linear operators apply to each coefficient, bilinear ones make products of Cauchy, elementwise
 // ones follow recurrences (modes/taylor/recurrences.cpp). For every other operator no rule is
 // needed: the result's slope is its jvp at x(t) along dx/dt, so that coefficient k is coefficient
-// k - 1 of that, over k. Loops, calls and implicit functions go that way, which nests their jvp:
+// k - 1 of that, over k. Calls and loops carry the series of their bodies. Branches (cond), implicit
+// functions and functions with derivatives of their own go the general way, which nests their jvp:
 // their cost grows with 2^K.
 #pragma once
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include <dualtape/core/registry.hpp>
+#include <dualtape/modes/taylor/functions.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 
@@ -59,7 +60,7 @@ Terms Expansion::terms(Var var, std::size_t count) {
   return found;
 }
 
-void Expansion::add(const NodeView& node) {
+void Expansion::add(const NodeView& node, bool all_known) {
   const auto growing = std::make_shared<GrowingNode>();
   growing->op = &node.op;
   growing->in.assign(node.in.begin(), node.in.end());
@@ -67,7 +68,23 @@ void Expansion::add(const NodeView& node) {
   growing->attributes = node.attributes;
   for (const Var& out : node.out) growing->terms.push_back({out});
   for (std::size_t i = 0; i < node.out.size(); ++i) nodes_[key(node.out[i])] = {growing, i};
-  growing->next = rule_for(*growing);
+  if (!all_known || !add_function(*growing)) growing->next = rule_for(*growing);
+}
+
+// A call or a loop; false for all else.
+bool Expansion::add_function(GrowingNode& node) {
+  if (node.op->kind() != Kind::general || custom_(node)) return false;
+  std::vector<Terms> in(node.in.size());
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    if (!moves(node.in[i])) continue;
+    const Terms all = terms(node.in[i]);
+    in[i].assign(all.begin() + 1, all.end());
+  }
+  const auto found = function_terms(node.view(), in, order_);
+  if (!found) return false;
+  for (std::size_t i = 0; i < node.terms.size(); ++i)
+    node.terms[i].insert(node.terms[i].end(), (*found)[i].begin(), (*found)[i].end());
+  return true;
 }
 
 void Expansion::include(std::span<const Var> results, const NodeView& node) {

@@ -52,7 +52,8 @@ class Expansion {
   Terms terms(Var var, std::size_t count);
 
   // Coefficients through a node whose operands have theirs; it must not have been added before.
-  void add(const NodeView& node);
+  // Where all of those are known, functions that are nodes carry them all at once.
+  void add(const NodeView& node, bool all_known = false);
   // What `results` are computed from, up to the Vars of `node` and what has a series already, gets
   // a series where it moves. They are what a rule of that node wrote.
   void include(std::span<const Var> results, const NodeView& node);
@@ -66,6 +67,7 @@ class Expansion {
   using Key = std::pair<NodeId, std::uint32_t>;
   static Key key(Var var) { return {var.id(), var.output()}; }
   NextTerms rule_for(GrowingNode& node);
+  bool add_function(GrowingNode& node);
   NextTerms linear_rule(GrowingNode& node);
   NextTerms bilinear_rule(GrowingNode& node);
   NextTerms general_rule(GrowingNode& node);

@@ -101,15 +101,24 @@ class Steps {
   std::optional<Step> past(const PlanNode& node, const Batch& batch) const {
     const auto place = place_of(shape(node.first_value), batch);
     if (!place) return std::nullopt;
-    const std::string_view name = node.op->name();
-    if (name == "add" || name == "sub" || name == "neg") return past_sum(node, batch, *place, 0);
-    if (name == "where") return past_sum(node, batch, *place, 1);
-    if (name == "mul" || name == "div") return past_factor(node, batch, *place);
-    if (name == "matmul" || name == "conv2d") return past_product(node, batch, *place);
-    return past_move(node, batch, *place);
+    std::optional<Step> step = past_at(node, batch, *place);
+    // A product over nothing has operands without elements.
+    if (step && std::ranges::any_of(step->operands, [&](const Operand& operand) {
+          return operand.batch && shape(operand.value).count() == 0;
+        }))
+      return std::nullopt;
+    return step;
   }
 
  private:
+  std::optional<Step> past_at(const PlanNode& node, const Batch& batch, const Place& place) const {
+    const std::string_view name = node.op->name();
+    if (name == "add" || name == "sub" || name == "neg") return past_sum(node, batch, place, 0);
+    if (name == "where") return past_sum(node, batch, place, 1);
+    if (name == "mul" || name == "div") return past_factor(node, batch, place);
+    if (name == "matmul" || name == "conv2d") return past_product(node, batch, place);
+    return past_move(node, batch, place);
+  }
   const Shape& shape(ValueId v) const { return plan_.values[v].shape; }
 
   Operand operand_of(const PlanNode& node, std::size_t i, std::optional<std::size_t> axis,
