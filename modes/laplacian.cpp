@@ -103,6 +103,11 @@ void check(const char* function, const Task& task, const ProbeOptions& options) 
          .help = "draw one direction at least, and no coordinate twice"});
 }
 
+void require_key(const char* function, const Task& task, Var key) {
+  detail::require_alive(key, function, "the key", task.where);
+  detail::require_one_graph(std::array{task.x, key}, function, "input and key", task.where);
+}
+
 Var draws(const Task& task, Var key, const ProbeOptions& options) {
   const Shape shape = task.shape_of(options.samples);
   switch (options.probe) {
@@ -166,7 +171,7 @@ Var derivative_sum(Var y, Var x, Var directions, int order, const PointOptions& 
 Var stochastic_laplacian(Var y, Var x, Var key, const ProbeOptions& options, Location where) {
   const Task task("stochastic_laplacian", y, x, options.points, where);
   check("stochastic_laplacian", task, options);
-  detail::require_alive(key, "stochastic_laplacian", "the key", where);
+  require_key("stochastic_laplacian", task, key);
   const auto samples = static_cast<double>(options.samples);
   const auto count = static_cast<double>(task.count());
   const double factor = 2 * (options.probe == Probe::coordinates ? count : 1.0) / samples;
@@ -182,7 +187,7 @@ Var stochastic_biharmonic(Var y, Var x, Var key, const ProbeOptions& options, Lo
                       .where = where,
                       .help = "of signs and coordinates the fourth derivatives say nothing about "
                               "mixed ones"});
-  detail::require_alive(key, "stochastic_biharmonic", "the key", where);
+  require_key("stochastic_biharmonic", task, key);
   const double factor = detail::factorial(4) / (3 * static_cast<double>(options.samples));
   return mul(factor, task.sum(draws(task, key, options), 4));
 }

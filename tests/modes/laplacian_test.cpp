@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -272,4 +273,39 @@ TEST_CASE("errors of Laplacians and estimates") {
   CHECK(has(error_of<dt::ValueError>(
                 [&] { dt::stochastic_biharmonic(y, x, n, {.probe = dt::Probe::rademacher}); }),
             "not Probe::normal"));
+}
+
+TEST_CASE("Vars that are empty, of a graph that has ended or of another one are refused") {
+  dt::Graph g, other;
+  const dt::Var x = g.input("x", {3}, dt::float64), y = dt::sum(dt::exp(x));
+  const dt::Var key = g.input("key", {}, dt::int64);
+  const auto gone = [] {
+    dt::Graph ended;
+    return ended.input("gone", {3}, dt::float64);
+  };
+  for (const dt::Var& bad : {dt::Var{}, gone(), other.input("x", {3}, dt::float64)}) {
+    const std::vector<std::function<void()>> acts{[&] { dt::taylor(bad, x, {x}, 2); },
+                                                  [&] { dt::taylor(y, bad, {x}, 2); },
+                                                  [&] { dt::taylor(y, x, {bad}, 2); },
+                                                  [&] {
+                                                    dt::taylor_all({y, bad}, {x}, {{x}}, 2);
+                                                  },
+                                                  [&] {
+                                                    dt::mixed_partial(bad, x, {1, 0, 1});
+                                                  },
+                                                  [&] {
+                                                    dt::mixed_partial(y, bad, {1, 0, 1});
+                                                  },
+                                                  [&] { dt::laplacian(bad, x); },
+                                                  [&] { dt::laplacian(y, bad); },
+                                                  [&] { dt::biharmonic(y, bad); },
+                                                  [&] { dt::derivative_sum(y, x, bad, 2); },
+                                                  [&] { dt::stochastic_laplacian(y, bad, key); },
+                                                  [&] { dt::stochastic_laplacian(y, x, bad); },
+                                                  [&] { dt::stochastic_biharmonic(y, x, bad); }};
+    for (std::size_t i = 0; i < acts.size(); ++i) {
+      CAPTURE(i);
+      CHECK(has(error_of<dt::GraphError>(acts[i]), "laplacian_test.cpp:"));
+    }
+  }
 }
