@@ -175,12 +175,12 @@ SparseFunction sparse_hessian(F f, const SparseOptions& options = {},
   return {detail::erase(std::move(f), called), detail::SparseKind::hessian, options, called};
 }
 // Once, at x.
-template <detail::FunctionOfVars F>
-Csr<Tensor> sparse_jacobian(F f, const Tensor& x, Location where = Location::current()) {
+template <detail::FunctionOfVars F, std::same_as<Tensor> X>
+Csr<Tensor> sparse_jacobian(F f, const X& x, Location where = Location::current()) {
   return sparse_jacobian(std::move(f), SparseOptions{}, where)(x);
 }
-template <detail::FunctionOfVars F>
-Csr<Tensor> sparse_hessian(F f, const Tensor& x, Location where = Location::current()) {
+template <detail::FunctionOfVars F, std::same_as<Tensor> X>
+Csr<Tensor> sparse_hessian(F f, const X& x, Location where = Location::current()) {
   return sparse_hessian(std::move(f), SparseOptions{}, where)(x);
 }
 

@@ -11,6 +11,7 @@
 
 #include <dualtape/core/registry.hpp>
 #include <dualtape/dualtape.hpp>
+#include <dualtape/modes/check/check_case.hpp>
 
 #include "common/declarations.hpp"
 #include "common/files.hpp"
@@ -183,11 +184,26 @@ void print_no_intervals(const Reasons& reasons) {
   for (const auto& [why, names] : reasons) std::cout << "- " << why << ": " << names << ".\n";
 }
 
+// What sparse derivatives find of its pattern.
+std::string_view sparse(const dt::Entry& entry) {
+  using dt::detail::SparseOutcome;
+  SparseOutcome found = SparseOutcome::exact;
+  for (const dt::Case& sample : entry.cases()) {
+    try {
+      found = std::max(found, dt::detail::sparse_outcome(sample));
+    } catch (const dt::DerivativeError&) {
+      return "error";
+    }
+  }
+  constexpr std::string_view names[] = {"exact", "dense", "superset"};
+  return names[static_cast<std::size_t>(found)];
+}
+
 void print_coverage(const std::vector<dt::Entry>& entries) {
   Reasons reasons;
   std::cout << "| operator | kind | float32 | float64 | jvp | vjp | second order | linearized | "
-               "Taylor | batched | intervals | fused |\n"
-               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+               "Taylor | batched | sparse | intervals | fused |\n"
+               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
   for (const dt::Entry& entry : entries) {
     const dt::OpInfo& info = entry.info;
     const bool constant = info.kind == dt::Kind::zero_derivative;
@@ -199,8 +215,8 @@ void print_coverage(const std::vector<dt::Entry>& entries) {
     const bool recorded = entry.op != nullptr && entry.op->recording() != nullptr;
     const std::string why = why_no_intervals(entry);
     if (!why.empty()) reasons[why] += (reasons[why].empty() ? "" : ", ") + std::string(info.name);
-    std::cout << " | " << batching(entry) << " | " << (why.empty() ? "yes" : "no") << " | "
-              << (recorded ? "yes" : "") << " |\n";
+    std::cout << " | " << batching(entry) << " | " << (constant ? "zero" : sparse(entry)) << " | "
+              << (why.empty() ? "yes" : "no") << " | " << (recorded ? "yes" : "") << " |\n";
   }
   print_no_intervals(reasons);
 }
@@ -288,8 +304,10 @@ operator of your own: [operators.md](operators.md).
 What each operator offers. *jvp* is forward mode, *vjp* reverse mode, *second order* both nestings of the
 two; *zero* says that the derivative is zero by definition, *error* that asking for one is an error which
 gives the reason. *linearized* is the derivative at a point as a linear map, which `linearize` applies and
-transposes, and whose transpose is transposed once more. *Taylor* is a power series to order 3. *batched* is how
-`vmap` does it: all members at once, or in a node that loops over them. *intervals* are those of
+is how
+`vmap` does it: all members at once, or in a node that loops over them. *sparse* is what sparse derivatives find of its
+Jacobian's pattern: *exact* where each entry moves somewhere, *superset* where some never do or values decide (of samples
+at 24 points), *dense* where all entries are taken to move though fewer do. *intervals* are those of
 [examples/intervals.hpp](examples/intervals.hpp): bounds of what the operator gives for operands out of a box. *fused*
 operators have a recorded formula, so that chains of them run as one loop. A
 composite is a function written with operators. Some operators are made by derivatives and by the planner

@@ -440,6 +440,7 @@ void check_case(const Case& sample, const OpInfo& info, Key key, CheckReport& re
     check_batching(sample, info, key, report);
     check_linearize(sample, info, key, report);
     check_taylor(sample, info, key, report);
+    check_sparse(sample, info, key, report);
   } catch (const std::exception& error) {
     ++report.checks;
     report.failures.push_back("case '" + sample.name + "', key " + std::to_string(key.value()) +

@@ -12,7 +12,14 @@ void check_batching(const Case& sample, const OpInfo& info, Key key, CheckReport
 void check_linearize(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
 // Taylor mode against nested forward mode to order 3, along a curved path.
 void check_taylor(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
+// Sparse Jacobians and Hessians against dense ones, for each floating output by each floating input.
+void check_sparse(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
 void check_edge(const Edge& edge, const Entry& entry, CheckReport& report);
+
+// What the pattern of a sample call is: the entries that move at some of several points, more than
+// those, or, where fewer move, all there are.
+enum class SparseOutcome : std::uint8_t { exact, dense, superset };
+SparseOutcome sparse_outcome(const Case& sample, Key key = Key{1});
 
 // The distance of `got` from `wanted` in units of the last place of `dtype` (float32 or float64).
 // Equal NaNs and infinities are 0 apart, and so are 0 and what is below the normal numbers, since
