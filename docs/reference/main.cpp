@@ -304,7 +304,7 @@ operator of your own: [operators.md](operators.md).
 What each operator offers. *jvp* is forward mode, *vjp* reverse mode, *second order* both nestings of the
 two; *zero* says that the derivative is zero by definition, *error* that asking for one is an error which
 gives the reason. *linearized* is the derivative at a point as a linear map, which `linearize` applies and
-is how
+transposes, and whose transpose is transposed once more. *Taylor* is a power series to order 3. *batched* is how
 `vmap` does it: all members at once, or in a node that loops over them. *sparse* is what sparse derivatives find of its
 Jacobian's pattern: *exact* where each entry moves somewhere, *superset* where some never do or values decide (of samples
 at 24 points), *dense* where all entries are taken to move though fewer do. *intervals* are those of
