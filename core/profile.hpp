@@ -33,6 +33,8 @@ struct StepProfile {
   // 0 for steps of the program, 1 for those of a loop, branch or call among them, and so on. The
   // steps of a function that several steps run follow the first of these, for all of them.
   std::uint32_t depth = 0;
+  std::int64_t shares = -1;  // the step whose function it runs, too; -1 for none
+  std::string number;        // as in explain(): "2.0" is step 0 of what step 2 runs
   Cost cost;          // of one run
   std::uint64_t calls = 0;
   double total_ns = 0;

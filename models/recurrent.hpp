@@ -18,6 +18,7 @@
 
 #include <dualtape/core/graph.hpp>
 #include <dualtape/core/random.hpp>
+#include <dualtape/modes/loops.hpp>
 
 namespace dualtape::nn {
 
@@ -26,6 +27,7 @@ struct RecurrentOptions {
   bool bias = true;
   bool batch_first = true;  // PyTorch's is false unless said
   DType dtype = float32;
+  Keep keep = {};  // what reverse mode keeps of each layer's places; see modes/loops.hpp
 };
 
 // (layers, batch, hidden), or (layers, hidden) without a batch. One that is left out is zeros.
@@ -79,6 +81,7 @@ class Recurrent {
   bool bias_;
   bool batch_first_;
   DType dtype_;
+  Keep keep_;
   std::vector<Parameter> parameters_;  // layer by layer, in the order above
 };
 
@@ -89,6 +92,7 @@ struct RnnOptions {
   bool bias = true;
   bool batch_first = true;
   DType dtype = float32;
+  Keep keep = {};
 };
 
 // h' = tanh(W_ih x + b_ih + W_hh h + b_hh) (J. L. Elman, "Finding structure in time", Cognitive

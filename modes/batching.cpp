@@ -85,11 +85,12 @@ class StandIn final : public Op {
     inference.out = {
         {inference.attributes.get<Shape>("shape"), inference.attributes.get<DType>("dtype")}};
   }
-  Kernel kernel(const KernelRequest&) const override {
+  Kernel kernel(const KernelRequest& request) const override {
     fail<GraphError>({.op = "member",
-                      .what =
-                          "a Var was taken out of the function that vmap, functional or a loop was "
-                          "building, and has no value there",
+                      .what = "a Var was taken out of the function that vmap, functional or a loop "
+                              "was building at " +
+                              request.attributes.get<std::string>("line") +
+                              ", and has no value outside of it",
                       .where = {},
                       .help = "return it from the function"});
   }
@@ -106,7 +107,8 @@ Var stand_in_of(Var var, Shape shape) {
   const Attributes attributes{{"shape", std::move(shape)},
                               {"dtype", var.dtype()},
                               {"of", static_cast<std::int64_t>(var.id())},
-                              {"output", static_cast<std::int64_t>(var.output())}};
+                              {"output", static_cast<std::int64_t>(var.output())},
+                              {"line", to_string(var.node().where)}};
   return graph.var(graph.add(stand_in_op(), {}, attributes, var.node().where));
 }
 

@@ -1,6 +1,7 @@
 #include <dualtape/modes/implicit.hpp>
 
 #include <array>
+#include <string_view>
 #include <utility>
 
 #include <dualtape/core/base/enumeration.hpp>
@@ -11,6 +12,7 @@
 #include <dualtape/modes/implicit/system.hpp>
 #include <dualtape/modes/loops/closure.hpp>
 #include <dualtape/modes/reverse.hpp>
+#include <dualtape/modes/walk/dependence.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/like.hpp>
@@ -73,6 +75,12 @@ class Finding {
     terms_ = {function, limits_.tolerance, limits_.most, failure};
     const Var x = stand_in();
     const Var y = detail::require_alive(f(x), function, "what the function returns", where);
+    if (std::string_view(function) == "root" && !detail::depends_on(y, x))
+      fail<DerivativeError>({.op = function,
+                             .label = y.label(),
+                             .what = "the function does not depend on its argument",
+                             .where = where,
+                             .help = "compute it from the Var that it is given"});
     f_ = detail::close_map(function, graph(), x, y, where);
   }
   virtual ~Finding() = default;

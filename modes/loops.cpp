@@ -94,8 +94,10 @@ void set_kept(Loop& loop, const Keep& keep, const char* function, Location where
   if (keep.every > 0 && loop.stops)
     refuse("every so many states are to be kept of a loop whose steps only the run tells",
            "give the number of states: {.keep = {.states = 16}}");
-  loop.states = keep.states;
-  loop.every = keep.every;
+  // No more than there are.
+  const std::int64_t all = std::max<std::int64_t>(loop.length, 1);
+  loop.states = std::min(keep.states, all);
+  loop.every = std::min(keep.every, all);
   if (keep.bytes == 0) return;
   std::size_t state = 0;
   for (std::size_t i = 0; i < loop.carried; ++i)
@@ -104,7 +106,8 @@ void set_kept(Loop& loop, const Keep& keep, const char* function, Location where
     refuse("one state has " + std::to_string(state) + " bytes, and " + std::to_string(keep.bytes) +
                " are to be kept",
            "allow one state at least, better ten");
-  loop.states = static_cast<std::int64_t>(keep.bytes / std::max<std::size_t>(state, 1));
+  loop.states = static_cast<std::int64_t>(
+      std::min(keep.bytes / std::max<std::size_t>(state, 1), static_cast<std::size_t>(all)));
 }
 
 Type slice_type(const Type& type) { return {Shape(type.shape.sizes().subspan(1)), type.dtype}; }

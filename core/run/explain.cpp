@@ -1,5 +1,6 @@
 // What a Program tells of itself: steps, kernels, costs, memory, times.
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include <dualtape/core/base/table.hpp>
@@ -139,6 +140,7 @@ Profile Program::Impl::description() const {
     const PlanNode& node = plan.nodes[step.node];
     StepProfile entry;
     entry.op = node.op->name();
+    entry.number = std::to_string(profile.steps.size());
     entry.role = node.role;
     entry.label = plan.labels[node.label];
     if (node.where.known()) entry.where = to_string(node.where);
@@ -186,6 +188,13 @@ MemoryUse Program::memory(Location where) const {
   return use;
 }
 
+// Of several functions that one step runs: "a", "b" ... after the step's number.
+std::string name_of_body(std::size_t count, std::size_t number) {
+  if (count < 2) return {};
+  return number < 26 ? std::string(1, static_cast<char>('a' + number))
+                     : "a" + std::to_string(number);
+}
+
 // Steps in a table, each followed by those of the functions that it runs.
 class Program::Impl::Steps {
  public:
@@ -225,8 +234,9 @@ class Program::Impl::Steps {
         if (fuses_) table_.remark(neighbours.why_alone(one.node));
       }
       if (!told.insert(one.kernel).second) continue;
-      for (const std::shared_ptr<detail::Body>& body : kernel.bodies)
-        add(body->program(), outside + std::to_string(i) + '.');
+      for (std::size_t b = 0; b < kernel.bodies.size(); ++b)
+        add(kernel.bodies[b]->program(),
+            outside + std::to_string(i) + name_of_body(kernel.bodies.size(), b) + '.');
     }
   }
 
@@ -247,14 +257,22 @@ std::string Program::explain(Location where) const {
 void Program::Impl::profile(bool on) {
   profiling = on;
   if (on) profiler = std::make_shared<detail::Profiler>(description());
-  std::set<std::size_t> told;
-  for (std::size_t i = 0; i < steps.size(); ++i)
-    if (told.insert(steps[i].kernel).second)
-      for (const std::shared_ptr<detail::Body>& body : kernels[steps[i].kernel].bodies)
-        if (auto inside = body->profile(on)) profiler->hold(i, std::move(inside));
+  std::map<std::size_t, std::size_t> first;  // step with a kernel
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const auto& bodies = kernels[steps[i].kernel].bodies;
+    const auto [known, fresh] = first.emplace(steps[i].kernel, i);
+    if (!fresh && !bodies.empty() && on) profiler->share(i, known->second);
+    for (std::size_t b = 0; fresh && b < bodies.size(); ++b)
+      if (auto inside = bodies[b]->profile(on))
+        profiler->hold(i, name_of_body(bodies.size(), b), std::move(inside));
+  }
 }
 
-void Program::profile(bool on, Location where) { impl(where).profile(on); }
+void Program::profile(bool on, Location where) {
+  Impl& program = impl(where);
+  program.profile(on);
+  if (on && detail::profiling_wanted()) detail::enrol_profiler(program.profiler);
+}
 
 Profile Program::profiled(Location where) const {
   return impl(where).profiler == nullptr ? impl_->description() : impl_->profiler->result();

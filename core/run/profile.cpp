@@ -112,6 +112,14 @@ double Profile::typical_ns() const {
 }
 
 std::vector<OperatorProfile> Profile::operators() const {
+  // What several steps spend on one function goes to the first of them.
+  std::map<std::size_t, std::pair<double, double>> shared;
+  for (const StepProfile& step : steps)
+    if (step.shares >= 0) {
+      auto& [total, typical] = shared[static_cast<std::size_t>(step.shares)];
+      total += step.total_ns;
+      typical += step.typical_ns();
+    }
   std::map<std::string, OperatorProfile> by_name;
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const StepProfile& step = steps[i];
@@ -120,7 +128,12 @@ std::vector<OperatorProfile> Profile::operators() const {
     ++entry.steps;
     entry.calls += step.calls;
     double total = step.total_ns, typical = step.typical_ns();
-    bool runs_steps = false;
+    if (const auto others = shared.find(i); others != shared.end()) {
+      total += others->second.first;
+      typical += others->second.second;
+    }
+    bool runs_steps = step.shares >= 0;
+    if (runs_steps) total = typical = 0;
     for (std::size_t k = i + 1; k < steps.size() && steps[k].depth > step.depth; ++k) {
       if (steps[k].depth != step.depth + 1) continue;
       runs_steps = true;
@@ -158,9 +171,8 @@ std::string Profile::table(std::size_t most_steps) const {
     const StepProfile& step = *slowest[i];
     by_step.row({share(step.typical_ns(), whole), short_time(step.median_ns),
                  short_time(step.min_ns), rate(step.cost.flops, step.median_ns),
-                 rate(step.cost.bytes, step.median_ns), std::to_string(&step - steps.data()),
-                 named(step), std::string(name_of(step.role)), step.type, step.where, step.label,
-                 step.note});
+                 rate(step.cost.bytes, step.median_ns), step.number, named(step),
+                 std::string(name_of(step.role)), step.type, step.where, step.label, step.note});
   }
   std::string out = heading(*this) + by_operator.text() + '\n' + by_step.text();
   if (shown < slowest.size()) {

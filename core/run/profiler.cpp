@@ -147,13 +147,18 @@ Profile Profiler::result() const {
   };
   for (std::size_t i = 0; i < own.steps.size(); ++i) {
     places.push_back(static_cast<std::uint32_t>(steps.size()));
-    steps.push_back(std::move(own.steps[i]));
+    steps.push_back(own.steps[i]);
+    if (steps.back().shares >= 0)
+      steps.back().shares = places[static_cast<std::size_t>(steps.back().shares)];
     for (const Inside& inside : inside_) {
       if (inside.step != i) continue;
       const Profile inner = inside.profiler->result();
       const auto first = static_cast<std::uint32_t>(steps.size());
+      const std::string before = own.steps[i].number + inside.name + '.';
       for (StepProfile step : inner.steps) {
         ++step.depth;
+        if (step.shares >= 0) step.shares += first;
+        step.number = before + step.number;
         steps.push_back(std::move(step));
       }
       add_events(inner.events, [first](std::uint32_t step) { return first + step; });

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,9 +18,13 @@ class Profiler {
   // `described` has everything but times.
   explicit Profiler(Profile described);
 
-  // A step runs what that one times.
-  void hold(std::size_t step, std::shared_ptr<const Profiler> inside) {
-    inside_.push_back({step, std::move(inside)});
+  // A step runs what that one times, whose steps are numbered after the step and `name`.
+  void hold(std::size_t step, std::string name, std::shared_ptr<const Profiler> inside) {
+    inside_.push_back({step, std::move(name), std::move(inside)});
+  }
+  // A step runs what an earlier one does.
+  void share(std::size_t step, std::size_t first) {
+    profile_.steps[step].shares = static_cast<std::int64_t>(first);
   }
   void begin_run() { last_ = now(); }
   void step_done(std::size_t step) {
@@ -42,6 +47,7 @@ class Profiler {
   };
   struct Inside {
     std::size_t step;
+    std::string name;
     std::shared_ptr<const Profiler> profiler;
   };
   static std::int64_t now();

@@ -292,10 +292,7 @@ Program compile(std::vector<Var> outputs, std::vector<Assign> assigns,
   auto impl = Program::planned(outputs, assigns, options, where);
   impl->build(outputs);
   Program program(std::move(impl));
-  if (detail::profiling_wanted()) {
-    program.profile(true);
-    detail::enrol_profiler(program.impl_->profiler);
-  }
+  if (detail::profiling_wanted()) program.profile(true);
   return program;
 }
 

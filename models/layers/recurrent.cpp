@@ -80,7 +80,8 @@ Recurrent::Recurrent(Cell cell, const std::string& name, std::int64_t size, std:
       layers_(options.layers),
       bias_(options.bias),
       batch_first_(options.batch_first),
-      dtype_(options.dtype) {
+      dtype_(options.dtype),
+      keep_(options.keep) {
   const std::string_view layer = kind();
   const std::int64_t gates = cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1;
   if (layers_ < 1)
@@ -205,7 +206,8 @@ Recurred Recurrent::run(Var x, const RecurrentState& start, Location where) cons
       const std::vector<Var> next = layer.step(state, input[0]);
       return {next, {next[0]}};
     };
-    const Scanned all = scan(step, states, {In(layer.from_input(over), where)}, {}, where);
+    const Scanned all =
+        scan(step, states, {In(layer.from_input(over), where)}, {.keep = keep_}, where);
     over = all.out[0];
     for (std::size_t i = 0; i < last.size(); ++i) last[i].push_back(all.state[i]);
   }
@@ -221,7 +223,8 @@ Recurred Recurrent::run(Var x, const RecurrentState& start, Location where) cons
 RNN::RNN(const std::string& name, std::int64_t size, std::int64_t hidden, Key key,
          const RnnOptions& options, Location where)
     : Recurrent(options.activation == RnnActivation::relu ? Cell::relu : Cell::tanh, name, size,
-                hidden, key, {options.layers, options.bias, options.batch_first, options.dtype},
+                hidden, key,
+                {options.layers, options.bias, options.batch_first, options.dtype, options.keep},
                 where) {}
 
 }  // namespace dualtape::nn

@@ -131,6 +131,8 @@ std::vector<Var> Function::inlined(std::span<const Var> arguments, Location wher
                                          : target.var(copies[ref.node], ref.output));
     copies[id] = target.add(*node.op, operands, node.attributes, node.where);
     first[id] = target.var(copies[id]);
+    if (node.label != 0 && target.parent() == nullptr)
+      target.set_label(copies[id], graph_->label(id));
   }
   std::vector<Var> results;
   for (const Var& out : outputs_)

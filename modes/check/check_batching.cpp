@@ -138,11 +138,18 @@ class BatchCheck {
     const Tensor a = got.to(float64);
     const Tensor b = wanted.to(float64);
     double largest = 1, gap = 0;
+    bool finite = true;
     for (std::size_t i = 0; i < a.data<double>().size(); ++i) {
       const double x = a.data<double>()[i], y = b.data<double>()[i];
       if (x == y || (std::isnan(x) && std::isnan(y))) continue;
       largest = std::max(largest, std::abs(y));
-      gap = std::isfinite(x - y) ? std::max(gap, std::abs(x - y)) : INFINITY;
+      finite = finite && std::isfinite(x - y);
+      if (finite) gap = std::max(gap, std::abs(x - y));
+      if (!finite) {
+        std::ostringstream out;
+        out << " is " << x << " where it should be " << y;
+        return out.str();
+      }
     }
     if (gap <= (wanted.dtype() == float32 ? 1e-5 : 1e-11) * largest) return {};
     std::ostringstream out;

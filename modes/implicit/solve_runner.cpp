@@ -81,6 +81,10 @@ void SolveRunner::judge(const KernelArgs& args, std::size_t member, double resid
   text << ", the tolerance " << terms_.tolerance;
   if (terms_.of_derivative)
     text << "; allow more steps or a larger tolerance in .linear, or take another method there";
+  else if (terms_.function == "linear_solve")
+    text
+        << "; allow more steps, take another .method (cg is for symmetric positive definite maps), "
+           "or a preconditioner (try_linear_solve gives a flag)";
   else
     text << "; start nearer, allow more steps, or take another solver (try_" << terms_.function
          << " gives a flag)";

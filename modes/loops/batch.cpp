@@ -13,6 +13,7 @@
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/creation.hpp>
 #include <dualtape/ops/extremes.hpp>
+#include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/like.hpp>
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
@@ -132,31 +133,23 @@ class BatchedLoop {
   }
 
   std::vector<Var> step(const Function& f, std::span<const Var> x) const {
-    std::vector<Var> members, batches, values, one;
+    std::vector<Var> values;
     Var steps, slot, count;
     std::size_t next = stops_apart_ ? 1 : 0;
     for (std::size_t i = 0; i <= inputs_.size(); ++i) {
       if (i == loop_.carried && stops_apart_) steps = x[next++];
       if (i == loop_.carried && counts_) slot = x[next++];
       if (i == loop_.carried + loop_.sliced && counts_) count = x[next++];
-      if (i == inputs_.size()) break;
-      values.push_back(x[next++]);
-      one.push_back(values.back());
-      if (!inputs_[i]) continue;
-      batches.push_back(values.back());
-      members.push_back(member_of(values.back()));
-      one.back() = members.back();
+      if (i < inputs_.size()) values.push_back(x[next++]);
     }
-    const std::vector<Var> out = f.inlined(one, f.where());
-    const std::vector<MaybeVar> found = members.empty()
-                                            ? std::vector<MaybeVar>(out.size())
-                                            : batch_all(out, members, batches, f.where());
-    std::vector<Var> results;
     const Var goes_on = stops_apart_ ? values[0] : counts_ ? less(slot, count) : Var();
+    const std::vector<Var> out = step_of_all(f, values, goes_on);
+    std::vector<Var> results;
     for (std::size_t i = 0; i < out.size(); ++i) {
-      Var next_value = !outputs_[i] ? out[i] : found[i] ? *found[i] : for_all(out[i], view_.size);
+      Var next_value = out[i];
       // What is stacked of a member that has ended is read by loops of counted steps alone, which
-      // leave it out; what its last state gives does no harm there, as zeros in a matrix would.
+      // leave it out; what another member's step gives does no harm there, as zeros in a matrix
+      // would.
       if (goes_on.defined() && !(stops_apart_ && i >= loop_.carried)) {
         const Var kept = i < loop_.carried ? values[i] : zeros_like(next_value);
         next_value = i == 0 && stops_apart_ ? logical_and(goes_on, next_value)
@@ -169,11 +162,24 @@ class BatchedLoop {
     if (stops_apart_) results.insert(results.begin(), any(results[0]));
     return results;
   }
-  // One truth value for each member against all its elements.
-  static Var spread(Var each, Var like) {
-    Ints sizes(like.rank(), 1);
-    sizes[0] = each.shape()[0];
-    return reshape(each, sizes);
+  // The body's results for all members, of whom those that have ended take a step of another one.
+  std::vector<Var> step_of_all(const Function& f, std::span<const Var> values, Var goes_on) const {
+    std::vector<Var> members, batches;
+    std::vector<Var> one(values.begin(), values.end());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (!inputs_[i]) continue;
+      // Of a linear loop the coefficients are those of steps that were taken.
+      const bool own = !goes_on.defined() || values[i] == goes_on || !loop_.linear.empty();
+      batches.push_back(own ? values[i] : of_those_that_go(goes_on, values[i]));
+      members.push_back(member_of(batches.back()));
+      one[i] = members.back();
+    }
+    std::vector<Var> out = f.inlined(one, f.where());
+    if (members.empty()) return out;
+    const std::vector<MaybeVar> found = batch_all(out, members, batches, f.where());
+    for (std::size_t i = 0; i < out.size(); ++i)
+      if (outputs_[i]) out[i] = found[i] ? *found[i] : for_all(out[i], view_.size);
+    return out;
   }
 
   const Loop& loop_;
@@ -185,6 +191,18 @@ class BatchedLoop {
 };
 
 }  // namespace
+
+Var spread(Var goes, Var like) {
+  Ints sizes(like.rank(), 1);
+  sizes[0] = goes.shape()[0];
+  return reshape(goes, sizes);
+}
+
+Var of_those_that_go(Var goes, Var x) {
+  if (goes.shape().count() == 0) return x;
+  const Var one = take(x, argmax(cast(goes, float32)), 0);
+  return where(spread(goes, x), x, stop_gradient(one));
+}
 
 std::vector<Var> batched_loop(const Loop& loop, const BatchView& view) {
   return BatchedLoop(loop, view).run();

@@ -18,6 +18,7 @@
 #include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/math.hpp>
+#include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
@@ -177,8 +178,8 @@ struct SwitchOp {
     return apply_all(node.op, operands, made.attributes());
   }
 
-  // By one number for all members, a branch of all of them; by a number for each, every branch is
-  // computed for all and each member takes its own.
+  // By one number for all members, a branch of all of them; by a number for each, every branch that
+  // some member takes is computed for all and each member takes its own.
   static std::optional<std::vector<Var>> batch(const BatchView& view) {
     const Branches branches(view.node.attributes);
     std::vector<bool> batched;
@@ -193,17 +194,13 @@ struct SwitchOp {
     if (!view.in[0]) return apply_all(view.node.op, operands, made.attributes());
     std::vector<Var> results;
     for (std::size_t b = 0; b < made.functions.size(); ++b) {
-      const std::vector<Var> found =
-          call_linear(made.functions[b], std::span(operands).subspan(1), made.first_linear);
+      const Var takes = takes_branch(*view.in[0], b, made.functions.size());
+      const std::vector<Var> found = of_takers(view, made, b, takes);
       for (std::size_t i = 0; i < found.size(); ++i) {
-        if (b == 0) {
+        if (b == 0)
           results.push_back(found[i]);
-          continue;
-        }
-        Ints sizes(found[i].rank(), 1);
-        sizes[0] = view.size;
-        const Var takes = greater_equal(reshape(*view.in[0], sizes), static_cast<std::int64_t>(b));
-        results[i] = where(takes, found[i], results[i]);
+        else
+          results[i] = where(spread(takes, found[i]), found[i], results[i]);
       }
     }
     return results;
@@ -212,6 +209,41 @@ struct SwitchOp {
   static std::vector<Case> cases();
 
  private:
+  static Var takes_branch(Var numbers, std::size_t b, std::size_t count) {
+    const auto number = static_cast<std::int64_t>(b);
+    if (b == 0) return less_equal(numbers, number);
+    return b + 1 == count ? greater_equal(numbers, number) : equal(numbers, number);
+  }
+  // Branch b for all members, where some take it; members that do not are given the operands of one
+  // that does.
+  static std::vector<Var> of_takers(const BatchView& view, const Branches& batched, std::size_t b,
+                                    Var takes) {
+    const FunctionPtr& branch = batched.functions[b];
+    std::vector<In> operands{In(cast(any(takes), int64))};
+    for (std::size_t i = 1; i < view.in.size(); ++i) {
+      const bool own = !view.in[i] || i > batched.first_linear;
+      operands.emplace_back(!view.in[i] ? view.node.in[i]
+                            : own       ? *view.in[i]
+                                        : of_those_that_go(takes, *view.in[i]));
+    }
+    Branches made;
+    made.functions = {no_result_of(*branch), branch};
+    made.first_linear = batched.first_linear;
+    return apply_all(view.node.op, operands, made.attributes());
+  }
+  static FunctionPtr no_result_of(const Function& branch) {
+    const auto body = [&](std::span<const Var> x) {
+      std::vector<Var> none;
+      for (const Var& out : branch.outputs())
+        none.push_back(broadcast_to(x[0].graph().constant(zeros({}, out.dtype())), out.shape()));
+      return none;
+    };
+    const auto make = [&] {
+      return Function::make("no member of " + branch.name(), types_of(branch.inputs()), body,
+                            branch.where());
+    };
+    return branch.derived("no member", make, branch.where());
+  }
   static std::vector<MaybeVar> differentiable(const NodeView& node, const std::vector<Var>& out) {
     std::vector<MaybeVar> found(out.begin(), out.end());
     for (std::size_t i = 0; i < found.size(); ++i)
@@ -268,21 +300,29 @@ std::vector<Case> SwitchOp::cases() {
 
 namespace {
 
+// What errors call a function and its branches.
+struct Names {
+  const char* function = "switch_case";
+  std::string branch(std::size_t b) const {
+    if (function == std::string_view("switch_case")) return "branch " + std::to_string(b);
+    return b == 0 ? "`otherwise`" : "`then`";
+  }
+};
+
 void require_alike(std::span<const Var> first, std::span<const Var> other, std::size_t branch,
-                   Location where) {
+                   const Names& names, Location where) {
   if (first.size() != other.size())
-    fail<GraphError>({.op = "switch_case",
-                      .what = "branch 0 returns " + std::to_string(first.size()) +
-                              " Vars, branch " + std::to_string(branch) + " " +
-                              std::to_string(other.size()),
+    fail<GraphError>({.op = names.function,
+                      .what = names.branch(0) + " returns " + std::to_string(first.size()) +
+                              " Vars, " + names.branch(branch) + " " + std::to_string(other.size()),
                       .where = where,
                       .help = "return as many in each"});
   for (std::size_t i = 0; i < first.size(); ++i) {
     if (first[i].type() == other[i].type()) continue;
-    const Complaint complaint{.op = "switch_case",
-                              .what = "result " + std::to_string(i) + " of branch 0 is " +
-                                      to_string(first[i].type()) + ", of branch " +
-                                      std::to_string(branch) + " " + to_string(other[i].type()),
+    const Complaint complaint{.op = names.function,
+                              .what = "result " + std::to_string(i) + " of " + names.branch(0) +
+                                      " is " + to_string(first[i].type()) + ", of " +
+                                      names.branch(branch) + " " + to_string(other[i].type()),
                               .where = where,
                               .help = "return the same shapes and dtypes in each"};
     if (first[i].shape() != other[i].shape()) fail<ShapeError>(complaint);
@@ -290,36 +330,23 @@ void require_alike(std::span<const Var> first, std::span<const Var> other, std::
   }
 }
 
-}  // namespace
-
-std::vector<Var> switch_case(Var index, const std::vector<Branch>& branches, Location where) {
-  detail::require_alive(index, "switch_case", "the number of the branch", where);
-  if (branches.empty())
-    fail<ValueError>({.op = "switch_case",
-                      .what = "there are no branches",
-                      .where = where,
-                      .help = "give one at least"});
-  const Complaint complaint{.op = "switch_case",
-                            .what = "the number of the branch is " + to_string(index.type()),
-                            .where = where,
-                            .help = "give one integer, such as argmax(x) or cast(flag, dt::int64)"};
-  if (is_floating(index.dtype()) || index.dtype() == boolean) fail<TypeError>(complaint);
-  if (index.rank() != 0) fail<ShapeError>(complaint);
+std::vector<Var> chosen(Var index, const std::vector<Branch>& branches, const Names& names,
+                        Location where) {
   Graph& graph = index.graph();
   // What a branch reads besides is the same for all, so that they take the same operands.
   std::vector<std::vector<Var>> results;
   std::vector<NodeId> first, last;
   for (const Branch& branch : branches) {
-    detail::require_callable(!detail::is_null(branch), "switch_case", where);
+    detail::require_callable(!detail::is_null(branch), names.function, where);
     first.push_back(static_cast<NodeId>(graph.size()));
     results.push_back(branch());
     last.push_back(static_cast<NodeId>(graph.size()));
     for (const Var& var : results.back())
-      detail::require_alive(var, "switch_case", "what a branch returns", where);
-    require_alike(results[0], results.back(), results.size() - 1, where);
+      detail::require_alive(var, names.function, "what a branch returns", where);
+    require_alike(results[0], results.back(), results.size() - 1, names, where);
   }
   if (results[0].empty())
-    fail<GraphError>({.op = "switch_case",
+    fail<GraphError>({.op = names.function,
                       .what = "its branches return nothing",
                       .where = where,
                       .help = "return a Var at least"});
@@ -344,6 +371,24 @@ std::vector<Var> switch_case(Var index, const std::vector<Branch>& branches, Loc
   return apply_all(detail::switch_op.op(), operands, made.attributes());
 }
 
+}  // namespace
+
+std::vector<Var> switch_case(Var index, const std::vector<Branch>& branches, Location where) {
+  detail::require_alive(index, "switch_case", "the number of the branch", where);
+  if (branches.empty())
+    fail<ValueError>({.op = "switch_case",
+                      .what = "there are no branches",
+                      .where = where,
+                      .help = "give one at least"});
+  const Complaint complaint{.op = "switch_case",
+                            .what = "the number of the branch is " + to_string(index.type()),
+                            .where = where,
+                            .help = "give one integer, such as argmax(x) or cast(flag, dt::int64)"};
+  if (is_floating(index.dtype()) || index.dtype() == boolean) fail<TypeError>(complaint);
+  if (index.rank() != 0) fail<ShapeError>(complaint);
+  return chosen(index, branches, {}, where);
+}
+
 std::vector<Var> cond(Var predicate, const Branch& then, const Branch& otherwise, Location where) {
   detail::require_alive(predicate, "cond", "the predicate", where);
   const Complaint complaint{.op = "cond",
@@ -352,7 +397,7 @@ std::vector<Var> cond(Var predicate, const Branch& then, const Branch& otherwise
                             .help = "give one truth value: a comparison, or any(...)"};
   if (predicate.dtype() != boolean) fail<TypeError>(complaint);
   if (predicate.rank() != 0) fail<ShapeError>(complaint);
-  return switch_case(cast(predicate, int64), {otherwise, then}, where);
+  return chosen(cast(predicate, int64), {otherwise, then}, {"cond"}, where);
 }
 
 }  // namespace dualtape

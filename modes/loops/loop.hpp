@@ -77,6 +77,14 @@ std::vector<MaybeVar> loop_tangents(const Loop& loop, const NodeView& node,
 // The cotangents of the linear operands of a linear loop, in their order.
 std::vector<Var> loop_transposed(const Loop& loop, const NodeView& node,
                                  std::span<const MaybeVar> cotangents);
+// Of a batch (members, ...) and a truth value for each member (members): the members that go keep
+// their own, the others have what one that goes has, and no derivative. So whatever is computed of
+// them is computed where it has a value and a slope, and the cotangents of the others end here:
+// zero times an infinite slope would be NaN.
+Var of_those_that_go(Var goes, Var x);
+// One truth value for each member against all its elements.
+Var spread(Var goes, Var like);
+
 // The loop of all members of a batch at once.
 std::vector<Var> batched_loop(const Loop& loop, const BatchView& view);
 

@@ -52,41 +52,65 @@ OnlineStates::OnlineStates(std::int64_t states) : states_(states) {
 void OnlineStates::start() {
   kept_.assign(1, 0);
   slots_.assign(1, 0);
+  measure();
 }
 
-// The first sweep goes to the last state and keeps what is listed; then each part is run back. The
-// last step of all is run back from the state that the sweep has arrived at.
-std::int64_t OnlineStates::advances(std::int64_t without, std::int64_t with,
-                                    std::int64_t steps) const {
-  std::int64_t sum = 0;
-  std::int64_t place = 0;
-  std::int64_t first = 0;
-  const auto add_part = [&](std::int64_t end) {
-    sum += end - first + least_advances(end - first, states_ - place);
-    first = end;
-    ++place;
+// The first sweep goes to the last state and keeps what is listed; then each part between two of
+// them is run back, part i with the states from i on. The last step of all is run back from the
+// state that the sweep has arrived at. What is the same until the list changes is measured once.
+void OnlineStates::measure() {
+  const std::size_t closed = kept_.size() - 1;  // parts with both ends in the list
+  const auto cost = [this](std::size_t first, std::size_t last, std::size_t place) {
+    return least_advances(kept_[last] - kept_[first], states_ - static_cast<std::int64_t>(place));
   };
-  for (std::size_t i = 1; i < kept_.size(); ++i)
-    if (static_cast<std::int64_t>(i) != without) add_part(kept_[i]);
-  if (with >= 0) add_part(with);
-  add_part(steps - 1);
-  return sum;
+  closed_ = before_last_ = 0;
+  for (std::size_t i = 0; i < closed; ++i) {
+    before_last_ = closed_;
+    closed_ += cost(i, i + 1, i);
+  }
+  // Without a state between two others, whose parts become one; those after it move up by a place.
+  cheapest_ = -1;
+  std::int64_t before = 0, after = 0;
+  for (std::size_t i = 2; i < closed; ++i) after += cost(i, i + 1, i - 1);
+  for (std::size_t j = 1; j < closed; ++j) {
+    const std::int64_t all = before + cost(j - 1, j + 1, j - 1) + after;
+    if (cheapest_ < 0 || all < without_cheapest_) {
+      cheapest_ = static_cast<std::int64_t>(j);
+      without_cheapest_ = all;
+    }
+    before += cost(j - 1, j, j - 1);
+    if (j + 1 < closed) after -= cost(j + 1, j + 2, j);
+  }
 }
 
 std::int64_t OnlineStates::grow(std::int64_t steps) {
   const std::int64_t candidate = steps - 2;
   if (candidate <= kept_.back()) return -1;
-  const std::int64_t least = least_advances(steps, states_);
   const auto count = static_cast<std::int64_t>(kept_.size());
-  const bool room = count < states_;
-  std::int64_t best = advances(-1, -1, steps) + 1;  // keeping is second to any that is as good
+  // Every choice runs steps - 1 steps in the first sweep.
+  const auto part = [this](std::int64_t first, std::int64_t last, std::int64_t place) {
+    return least_advances(last - first, states_ - place);
+  };
+  const std::int64_t as_it_is = closed_ + part(kept_.back(), steps - 1, count - 1);
+  std::int64_t best = as_it_is + 1;  // keeping is second to any that is as good
   std::int64_t given_up = -1;
-  for (std::int64_t j = room ? count : 1; j < count + (room ? 1 : 0); ++j) {
-    const std::int64_t cost = advances(j, candidate, steps);
-    if (cost >= best) continue;
+  const auto choose = [&](std::int64_t without, std::int64_t cost) {
+    if (cost >= best) return;
     best = cost;
-    given_up = j;
-    if (best <= least) break;
+    given_up = without;
+  };
+  const bool room = count < states_;
+  if (room) {
+    choose(count,
+           closed_ + part(kept_.back(), candidate, count - 1) + part(candidate, steps - 1, count));
+  } else {
+    const std::int64_t end = part(candidate, steps - 1, count - 1);
+    if (cheapest_ > 0)
+      choose(cheapest_, without_cheapest_ + part(kept_.back(), candidate, count - 2) + end);
+    if (count > 1)
+      choose(count - 1, before_last_ +
+                            part(kept_[static_cast<std::size_t>(count - 2)], candidate, count - 2) +
+                            end);
   }
   if (given_up < 0) return -1;
   std::int64_t slot = count;
@@ -97,6 +121,7 @@ std::int64_t OnlineStates::grow(std::int64_t steps) {
   }
   kept_.push_back(candidate);
   slots_.push_back(slot);
+  measure();
   return slot;
 }
 

@@ -37,12 +37,16 @@ class OnlineStates {
   std::int64_t slot(std::size_t place) const { return slots_[place]; }
 
  private:
-  // Of all steps, with the states kept but the one of a place, and with one more; -1 for none.
-  std::int64_t advances(std::int64_t without, std::int64_t with, std::int64_t steps) const;
+  void measure();
 
   std::int64_t states_;
   std::vector<std::int64_t> kept_;
   std::vector<std::int64_t> slots_;
+  // Advances of the parts between states, beside those of the first sweep.
+  std::int64_t closed_ = 0;            // of all of them
+  std::int64_t before_last_ = 0;       // but the last
+  std::int64_t cheapest_ = -1;         // the inner state that is missed least; -1 for none
+  std::int64_t without_cheapest_ = 0;  // of all without it
 };
 
 }  // namespace dualtape::detail

@@ -3,6 +3,7 @@
 // For a loop y = F(p) it is G(p, u) = J(p)^T u. With the dual loop D(p, v) = (F(p), J(p) v), the
 // derivative of G along (v, w) is the same operator of D: J(p)^T w + d/dp <u, J(p) v>, which is D's
 // transpose on (w, u), by p. So schedules survive differentiation.
+#include <dualtape/core/composite.hpp>
 #include <dualtape/modes/loops/scheduled.hpp>
 
 #include <algorithm>
@@ -81,6 +82,7 @@ FunctionPtr BackLoop::step() const {
       const std::vector<Var> found =
           vjp(outputs, wrt, cotangents, Unreachable::zero, f.where()).all();
       std::vector<Var> results(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(c));
+      const Composite line("scan", {In(x[0], f.where())});
       for (std::size_t j = 0; j < k; ++j) results.push_back(given[c + j] + found[c + s + j]);
       for (std::size_t j = 0; j < s; ++j) results.push_back(found[c + j]);
       return results;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include <dualtape/core/composite.hpp>
 #include <dualtape/modes/loops/dual.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
@@ -64,6 +65,7 @@ FunctionPtr transposed_body(const Loop& loop, const LinearInputs& inputs) {
     const auto of = [&](std::size_t i) { return found[i]; };
     std::vector<Var> results;
     for (std::size_t i = 0; i < loop.carried; ++i) results.push_back(of(i));
+    const Composite line("scan", {In(x[0], f.where())});
     for (std::size_t k = 0; k < inputs.constant.size(); ++k)
       results.push_back(x[loop.carried + k] + of(loop.carried + inputs.sliced.size() + k));
     for (std::size_t k = 0; k < inputs.sliced.size(); ++k) results.push_back(of(loop.carried + k));

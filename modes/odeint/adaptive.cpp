@@ -249,7 +249,9 @@ Stepped Steps::next(const Place& place, Var to) const {
     const Composite line("odeint", {In(to, f.where)});
     const Var rest = to - place.t;
     const Var last = abs(place.h) >= abs(rest);
-    length = stop_gradient(where(last, rest, place.h));
+    // By as much as the clock moves: far from zero t + h is rounded.
+    const Var moved = (place.t + place.h) - place.t;
+    length = stop_gradient(where(last, rest, moved));
     end = where(last, to, place.t + length);
   }
   Tried step = tried(place, length);
@@ -277,6 +279,14 @@ Var interpolated(Var dense, Var s) {
   return slice(dense, 0, 0, 1) + matmul(powers, slice(dense, 0, 1, 5));
 }
 
+// Whether no time is before the one it follows, in the direction of the last, and none is NaN.
+Var in_order(Var times) {
+  const std::int64_t count = times.shape()[0];
+  const Var first = slice(times, 0, 0, 1), last = slice(times, 0, count - 1, count);
+  const Var changes = slice(times, 0, 1, count) - slice(times, 0, 0, count - 1);
+  return logical_and(all(changes * sign(last - first) >= 0.0), all(equal(times, times)));
+}
+
 OdeSolution solved_adaptively(const Field& f, std::span<const Var> y0, Var times,
                               const OdeOptions& options) {
   const std::int64_t count = times.shape()[0];
@@ -294,10 +304,15 @@ OdeSolution solved_adaptively(const Field& f, std::span<const Var> y0, Var times
   {
     const Composite here = line();
     const Var known = unsqueeze(equal(times, from), 1);
-    for (const Var& y : y0)
-      begin.push_back(where(known, reshape(y, {1, y.shape().count()}),
-                            times.graph().constant(full(
-                                Shape{}, std::numeric_limits<double>::quiet_NaN(), y.dtype()))));
+    // The values at the start have a slope by that time.
+    const Var since = where(known, unsqueeze(times - from, 1), 0.0);
+    for (std::size_t i = 0; i < values; ++i) {
+      const auto row = [](Var x) { return reshape(x, {1, x.shape().count()}); };
+      const Var none = times.graph().constant(
+          full(Shape{}, std::numeric_limits<double>::quiet_NaN(), y0[i].dtype()));
+      const Var slope = where(isfinite(first.slope[i]), first.slope[i], 0.0);
+      begin.push_back(where(known, row(y0[i]) + since * row(slope), none));
+    }
   }
   const auto holds = [&](std::span<const Var> state) {
     const Composite here = line();
@@ -320,7 +335,8 @@ OdeSolution solved_adaptively(const Field& f, std::span<const Var> y0, Var times
   const std::vector<In> start(begin.begin(), begin.end());
   const WhileResult done = while_loop(holds, body, start, {.most = options.most}, f.where);
   const Composite here = line();
-  OdeSolution made{{}, done.steps, logical_not(ahead(done.state[0], from, to))};
+  OdeSolution made{
+      {}, done.steps, logical_and(logical_not(ahead(done.state[0], from, to)), in_order(times))};
   for (std::size_t i = 0; i < values; ++i) {
     std::vector<std::int64_t> sizes{count};
     for (const std::int64_t size : y0[i].shape().sizes()) sizes.push_back(size);

@@ -11,7 +11,9 @@
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/creation.hpp>
+#include <dualtape/ops/join.hpp>
 #include <dualtape/ops/like.hpp>
+#include <dualtape/ops/math.hpp>
 #include <dualtape/ops/shapes.hpp>
 
 namespace dualtape {
@@ -70,10 +72,13 @@ struct Search {
     Vars all = steps.first(y0, from, to).values();
     const Var before = stop_gradient(sign(g(from, y0)));
     const Composite here = line();
-    for (const Var& var : {from.graph().constant(Tensor(false)), before, from, ones_like(from)})
+    for (const Var& var : {from.graph().constant(Tensor(false)), before, from, zeros_like(from)})
       all.push_back(var);
-    for (const Var& y : y0)
-      all.push_back(from.graph().constant(zeros({5, y.shape().count()}, y.dtype())));
+    // Until there is a step, one of length zero.
+    for (const Var& y : y0) {
+      const Var flat = from.graph().constant(zeros({4, y.shape().count()}, y.dtype()));
+      all.push_back(concat(std::vector{reshape(y, {1, y.shape().count()}), flat}));
+    }
     return all;
   }
   Vars step(std::span<const Var> state) const {
@@ -117,7 +122,7 @@ class Near {
       : t_(step.t + stop_gradient(part * step.length)) {
     const Vars start = step.at(zeros_like(part));
     const Place place{step.t, step.length, {}, start, f(step.t, start)};
-    Vars derivative = steps.tried(place, stop_gradient(part * step.length)).y;
+    Vars derivative = steps.tried(place, stop_gradient(t_ - step.t)).y;
     const Vars y = derivative;
     std::vector<Wrt> wrt{Wrt(t_, f.where)};
     for (const Var& var : y) wrt.emplace_back(var, f.where);
@@ -151,15 +156,48 @@ class Near {
   std::vector<Vars> derivatives_;  // by order
 };
 
-// Newton's method on g(t, y(t)): the value stays, to rounding, and each step doubles the order up
-// to which derivatives are those of the zero.
-Var polished(const Event& g, const Near& near) {
-  Var t = near.time() + 0.0;  // a Var of its own, so that derivatives by it are not by time()
+// `value`, whose derivatives are NaN where there are none. A cotangent of zero stays zero, as a
+// tangent that nobody reads does no harm.
+Var with_slope_if(Var there, Var value, Location where) {
+  const auto itself = [](std::span<const Var> x) { return std::vector<Var>{x[0]}; };
+  const auto none = [](Var like) {
+    return like.graph().constant(
+        full(Shape{}, std::numeric_limits<double>::quiet_NaN(), like.dtype()));
+  };
+  const auto tangent = [none](std::span<const Var> x, std::span<const Var>,
+                              std::span<const Var> dx) {
+    return std::vector<Var>{dx[0] * dualtape::where(x[1], ones_like(x[0]), none(x[0]))};
+  };
+  const auto cotangent = [none](std::span<const Var> x, std::span<const Var>,
+                                std::span<const Var> c) {
+    const Var lost = dualtape::where(equal(c[0], 0.0), zeros_like(c[0]), none(c[0]));
+    return std::vector<Var>{dualtape::where(x[1], c[0], lost), zeros_like(x[1])};
+  };
+  const auto function = Function::make("odeint_event", {value.type(), there.type()}, itself, where,
+                                       {tangent, cotangent});
+  return call(function, std::vector<In>{In(value, where), In(there, where)}, where)[0];
+}
+
+// Newton's method on g(t, y(t)), from the time found by bisection: the value stays, to rounding,
+// and each step doubles the order up to which derivatives are those of the zero. Where the steps do
+// not become shorter, g jumps or has no slope to speak of; that time stands, and has no derivative.
+Var polished(const Event& g, const Near& near, const Within& step) {
+  const Var start = near.time();
+  Var t = start + 0.0;  // a Var of its own, so that derivatives by it are not by `start`
+  std::vector<Var> changes;
   for (int i = 0; i < 2; ++i) {
     const Var value = g(t, near.at(t));
-    t = t - value / forward(value, {t}, {ones_like(t)});
+    const MaybeVar slope = forward_all({value}, {t}, {ones_like(t)}, g.where)[0];
+    const Composite line("odeint_event", {In(t, g.where)});
+    changes.push_back(value / (slope ? *slope : zeros_like(t)));
+    t = t - changes.back();
   }
-  return t;
+  const Composite line("odeint_event", {In(t, g.where)});
+  const double rounding = t.dtype() == float32 ? 1e-6 : 1e-14;
+  const Var least = rounding * maximum(abs(start), abs(step.length));
+  const Var nearer = logical_and(abs(changes[0]) <= maximum(abs(step.length), least),
+                                 abs(changes[1]) <= maximum(0.5 * abs(changes[0]), least));
+  return with_slope_if(nearer, where(nearer, t, stop_gradient(start)), g.where);
 }
 
 }  // namespace
@@ -204,13 +242,13 @@ OdeCrossing odeint_event(const OdeFunction& f, const OdeEvent& g, const std::vec
   const Within step = search.step_of(last.subspan(2));
   const Var part = search.part(step, last[1]);
   const Near near(field, steps, step, part);
-  const Var t = polished(event, near);
+  const Var t = polished(event, near, step);
   const Composite here = search.line();
   OdeCrossing made{{}, {}, last[0], done.steps};
-  // Times NaN where there is none, so that derivatives are NaN as well, not those of a constant.
-  const Var is_there =
-      dualtape::where(made.crossed, ones_like(t), std::numeric_limits<double>::quiet_NaN());
-  const auto if_crossed = [&](Var var) { return var * is_there; };
+  const auto if_crossed = [&](Var var) {
+    const Var value = dualtape::where(made.crossed, var, std::numeric_limits<double>::quiet_NaN());
+    return with_slope_if(made.crossed, value, where);
+  };
   made.t = if_crossed(t);
   for (const Var& y : near.at(t)) made.y.push_back(if_crossed(y));
   return made;

@@ -1,4 +1,5 @@
 #include <dualtape/modes/odeint/odeint.hpp>
+#include <sstream>
 
 #include <limits>
 #include <string>
@@ -72,10 +73,13 @@ void require_options(const char* function, const OdeOptions& options, DType dtyp
              "at least one");
     return;
   }
-  if (!(options.rtol >= least) || !(options.atol >= 0))
-    refuse("rtol is " + std::to_string(options.rtol) + " and atol " + std::to_string(options.atol),
+  if (!(options.rtol >= least) || !(options.atol >= 0)) {
+    std::ostringstream given;
+    given << "rtol is " << options.rtol << " and atol " << options.atol;
+    refuse(given.str(),
            "rtol is at least four times the rounding of the dtype, 9e-16 or 4.8e-7, and atol at "
            "least 0");
+  }
   if (options.most < 0)
     refuse("the most steps are " + std::to_string(options.most), "a number from 0 on");
   if (!(options.first >= 0) || options.first > std::numeric_limits<double>::max())

@@ -34,6 +34,7 @@ void GraphCopy::add(NodeId id) {
   for (const Ref& ref : node.inputs())
     operands.push_back(ref.outer ? outer_(from_->var(ref)) : made(ref));
   const NodeId copied = to_->add(*node.op, operands, node.attributes, node.where);
+  if (node.label != 0 && to_->parent() == nullptr) to_->set_label(copied, from_->label(id));
   // An output that something else stands for keeps that.
   for (std::uint32_t i = 0; i < node.output_count; ++i)
     made_.try_emplace({id, i}, to_->var(copied, i));
