@@ -23,12 +23,6 @@ struct Line {
 };
 using Costs = std::map<std::string, Line, std::less<>>;
 
-inline std::vector<dt::Type> types_of(std::span<const dt::Var> vars) {
-  std::vector<dt::Type> types;
-  for (const dt::Var& var : vars) types.push_back(var.type());
-  return types;
-}
-
 // Leaves cost nothing, nor does what only gives an operand another shape.
 inline Costs costs_of(const std::vector<dt::Var>& outputs) {
   Costs costs;

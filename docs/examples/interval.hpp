@@ -30,11 +30,9 @@ inline Var call(Prim prim, dt::In a, dt::In b) { return dt::apply(dt::operator_o
 inline Var both(Var a, Var b) { return dt::logical_and(a, b); }
 inline Var either(Var a, Var b) { return dt::logical_or(a, b); }
 
-// The interval where `known` is true.
 inline Interval where_known(Var known, const Interval& x) {
   return {dt::where(known, x.low, dt::not_a_number), dt::where(known, x.high, dt::not_a_number)};
 }
-
 // [outwards]
 // What an interval tells: nothing if an end is NaN, if the ends have crossed, or from -inf to inf,
 // where inf - inf or 0 inf may lie within.
@@ -84,10 +82,6 @@ inline Interval tangent(const Interval& x) {
   return where_known(both(same, x.high - x.low < 3), {dt::tan(x.low), dt::tan(x.high)});
 }
 
-inline Interval quotient(const Interval& a, const Interval& b) {
-  return corners(Prim::div, a, where_known(either(b.low > 0, b.high < 0), b));
-}
-
 // Monotone along both sides where no base is negative, and for whole exponents, of which even ones
 // see magnitudes; nothing is known with a pole inside.
 inline Interval power(const Interval& x, const Interval& y) {
@@ -113,12 +107,15 @@ inline Interval angle(const Interval& y, const Interval& x) {
 
 // a - b floor(a / b): a straight line as long as the quotient stays between two whole numbers.
 inline Interval remainder(const Interval& a, const Interval& b) {
-  const Var same = dt::equal(dt::floor(a.low / b.low), dt::floor(a.high / b.low));
-  const Var line = both(dt::equal(b.low, b.high), same);
-  const Interval any{dt::minimum(b.low, 0), dt::maximum(b.high, 0)};
+  const Interval q = outwards(corners(Prim::div, a, b), 1);
+  const Var k = dt::floor(q.low), line = dt::equal(k, dt::floor(q.high));
+  const Var slack = 4 * epsilon_of(k) * (magnitude(a).high + magnitude(b).high * dt::abs(k));
+  const Var low = a.low - dt::maximum(b.low * k, b.high * k) - slack;
+  const Var high = a.high - dt::minimum(b.low * k, b.high * k) + slack;
+  const Var least = dt::minimum(b.low, 0), most = dt::maximum(b.high, 0);
   return where_known(both(either(b.low > 0, b.high < 0), dt::isfinite(a.high - a.low)),
-                     {dt::where(line, call(Prim::mod, a.low, b.low), any.low),
-                      dt::where(line, call(Prim::mod, a.high, b.low), any.high)});
+                     {dt::where(line, dt::maximum(low, least), least),
+                      dt::where(line, dt::minimum(high, most), most)});
 }
 
 // Certainly, if even these two ends compare so; possibly, unless the other two say no. A comparison

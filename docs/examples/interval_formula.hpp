@@ -34,7 +34,7 @@ inline Interval ends_of(Prim prim, const Interval& a, const Interval& b) {
     case Prim::mul: return corners(prim, a, b);
     case Prim::exp_product:  // 0 inf may lie within
       return where_known(dt::isfinite(m.high + magnitude(b).high), corners(prim, a, b));
-    case Prim::div: return quotient(a, b);
+    case Prim::div: return corners(prim, a, where_known(either(b.low > 0, b.high < 0), b));
     case Prim::pow: return power(a, b);
     case Prim::atan2: return angle(a, b);
     case Prim::hypot: {

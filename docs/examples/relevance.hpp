@@ -32,7 +32,8 @@ class Relevance : public dt::BackwardMode<Var> {
   }
   std::vector<dt::MaybeVar> bilinear(const dt::NodeView& node, const Wanted& wanted,
                                      Out out) override {
-    if (wanted[0] && wanted[1]) refuse(node, "both factors depend on the inputs");
+    if (wanted[0] && wanted[1])
+      dt::refuse_node(node, "relevance", "both factors depend on the inputs");
     return linear(node, wanted, out);
   }
   std::vector<dt::MaybeVar> elementwise(const dt::NodeView& node, const Wanted& wanted,
@@ -82,13 +83,6 @@ class Relevance : public dt::BackwardMode<Var> {
     for (std::size_t i = 0; i < shares.size(); ++i)
       if (shares[i]) shares[i] = node.in[i] * dt::sum_to_shape(*shares[i], node.in[i].shape());
     return shares;
-  }
-  [[noreturn]] static void refuse(const dt::NodeView& node, const std::string& why) {
-    dt::fail<dt::GraphError>({.op = node.op.name(),
-                              .label = node.out[0].label(),
-                              .what = "cannot share relevance: " + why,
-                              .where = node.out[0].node().where,
-                              .help = "teach the mode with set_rule"});
   }
   double epsilon_;
   dt::Graph* graph_ = nullptr;
