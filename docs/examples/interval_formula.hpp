@@ -10,13 +10,16 @@
 namespace intervals {
 
 // [accuracy]
-// The error of an operator's kernel in units in the last place, by its table of edges; the basic
-// ones are rounded correctly. Once for the end, and once for the value that is held against it.
-inline double accuracy_of(Prim prim) {
-  if (prim == Prim::sqrt || (prim >= Prim::add && prim <= Prim::div)) return 1;
+// The error of an operator's kernel in units in the last place, by its table of edges; once for the
+// end, and once for the value that is held against it.
+inline double accuracy_of(const dt::Op& op) {
   double ulps = 4;
-  for (const dt::Edge& edge : dt::operator_of(prim).edges()) ulps = std::max(ulps, edge.ulp);
+  for (const dt::Edge& edge : op.edges()) ulps = std::max(ulps, edge.ulp);
   return 2 * ulps;
+}
+inline double accuracy_of(Prim prim) {
+  const bool rounded = prim == Prim::sqrt || (prim >= Prim::add && prim <= Prim::div);
+  return rounded ? 1 : accuracy_of(dt::operator_of(prim));  // 1: correctly, by IEEE 754
 }
 // [/accuracy]
 

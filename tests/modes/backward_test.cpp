@@ -199,6 +199,13 @@ TEST_CASE("what is wrong in a backward walk is told with the user's line") {
             "1 outputs but 0 states"));
   CHECK(has(error_of<dt::GraphError>([&] { back(mode, {y}, one, {foreign}); }), "does not belong"));
   CHECK(has(error_of<dt::GraphError>([&] { back(mode, {y}, one, {dt::Var{}}); }), "empty Var"));
+  dt::Var dead;
+  {
+    dt::Graph ended;
+    dead = ended.input("x", {3}, dt::float64);
+  }
+  CHECK(has(error_of<dt::GraphError>([&] { back(mode, {y}, one, {dead}); }), "has ended"));
+  CHECK(has(error_of<dt::GraphError>([&] { dt::sum_to_shape(dead, {3}); }), "has ended"));
   CHECK(has(error_of<dt::GraphError>([&] { mode.set_rule(dt::require_op("exp"), nullptr); }),
             "backward_test.cpp:"));
   mode.set_rule(dt::require_op("exp"),
