@@ -123,6 +123,9 @@ TEST_CASE("of what may be no number nothing is known") {
   check_unknown(bounds_of([](dt::Var x, dt::Var y) { return x / y; }, {{1, 2}, {-1, 2}}));
   check_unknown(bounds_of([](dt::Var x) { return dt::tan(x); }, {{1, 2}}));
   check_unknown(bounds_of([](dt::Var x) { return dt::maximum(dt::log(x), 0); }, {{-1, 2}}));
+  check_unknown(bounds_of([](dt::Var x, dt::Var y) { return x - y; },
+                          {{1, dt::infinity}, {1, dt::infinity}}));
+  check_unknown(bounds_of([](dt::Var x) { return dt::sin(x); }, {{1, dt::infinity}}));
   // A comparison with it may say either.
   check_ends(bounds_of([](dt::Var x) { return dt::where(dt::sqrt(x) < 9, 1.0, 2.0); }, {{-1, 4}}),
              1, 2);

@@ -92,7 +92,7 @@ TEST_CASE("intervals contain what every operator computes at points of random bo
     with += found.tally.numbers > 0 ? 1 : 0;
     all += found.tally;
   }
-  CHECK(with >= 159);
+  CHECK(with >= 166);
   CHECK(all.numbers > 3000000);
   CHECK(all.unknown < all.numbers / 20);
 }
