@@ -8,7 +8,6 @@
 
 #include <vector>
 
-#include <dualtape/core/registry.hpp>
 #include <dualtape/dualtape.hpp>
 
 namespace relevance {

@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include <dualtape/core/registry.hpp>
 #include <dualtape/dualtape.hpp>
 
 #include "common/tutorial.hpp"
