@@ -66,17 +66,21 @@ std::vector<Var> on_ends(const dt::NodeView& node, Intervals in, End end) {
     ends.emplace_back(moving[i] ? end(state(node, in, i)) : node.in[i]);
   return dt::apply_all(node.op, ends, node.attributes);
 }
+inline Interval any_whole(Var like) {
+  using Limits = std::numeric_limits<std::int32_t>;
+  using Wide = std::numeric_limits<std::int64_t>;
+  if (like.dtype() == dt::int32)
+    return {dt::full_like(like, Limits::min()), dt::full_like(like, Limits::max())};
+  return {dt::full_like(like, Wide::min()), dt::full_like(like, Wide::max())};
+}
 // Each end from those of the operands. Indices beside the values chosen may be any. Where something
 // is sorted that may be NaN, which goes last, all may move.
 inline std::vector<MaybeInterval> monotone(const dt::NodeView& node, Intervals in) {
-  using Limits = std::numeric_limits<std::int64_t>;
   const std::vector<Var> low = on_ends(node, in, [](const Interval& x) { return x.low; });
   const std::vector<Var> high = on_ends(node, in, [](const Interval& x) { return x.high; });
   std::vector<MaybeInterval> out{Interval{low[0], high[0]}};
   for (std::size_t i = 1; i < low.size(); ++i)
-    out.push_back(dt::is_integer(low[i].dtype()) ? Interval{dt::full_like(low[i], Limits::min()),
-                                                            dt::full_like(low[i], Limits::max())}
-                                                 : Interval{low[i], high[i]});
+    out.push_back(dt::is_integer(low[i].dtype()) ? any_whole(low[i]) : Interval{low[i], high[i]});
   if (node.op.name() != "sort" && node.op.name() != "top_k") return out;
   const auto axis = node.attributes.get<std::int64_t>("axis");
   const Var nan = 0 * dt::sum(state(node, in, 0).low, axis, true);
@@ -98,7 +102,8 @@ inline double rounding(double n, Var sum) {
 inline Interval sum_of(const dt::NodeView& node, Intervals in) {
   const auto on = [&](auto end) { return on_ends(node, in, end)[0]; };
   const Interval ends = *monotone(node, in)[0];
-  const auto terms = static_cast<double>(node.in[0].shape().count());  // at most
+  double terms = 0;  // at most
+  for (const Var& x : node.in) terms += static_cast<double>(x.shape().count());
   const Var slack = rounding(terms, ends.low) * on([](auto x) { return magnitude(x).high; });
   // A sum of numbers that are not negative is not, however it is rounded.
   const Var below = on([](auto x) { return dt::minimum(x.low, 0); });

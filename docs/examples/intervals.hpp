@@ -3,7 +3,8 @@
 // The state of a Var is the two ends between which its elements lie, as Vars of the same graph: run
 // them, differentiate them. They hold what programs compute in the Vars' dtype, in whatever order
 // sums are added, and what exact arithmetic would give; but numbers below the normal ones count as
-// zero, as they do in a run. What does not depend on the boxes is taken as it is computed.
+// zero, as they do in a run. What does not depend on the boxes is taken as it is computed. Products
+// rounded to bf16 (CompileOptions::precision), and whole numbers that overflow, are not held.
 #pragma once
 
 #include <algorithm>
@@ -42,11 +43,15 @@ class IntervalMode : public dt::Mode<Interval> {
     if (node.op.name() == "cast") return {converted(state(node, in, 0), node.out[0].dtype())};
     if (node.op.name() == "where")
       return {selected(state(node, in, 0), state(node, in, 1), state(node, in, 2))};
-    if (is_one_of(sums, node)) return {sum_of(node, in)};
     if (is_one_of(movers, node)) return monotone(node, in);
+    if (is_one_of(sums, node)) {
+      if (dt::is_integer(node.out[0].dtype())) return monotone(node, in);  // which are exact
+      return {sum_of(node, in)};
+    }
     refuse(node, "its coefficients may be negative");
   }
   std::vector<MaybeInterval> bilinear(const dt::NodeView& node, Intervals in) override {
+    if (dt::is_integer(node.out[0].dtype())) refuse(node, "it is arithmetic of whole numbers");
     if (is_one_of(products, node)) return {product_of(node, in)};
     refuse(node, "its coefficients may be negative");
   }
@@ -84,7 +89,11 @@ class IntervalMode : public dt::Mode<Interval> {
     if (dtype == dt::boolean && x.low.dtype() != dt::boolean)
       return compared(Prim::not_equal, x, {dt::zeros_like(x.low), dt::zeros_like(x.low)});
     const Interval ends{dt::cast(x.low, dtype), dt::cast(x.high, dtype)};
-    return dt::is_floating(dtype) ? outwards(ends, 1) : ends;
+    if (dt::is_floating(dtype)) return outwards(ends, 1);
+    if (!dt::is_floating(x.low.dtype())) return ends;
+    const Var known = x.low <= x.high;  // NaN becomes 0, of which nothing is known
+    const Interval any = any_whole(ends.low);
+    return {dt::where(known, ends.low, any.low), dt::where(known, ends.high, any.high)};
   }
   dt::Graph* graph_ = nullptr;
 };

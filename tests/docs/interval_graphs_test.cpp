@@ -133,6 +133,48 @@ TEST_CASE("of what may be no number nothing is known") {
              1);
 }
 
+TEST_CASE("truth values and whole numbers have bounds") {
+  const auto positive = [](dt::Var x) { return x > 0; };
+  check_ends(
+      bounds_of([=](dt::Var x, dt::Var y) { return dt::logical_xor(positive(x), positive(y)); },
+                {{1, 2}, {-2, -1}}),
+      1, 1);
+  check_ends(
+      bounds_of([=](dt::Var x, dt::Var y) { return dt::logical_xor(positive(x), positive(y)); },
+                {{1, 2}, {-2, 1}}),
+      0, 1);
+  check_ends(bounds_of([](dt::Var x) { return dt::cast(x, dt::int64); }, {{-1.5, 2.5}}), -1, 2);
+  check_ends(bounds_of([](dt::Var x) { return dt::cast(x, dt::boolean); }, {{-1.5, 2.5}}), 0, 1);
+  check_ends(bounds_of([](dt::Var x) { return dt::cast(x, dt::boolean); }, {{0.5, 2.5}}), 1, 1);
+  // What may be NaN becomes 0, or any other number.
+  const Ends any = bounds_of([](dt::Var x) { return dt::cast(dt::log(x), dt::int32); }, {{-1, 9}});
+  CHECK(any.first <= -1000);
+  CHECK(any.second >= 1000);
+  // Of three elements one may be the largest beside the first; how many are above 1?
+  dt::Graph g;
+  const dt::Var x = g.input("x", {4}, dt::float64);
+  Box box;
+  add_around(box, dt::Tensor::of({3, 1, 2.9, 0}, dt::float64), 0.1, {});
+  const auto bounds =
+      Bounded(g, {x}, {dt::argmax(x), dt::sum(dt::cast(x > 1, dt::int64))}).bounds(box);
+  CHECK(bounds[0].first[0] == 0);
+  CHECK(bounds[0].second[0] == 2);
+  CHECK(bounds[1].first[0] == 2);
+  CHECK(bounds[1].second[0] == 3);
+}
+
+TEST_CASE("a float32 sum into places counts all that may be added") {
+  dt::Graph g;
+  const std::int64_t n = 4096;
+  const dt::Var x = g.input("x", {1}), more = g.input("more", {n});
+  const dt::Var index = g.constant(dt::Tensor(dt::Shape{n}, dt::int64));
+  Box box;
+  add_around(box, dt::Tensor{1}, 0, {});
+  add_around(box, dt::full({n}, 0x1p-25), 0, {});
+  const auto bounds = Bounded(g, {x, more}, {dt::index_add(x, index, more)}).bounds(box);
+  CHECK(bounds[0].second[0] >= 1 + static_cast<double>(n) * 0x1p-25);
+}
+
 TEST_CASE("a linear layer's bounds are W m + b and |W| r about it") {
   dt::Graph g;
   const dt::Tensor w = dt::normal(dt::Key{1}, {4, 3}, 0, 1, dt::float64);

@@ -48,6 +48,9 @@ class Degree : public dt::Mode<int> {
         case dt::Prim::sub:
         case dt::Prim::neg: return largest;
         case dt::Prim::mul: return x[0] + x[1];
+        case dt::Prim::div:
+          if (x[1] == 0) return x[0];
+          break;
         default: break;
       }
       if (largest > 0) dt::refuse_node(node, "a degree", "it is no polynomial");
