@@ -47,8 +47,8 @@ void radius(const dt::docs::Tutorial& tutorial) {
   double radius = 10;
   for (std::size_t k = 40; k <= 60; ++k)
     radius = std::min(radius, std::pow(std::abs(c[k].item()), -1 / static_cast<double>(k)));
-  std::cout << std::fixed << std::setprecision(2) << "radius about " << radius << ", from 1/2 to i: "
-            << std::sqrt(1.25) << '\n';
+  std::cout << std::fixed << std::setprecision(2) << "radius about " << radius
+            << ", from 1/2 to i: " << std::sqrt(1.25) << '\n';
   // [/radius]
   tutorial.aside();
   dt::docs::Figure figure("radius", "A function and the sums of its series around 1/2");
@@ -102,8 +102,8 @@ void orbit(const dt::docs::Tutorial& tutorial) {
         dt::jit([&](dt::Var y) { return series_step(pull, y, period / steps, order); });
     dt::Tensor y = start;
     for (int i = 0; i < 10 * steps; ++i) y = step(y);
-    std::cout << "order " << std::setw(2) << order << ": after ten years off by " << std::scientific
-              << std::setprecision(0) << missed(y) << '\n';
+    std::cout << "order " << std::setw(2) << order << ": after ten years right to "
+              << static_cast<int>(-std::log10(missed(y))) << " digits\n";
   }
   // [/orbit]
 }
@@ -121,7 +121,6 @@ struct Solution {
 
 void poisson(const dt::docs::Tutorial& tutorial) {
   tutorial.section("poisson");
-  const int steps = tutorial.choose(2000, 200);
   // [poisson]
   const Solution u;
   dt::Graph g;
@@ -131,6 +130,7 @@ void poisson(const dt::docs::Tutorial& tutorial) {
   const dt::Var force = 2 * pi * pi * dt::prod(dt::sin(pi * x), {1});
   const dt::Var residual = dt::laplacian(u(x), x, {.points = 1}) + force;
   const dt::Var loss = dt::mean(dt::square(residual));
+  constexpr int steps = 2000;
   dt::Adam adam;
   const auto weights = u.net.parameters();
   dt::Program step = dt::compile({loss}, adam.update(weights, dt::reverse(loss, weights), rate));
@@ -146,7 +146,7 @@ void poisson(const dt::docs::Tutorial& tutorial) {
     return dt::max(dt::abs(u(at) - dt::prod(dt::sin(pi * at), {1})));
   };
   std::cout << std::boolalpha
-            << "largest error below 0.01: " << (dt::eval(error, places).item() < 0.01) << '\n';
+            << "largest error below 0.002: " << (dt::eval(error, places).item() < 0.002) << '\n';
   // [/error]
   tutorial.aside();
   std::cout << "largest error " << dt::eval(error, places).item() << '\n';
@@ -196,6 +196,7 @@ void collapsed(const dt::docs::Tutorial& tutorial) {
   std::cout << "as written " << rows({.without = {"collapse"}}) << " rows, collapsed " << rows({})
             << " rows\n";
   // [/collapsed]
+  tutorial.aside();
 }
 
 void body(const dt::docs::Tutorial& tutorial) {
