@@ -52,13 +52,14 @@ MaybeVar difference_of(const MaybeVar& a, const MaybeVar& b) {
   return a ? sub(*a, *b) : neg(*b);
 }
 
-// The sum over j < k of (j / k) u_j s_(k - j), what y' = s u' adds to s_0 u_k.
+// The sum over j < k of (j / k) u_j s_(k - j), what y' = s u' adds to s_0 u_k. The products j u_j
+// are the same for all k, and so are their nodes.
 MaybeVar earlier_slopes(Expansion& series, Var u, Index k,
                         const std::function<MaybeVar(Index)>& slope) {
   MaybeVar sum;
   for (Index j = 1; j < k; ++j)
-    sum = sum_of(sum, scaled_by(number(j) / number(k), product_of(series.at(u, j), slope(k - j))));
-  return sum;
+    sum = sum_of(sum, product_of(scaled_by(number(j), series.at(u, j)), slope(k - j)));
+  return scaled_by(1 / number(k), sum);
 }
 
 using Recurrence = MaybeVar (*)(Expansion&, GrowingNode&, Index);
@@ -90,10 +91,8 @@ MaybeVar sqrt_term(Expansion& series, GrowingNode& node, Index k) {
 // x y' = x'
 MaybeVar log_term(Expansion& series, GrowingNode& node, Index k) {
   const Var x = node.in[0];
-  MaybeVar rest;
-  for (Index j = 1; j < k; ++j)
-    rest = sum_of(rest, scaled_by(number(j) / number(k),
-                                  product_of(series.at(node.out[0], j), series.at(x, k - j))));
+  const MaybeVar rest =
+      earlier_slopes(series, node.out[0], k, [&](Index j) { return series.at(x, j); });
   const MaybeVar top = difference_of(series.at(x, k), rest);
   return top ? div(*top, x) : MaybeVar{};
 }

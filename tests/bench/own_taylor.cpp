@@ -134,7 +134,7 @@ Work biharmonic_work() {
 // ---- one number through twenty operators --------------------------------------------------------
 
 Var chain(Var x) {
-  for (int i = 0; i < 5; ++i) x = sin(exp(-0.5 * square(x)) + x);
+  for (int i = 0; i < 4; ++i) x = sin(exp(-0.5 * square(x)) + x);
   return x;
 }
 constexpr int order = 8;
