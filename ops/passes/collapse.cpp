@@ -7,8 +7,8 @@
 //
 // A sum moves past a value where all who read it want the same sum, since else it is needed for all
 // members anyway, and only where it gets past a product of matrices or a convolution on the way. It
-// adds up in another order, and multiplies after adding, so it is for what modes emit (or
-// CompileOptions::reassociate).
+// adds up in another order, and multiplies after adding, so it gets past products that modes emit
+// alone (or CompileOptions::reassociate), whatever stands between them and the sum.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -308,9 +308,10 @@ class Collapse {
     if (node.value_count != 1 || !is_floating(plan_.values[node.first_value].dtype)) return;
     const Wanted& wanted = wanted_[node.first_value];
     const bool alone = wanted.batch && !wanted.differ && wanted.readers == uses_[node.first_value];
-    if (alone && (plan_.options.reassociate || is_emitted(node)) &&
-        (wanted.batch->weights == no_value || may_weight(wanted.batch->weights, n)))
+    if (alone && (wanted.batch->weights == no_value || may_weight(wanted.batch->weights, n)))
       steps_[n] = past_.past(node, *wanted.batch);
+    if (steps_[n] && steps_[n]->product && !plan_.options.reassociate && !is_emitted(node))
+      steps_[n].reset();
     if (steps_[n]) {
       for (const Operand& operand : steps_[n]->operands)
         if (operand.batch) want(operand.value, *operand.batch);

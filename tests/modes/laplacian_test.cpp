@@ -80,6 +80,39 @@ TEST_CASE("Laplacians at many points: by their axes, under vmap, and one after t
         doctest::Approx(dt::eval([](dt::Var v) { return dt::sum(v); }, by_axes).item()));
 }
 
+TEST_CASE("the planner carries 2 + D vectors instead of 1 + 2 D, also in sums that users write") {
+  const Net net;
+  dt::Graph g;
+  const dt::Var x = g.input("x", {5, 4}, dt::float64);
+  // Rows that go through the second layer, in all its products.
+  const auto rows = [](dt::Var value, const dt::CompileOptions& options) {
+    std::int64_t count = 0;
+    const dt::Plan plan = dt::optimised_plan(std::vector{value}, {}, options);
+    for (const dt::PlanNode& node : plan.nodes) {
+      const dt::Shape& shape = plan.values[node.first_value].shape;
+      if (node.op->name() == "matmul" && shape.back() == 6) count += shape.count() / 6;
+    }
+    return count;
+  };
+  const dt::Var y = net(x);
+  const auto second = [&](dt::Var v) {
+    return dt::taylor(y, x, {dt::broadcast_to(v, x.shape())}, 2)[2];
+  };
+  const dt::Var by_hand =
+      2.0 * dt::sum(dt::vmap(second)(g.constant(dt::eye(4, 4, 0, dt::float64))), {0});
+  const auto of_one = [&](dt::Var v) { return net.of_one(v); };
+  const std::vector<dt::Var> ways{dt::laplacian(y, x, {.points = 1}), by_hand,
+                                  dt::vmap(dt::laplacian(of_one))(x)};
+  for (const dt::Var& value : ways) {
+    CHECK(rows(value, {.without = {"collapse"}}) == 5 * (1 + 2 * 4));
+    CHECK(rows(value, {}) == 5 * (2 + 4));
+  }
+  // Of fourth derivatives along 16 directions all but the highest coefficient stay.
+  const dt::Var b = dt::biharmonic(y, x, {.points = 1});
+  CHECK(rows(b, {.without = {"collapse"}}) == 5 * (1 + 4 * 12));  // e_i count nothing for D = 4
+  CHECK(rows(b, {}) == 5 * (2 + 3 * 12));
+}
+
 TEST_CASE("values of several numbers, and gradients of Laplacians") {
   // (sin x_0 x_1, |x|^4): closed forms.
   const auto f = [](dt::Var x) {
