@@ -7,12 +7,16 @@
 #include <string>
 #include <utility>
 
+#include <dualtape/core/leaves.hpp>
+#include <dualtape/core/program.hpp>
 #include <dualtape/core/tensor/new_tensor.hpp>
 #include <dualtape/modes/batching.hpp>
 #include <dualtape/modes/forward.hpp>
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/sparsity/colouring.hpp>
 #include <dualtape/modes/sparsity/visitor.hpp>
+#include <dualtape/modes/substitute.hpp>
+#include <dualtape/modes/walk/dependence.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/join.hpp>
@@ -117,10 +121,36 @@ Var seeds(Var direction, const Colouring& colouring, const SparseTask& task) {
   return direction.graph().constant(rows);
 }
 
+// What the seeds make together with constants is computed here, once, and not at each evaluation:
+// where f is linear that is all of it.
+Var with_constants(Var products, Var given, Location where) {
+  Graph& graph = products.graph();
+  KnownValues values(graph);
+  const std::vector<bool> needed = ancestors_of(products);
+  const std::int64_t most = 4 * given.shape().count();  // elements that are kept of one value
+  std::vector<Var> known;
+  for (NodeId id = given.id() + 1; id < needed.size(); ++id) {
+    if (!needed[id] || values.is_constant(graph.var(id))) continue;
+    for (const Ref& ref : graph.node(id).inputs()) {
+      const Var operand = graph.var(ref);
+      if (ref.node > given.id() && operand.node().op != &constant_op() &&
+          values.is_constant(operand) && operand.shape().count() <= most &&
+          std::ranges::find(known, operand) == known.end())
+        known.push_back(operand);
+    }
+  }
+  if (known.empty()) return products;
+  const Outputs out = compile(known, {}, where).run({}, where);
+  std::vector<Var> now;
+  for (const Var& var : known) now.push_back(graph.constant(out[{var, where}], where));
+  return substitute({products}, known, now, where)[0];
+}
+
 // All products of one mode as one vector.
 Var products(const Moved& moved, const Colouring& colouring, DType dtype, const SparseTask& task) {
   const Var given = seeds(moved.direction, colouring, task);
-  const Var all = *batch_all({*moved.result}, {moved.direction}, {given}, task.where)[0];
+  const Var all = with_constants(
+      *batch_all({*moved.result}, {moved.direction}, {given}, task.where)[0], given, task.where);
   const Var flat = reshape(all, Ints{all.shape().count()});
   return flat.dtype() == dtype ? flat : cast(flat, dtype);
 }

@@ -17,7 +17,9 @@ class KnownValues {
   explicit KnownValues(Graph& graph, const std::vector<Feed>* point = nullptr)
       : graph_(graph), point_(point) {}
 
-  // The value of what is computed from constants alone.
+  // Whether a value of this graph is computed from constants alone.
+  bool is_constant(Var var);
+  // Its value, where it is.
   std::optional<Tensor> constant(Var var);
   // The same, or the value at the point of what decides where elements go, which is noted.
   std::optional<Tensor> decided(Var var);
@@ -29,8 +31,6 @@ class KnownValues {
   const std::vector<Decision>& decisions() const { return decisions_; }
 
  private:
-  bool is_constant(Var var);
-
   Graph& graph_;
   const std::vector<Feed>* point_;
   std::vector<bool> constant_;  // by node

@@ -53,9 +53,16 @@ struct IndexCheck {
   }
   template <class I>
   void check(const I* index) const {
-    const std::int64_t count = shape.count();
+    check(index, 0, shape.count());
+  }
+  // Those from `first` to `last` - 1.
+  template <class I>
+  void check(const I* index, std::int64_t first, std::int64_t last) const {
     const std::int64_t least = counts_back ? -size : 0;
-    for (std::int64_t i = 0; i < count; ++i)
+    bool wrong = false;  // no branch here: which one it is, is looked for afterwards
+    for (std::int64_t i = first; i < last; ++i) wrong |= (index[i] < least) | (index[i] >= size);
+    if (!wrong) return;
+    for (std::int64_t i = first; i < last; ++i)
       if (index[i] < least || index[i] >= size)
         refuse_index(what, index[i], i, shape, size, counts_back);
   }
