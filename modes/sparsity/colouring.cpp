@@ -62,6 +62,43 @@ struct Bipartite {
   }
 };
 
+// The other way round: the column that meets fewest among those that are left comes last (Matula
+// and Beck, 1983). A column is in a list for its degree, and in older ones that no longer count.
+Order smallest_last(const Bipartite& matrix) {
+  std::vector<Index> degrees = matrix.degrees();
+  std::vector<Order> by_degree;
+  const auto list = [&](Index j) {
+    const std::size_t degree = place(degrees[place(j)]);
+    if (by_degree.size() <= degree) by_degree.resize(degree + 1);
+    by_degree[degree].push_back(j);
+    return degree;
+  };
+  for (Index j = 0; j < matrix.by_row.column_count; ++j) list(j);
+  Order order;
+  std::vector<bool> gone(degrees.size());
+  for (std::size_t least = 0; least < by_degree.size();) {
+    if (by_degree[least].empty()) {
+      ++least;
+      continue;
+    }
+    const Index j = by_degree[least].back();
+    by_degree[least].pop_back();
+    if (gone[place(j)] || place(degrees[place(j)]) != least) continue;
+    gone[place(j)] = true;
+    order.push_back(j);
+    for (const Index i : matrix.by_column.row(j)) {
+      if (!matrix.counts[place(i)]) continue;
+      for (const Index k : matrix.by_row.row(i)) {
+        if (gone[place(k)]) continue;
+        --degrees[place(k)];
+        least = std::min(least, list(k));
+      }
+    }
+  }
+  std::ranges::reverse(order);
+  return order;
+}
+
 // Each column in turn gets the first colour that no column which shares a row with it has.
 Colouring greedy(const Bipartite& matrix, const Order& order) {
   Colouring made{std::vector<std::int32_t>(order.size(), Colouring::none), 0};
@@ -93,8 +130,13 @@ Colouring best_of_orders(const Bipartite& matrix) {
   if (matrix.visits() > most_visits) return each_its_own(matrix);
   Colouring best = greedy(matrix, natural_order(matrix.by_row.column_count));
   if (best.count <= matrix.longest_row()) return best;  // there is none with fewer
-  Colouring other = greedy(matrix, largest_first(matrix.degrees()));
-  return other.count < best.count ? other : best;
+  const auto take_better = [&](const Order& order) {
+    if (Colouring other = greedy(matrix, order); other.count < best.count) best = std::move(other);
+  };
+  take_better(largest_first(matrix.degrees()));
+  constexpr double most_listed = 5e7;  // its lists take as many numbers
+  if (matrix.visits() <= most_listed) take_better(smallest_last(matrix));
+  return best;
 }
 
 // ---- both ---------------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ inline constexpr std::int64_t jacobian_budget = 108 << 10;  // bytes
 std::vector<Workload> loop_workloads();
 // Laplacians, a biharmonic and a series by Taylor mode, beside other ways.
 std::vector<Workload> taylor_workloads();
+// Sparse Jacobians against the functions they are of, and colours.
+std::vector<Workload> sparsity_workloads();
 // Building graphs, planning them, and starting their steps.
 std::vector<Workload> graph_workloads();
 

@@ -143,7 +143,7 @@ std::vector<Workload> own_workloads() {
   std::vector<Workload> all;
   for (auto part : {net_workloads(), convolution_workloads(), scalar_workloads(),
                     bandwidth_workloads(), row_workloads(), batching_workloads(), loop_workloads(),
-                    taylor_workloads(), graph_workloads()})
+                    taylor_workloads(), sparsity_workloads(), graph_workloads()})
     all.insert(all.end(), part.begin(), part.end());
   return all;
 }

@@ -198,6 +198,34 @@ void add_taylor(std::vector<Target>& all) {
   one("over nested forward mode", Measure::time, 0.2, "series_8", "series", "nested");
 }
 
+// One sparse Jacobian over so many evaluations of its function, and colours.
+void add_sparsity(std::vector<Target>& all) {
+  const auto one = [&all](const std::string& name, const std::string& what, double evaluations) {
+    all.push_back({"over " + what + " evaluations",
+                   Measure::time,
+                   1.0,
+                   {our("sparsity", name + "_jacobian")},
+                   {our("sparsity", name)},
+                   evaluations});
+  };
+  one("brusselator", "(colours + 2)", 14);
+  one("bratu", "5", 5);
+  one("broyden", "5", 5);
+  // The floor of the line above: as many bytes as its entries, its seeds and its places are.
+  all.push_back({"over 5 evaluations",
+                 Measure::time,
+                 1.0,
+                 {our("sparsity", "broyden_copy")},
+                 {our("sparsity", "broyden")},
+                 5});
+  // Counts, told as bytes are.
+  all.push_back({"colours over ColPack's best",
+                 Measure::peak,
+                 1.1,
+                 {our("sparsity", "colours")},
+                 {our("sparsity", "colours_colpack")}});
+}
+
 std::vector<Target> targets() {
   std::vector<Target> all;
   add_hand(all);
@@ -207,6 +235,7 @@ std::vector<Target> targets() {
   add_batching(all);
   add_loops(all);
   add_taylor(all);
+  add_sparsity(all);
   all.push_back({"of memcpy's bandwidth",
                  Measure::speed,
                  0.8,
