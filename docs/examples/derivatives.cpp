@@ -151,6 +151,18 @@ void laplacians() {
   const dt::Mlp net({3, 8, 1}, dt::Key{1}, {.activation = dt::Activation::tanh});
   std::cout << dt::laplacian(net, {.points = 1})(dt::uniform(dt::Key{2}, {5, 3})).shape() << '\n';
   // [/laplacians]
+void sparse() {
+  // [sparse]
+  // What each number is more than the square of the one before it.
+  const auto steps = [](dt::Var x) {
+    return dt::slice(x, 0, 1, 5) - dt::square(dt::slice(x, 0, 0, 4));
+  };
+  const auto jacobian = dt::sparse_jacobian(steps);
+  const dt::Tensor x{1, 2, 3, 4, 5};
+  const dt::Csr<dt::Tensor> j = jacobian(x);
+  std::cout << j.row_starts << ' ' << j.columns << ' ' << j.values << ", in "
+            << jacobian.prepare(x).forward_sweeps << " directions\n";
+  // [/sparse]
 }
 
 void linear() {
@@ -259,6 +271,7 @@ int main() {
   matrices();
   series();
   laplacians();
+  sparse();
   linear();
   transposed();
   rules();
