@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
+#include <sstream>
 
 namespace dualtape::docs {
 namespace {
@@ -157,6 +158,37 @@ class Scanner {
 
 std::vector<Declaration> functions_of(std::string_view header) {
   return Scanner(code_of(header)).read();
+}
+
+std::vector<Declaration> structs_of(std::string_view header) {
+  std::vector<Declaration> found;
+  std::string comment, block, name;
+  bool internal = false, after_template = false;
+  std::istringstream lines{std::string(header)};
+  for (std::string line; std::getline(lines, line);) {
+    if (line == "namespace detail {") internal = true;
+    if (line == "}  // namespace detail") internal = false;
+    if (!name.empty()) {
+      block += line + '\n';
+      if (line != "};") continue;
+      const bool plain = block.find(name + "(") == std::string::npos &&
+                         block.find(") const") == std::string::npos &&
+                         block.find("operator") == std::string::npos &&
+                         block.find("private:") == std::string::npos;
+      if (plain && !internal) found.push_back({name, comment + block});
+      name.clear();
+      comment.clear();
+    } else if (line.starts_with("struct ") && line.ends_with(" {") && !after_template) {
+      name = line.substr(7, line.size() - 9);
+      block = line + '\n';
+    } else if (line.starts_with("//")) {
+      comment += line + '\n';
+    } else {
+      comment.clear();
+      after_template = line.starts_with("template");
+    }
+  }
+  return found;
 }
 
 }  // namespace dualtape::docs

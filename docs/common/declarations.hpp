@@ -18,4 +18,8 @@ struct Declaration {
 // the caller's line, are left out.
 std::vector<Declaration> functions_of(std::string_view header);
 
+// The structs of options and results, with their comments, as the header has them: those that have
+// neither member functions nor a template's head, outside of `detail`.
+std::vector<Declaration> structs_of(std::string_view header);
+
 }  // namespace dualtape::docs

@@ -228,14 +228,18 @@ std::string sentence(std::string_view text) {
 using Declarations = std::vector<dt::docs::Declaration>;
 
 // Those of a folder's public headers, by header.
-std::map<std::string, Declarations> functions_in(const fs::path& tree, const std::string& folder) {
+std::map<std::string, Declarations> declared_in(const fs::path& tree, const std::string& folder,
+                                                Declarations (*read)(std::string_view)) {
   std::map<std::string, Declarations> found;
   for (const auto& file : fs::directory_iterator(tree / folder)) {
     if (file.path().extension() != ".hpp") continue;
-    const Declarations declarations = dt::docs::functions_of(dt::docs::read_file(file.path()));
+    const Declarations declarations = read(dt::docs::read_file(file.path()));
     if (!declarations.empty()) found[folder + "/" + file.path().filename().string()] = declarations;
   }
   return found;
+}
+std::map<std::string, Declarations> functions_in(const fs::path& tree, const std::string& folder) {
+  return declared_in(tree, folder, dt::docs::functions_of);
 }
 
 void print_block(const Declarations& declarations) {
@@ -264,19 +268,24 @@ void print_entry(const dt::OpInfo& info, const std::map<std::string, Declaration
 
 // What a user calls beside the operators.
 void print_others(const fs::path& tree, const std::vector<dt::Entry>& entries) {
-  std::cout
-      << "\n## Other functions\n\nBy header; classes, and what each function throws, are told in "
-         "the headers themselves.\n";
-  for (const char* folder : {"core", "ops", "modes", "models", "data"})
-    for (auto& [header, declarations] : functions_in(tree, folder)) {
+  std::cout << "\n## Other functions\n\nBy header, with the structs of their options and results; "
+               "classes, and what each function throws, are told in the headers themselves.\n";
+  for (const char* folder : {"core", "ops", "modes", "models", "data"}) {
+    auto functions = functions_in(tree, folder);
+    auto structs = declared_in(tree, folder, dt::docs::structs_of);
+    for (const auto& [header, declarations] : structs) functions[header];
+    for (auto& [header, declarations] : functions) {
       std::erase_if(declarations, [&](const dt::docs::Declaration& one) {
         return std::ranges::any_of(
             entries, [&](const dt::Entry& entry) { return entry.info.name == one.name; });
       });
-      if (declarations.empty()) continue;
+      if (declarations.empty() && !structs.contains(header)) continue;
       std::cout << "\n### <dualtape/" << header << ">\n\n";
-      print_block(declarations);
+      if (!declarations.empty()) print_block(declarations);
+      if (!declarations.empty() && structs.contains(header)) std::cout << "\n";
+      if (structs.contains(header)) print_block(structs[header]);
     }
+  }
 }
 
 }  // namespace

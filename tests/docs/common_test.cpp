@@ -204,3 +204,15 @@ void elsewhere();
   CHECK(functions_of("").empty());
   CHECK(functions_of("namespace dualtape { void unfinished(").empty());
 }
+
+TEST_CASE("structs of options are read with their comments, others not") {
+  const std::string header =
+      "// What to keep.\nstruct Keep {\n  int states = 0;  // at most\n};\n\n"
+      "struct Pair {\n  int sum() const { return a; }\n  int a;\n};\n"
+      "template <class T>\nstruct Csr {\n  T values;\n};\n"
+      "namespace detail {\nstruct Hidden {\n  int a;\n};\n}  // namespace detail\n";
+  const std::vector<Declaration> found = structs_of(header);
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].name == "Keep");
+  CHECK(found[0].text == "// What to keep.\nstruct Keep {\n  int states = 0;  // at most\n};\n");
+}
