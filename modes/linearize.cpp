@@ -228,7 +228,7 @@ void require_linear(Var value, const std::vector<Var>& arguments, Location where
          .label = graph.label(*found.broken_by),
          .what = "the function is not linear in its arguments: it applies '" +
                  std::string(node.op->name()) + "', at " + to_string(node.where) +
-                 ", to what depends on them, which is not linear there",
+                 ", to what depends on them, which is not linear there" + found.within,
          .where = where,
          .help = "linearize() gives the linear map that a function is near a point"});
   }

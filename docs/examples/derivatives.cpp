@@ -151,6 +151,8 @@ void laplacians() {
   const dt::Mlp net({3, 8, 1}, dt::Key{1}, {.activation = dt::Activation::tanh});
   std::cout << dt::laplacian(net, {.points = 1})(dt::uniform(dt::Key{2}, {5, 3})).shape() << '\n';
   // [/laplacians]
+}
+
 void sparse() {
   // [sparse]
   // What each number is more than the square of the one before it.

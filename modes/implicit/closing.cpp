@@ -77,7 +77,7 @@ void require_linear(const char* what, const Function& function, Location where) 
     fail<DerivativeError>({.op = "linear_solve",
                            .what = std::string(what) + " is not linear: '" +
                                    std::string(node.op->name()) + "', made at " +
-                                   to_string(node.where) + ", is not",
+                                   to_string(node.where) + ", is not" + found.within,
                            .where = where,
                            .help = "move what does not depend on v to the right side; root() "
                                    "solves what is not linear"});

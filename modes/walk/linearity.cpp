@@ -14,21 +14,26 @@ namespace {
 // Which outputs move where those inputs do; none for what is not linear in them.
 using Moved = std::optional<std::vector<bool>>;
 
-// The inputs of a function from the operand `first` on.
-Moved moved_by_function(const Function& function, std::span<const bool> active) {
+// `within` is set where a function is not linear.
+Moved moved_by_function(const Function& function, std::span<const bool> active,
+                        std::string& within) {
   std::vector<Var> arguments;
   for (std::size_t i = 0; i < active.size(); ++i)
     if (active[i]) arguments.push_back(function.inputs()[i]);
   Linearity found = linearity_of(arguments, function.outputs());
-  if (found.broken_by) return std::nullopt;
-  return std::move(found.moves);
+  if (!found.broken_by) return std::move(found.moves);
+  const Node& node = function.graph().node(*found.broken_by);
+  within = !found.within.empty()
+               ? found.within
+               : ", by '" + std::string(node.op->name()) + "' at " + to_string(node.where);
+  return std::nullopt;
 }
 
-Moved moved_by_branches(const NodeView& node, std::span<const bool> active) {
+Moved moved_by_branches(const NodeView& node, std::span<const bool> active, std::string& within) {
   if (active[0]) return std::nullopt;  // the number of the branch
   Moved all;
   for (const std::shared_ptr<const Function>& branch : branches_of(node.attributes)) {
-    const Moved one = moved_by_function(*branch, active.subspan(1));
+    const Moved one = moved_by_function(*branch, active.subspan(1), within);
     // An output that moves in one branch alone is constant in another.
     if (!one || (all && *all != *one)) return std::nullopt;
     all = one;
@@ -37,7 +42,7 @@ Moved moved_by_branches(const NodeView& node, std::span<const bool> active) {
 }
 
 // A carried value that moves in a step has to be zero, or to move, before the first.
-Moved moved_by_loop(const NodeView& node, std::span<const bool> active) {
+Moved moved_by_loop(const NodeView& node, std::span<const bool> active, std::string& within) {
   const Loop loop(node.attributes);
   if (loop.counted && active[0]) return std::nullopt;
   const std::size_t count = loop.body->inputs().size();
@@ -45,7 +50,7 @@ Moved moved_by_loop(const NodeView& node, std::span<const bool> active) {
   std::ranges::copy(active.subspan(loop.first()), inputs.get());
   for (bool grows = true; grows;) {
     grows = false;
-    Moved moved = moved_by_function(*loop.body, {inputs.get(), count});
+    Moved moved = moved_by_function(*loop.body, {inputs.get(), count}, within);
     if (!moved) return std::nullopt;
     for (std::size_t i = 0; i < loop.carried; ++i) {
       if ((*moved)[i] == inputs[i]) continue;
@@ -59,12 +64,13 @@ Moved moved_by_loop(const NodeView& node, std::span<const bool> active) {
   return std::nullopt;
 }
 
-Moved moved_outputs(const NodeView& node, std::size_t outputs, std::span<const bool> active) {
+Moved moved_outputs(const NodeView& node, std::size_t outputs, std::span<const bool> active,
+                    std::string& within) {
   if (node.op.linear_in(node, active)) return std::vector<bool>(outputs, true);
   if (&node.op == &call_operator())
-    return moved_by_function(*node.attributes.get<FunctionPtr>("function"), active);
-  if (&node.op == &switch_operator()) return moved_by_branches(node, active);
-  if (&node.op == &loop_operator()) return moved_by_loop(node, active);
+    return moved_by_function(*node.attributes.get<FunctionPtr>("function"), active, within);
+  if (&node.op == &switch_operator()) return moved_by_branches(node, active, within);
+  if (&node.op == &loop_operator()) return moved_by_loop(node, active, within);
   return std::nullopt;
 }
 
@@ -94,16 +100,18 @@ class LinearityWalk {
     }
     if (std::ranges::none_of(strict, [](bool moves) { return moves; })) return true;
     const NodeView view{*node.op, in, {}, node.attributes};
-    Moved moved = moved_outputs(view, node.output_count, strict);
+    Moved moved = moved_outputs(view, node.output_count, strict, within_);
     if (!moved && !std::ranges::equal(strict, with_zeros))
-      moved = moved_outputs(view, node.output_count, with_zeros);
+      moved = moved_outputs(view, node.output_count, with_zeros, within_);
     if (moved) moving_[id] = std::move(*moved);
     return !moving_[id].empty();
   }
+  const std::string& within() const { return within_; }
 
  private:
   Graph& graph_;
   std::vector<std::vector<bool>> moving_;  // by node and output; empty where nothing moves
+  std::string within_;  // of the last node that runs a function and is not linear
 };
 
 }  // namespace
@@ -123,7 +131,10 @@ Linearity linearity_of(std::span<const Var> arguments, std::span<const Var> outp
   }
   Linearity found;
   for (NodeId id = 0; id < needed.size() && !found.broken_by; ++id)
-    if (needed[id] && !given[id] && !walk.visit(id)) found.broken_by = id;
+    if (needed[id] && !given[id] && !walk.visit(id)) {
+      found.broken_by = id;
+      found.within = walk.within();
+    }
   for (const Var& output : outputs)
     found.moves.push_back(walk.moves({output.id(), output.output(), false}));
   return found;

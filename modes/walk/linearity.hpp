@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <dualtape/core/graph.hpp>
@@ -13,6 +14,7 @@ namespace dualtape::detail {
 struct Linearity {
   // The first node that is not linear in what it reads of the arguments.
   std::optional<NodeId> broken_by;
+  std::string within;  // ", by 'mul' at a.cpp:7": where that is, if the node runs a function
   // By output: whether it depends on the arguments. One that does not is linear only if it is zero.
   std::vector<bool> moves;
 };

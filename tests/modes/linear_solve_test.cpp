@@ -163,5 +163,6 @@ TEST_CASE("linear_solve: a map is linear in its loops and calls, too, or refused
   const std::string text = error_of<dt::DerivativeError>(
       [&] { dt::eval(solved([](dt::Var v, dt::Var x) { return v + 0.1 * v * v * x; }), b); });
   CHECK_MESSAGE(has(text, "'scan'"), text);
+  CHECK_MESSAGE(has(text, "'mul' at"), text);
   CHECK(has(text, "linear_solve_test.cpp"));
 }
