@@ -131,8 +131,9 @@ inline Interval product_of(const dt::NodeView& node, Intervals in) {
   const Interval a = state(node, in, 0), b = state(node, in, 1);
   const Var m = 0.5 * a.low + 0.5 * a.high, n = 0.5 * b.low + 0.5 * b.high;
   const Var size_a = magnitude(a).high, size_b = magnitude(b).high;
-  Var radius = rounding(terms_of(node), m) * times(size_a, size_b);
-  if (in[0]) radius += times(dt::maximum(a.high - m, m - a.low), size_b);
+  Var off = rounding(terms_of(node), m) * size_a;  // what rounding adds, and the radius of a
+  if (in[0]) off += dt::maximum(a.high - m, m - a.low);
+  Var radius = times(off, size_b);
   if (in[1]) radius += times(size_a, dt::maximum(b.high - n, n - b.low));
   const Var middle = times(m, n);
   return settled({middle - radius, middle + radius});
