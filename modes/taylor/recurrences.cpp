@@ -52,14 +52,14 @@ MaybeVar difference_of(const MaybeVar& a, const MaybeVar& b) {
   return a ? sub(*a, *b) : neg(*b);
 }
 
-// The sum over j < k of (j / k) u_j s_(k - j), what y' = s u' adds to s_0 u_k. The products j u_j
-// are the same for all k, and so are their nodes.
+// The sum over j < k of j u_j s_(k - j): what y' = s u' adds to k s_0 u_k. The products j u_j are
+// the same for all k, and so are their nodes.
 MaybeVar earlier_slopes(Expansion& series, Var u, Index k,
                         const std::function<MaybeVar(Index)>& slope) {
   MaybeVar sum;
   for (Index j = 1; j < k; ++j)
     sum = sum_of(sum, product_of(scaled_by(number(j), series.at(u, j)), slope(k - j)));
-  return scaled_by(1 / number(k), sum);
+  return sum;
 }
 
 using Recurrence = MaybeVar (*)(Expansion&, GrowingNode&, Index);
@@ -93,30 +93,28 @@ MaybeVar log_term(Expansion& series, GrowingNode& node, Index k) {
   const Var x = node.in[0];
   const MaybeVar rest =
       earlier_slopes(series, node.out[0], k, [&](Index j) { return series.at(x, j); });
-  const MaybeVar top = difference_of(series.at(x, k), rest);
+  const MaybeVar top = difference_of(series.at(x, k), scaled_by(1 / number(k), rest));
   return top ? div(*top, x) : MaybeVar{};
 }
-// y' = s u' with the slope as the operator declares it, and what s adds to that from its series.
-MaybeVar by_slope(Expansion& series, GrowingNode& node, Index k,
-                  const std::function<MaybeVar(Index)>& slope) {
-  const MaybeVar last = series.at(node.in[0], k);
-  const MaybeVar first =
-      last ? series.tangents(node.view(), std::array{MaybeVar(*last)})[0] : MaybeVar{};
-  return sum_of(first, earlier_slopes(series, node.in[0], k, slope));
+// y' = s u' with s_0 as the operator declares it, where s is y times a number less y^2: that number
+// less 2 y_0 is `front` of y_1, y_2 ... . What all directions share is multiplied last.
+MaybeVar of_squared_slope(Expansion& series, GrowingNode& node, Index k, Var front) {
+  const Var u = node.in[0], y = node.out[0];
+  const MaybeVar last = series.at(u, k);
+  MaybeVar sum = last ? series.tangents(node.view(), std::array{MaybeVar(*last)})[0] : MaybeVar{};
+  const MaybeVar first = earlier_slopes(series, u, k, [&](Index j) { return series.at(y, j); });
+  if (first) sum = sum_of(sum, mul(*scaled_by(1 / number(k), front), *first));
+  const MaybeVar rest = earlier_slopes(
+      series, u, k, [&](Index j) { return j < 2 ? MaybeVar{} : squares(series, y, j, 1); });
+  return difference_of(sum, scaled_by(1 / number(k), rest));
 }
 // s = 1 - y^2
 MaybeVar tanh_term(Expansion& series, GrowingNode& node, Index k) {
-  const Var y = node.out[0];
-  return by_slope(series, node, k, [&](Index j) { return squares(series, y, j, 0, -1); });
+  return of_squared_slope(series, node, k, -2 * node.out[0]);
 }
 // s = y - y^2
 MaybeVar sigmoid_term(Expansion& series, GrowingNode& node, Index k) {
-  const Var y = node.out[0];
-  return by_slope(series, node, k, [&](Index j) {
-    const MaybeVar now = series.at(y, j);
-    const MaybeVar first = now ? mul(*now, 1 - 2 * y) : MaybeVar{};
-    return sum_of(first, j < 2 ? MaybeVar{} : squares(series, y, j, 1, -1));
-  });
+  return of_squared_slope(series, node, k, 1 - 2 * node.out[0]);
 }
 
 Recurrence recurrence_of(const Op& op) {
@@ -147,8 +145,9 @@ MaybeVar by_partials(Expansion& series, const GrowingNode& node,
     const Var u = node.in[operand];
     if (const MaybeVar last = series.at(u, k)) sum = add_scaled(sum, factor, *last);
     if (factor.is_literal()) continue;
-    sum = sum_of(sum,
-                 earlier_slopes(series, u, k, [&](Index j) { return series.at(factor.var(), j); }));
+    const MaybeVar rest =
+        earlier_slopes(series, u, k, [&](Index j) { return series.at(factor.var(), j); });
+    sum = sum_of(sum, scaled_by(1 / number(k), rest));
   }
   return sum;
 }
