@@ -101,12 +101,14 @@ MaybeVar log_term(Expansion& series, GrowingNode& node, Index k) {
 MaybeVar of_squared_slope(Expansion& series, GrowingNode& node, Index k, Var front) {
   const Var u = node.in[0], y = node.out[0];
   const MaybeVar last = series.at(u, k);
-  MaybeVar sum = last ? series.tangents(node.view(), std::array{MaybeVar(*last)})[0] : MaybeVar{};
-  const MaybeVar first = earlier_slopes(series, u, k, [&](Index j) { return series.at(y, j); });
-  if (first) sum = sum_of(sum, mul(*scaled_by(1 / number(k), front), *first));
+  const MaybeVar top =
+      last ? series.tangents(node.view(), std::array{MaybeVar(*last)})[0] : MaybeVar{};
+  const MaybeVar by_front = earlier_slopes(series, u, k, [&](Index j) { return series.at(y, j); });
   const MaybeVar rest = earlier_slopes(
       series, u, k, [&](Index j) { return j < 2 ? MaybeVar{} : squares(series, y, j, 1); });
-  return difference_of(sum, scaled_by(1 / number(k), rest));
+  const MaybeVar below = difference_of(product_of(scaled_by(1 / number(k), front), by_front),
+                                       scaled_by(1 / number(k), rest));
+  return sum_of(top, below);
 }
 // s = 1 - y^2
 MaybeVar tanh_term(Expansion& series, GrowingNode& node, Index k) {
