@@ -149,7 +149,9 @@ class Collapse {
     if (name != "mul" && name != "div" && name != "neg") return false;
     return std::ranges::none_of(steps_[n]->operands, &Operand::weights);
   }
+  // What is settled: where sums end, and which begin.
   void end(std::size_t n) {
+    if (roots_[n] && !has_step(roots_[n]->value, roots_[n]->batch)) roots_[n].reset();
     if (!steps_[n]) return;
     for (const Operand& operand : steps_[n]->operands)
       if (operand.batch && !has_step(operand.value, *operand.batch))
