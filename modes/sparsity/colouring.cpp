@@ -1,7 +1,9 @@
 #include <dualtape/modes/sparsity/colouring.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 namespace dualtape::detail {
@@ -148,8 +150,7 @@ struct Division {
   std::int32_t count() const { return columns.count + rows.count; }
 };
 
-Colouring of_chosen_rows(const SparsityPattern& pattern, const SparsityPattern& turned,
-                         const std::vector<bool>& chosen) {
+Colouring of_chosen_rows(const SparsityPattern& pattern, const std::vector<bool>& chosen) {
   // Rows of one colour share no column, among the chosen ones: the others are not seeded.
   SparsityPattern kept;
   kept.row_count = pattern.row_count;
@@ -159,7 +160,6 @@ Colouring of_chosen_rows(const SparsityPattern& pattern, const SparsityPattern& 
       kept.columns.insert(kept.columns.end(), pattern.row(i).begin(), pattern.row(i).end());
     kept.row_starts.push_back(kept.entries());
   }
-  static_cast<void>(turned);
   return colour_rows(kept);
 }
 
@@ -175,26 +175,36 @@ Division divided(const SparsityPattern& pattern, const SparsityPattern& turned,
   if (chosen == 0)
     made.rows.colour_of.assign(place(pattern.row_count), Colouring::none);
   else
-    made.rows = of_chosen_rows(pattern, turned, made.by_rows);
+    made.rows = of_chosen_rows(pattern, made.by_rows);
   return made;
 }
 
-// The best number of densest rows to be taken by reverse mode: only where the rows that are left
-// are shorter than the ones before can fewer colours be enough.
-Division best_division(const SparsityPattern& pattern, const SparsityPattern& turned) {
+std::vector<Index> row_lengths(const SparsityPattern& pattern) {
   std::vector<Index> lengths;
   for (Index i = 0; i < pattern.row_count; ++i)
     lengths.push_back(static_cast<Index>(pattern.row(i).size()));
+  return lengths;
+}
+
+// The best number of densest rows to be taken by reverse mode; nothing where fewer products than
+// `below` are not found. A colouring has as many colours as the longest row at least, which is all
+// that is looked at where that is too many: only where the rows that are left are shorter can
+// fewer be enough.
+std::optional<Division> division_below(const SparsityPattern& pattern,
+                                       const SparsityPattern& turned, Index below) {
+  const std::vector<Index> lengths = row_lengths(pattern);
   const Order densest = largest_first(lengths);
-  Division best = divided(pattern, turned, densest, 0);
+  std::optional<Division> best;
   constexpr int most_tries = 24;
   int tries = 0;
-  for (std::size_t r = 1; r < densest.size() && tries < most_tries; ++r) {
-    const Index longest = lengths[place(densest[r])];
-    if (longest == lengths[place(densest[r - 1])] || longest >= best.count()) continue;
+  for (std::size_t r = 0; r == 0 || (r < densest.size() && tries < most_tries); ++r) {
+    const Index longest = densest.empty() ? 0 : lengths[place(densest[r])];
+    if (longest >= below || (r > 0 && longest == lengths[place(densest[r - 1])])) continue;
     ++tries;
     Division other = divided(pattern, turned, densest, r);
-    if (other.count() < best.count()) best = std::move(other);
+    if (other.count() >= below) continue;
+    below = other.count();
+    best = std::move(other);
   }
   return best;
 }
@@ -265,17 +275,26 @@ CompressedPattern compress(const SparsityPattern& pattern, Sweeps sweeps) {
   const auto by_rows = [&] { return turned_back(pattern, turned, by_columns(turned, pattern)); };
   if (sweeps == Sweeps::columns) return by_columns(pattern, turned);
   if (sweeps == Sweeps::rows) return by_rows();
-  // Both ways of dividing hold one way alone, too.
-  Division dense_rows = best_division(pattern, turned);
-  Division dense_columns = best_division(turned, pattern);
-  if (dense_rows.count() <= dense_columns.count()) {
-    std::vector<Index> read_at = read_divided(pattern, dense_rows);
-    return {std::move(dense_rows.columns), std::move(dense_rows.rows), std::move(read_at)};
-  }
-  std::vector<Index> read_at = read_divided(turned, dense_columns);
-  return turned_back(
-      pattern, turned,
-      {std::move(dense_columns.columns), std::move(dense_columns.rows), std::move(read_at)});
+  // Rows or columns may be the dense ones that are taken the other way. What needs no other way at
+  // all is tried first.
+  const auto longest = [](const SparsityPattern& of) {
+    const std::vector<Index> lengths = row_lengths(of);
+    return lengths.empty() ? Index{0} : std::ranges::max(lengths);
+  };
+  const bool rows_first = longest(pattern) <= longest(turned);
+  const SparsityPattern& first = rows_first ? pattern : turned;
+  const SparsityPattern& second = rows_first ? turned : pattern;
+  const auto compressed = [](const SparsityPattern& of, Division&& division) {
+    std::vector<Index> read_at = read_divided(of, division);
+    return CompressedPattern{std::move(division.columns), std::move(division.rows),
+                             std::move(read_at)};
+  };
+  Division best = *division_below(first, second, std::numeric_limits<Index>::max());
+  std::optional<Division> other = division_below(second, first, best.count());
+  const bool of_pattern = rows_first != other.has_value();
+  if (other) best = std::move(*other);
+  return of_pattern ? compressed(pattern, std::move(best))
+                    : turned_back(pattern, turned, compressed(turned, std::move(best)));
 }
 
 }  // namespace dualtape::detail

@@ -111,9 +111,9 @@ void check_bundle(const Bundle& bundle, const Worked& worked) {
                                    : after_cameras < 3 * bundle.m
                                        ? 11 + after_cameras - 3 * (i % bundle.m)
                                        : 14 + after_cameras - 3 * bundle.m - i;
-        REQUIRE(place >= 0);
-        REQUIRE(place < 15);
-        block[static_cast<std::size_t>(place)] = values[static_cast<std::size_t>(e)];
+        wrong += place >= 0 && place < 15 ? 0 : 1;
+        if (place >= 0 && place < 15)
+          block[static_cast<std::size_t>(place)] = values[static_cast<std::size_t>(e)];
       }
       for (std::size_t k = 0; k < 15; ++k)
         hold(block[k], worked.blocks[static_cast<std::size_t>(15 * axis) + k]);
@@ -121,8 +121,9 @@ void check_bundle(const Bundle& bundle, const Worked& worked) {
   for (std::int64_t i = 0; i < p; ++i) {
     const auto row = static_cast<std::size_t>(2 * p + i);
     hold(errors[row], worked.errors[2]);
-    REQUIRE(starts[row + 1] == starts[row] + 1);
-    CHECK_EQ(columns[static_cast<std::size_t>(starts[row])], 11 * bundle.n + 3 * bundle.m + i);
+    const std::int64_t column = columns[static_cast<std::size_t>(starts[row])];
+    wrong += starts[row + 1] == starts[row] + 1 ? 0 : 1;
+    wrong += column == 11 * bundle.n + 3 * bundle.m + i ? 0 : 1;
     hold(values[static_cast<std::size_t>(starts[row])], worked.weight_slope);
   }
   CHECK(wrong == 0);
