@@ -16,7 +16,9 @@
 #include <dualtape/modes/sparsity/colouring.hpp>
 #include <dualtape/modes/sparsity/visitor.hpp>
 #include <dualtape/modes/substitute.hpp>
+#include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/modes/walk/dependence.hpp>
+#include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/join.hpp>
@@ -121,11 +123,33 @@ Var seeds(Var direction, const Colouring& colouring, const SparseTask& task) {
   return direction.graph().constant(rows);
 }
 
+// A sum of something with several constants, as it is where f is linear but for some of its terms,
+// with one in the place of them: each would be read at each evaluation.
+Var with_one_constant(Var sum, KnownValues& values) {
+  MaybeVar constants;
+  int count = 0;
+  Var rest = sum;
+  for (const Shape& shape = sum.shape(); !values.is_constant(rest); ++count) {
+    const Node& node = rest.node();
+    const bool adds = node.op->name() == "add", subtracts = node.op->name() == "sub";
+    if (!adds && !subtracts) break;
+    const Var left = rest.graph().var(node.inputs()[0]), right = rest.graph().var(node.inputs()[1]);
+    const bool on_right = values.is_constant(right);
+    if ((!on_right && (subtracts || !values.is_constant(left))) || left.shape() != shape ||
+        right.shape() != shape)
+      break;
+    constants = add_scaled(constants, subtracts ? -1.0 : 1.0, on_right ? right : left);
+    rest = on_right ? left : right;
+  }
+  return count < 2 ? sum : rest + *constants;
+}
+
 // What the seeds make together with constants is computed here, once, and not at each evaluation:
 // where f is linear that is all of it.
-Var with_constants(Var products, Var given, Location where) {
-  Graph& graph = products.graph();
+Var with_constants(Var all, Var given, Location where) {
+  Graph& graph = all.graph();
   KnownValues values(graph);
+  const Var products = with_one_constant(all, values);
   const std::vector<bool> needed = ancestors_of(products);
   const std::int64_t most = 4 * given.shape().count();  // elements that are kept of one value
   std::vector<Var> known;
