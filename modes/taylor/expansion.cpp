@@ -172,7 +172,7 @@ std::vector<MaybeVar> Expansion::slopes(GrowingNode& node) {
     };
     nodes_[key(*along.back())] = {growing, 0};
   }
-  const std::vector<MaybeVar> found = tangents(node.view(), along);
+  std::vector<MaybeVar> found = tangents(node.view(), along);
   std::vector<Var> results;
   for (const MaybeVar& slope : found)
     if (slope && order_ > 1) results.push_back(*slope);

@@ -143,12 +143,13 @@ struct Partial {
 MaybeVar by_partials(Expansion& series, const GrowingNode& node,
                      const std::vector<Partial>& partials, Index k) {
   MaybeVar sum;
-  for (const auto& [operand, factor] : partials) {
-    const Var u = node.in[operand];
-    if (const MaybeVar last = series.at(u, k)) sum = add_scaled(sum, factor, *last);
-    if (factor.is_literal()) continue;
+  for (const Partial& partial : partials) {
+    const Var u = node.in[partial.operand];
+    if (const MaybeVar last = series.at(u, k)) sum = add_scaled(sum, partial.factor, *last);
+    if (partial.factor.is_literal()) continue;
+    const Var slope = partial.factor.var();
     const MaybeVar rest =
-        earlier_slopes(series, u, k, [&](Index j) { return series.at(factor.var(), j); });
+        earlier_slopes(series, u, k, [&](Index j) { return series.at(slope, j); });
     sum = sum_of(sum, scaled_by(1 / number(k), rest));
   }
   return sum;

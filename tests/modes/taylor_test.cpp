@@ -60,41 +60,43 @@ struct Known {
 
 // Power series with closed forms.
 std::vector<Known> known() {
+  return {{"exp", [](dt::Var x) { return dt::exp(x); }, 0.7,
+           [](int k) { return over_factorial(std::exp(0.7), k); }},
+          {"expm1", [](dt::Var x) { return dt::expm1(x); }, 0,
+           [](int k) { return k == 0 ? 0 : over_factorial(1, k); }},
+          {"log", [](dt::Var x) { return dt::log(x); }, 1,
+           [](int k) { return k == 0 ? 0 : -alternating(k) / k; }},
+          {"log1p", [](dt::Var x) { return dt::log1p(x); }, 1,
+           [](int k) { return k == 0 ? std::log(2.0) : -alternating(k) / k / std::pow(2.0, k); }},
+          {"sin", [](dt::Var x) { return dt::sin(x); }, 0,
+           [](int k) { return odd(over_factorial(half_alternating(k), k), k); }},
+          {"cos", [](dt::Var x) { return dt::cos(x); }, 0,
+           [](int k) { return even(over_factorial(half_alternating(k), k), k); }},
+          {"tan", [](dt::Var x) { return dt::tan(x); }, 0, [](int k) { return tangent(k, 1); }},
+          {"tanh", [](dt::Var x) { return dt::tanh(x); }, 0, [](int k) { return tangent(k, -1); }},
+          {"sigmoid", [](dt::Var x) { return dt::sigmoid(x); }, 0,  // 1/2 + tanh(x / 2) / 2
+           [](int k) { return k == 0 ? 0.5 : tangent(k, -1) / std::pow(2.0, k + 1); }},
+          {"softplus", [](dt::Var x) { return dt::softplus(x); }, 0,  // whose slope is the sigmoid
+           [](int k) {
+             if (k == 0) return std::log(2.0);
+             return k == 1 ? 0.5 : tangent(k - 1, -1) / std::pow(2.0, k) / k;
+           }},
+          {"sinh", [](dt::Var x) { return dt::sinh(x); }, 0,
+           [](int k) { return odd(over_factorial(1, k), k); }},
+          {"cosh", [](dt::Var x) { return dt::cosh(x); }, 0,
+           [](int k) { return even(over_factorial(1, k), k); }},
+          {"atan", [](dt::Var x) { return dt::atan(x); }, 0,
+           [](int k) { return odd(half_alternating(k) / std::max(k, 1), k); }},
+          {"atanh", [](dt::Var x) { return dt::atanh(x); }, 0,
+           [](int k) { return odd(1.0 / std::max(k, 1), k); }},
+          {"asin", [](dt::Var x) { return dt::asin(x); }, 0,
+           [](int k) { return odd(std::abs(binomial(-0.5, k / 2)) / std::max(k, 1), k); }},
+          {"asinh", [](dt::Var x) { return dt::asinh(x); }, 0,
+           [](int k) { return odd(binomial(-0.5, k / 2) / std::max(k, 1), k); }}};
+}
+std::vector<Known> known_quotients_and_powers() {
   const double pi = std::acos(-1.0);
   return {
-      {"exp", [](dt::Var x) { return dt::exp(x); }, 0.7,
-       [](int k) { return over_factorial(std::exp(0.7), k); }},
-      {"expm1", [](dt::Var x) { return dt::expm1(x); }, 0,
-       [](int k) { return k == 0 ? 0 : over_factorial(1, k); }},
-      {"log", [](dt::Var x) { return dt::log(x); }, 1,
-       [](int k) { return k == 0 ? 0 : -alternating(k) / k; }},
-      {"log1p", [](dt::Var x) { return dt::log1p(x); }, 1,
-       [](int k) { return k == 0 ? std::log(2.0) : -alternating(k) / k / std::pow(2.0, k); }},
-      {"sin", [](dt::Var x) { return dt::sin(x); }, 0,
-       [](int k) { return odd(over_factorial(half_alternating(k), k), k); }},
-      {"cos", [](dt::Var x) { return dt::cos(x); }, 0,
-       [](int k) { return even(over_factorial(half_alternating(k), k), k); }},
-      {"tan", [](dt::Var x) { return dt::tan(x); }, 0, [](int k) { return tangent(k, 1); }},
-      {"tanh", [](dt::Var x) { return dt::tanh(x); }, 0, [](int k) { return tangent(k, -1); }},
-      {"sigmoid", [](dt::Var x) { return dt::sigmoid(x); }, 0,  // 1/2 + tanh(x / 2) / 2
-       [](int k) { return k == 0 ? 0.5 : tangent(k, -1) / std::pow(2.0, k + 1); }},
-      {"softplus", [](dt::Var x) { return dt::softplus(x); }, 0,  // whose slope is the sigmoid
-       [](int k) {
-         if (k == 0) return std::log(2.0);
-         return k == 1 ? 0.5 : tangent(k - 1, -1) / std::pow(2.0, k) / k;
-       }},
-      {"sinh", [](dt::Var x) { return dt::sinh(x); }, 0,
-       [](int k) { return odd(over_factorial(1, k), k); }},
-      {"cosh", [](dt::Var x) { return dt::cosh(x); }, 0,
-       [](int k) { return even(over_factorial(1, k), k); }},
-      {"atan", [](dt::Var x) { return dt::atan(x); }, 0,
-       [](int k) { return odd(half_alternating(k) / std::max(k, 1), k); }},
-      {"atanh", [](dt::Var x) { return dt::atanh(x); }, 0,
-       [](int k) { return odd(1.0 / std::max(k, 1), k); }},
-      {"asin", [](dt::Var x) { return dt::asin(x); }, 0,
-       [](int k) { return odd(std::abs(binomial(-0.5, k / 2)) / std::max(k, 1), k); }},
-      {"asinh", [](dt::Var x) { return dt::asinh(x); }, 0,
-       [](int k) { return odd(binomial(-0.5, k / 2) / std::max(k, 1), k); }},
       {"erf", [](dt::Var x) { return dt::erf(x); }, 0,
        [pi](int k) {
          return odd(2 / std::sqrt(pi) * over_factorial(half_alternating(k), k / 2) / std::max(k, 1),
@@ -136,7 +138,9 @@ dt::Tensor nested(const Curve& f, double at, int order) {
 }  // namespace
 
 TEST_CASE("series of scalar functions are their closed forms, to order 9") {
-  for (const Known& one : known()) {
+  std::vector<Known> all = known();
+  for (const Known& one : known_quotients_and_powers()) all.push_back(one);
+  for (const Known& one : all) {
     CAPTURE(one.name);
     const std::vector<dt::Tensor> c = dt::taylor(one.f, number(one.at), {number(1)}, 9);
     REQUIRE(c.size() == 10);
@@ -212,8 +216,9 @@ TEST_CASE(
       {"a largest", [&](dt::Var t) {
          return dt::max(dt::stack({t, dt::exp(t), -t}));
        }}};
-  for (const auto& [name, f] : curves) {
-    CAPTURE(name);
+  for (const auto& curve : curves) {
+    CAPTURE(curve.first);
+    const Curve& f = curve.second;
     const std::vector<dt::Tensor> d = dt::derivatives(f, 4)(number(0.3));
     for (int k = 0; k <= 4; ++k) {
       CAPTURE(k);
