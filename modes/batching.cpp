@@ -204,7 +204,8 @@ Var detail::stand_in_of_type(Graph& graph, const Type& type, Location where) {
                              {{"shape", type.shape},
                               {"dtype", type.dtype},
                               {"of", static_cast<std::int64_t>(graph.size())},
-                              {"output", -1}},  // none of a Var's: there is no other of this kind
+                              {"output", -1},  // none of a Var's: there is no other of this kind
+                              {"line", to_string(where)}},
                              where));
 }
 bool detail::is_stand_in(const Node& node) { return node.op == &stand_in_op(); }

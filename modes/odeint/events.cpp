@@ -245,10 +245,10 @@ OdeCrossing odeint_event(const OdeFunction& f, const OdeEvent& g, const std::vec
   const Var t = polished(event, near, step);
   const Composite here = search.line();
   OdeCrossing made{{}, {}, last[0], done.steps};
-  const auto if_crossed = [&](Var var) {
-    const Var value = dualtape::where(made.crossed, var, std::numeric_limits<double>::quiet_NaN());
-    return with_slope_if(made.crossed, value, where);
-  };
+  // Where there is none, NaN is added rather than chosen, so that its cotangent comes through.
+  const Var none =
+      dualtape::where(made.crossed, zeros_like(t), std::numeric_limits<double>::quiet_NaN());
+  const auto if_crossed = [&](Var var) { return with_slope_if(made.crossed, var + none, where); };
   made.t = if_crossed(t);
   for (const Var& y : near.at(t)) made.y.push_back(if_crossed(y));
   return made;

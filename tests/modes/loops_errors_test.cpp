@@ -81,7 +81,7 @@ TEST_CASE("errors of loops name the function, the line and a mend") {
               dt::cond(
                   dt::sum(x) > 0, [&] { return x; }, [&] { return xs; });
             }),
-            "result 0 of branch 0"));
+            "[cond] result 0 of `otherwise`"));
   CHECK(has(error_of<dt::TypeError>([&] {
               dt::cond(
                   n, [&] { return x; }, [&] { return x; });
