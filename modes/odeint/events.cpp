@@ -185,8 +185,10 @@ Var polished(const Event& g, const Near& near, const Within& step) {
   const Var start = near.time();
   Var t = start + 0.0;  // a Var of its own, so that derivatives by it are not by `start`
   std::vector<Var> changes;
+  Var first;
   for (int i = 0; i < 2; ++i) {
     const Var value = g(t, near.at(t));
+    if (i == 0) first = value;
     const MaybeVar slope = forward_all({value}, {t}, {ones_like(t)}, g.where)[0];
     const Composite line("odeint_event", {In(t, g.where)});
     changes.push_back(value / (slope ? *slope : zeros_like(t)));
@@ -197,7 +199,9 @@ Var polished(const Event& g, const Near& near, const Within& step) {
   const Var least = rounding * maximum(abs(start), abs(step.length));
   const Var nearer = logical_and(abs(changes[0]) <= maximum(abs(step.length), least),
                                  abs(changes[1]) <= maximum(0.5 * abs(changes[0]), least));
-  return with_slope_if(nearer, where(nearer, t, stop_gradient(start)), g.where);
+  // Nothing in value, but the way by which a cotangent of NaN reaches all that the time depends on.
+  const Var way = 0.0 * where(isfinite(first), first, zeros_like(first));
+  return with_slope_if(nearer, where(nearer, t, stop_gradient(start)) + way, g.where);
 }
 
 }  // namespace
