@@ -35,7 +35,7 @@ struct StepProfile {
   std::uint32_t depth = 0;
   std::int64_t shares = -1;  // the step whose function it runs, too; -1 for none
   std::string number;        // as in explain(): "2.0" is step 0 of what step 2 runs
-  Cost cost;          // of one run
+  Cost cost;                 // of one run
   std::uint64_t calls = 0;
   double total_ns = 0;
   double min_ns = 0;

@@ -5,12 +5,13 @@
 //   dt::Var b = dt::biharmonic(y, x);                            // of Vars
 //   dt::Var e = dt::stochastic_laplacian(y, x, key, {.samples = 16});
 //
-// Each is a sum over directions of the highest coefficient of a Taylor sweep, written as a batch. The
-// planner makes it one sweep whose highest coefficient is summed from the start
+// Each is a sum over directions of the highest coefficient of a Taylor sweep, written as a batch.
+// The planner makes it one sweep whose highest coefficient is summed from the start
 // (ops/passes/collapse.cpp): for the Laplacian in D directions, 2 + D vectors instead of 1 + 2 D
-// (Dangel, Siebert, Zeinhofer and Walther, Collapsing Taylor mode automatic differentiation, NeurIPS
-// 2025). Given Vars these add nodes to their graph, so that they nest with everything else; given
-// Tensors functions keep programs as jit() does. Results are zero where y does not depend on x.
+// (Dangel, Siebert, Zeinhofer and Walther, Collapsing Taylor mode automatic differentiation,
+// NeurIPS 2025). Given Vars these add nodes to their graph, so that they nest with everything else;
+// given Tensors functions keep programs as jit() does. Results are zero where y does not depend on
+// x.
 #pragma once
 
 #include <cstdint>
@@ -42,9 +43,9 @@ Var biharmonic(Var y, Var x, const PointOptions& options = {},
                Location where = Location::current());
 
 // sum_k weights[k] (d/dt)^order y(x + v_k t) at t = 0 over the rows v_k of `directions`, which are
-// (count) + the shape of x behind its points; of y's shape. Order 2 with the rows of L^T for a matrix
-// A = L L^T is the trace of A H. ShapeError unless directions have that shape and the dtype of x and
-// weights are (count); ValueError unless order is 1 to 64.
+// (count) + the shape of x behind its points; of y's shape. Order 2 with the rows of L^T for a
+// matrix A = L L^T is the trace of A H. ShapeError unless directions have that shape and the dtype
+// of x and weights are (count); ValueError unless order is 1 to 64.
 Var derivative_sum(Var y, Var x, Var directions, int order, const PointOptions& options = {},
                    const std::optional<Tensor>& weights = {}, Location where = Location::current());
 
@@ -62,18 +63,18 @@ struct ProbeOptions {
 };
 
 // An unbiased estimate of the Laplacian from random directions v_k that are drawn from `key`, an
-// int64 number of y's graph: the mean of v_k^T H v_k (Hutchinson, 1989), times D for coordinates (the
-// stochastic Taylor derivative estimator: Shi, Hu, Lin and Kawaguchi, NeurIPS 2024, arXiv
+// int64 number of y's graph: the mean of v_k^T H v_k (Hutchinson, 1989), times D for coordinates
+// (the stochastic Taylor derivative estimator: Shi, Hu, Lin and Kawaguchi, NeurIPS 2024, arXiv
 // 2412.00088). With S samples the variance is
 //   2 (|H|^2 - sum_i H_ii^2) / S for signs, 2 |H|^2 / S for normal ones and, for coordinates of a
 //   total of D, D^2 / S (D - S) / (D - 1) times the variance of the H_ii.
-// Throws what laplacian() does, and ValueError for fewer than 1 sample or more coordinates than there
-// are.
+// Throws what laplacian() does, and ValueError for fewer than 1 sample or more coordinates than
+// there are.
 Var stochastic_laplacian(Var y, Var x, Var key, const ProbeOptions& options = {},
                          Location where = Location::current());
 
-// The same of the biharmonic by normal directions, as E[(d/dt)^4 y(x + v t)] = 3 times it. ValueError
-// for another probe.
+// The same of the biharmonic by normal directions, as E[(d/dt)^4 y(x + v t)] = 3 times it.
+// ValueError for another probe.
 Var stochastic_biharmonic(Var y, Var x, Var key,
                           const ProbeOptions& options = {.probe = Probe::normal},
                           Location where = Location::current());

@@ -6,17 +6,17 @@
 //   auto c = dt::taylor(y, x, {v}, 4);                        // of Vars
 //
 // Coefficients are those of the powers of t, not derivatives: the k-th is the k-th derivative over
-// k!. One sweep to order K takes the operations of some K^2 / 2 tangents where forward mode nested K
-// times takes 2^K. Given Vars these add nodes to their graph, so that series nest with everything
+// k!. One sweep to order K takes the operations of some K^2 / 2 tangents where forward mode nested
+// K times takes 2^K. Given Vars these add nodes to their graph, so that series nest with everything
 // else; given Tensors functions keep programs as jit() does. laplacian() and its like are in
 // modes/laplacian.hpp.
 //
 // Linear operators apply to each coefficient, bilinear ones make products of Cauchy, elementwise
 // ones follow recurrences (modes/taylor/recurrences.cpp). For every other operator no rule is
 // needed: the result's slope is its jvp at x(t) along dx/dt, so that coefficient k is coefficient
-// k - 1 of that, over k. Calls and loops carry the series of their bodies. Branches (cond), implicit
-// functions and functions with derivatives of their own go the general way, which nests their jvp:
-// their cost grows with 2^K.
+// k - 1 of that, over k. Calls and loops carry the series of their bodies. Branches (cond),
+// implicit functions and functions with derivatives of their own go the general way, which nests
+// their jvp: their cost grows with 2^K.
 #pragma once
 
 #include <array>
@@ -43,8 +43,8 @@ namespace detail {
 class Expansion;
 }
 
-// Series up to a power of t, in one graph. A rule of yours is given the series of the operands, which
-// may be shorter than the order, and gives as many terms as they have.
+// Series up to a power of t, in one graph. A rule of yours is given the series of the operands,
+// which may be shorter than the order, and gives as many terms as they have.
 class TaylorMode : public Mode<Series> {
  public:
   // ValueError unless order is 1 to 64.
@@ -68,11 +68,11 @@ class TaylorMode : public Mode<Series> {
   std::unique_ptr<Parts> parts_;
 };
 
-// The series of `outputs` where wrt[i] is x_i + paths[i][0] t + paths[i][1] t^2 + ...: of each output
-// the coefficients of t^0 to t^order, absent where zero. Paths may be of any length; what is beyond
-// the order has no effect. Throws GraphError, ShapeError or TypeError unless there is a path for each
-// input, of its type and graph, ValueError unless order is 1 to 64, and DerivativeError for an
-// operator that has no derivative.
+// The series of `outputs` where wrt[i] is x_i + paths[i][0] t + paths[i][1] t^2 + ...: of each
+// output the coefficients of t^0 to t^order, absent where zero. Paths may be of any length; what is
+// beyond the order has no effect. Throws GraphError, ShapeError or TypeError unless there is a path
+// for each input, of its type and graph, ValueError unless order is 1 to 64, and DerivativeError
+// for an operator that has no derivative.
 std::vector<std::vector<MaybeVar>> taylor_all(const std::vector<Var>& outputs, const WrtList& wrt,
                                               const std::vector<std::vector<MaybeVar>>& paths,
                                               int order, Location where = Location::current());
@@ -85,13 +85,13 @@ std::vector<Var> taylor(Var y, Var x, const std::vector<Var>& path, int order,
 // ShapeError unless x is of rank 0.
 std::vector<Var> derivatives(Var y, Var x, int order, Location where = Location::current());
 
-// The derivative of y taken orders[i] times by element i of x, of y's shape, without the lower ones:
-// a sum of Taylor coefficients along the directions of which x's elements with an order above 0 take
-// nonnegative integers that add up to the total order d, all in one sweep (Griewank, Utke and
-// Walther, Evaluating higher derivative tensors by forward propagation of univariate Taylor series,
-// Mathematics of Computation 69, 2000). There are (n + d - 1)! / (d! (n - 1)!) of them for n such
-// elements. ValueError unless there are as many orders as x has elements, none negative, adding up
-// to 1 to 16.
+// The derivative of y taken orders[i] times by element i of x, of y's shape, without the lower
+// ones: a sum of Taylor coefficients along the directions of which x's elements with an order above
+// 0 take nonnegative integers that add up to the total order d, all in one sweep (Griewank, Utke
+// and Walther, Evaluating higher derivative tensors by forward propagation of univariate Taylor
+// series, Mathematics of Computation 69, 2000). There are (n + d - 1)! / (d! (n - 1)!) of them for
+// n such elements. ValueError unless there are as many orders as x has elements, none negative,
+// adding up to 1 to 16.
 Var mixed_partial(Var y, Var x, const std::vector<std::int64_t>& orders,
                   Location where = Location::current());
 // By several numbers x[i] of rank 0.

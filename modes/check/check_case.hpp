@@ -12,7 +12,8 @@ void check_batching(const Case& sample, const OpInfo& info, Key key, CheckReport
 void check_linearize(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
 // Taylor mode against nested forward mode to order 3, along a curved path.
 void check_taylor(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
-// Sparse Jacobians and Hessians against dense ones, for each floating output by each floating input.
+// Sparse Jacobians and Hessians against dense ones, for each floating output by each floating
+// input.
 void check_sparse(const Case& sample, const OpInfo& info, Key key, CheckReport& report);
 void check_edge(const Edge& edge, const Entry& entry, CheckReport& report);
 

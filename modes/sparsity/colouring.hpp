@@ -4,8 +4,8 @@
 // Sources: A. R. Curtis, M. J. D. Powell, J. K. Reid, 1974 (columns); T. F. Coleman and J. J. More,
 // Estimation of sparse Jacobian matrices and graph coloring problems, 1983 (as colouring of
 // graphs); D. W. Matula, L. L. Beck, Smallest-last ordering and clustering and graph coloring
-// algorithms, 1983; A. H. Gebremedhin, F. Manne, A. Pothen, What color is your Jacobian?, SIAM Review 47,
-// 2005 (star colouring for direct recovery of a symmetric matrix).
+// algorithms, 1983; A. H. Gebremedhin, F. Manne, A. Pothen, What color is your Jacobian?, SIAM
+// Review 47, 2005 (star colouring for direct recovery of a symmetric matrix).
 #pragma once
 
 #include <cstdint>

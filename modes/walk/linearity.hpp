@@ -1,5 +1,5 @@
-// Whether what is computed from some Vars is linear in them. Private. Functions are looked into, but
-// a graph is not changed, and loops of the walk go over node numbers.
+// Whether what is computed from some Vars is linear in them. Private. Functions are looked into,
+// but a graph is not changed, and loops of the walk go over node numbers.
 #pragma once
 
 #include <optional>
