@@ -106,7 +106,7 @@ ElementSets::Id ElementSets::unite(std::span<const Id> all) {
   if (all.size() == 2) return unite(all[0], all[1]);
   listed_.assign(all.begin(), all.end());
   std::ranges::sort(listed_);
-  listed_.erase(std::ranges::unique(listed_).begin(), listed_.end());
+  listed_.erase(std::unique(listed_.begin(), listed_.end()), listed_.end());
   if (listed_.front() == none) listed_.erase(listed_.begin());
   if (listed_.empty()) return none;
   if (listed_.size() == 1) return listed_[0];
@@ -117,7 +117,7 @@ ElementSets::Id ElementSets::unite(std::span<const Id> all) {
     merged_.insert(merged_.end(), set.begin(), set.end());
   }
   std::ranges::sort(merged_);
-  merged_.erase(std::ranges::unique(merged_).begin(), merged_.end());
+  merged_.erase(std::unique(merged_.begin(), merged_.end()), merged_.end());
   return known(merged_);
 }
 

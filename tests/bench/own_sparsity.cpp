@@ -38,7 +38,7 @@ SparsityPattern pattern_of(Rows rows, Index columns) {
   made.column_count = columns;
   for (auto& row : rows) {
     std::ranges::sort(row);
-    row.erase(std::ranges::unique(row).begin(), row.end());
+    row.erase(std::unique(row.begin(), row.end()), row.end());
     made.columns.insert(made.columns.end(), row.begin(), row.end());
     made.row_starts.push_back(made.entries());
   }

@@ -135,10 +135,10 @@ TEST_CASE("loops, branches and calls of linear functions have a transpose") {
        }},
       {"a call", [&](std::span<const dt::Var> in) { return dt::call(twice, {dt::In(in[0])})[1]; }},
   };
-  for (const auto& [name, f] : linear) {
-    CAPTURE(std::string(name));
-    const dt::Tensor back = dt::transpose(f, {x.type()}).all(c)[0];
-    const auto one = [&f = f](dt::Var v) { return f(std::span(&v, 1)); };
+  for (const auto& named : linear) {
+    CAPTURE(std::string(named.first));
+    const dt::Tensor back = dt::transpose(named.second, {x.type()}).all(c)[0];
+    const auto one = [&](dt::Var v) { return named.second(std::span(&v, 1)); };
     CHECK(dot(back, x) == doctest::Approx(dot(c, dt::eval(one, x))).epsilon(1e-12));
   }
 }

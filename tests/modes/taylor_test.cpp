@@ -122,7 +122,9 @@ std::vector<Known> known_quotients_and_powers() {
        }},
       {"a polynomial", [](dt::Var x) { return dt::square(x) * x - 2 * x; }, 0.5,
        [](int k) {
-         return std::vector<double>{-0.875, -1.25, 1.5, 1}.at(std::min(k, 3)) * (k < 4);
+         return std::vector<double>{-0.875, -1.25, 1.5, 1}.at(
+                    static_cast<std::size_t>(std::min(k, 3))) *
+                (k < 4);
        }},
       {"a logarithm of a cosine", [](dt::Var x) { return -dt::log(dt::cos(x)); }, 0,
        [](int k) { return k == 0 ? 0 : tangent(k - 1, 1) / k; }}};

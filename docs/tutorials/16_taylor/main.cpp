@@ -58,7 +58,7 @@ void radius(const dt::docs::Tutorial& tutorial) {
   for (const double one : x) exact.push_back(1 / (1 + one * one));
   figure.line("1 / (1 + x^2)", x, exact, {.colour = dt::docs::ink, .width = 3});
   int colour = 0;
-  for (const std::size_t order : {4, 12, 60}) {
+  for (const std::size_t order : {4U, 12U, 60U}) {
     Values sums;
     for (const double one : x) sums.push_back(at(c, order + 1, one - 0.5));
     figure.line("order " + std::to_string(order), x, sums, {.colour = colour++});
