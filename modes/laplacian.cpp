@@ -9,6 +9,7 @@
 #include <dualtape/modes/taylor/sums.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/indexing.hpp>
+#include <dualtape/ops/like.hpp>
 #include <dualtape/ops/random.hpp>
 #include <dualtape/ops/shapes.hpp>
 #include <dualtape/ops/sort.hpp>
@@ -125,6 +126,7 @@ Var draws(const Task& task, Var key, const ProbeOptions& options) {
 
 Var laplacian(Var y, Var x, const PointOptions& options, Location where) {
   const Task task("laplacian", y, x, options.points, where);
+  if (task.count() == 0) return zeros_like(y, where);
   return mul(2.0, task.sum(task.units(), 2));
 }
 

@@ -342,3 +342,10 @@ TEST_CASE("Vars that are empty, of a graph that has ended or of another one are 
     }
   }
 }
+
+TEST_CASE("the Laplacian of nothing is zero") {
+  const auto f = [](dt::Var x) { return dt::sum(x * x); };
+  const dt::Tensor none(dt::Shape{0}, dt::float64);
+  CHECK(dt::laplacian(f)(none).item() == 0);
+  CHECK(dt::biharmonic(f)(none).item() == 0);
+}
