@@ -11,6 +11,7 @@
 #include <dualtape/core/pass.hpp>
 #include <dualtape/dualtape.hpp>
 #include <tests/modes/random_programs.hpp>
+#include <tests/sanitizers.hpp>
 
 namespace dt = dualtape;
 using dt::testing::RandomProgram;
@@ -22,7 +23,7 @@ using Tensors = std::vector<dt::Tensor>;
 std::uint64_t programs() {
   const char* const asked =
       std::getenv("DUALTAPE_RANDOM_PROGRAMS");  // NOLINT(concurrency-mt-unsafe)
-  return asked == nullptr ? 150 : std::stoull(asked);
+  return asked == nullptr ? (dt::testing::address_sanitizer ? 40 : 150) : std::stoull(asked);
 }
 
 // What has a derivative and is the same in every run.
