@@ -10,6 +10,7 @@
 #include <dualtape/modes/reverse.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/modes/walk/dependence.hpp>
+#include <dualtape/modes/walk/vars.hpp>
 #include <dualtape/ops/batching.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/indexing.hpp>
@@ -19,17 +20,6 @@
 namespace dualtape {
 namespace {
 
-void require_floating(Var var, const char* function, const char* what, Location where) {
-  detail::require_alive(var, function, what, where);
-  if (is_floating(var.dtype())) return;
-  fail<TypeError>({.op = function,
-                   .label = var.label(),
-                   .what = std::string(what) + " is " + to_string(var.type()) +
-                           ", and only float32 and float64 have derivatives",
-                   .where = where,
-                   .help = "convert it with to(dt::float64)"});
-}
-
 // Everything of one Jacobian but its sweep.
 struct Task {
   const char* function;
@@ -38,8 +28,8 @@ struct Task {
   Location where;
 
   void check() const {
-    require_floating(y, function, "the value", where);
-    require_floating(x, function, "the input", where);
+    detail::require_derivable(y, function, "the value", where);
+    detail::require_derivable(x, function, "the input", where);
     detail::require_one_graph(std::array{y, x}, function, "value and input", where);
     if (options.bytes < 0)
       fail<ValueError>({.op = function,
@@ -228,7 +218,7 @@ void require_scalar(Var y, const char* function, Location where) {
 
 Var slope_of(Var y, Var x, const char* function, Location where) {
   require_scalar(y, function, where);
-  require_floating(x, function, "the input", where);
+  detail::require_derivable(x, function, "the input", where);
   const Var scalar = y.rank() == 0 ? y : reshape(y, Ints{});
   return reverse(scalar, {Wrt(x, where)}, Unreachable::zero, where).all()[0];
 }

@@ -7,6 +7,7 @@
 
 #include <dualtape/core/tensor/new_tensor.hpp>
 #include <dualtape/modes/taylor/sums.hpp>
+#include <dualtape/modes/walk/vars.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/indexing.hpp>
 #include <dualtape/ops/like.hpp>

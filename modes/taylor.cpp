@@ -7,6 +7,7 @@
 #include <dualtape/modes/taylor/expansion.hpp>
 #include <dualtape/modes/taylor/sums.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
+#include <dualtape/modes/walk/vars.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 
 namespace dualtape {

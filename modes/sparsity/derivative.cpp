@@ -18,6 +18,7 @@
 #include <dualtape/modes/substitute.hpp>
 #include <dualtape/modes/walk/arithmetic.hpp>
 #include <dualtape/modes/walk/dependence.hpp>
+#include <dualtape/modes/walk/vars.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/compare.hpp>
 #include <dualtape/ops/indexing.hpp>
@@ -27,21 +28,10 @@
 namespace dualtape::detail {
 namespace {
 
-void require_floating(Var var, const char* what, const SparseTask& task) {
-  require_alive(var, task.function, what, task.where);
-  if (is_floating(var.dtype())) return;
-  fail<TypeError>({.op = task.function,
-                   .label = var.label(),
-                   .what = std::string(what) + " is " + to_string(var.type()) +
-                           ", and only float32 and float64 have derivatives",
-                   .where = task.where,
-                   .help = "convert it with to(dt::float64)"});
-}
-
 // What is differentiated by forward mode: y, or the slope of a scalar y.
 Var differentiated(const SparseTask& task) {
-  require_floating(task.y, "the value", task);
-  require_floating(task.x, "the input", task);
+  require_derivable(task.y, task.function, "the value", task.where);
+  require_derivable(task.x, task.function, "the input", task.where);
   require_one_graph(std::array{task.y, task.x}, task.function, "value and input", task.where);
   if (task.kind == SparseKind::jacobian) return task.y;
   if (task.y.shape().count() != 1)

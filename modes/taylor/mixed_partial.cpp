@@ -8,6 +8,7 @@
 
 #include <dualtape/modes/taylor.hpp>
 #include <dualtape/modes/taylor/sums.hpp>
+#include <dualtape/modes/walk/vars.hpp>
 #include <dualtape/ops/arithmetic.hpp>
 #include <dualtape/ops/shapes.hpp>
 

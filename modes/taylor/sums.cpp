@@ -47,15 +47,4 @@ double factorial(std::int64_t n) {
   return product;
 }
 
-void require_derivable(Var var, const char* function, const char* what, Location where) {
-  require_alive(var, function, what, where);
-  if (is_floating(var.dtype())) return;
-  fail<TypeError>({.op = function,
-                   .label = var.label(),
-                   .what = std::string(what) + " is " + to_string(var.type()) +
-                           ", and only float32 and float64 have derivatives",
-                   .where = where,
-                   .help = "convert it with to(dt::float64)"});
-}
-
 }  // namespace dualtape::detail

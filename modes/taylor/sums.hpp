@@ -23,6 +23,5 @@ Var sum_over_directions(Var y, const std::vector<DirectionsOf>& along,
 
 // n!
 double factorial(std::int64_t n);
-void require_derivable(Var var, const char* function, const char* what, Location where);
 
 }  // namespace dualtape::detail

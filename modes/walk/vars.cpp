@@ -26,4 +26,15 @@ void require_taken(const Inference& inference, std::size_t operand, const Type& 
   inference.type_error(seen, "cast the operand");
 }
 
+void require_derivable(Var var, const char* function, const char* what, Location where) {
+  require_alive(var, function, what, where);
+  if (is_floating(var.dtype())) return;
+  fail<TypeError>({.op = function,
+                   .label = var.label(),
+                   .what = std::string(what) + " is " + to_string(var.type()) +
+                           ", and only float32 and float64 have derivatives",
+                   .where = where,
+                   .help = "convert it with to(dt::float64)"});
+}
+
 }  // namespace dualtape::detail

@@ -21,21 +21,12 @@
 #include <dualtape/ops/reduce.hpp>
 #include <dualtape/ops/shapes.hpp>
 #include <dualtape/ops/slice.hpp>
+#include <tests/ops/leaves.hpp>
 
 using namespace dualtape;
+using dualtape::testing::Leaves;
 
 namespace {
-
-// The inputs of one graph, float64 with normal numbers.
-struct Leaves {
-  Graph graph;
-  std::vector<Feed> feeds;
-  Var add(const Shape& shape) {
-    const Var x = graph.input("x" + std::to_string(feeds.size()), shape, float64);
-    feeds.emplace_back(x, normal(Key{feeds.size()}, shape, 0, 1, float64));
-    return x;
-  }
-};
 
 // Elements that products and convolutions of the plan compute.
 std::int64_t product_elements(const Plan& plan) {

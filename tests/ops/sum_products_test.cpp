@@ -13,8 +13,10 @@
 #include <dualtape/ops/math.hpp>
 #include <dualtape/ops/matmul.hpp>
 #include <dualtape/ops/reduce.hpp>
+#include <tests/ops/leaves.hpp>
 
 using namespace dualtape;
+using dualtape::testing::Leaves;
 
 namespace {
 
@@ -22,17 +24,6 @@ std::ptrdiff_t count_of(const Program& program, std::string_view op) {
   return std::ranges::count_if(program.plan().nodes,
                                [&](const PlanNode& n) { return n.op->name() == op; });
 }
-
-// The inputs of one graph, float64 with normal numbers.
-struct Leaves {
-  Graph graph;
-  std::vector<Feed> feeds;
-  Var add(const Shape& shape) {
-    const Var x = graph.input("x" + std::to_string(feeds.size()), shape, float64);
-    feeds.emplace_back(x, normal(Key{feeds.size()}, shape, 0, 1, float64));
-    return x;
-  }
-};
 
 // The product and sum nodes left of the value, which is what it is without the pass.
 std::ptrdiff_t products_left(const Leaves& leaves, const Var& value) {
